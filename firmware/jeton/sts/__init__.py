@@ -1,1 +1,1 @@
-"""IEC 62055-41 as a meter needs it: from 20 digits to fields, and the keys and identifiers that guard them."""
+"""IEC 62055-41 on the meter side: from 20 digits to fields, and what guards them."""

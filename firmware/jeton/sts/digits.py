@@ -1,0 +1,49 @@
+"""The 20 digits of a token and the 66 bits behind them (IEC 62055-41 6.4.2 to 6.4.4)."""
+
+DIGITS = 20
+LIMIT = 1 << 66
+# Bits 28 and 27 of the block make room for the class; what stood there goes to bits 65 and 64.
+_HOLE = 3 << 27
+_BLOCK = (1 << 64) - 1
+
+
+def clean(text):
+    """Return `text` without the spaces and dashes people put between groups."""
+    return text.replace(" ", "").replace("-", "")
+
+
+def is_digits(text):
+    """Tell whether `text` is one or more of the characters 0 to 9, and nothing else."""
+    for c in text:
+        if not "0" <= c <= "9":
+            return False
+    return len(text) > 0
+
+
+def split(digits):
+    """Return (class, block) of a token of 20 digits; the block is 8 octets as transmitted.
+
+    Raise ValueError with one line for people if `digits` is no token at all.
+    """
+    if len(digits) != DIGITS:
+        raise ValueError("a token has 20 digits, this has %d" % len(digits))
+    if not is_digits(digits):
+        raise ValueError("a token is made of the digits 0 to 9 only")
+    number = int(digits)
+    if number >= LIMIT:
+        raise ValueError("no token is larger than 73786976294838206463")
+    high = number >> 64
+    block = (number & _BLOCK & ~_HOLE) | (high << 27)
+    return (number >> 27) & 3, block.to_bytes(8, "big")
+
+
+def join(cls, block):
+    """Return the 20 digits of a token: its class (0 to 3) and its block of 8 octets."""
+    number = int.from_bytes(block, "big")
+    high = (number >> 27) & 3
+    return "%020d" % ((high << 64) | (number & ~_HOLE) | (cls << 27))
+
+
+def grouped(digits, separator=" "):
+    """Return digits in groups of four from the left, as tokens are printed."""
+    return separator.join([digits[i : i + 4] for i in range(0, len(digits), 4)])

@@ -1,0 +1,176 @@
+"""The one table of token layouts, and packing and unpacking by it (IEC 62055-41 6.2, 6.3).
+
+The decoder on the device and the encoder on the host read the same table. Nothing here knows keys,
+meters or time: a block goes in or out plain.
+"""
+
+from .crc import token_crc
+
+BODY_BITS = 44
+
+_CREDIT = (("rnd", 4), ("tid", 24), ("amount", 16))
+_CURRENCY = (("se", 4), ("tid", 24), ("amount", 16))
+_TEST_2 = (("control", 36), ("mfr_code", 8))
+_TEST_4 = (("control", 28), ("mfr_code", 16))
+# What no public text lays out is carried as one number.
+_OPAQUE = (("value", 44),)
+_SGC_SECTION = (("sgc", 24), ("pad", 20))
+
+LAYOUTS = {
+    (0, 0): ("TransferCredit:Electricity", _CREDIT),
+    (0, 1): ("TransferCredit:Water", _CREDIT),
+    (0, 2): ("TransferCredit:Gas", _CREDIT),
+    (0, 3): ("TransferCredit:Time", _CREDIT),
+    (0, 4): ("TransferCredit:ElectricityCurrency", _CURRENCY),
+    (0, 5): ("TransferCredit:WaterCurrency", _CURRENCY),
+    (0, 6): ("TransferCredit:GasCurrency", _CURRENCY),
+    (0, 7): ("TransferCredit:TimeCurrency", _CURRENCY),
+    (1, 0): ("InitiateMeterTest/Display", _TEST_2),
+    (1, 1): ("InitiateMeterTest/Display", _TEST_4),
+    (1, 2): ("ExtendedTokenSetRead", _TEST_4),
+    (1, 6): ("Proprietary", _TEST_4),
+    (1, 7): ("Proprietary", _TEST_4),
+    (1, 8): ("Proprietary", _TEST_4),
+    (1, 9): ("Proprietary", _TEST_4),
+    (1, 10): ("Proprietary", _TEST_4),
+    (1, 11): ("Proprietary", _TEST_2),
+    (1, 12): ("Proprietary", _TEST_2),
+    (1, 13): ("Proprietary", _TEST_2),
+    (1, 14): ("Proprietary", _TEST_2),
+    (1, 15): ("Proprietary", _TEST_2),
+    (2, 0): ("SetMaximumPowerLimit", (("rnd", 4), ("tid", 24), ("mpl", 16))),
+    (2, 1): ("ClearCredit", (("rnd", 4), ("tid", 24), ("register", 16))),
+    (2, 2): ("SetTariffRate", (("rnd", 4), ("tid", 24), ("rate", 16))),
+    (2, 3): (
+        "Set1stSectionDecoderKey",
+        (("kenho", 4), ("krn", 4), ("ro", 1), ("kct3", 1), ("kt", 2), ("nkho", 32)),
+    ),
+    (2, 4): ("Set2ndSectionDecoderKey", (("kenlo", 4), ("ti", 8), ("nklo", 32))),
+    (2, 5): ("ClearTamperCondition", (("rnd", 4), ("tid", 24), ("pad", 16))),
+    (2, 6): ("SetMaximumPhasePowerUnbalanceLimit", (("rnd", 4), ("tid", 24), ("mppul", 16))),
+    (2, 7): ("SetWaterMeterFactor", (("rnd", 4), ("tid", 24), ("wmfactor", 16))),
+    (2, 8): ("Set3rdSectionDecoderKey", (("sgclo", 12), ("nkmo2", 32))),
+    (2, 9): ("Set4thSectionDecoderKey", (("sgcho", 12), ("nkmo1", 32))),
+    (2, 10): ("ExtendedTokenSetWrite", (("rnd", 4), ("tid", 24), ("value", 16))),
+    (2, 11): ("Proprietary", _OPAQUE),
+    (2, 12): ("Proprietary", _OPAQUE),
+    (2, 13): ("Proprietary", _OPAQUE),
+    (2, 14): ("Proprietary", _OPAQUE),
+    (2, 15): ("Proprietary", _OPAQUE),
+}
+
+
+def layout(cls, sub, ea=7):
+    """Return (name, ((field, bits), …)) of a token, most significant field first, 44 bits in all.
+
+    `ea` (7 or 11) matters for Set3rdSectionDecoderKey alone: under EA07 it carries the whole SGC.
+    What the standard reserves is named "Reserved" and carried as one number.
+    """
+    if ea == 7 and cls == 2 and sub == 8:
+        return LAYOUTS[2, 8][0], _SGC_SECTION
+    return LAYOUTS.get((cls, sub)) or ("Reserved", _OPAQUE)
+
+
+def is_currency(cls, sub):
+    """Tell whether a token carries currency, and so CRC_C instead of CRC."""
+    return cls == 0 and 4 <= sub <= 7
+
+
+def pack(cls, sub, fields, ea=7):
+    """Return the plain block of 8 octets, checksum included, for a dictionary of field values.
+
+    Raise ValueError with one line if a field is missing, unknown or does not fit its bits.
+    """
+    name, places = layout(cls, sub, ea)
+    value = sub
+    for field, bits in places:
+        if field not in fields:
+            raise ValueError("%s needs the field %s" % (name, field))
+        part = fields[field]
+        if not 0 <= part < 1 << bits:
+            raise ValueError(
+                "%s: %s must be 0 to %d, not %d" % (name, field, (1 << bits) - 1, part)
+            )
+        value = value << bits | part
+    if len(fields) > len(places):
+        known = [field for field, _ in places]
+        extra = ", ".join(sorted([field for field in fields if field not in known]))
+        raise ValueError("%s has no field %s; its fields: %s" % (name, extra, ", ".join(known)))
+    block = value.to_bytes(6, "big")
+    return block + token_crc(cls, block, is_currency(cls, sub)).to_bytes(2, "big")
+
+
+def unpack(cls, block, ea=7):
+    """Return (subclass, name, fields, crc_ok) of a plain block of 8 octets."""
+    sub = block[0] >> 4
+    name, places = layout(cls, sub, ea)
+    value = int.from_bytes(block[:6], "big")
+    fields = {}
+    shift = BODY_BITS
+    for field, bits in places:
+        shift -= bits
+        fields[field] = value >> shift & ((1 << bits) - 1)
+    crc = token_crc(cls, block, is_currency(cls, sub))
+    return sub, name, fields, crc == (block[6] << 8 | block[7])
+
+
+def _base(exponent):
+    """Return where the range of an exponent begins: the sum of 2^14·10^(n-1) for n up to it."""
+    return (10**exponent - 1) // 9 << 14
+
+
+def _value(exponent, mantissa):
+    return 10**exponent * mantissa + _base(exponent)
+
+
+def amount_value(code):
+    """Return the units (0.1 kWh, W, …) that a 16-bit amount stands for: 0 to 18201624."""
+    return _value(code >> 14, code & 0x3FFF)
+
+
+MAX_AMOUNT = _value(3, 0x3FFF)
+MAX_CURRENCY = _value(31, 0x3FFF)
+
+
+def _series_code(units, exponents, up):
+    """Return (exponent, mantissa) of the nearest value not below (`up`) or not above `units`."""
+    exponent = 0
+    while exponent + 1 < exponents and units >= _base(exponent + 1):
+        exponent += 1
+    step = 10**exponent
+    mantissa = (units - _base(exponent) + (step - 1 if up else 0)) // step
+    if mantissa >= 1 << 14:
+        # Between the last value of one exponent and the first of the next.
+        if up:
+            return exponent + 1, 0
+        mantissa = (1 << 14) - 1
+    return exponent, mantissa
+
+
+def amount_code(units):
+    """Return the smallest 16-bit amount that is worth at least `units`, in favour of the customer.
+
+    Raise ValueError if `units` is negative or above MAX_AMOUNT.
+    """
+    if not 0 <= units <= MAX_AMOUNT:
+        raise ValueError("an amount must be 0 to %d units, not %d" % (MAX_AMOUNT, units))
+    exponent, mantissa = _series_code(units, 4, True)
+    return exponent << 14 | mantissa
+
+
+def currency_value(se, amount):
+    """Return the 1e-5 units of currency of an S&E nibble and an amount; sign 1 deducts."""
+    value = _value((se & 7) << 2 | amount >> 14, amount & 0x3FFF)
+    return -value if se & 8 else value
+
+
+def currency_code(units):
+    """Return (S&E nibble, amount) for 1e-5 units of currency, rounded towards plus infinity.
+
+    Raise ValueError if the magnitude is above MAX_CURRENCY.
+    """
+    if not -MAX_CURRENCY <= units <= MAX_CURRENCY:
+        raise ValueError("a currency amount must be at most %d units of 1e-5" % MAX_CURRENCY)
+    exponent, mantissa = _series_code(abs(units), 32, units >= 0)
+    sign = 8 if units < 0 else 0
+    return sign | exponent >> 2, (exponent & 3) << 14 | mantissa
