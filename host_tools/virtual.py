@@ -1,0 +1,579 @@
+"""The virtual board: the real MicroPython behind a pseudo-terminal, with a flash of its own.
+
+What a serial client sees is what it would see of an ESP32 board: friendly and raw REPL, Ctrl-C,
+soft reset, hard reset, power cut. Nothing in here knows about meters.
+"""
+
+import errno
+import os
+import re
+import secrets
+import select
+import shutil
+import signal
+import subprocess
+import tempfile
+import termios
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from host_tools import firmware_build
+from host_tools.errors import BoardError
+from host_tools.interpreter import FLASH_DEVICE, Interpreter, find
+
+HEAP = "192k"  # of a small ESP32; 64-bit words make it about 132 KB on the chip
+BOOT_TIMEOUT = 10.0
+
+_RAW_PROMPT = b"raw REPL; CTRL-B to exit\r\n>"
+_RAW_SIGN = b"raw REPL; CTRL-B to exit\r\n"
+_FRIENDLY_SIGN = b'Type "help()" for more information.\r\n'
+_SOFT_REBOOT = b"MPY: soft reboot\r\n"
+_PATIENCE = 2.0  # seconds for boot.py before the host's keys get through to it
+_DRAIN = 5.0  # seconds an open client may leave the board's output unread before it is dropped
+_HELD = 1 << 16
+
+# Mounted as on a board: no file of the host, the working directory at the root, the board's path.
+# Then boot.py, and main.py where a board would run it. {bang} is printed where the board's
+# own output begins and where it ends.
+_BOOTSTRAP = (
+    "def _():\n    import os, sys, vfs\n    del globals()['_']\n"
+    + FLASH_DEVICE
+    + """
+    flash = Flash({flash!r})
+    vfs.umount("/")
+    vfs.mount(vfs.VfsLfs2(flash), "/")
+    os.chdir("/")
+    sys.path[:] = ["", ".frozen", "/lib"]
+    sys.argv[:] = []
+    print({bang!r}, end="")
+    for name in {files!r}:
+        try:
+            os.stat(name)
+        except OSError:
+            continue
+        try:
+            execfile(name)
+        except BaseException as error:
+            sys.print_exception(error)
+            break
+    import gc
+    gc.collect()
+    print({bang!r}, end="")
+_()
+"""
+)
+
+
+def _set_raw(fd: int, local: int = 0) -> None:
+    """Make a terminal pass bytes as they are; `local` are the local flags to keep."""
+    mode: list[Any] = termios.tcgetattr(fd)
+    mode[0] = mode[1] = 0
+    mode[2] = (mode[2] & ~(termios.CSIZE | termios.PARENB)) | termios.CS8 | termios.CREAD
+    mode[3] = local
+    mode[6][termios.VMIN], mode[6][termios.VTIME] = 1, 0
+    termios.tcsetattr(fd, termios.TCSANOW, mode)
+
+
+class _Output:
+    """The interpreter's output as a board would send it: lines end in CR LF."""
+
+    def __init__(self) -> None:
+        self.raw = False  # in the raw REPL
+        self._tail = b""
+        self._last = 0
+
+    def feed(self, data: bytes) -> bytes:
+        """Return the bytes for the host."""
+        seen = self._tail + data
+        raw, friendly = seen.rfind(_RAW_SIGN), seen.rfind(_FRIENDLY_SIGN)
+        if raw != friendly:
+            self.raw = raw > friendly
+        self._tail = seen[-(len(_FRIENDLY_SIGN) - 1) :]
+        if not data:
+            return data
+        before = b"\r" if self._last == 13 else b" "
+        self._last = data[-1]
+        return re.sub(rb"(?<!\r)\n", b"\r\n", before + data)[1:]
+
+
+class _Bridge(threading.Thread):
+    """Joins the clients' pseudo-terminal to the interpreter's, over all of its lives."""
+
+    def __init__(self, spawn: Callable[[int, str, bool], subprocess.Popen[bytes]]) -> None:
+        super().__init__(name="jeton-virtual-board", daemon=True)
+        self._spawn_process = spawn
+        self._outer, self._slave = os.openpty()
+        self.path = os.ttyname(self._slave)
+        _set_raw(self._slave)
+        os.set_blocking(self._outer, False)
+        self._wake_out, self._wake_in = os.pipe()
+        os.set_blocking(self._wake_out, False)
+        self._requests: deque[str] = deque()
+        self._changed = threading.Condition()
+        # For others to read, under _changed.
+        self.state = "off"  # off, starting, booting, greeting, entering, running, dead
+        self.boots = 0
+        self.failure = ""
+        # The interpreter, and the bytes on their way.
+        self._process: subprocess.Popen[bytes] | None = None
+        self._inner = -1
+        self._bang = b""
+        self._output = _Output()
+        self._want_raw = False
+        self._since = 0.0  # when this state began
+        self._failed = 0
+        self._text = b""  # collected while starting and greeting
+        self._from_host = bytearray()
+        self._to_host = bytearray()
+        self._stuck_since: float | None = None
+        self._interrupted = 0.0
+        self._closing = False
+
+    # What others call.
+
+    def ask(self, request: str) -> None:
+        """Have the thread do something: on, off, reset, soft, close."""
+        self._requests.append(request)
+        try:
+            os.write(self._wake_in, b"!")
+        except OSError:
+            pass  # closed already
+
+    def wait_for(self, done: Callable[[], bool], timeout: float) -> bool:
+        """Wait until `done`, which is asked at every change of state."""
+        with self._changed:
+            return self._changed.wait_for(done, timeout)
+
+    # The thread.
+
+    def run(self) -> None:
+        """Carry bytes until asked to close."""
+        try:
+            while not self._closing:
+                self._step()
+        finally:
+            self._kill()
+            self._enter("off")
+            for fd in (self._outer, self._slave, self._wake_out, self._wake_in):
+                os.close(fd)
+
+    def _enter(self, state: str) -> None:
+        self._since = time.monotonic()
+        with self._changed:
+            if state == "running":
+                self.boots += 1
+                self._failed = 0
+            self.state = state
+            self._changed.notify_all()
+
+    def _step(self) -> None:
+        poll = select.poll()
+        poll.register(self._wake_out, select.POLLIN)
+        outer = select.POLLIN if len(self._from_host) < _HELD else 0
+        if self._to_host:
+            outer |= select.POLLOUT
+        poll.register(self._outer, outer)
+        if self._inner >= 0:
+            inner = select.POLLIN if len(self._to_host) < _HELD else 0
+            if self._from_host and self._passes():
+                inner |= select.POLLOUT
+            poll.register(self._inner, inner)
+        ready = dict(poll.poll(self._patience()))
+        now = time.monotonic()
+        if ready.get(self._wake_out):
+            self._obey()
+        if ready.get(self._outer, 0) & select.POLLIN:
+            self._from_host += self._read(self._outer) or b""
+            if self.state in ("off", "dead"):
+                self._from_host.clear()  # nobody is there to hear it
+        if self._inner >= 0 and ready.get(self._inner, 0) & ~select.POLLOUT:
+            data = self._read(self._inner)
+            if data is None:
+                self._ended()
+            elif data:
+                self._heard(data)
+        if self.state == "starting" and now - self._since > BOOT_TIMEOUT:
+            self._fail("it did not start")
+        if self._inner >= 0:
+            self._feed()
+        self._send()
+
+    def _patience(self) -> int | None:
+        """Return the milliseconds until something is due by itself."""
+        if self._stuck_since is not None:
+            return 200
+        if self.state == "starting":
+            return int(BOOT_TIMEOUT * 1000)
+        if self.state == "booting" and self._from_host and not self._passes():
+            return int(_PATIENCE * 1000)
+        return None
+
+    def _obey(self) -> None:
+        try:
+            os.read(self._wake_out, 4096)
+        except BlockingIOError:
+            pass
+        while self._requests:
+            request = self._requests.popleft()
+            if request in ("off", "reset", "close"):
+                self._kill()
+                self._from_host.clear()
+                self._enter("off")
+            if request == "close":
+                self._closing = True
+            elif request == "reset" or (request == "on" and self.state in ("off", "dead")):
+                self._failed = 0
+                self._start(raw=False)
+            elif request == "soft" and self.state == "running":
+                self._from_host += b"\x03\x04"
+
+    @staticmethod
+    def _read(fd: int) -> bytes | None:
+        """Return what there is, None at the end."""
+        try:
+            return os.read(fd, 65536) or None
+        except BlockingIOError:
+            return b""
+        except OSError as error:
+            if error.errno == errno.EIO:
+                return None
+            raise
+
+    # The interpreter's lives.
+
+    def _start(self, raw: bool) -> None:
+        self._bang = f"\x1e{secrets.token_hex(8)}\x1e".encode()
+        self._want_raw = raw
+        self._output = _Output()
+        self._text = b""
+        self._inner, slave = os.openpty()
+        try:
+            os.set_blocking(self._inner, False)
+            # Signals stay on: Ctrl-C interrupts a program, and what was typed ahead survives it.
+            _set_raw(slave, termios.ISIG | termios.NOFLSH)
+            self._enter("starting")
+            self._process = self._spawn_process(slave, self._bang.decode(), not raw)
+        except OSError as error:
+            self._close_inner()
+            self.failure = str(error)
+            self._enter("dead")
+        finally:
+            os.close(slave)
+
+    def _close_inner(self) -> None:
+        if self._inner >= 0:
+            os.close(self._inner)
+            self._inner = -1
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+        self._close_inner()
+
+    def _fail(self, why: str) -> None:
+        self._kill()
+        lines = self._text.decode(errors="replace").strip().splitlines()
+        self.failure = lines[-1] if lines else why
+        self._to_host += f"\r\nvirtual board: {self.failure}\r\n".encode()
+        self._enter("dead")
+
+    def _ended(self) -> None:
+        """Do as a board does when its interpreter ended: start it again, softly or from cold."""
+        process, self._process = self._process, None
+        self._close_inner()
+        status = -signal.SIGKILL
+        if process is not None:
+            try:
+                status = process.wait(2)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._failed += 1
+        if self.state == "starting" or self._failed > 3:
+            self._fail(f"the interpreter ends at once (status {status})")
+        elif status < 0 and status != -signal.SIGINT:
+            self._start(raw=False)  # machine.reset(), or a crash
+        else:
+            self._to_host += _SOFT_REBOOT
+            self._start(raw=self._output.raw)
+
+    # From the board to the host.
+
+    def _heard(self, data: bytes) -> None:
+        if self.state == "running":
+            self._to_host += self._output.feed(data)
+            return
+        self._text += data
+        if self.state == "starting":
+            _, bang, rest = self._text.partition(self._bang)
+            if bang:
+                self._text = rest
+                self._enter("booting")
+        if self.state == "booting":
+            said, bang, rest = self._text.partition(self._bang)
+            keep = 0 if bang else self._partial(said)
+            self._to_host += self._output.feed(said[: len(said) - keep])
+            self._text = rest if bang else said[len(said) - keep :]
+            if bang:
+                self._enter("greeting")
+        if self.state == "greeting" and self._text.endswith(b">>> "):
+            if self._want_raw:
+                self._text = b""
+                os.write(self._inner, b"\x01")
+                self._enter("entering")
+            else:
+                self._greeted(self._text)
+        if self.state == "entering" and self._text.endswith(_RAW_PROMPT):
+            self._greeted(_RAW_PROMPT)
+
+    def _greeted(self, text: bytes) -> None:
+        self._to_host += self._output.feed(text)
+        self._text = b""
+        self._enter("running")
+
+    def _partial(self, text: bytes) -> int:
+        """Return how many bytes at the end of `text` may be the beginning of the mark."""
+        for length in range(min(len(self._bang) - 1, len(text)), 0, -1):
+            if text.endswith(self._bang[:length]):
+                return length
+        return 0
+
+    def _send(self) -> None:
+        if not self._to_host:
+            return
+        try:
+            sent = os.write(self._outer, self._to_host[:_HELD])
+        except BlockingIOError:
+            sent = 0
+        del self._to_host[:sent]
+        now = time.monotonic()
+        if not self._to_host or sent:
+            self._stuck_since = None
+            return
+        if self._stuck_since is None:
+            self._stuck_since = now
+        # A board does not wait for somebody to listen.
+        if not self._client() or now - self._stuck_since > _DRAIN:
+            self._to_host.clear()
+            self._stuck_since = None
+
+    def _client(self) -> bool:
+        """Return whether anybody has the serial port open; if not, drop what nobody read."""
+        os.close(self._slave)
+        poll = select.poll()
+        poll.register(self._outer, 0)
+        alone = any(event & select.POLLHUP for _, event in poll.poll(0))
+        self._slave = os.open(self.path, os.O_RDWR | os.O_NOCTTY)
+        if alone:
+            _set_raw(self._slave)
+        return not alone
+
+    # From the host to the board.
+
+    def _passes(self) -> bool:
+        """Return whether the host's bytes go to the interpreter now."""
+        if self.state == "running":
+            return True
+        # A boot.py that does not end can be interrupted, and spoken to.
+        late = self.state == "booting" and time.monotonic() - self._since >= _PATIENCE
+        return late and (not self._want_raw or 3 in self._from_host)
+
+    def _feed(self) -> None:
+        if not self._from_host or not self._passes():
+            return
+        if self.state == "booting" and self._want_raw:
+            data = b"\x03"
+            del self._from_host[: self._from_host.index(3)]
+        else:
+            data = bytes(self._from_host[:1024])
+        if 3 in data and termios.tcgetattr(self._inner)[3] & termios.ISIG:
+            # A second signal before the first was noticed would end the interpreter.
+            now = time.monotonic()
+            again = now - self._interrupted < 0.05
+            kept = re.sub(b"\x03+", b"" if again else b"\x03", data)
+            if not again:
+                head, _, tail = kept.partition(b"\x03")
+                kept = head + b"\x03" + tail.replace(b"\x03", b"")
+                self._interrupted = now
+            self._from_host[: len(data)] = kept
+            data = kept
+        if data:
+            try:
+                del self._from_host[: os.write(self._inner, data)]
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                if error.errno != errno.EIO:
+                    raise
+
+
+class VirtualBoard:
+    """A board without hardware; a context manager.
+
+    `flash` is its flash image: made with the firmware when it does not exist, its firmware brought
+    up to date when it does; None is a temporary one that leaves nothing behind, however this ends.
+    `path` is the serial port. BoardError when it cannot start.
+    """
+
+    def __init__(
+        self,
+        flash: Path | None = None,
+        *,
+        heap: str = HEAP,
+        board: str = "virtual",
+        link: Path | None = None,
+    ) -> None:
+        if not re.fullmatch(r"[1-9][0-9]{0,9}[kKmM]?", heap):
+            raise BoardError(f"{heap!r} is not a heap size: say for example 192k")
+        self.flash = flash
+        self.heap = heap
+        self.board = board
+        self.link = link
+        self._bridge: _Bridge | None = None
+        self._file: IO[bytes] | None = None
+        self._interpreter: Interpreter | None = None
+
+    def __enter__(self) -> "VirtualBoard":
+        if self._bridge is None:
+            self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def path(self) -> str:
+        """Return the serial port: the link where one was asked for, else the pseudo-terminal."""
+        if self._bridge is None:
+            raise BoardError("the virtual board is not started")
+        return str(self.link) if self.link else self._bridge.path
+
+    @property
+    def running(self) -> bool:
+        """Return whether the interpreter runs (false after a power cut)."""
+        return self._bridge is not None and self._bridge.state not in ("off", "dead")
+
+    def start(self) -> "VirtualBoard":
+        """Switch the board on and wait for its prompt."""
+        if self._bridge is not None:
+            raise BoardError("the virtual board is started already")
+        self._interpreter = find()
+        firmware = firmware_build.build(self._interpreter, self.board)
+        if self.flash is None:
+            self._file = tempfile.TemporaryFile(prefix="jeton-")  # noqa: SIM115
+            with firmware.image.open("rb") as image:
+                shutil.copyfileobj(image, self._file, 1 << 20)
+            self._file.flush()
+        else:
+            if self.flash.exists() or self.flash.is_symlink():
+                firmware_build.update_image(self._interpreter, self.flash, firmware)
+            else:
+                firmware_build.new_image(firmware, self.flash)
+            self._file = self.flash.open("r+b")
+        try:
+            self._bridge = _Bridge(self._spawn)
+            self._bridge.start()
+            self._make_link()
+            self.power_on()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def _spawn(self, terminal: int, bang: str, friendly: bool) -> subprocess.Popen[bytes]:
+        assert self._interpreter is not None
+        assert self._file is not None
+        number = self._file.fileno()
+        files = ["boot.py", "main.py"] if friendly else ["boot.py"]
+        bootstrap = _BOOTSTRAP.format(flash=f"/dev/fd/{number}", bang=bang, files=files)
+        arguments = ("-X", f"heapsize={self.heap}", "-i", "-c", bootstrap)
+        return subprocess.Popen(
+            self._interpreter.command(*arguments, terminal=True),
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            pass_fds=(number,),
+            # A session of its own: a dead parent closes the pseudo-terminal, which hangs it up.
+            start_new_session=True,
+            cwd="/",
+        )
+
+    def _make_link(self) -> None:
+        if self.link is None:
+            return
+        assert self._bridge is not None
+        link, self.link = self.link, None
+        if link.exists() and not link.is_symlink():
+            raise BoardError(f"{link} exists and is not a link: choose another path for the link")
+        fresh = link.with_name(f".{link.name}.{secrets.token_hex(4)}")
+        try:
+            fresh.symlink_to(self._bridge.path)
+            os.replace(fresh, link)
+        except OSError as error:
+            raise BoardError(f"the link {link} cannot be made: {error.strerror}") from None
+        self.link = link
+
+    def _ask(self, request: str, done: Callable[[_Bridge], bool]) -> None:
+        bridge = self._bridge
+        if bridge is None:
+            raise BoardError("the virtual board is not started")
+        bridge.ask(request)
+        reached = bridge.wait_for(
+            lambda: done(bridge) or bridge.state == "dead" or not bridge.is_alive(), BOOT_TIMEOUT
+        )
+        if bridge.state == "dead":
+            raise BoardError(f"the virtual board does not start: {bridge.failure}")
+        # A boot.py that does not end is a board that runs.
+        if not reached and not (request != "off" and bridge.state == "booting"):
+            raise BoardError(f"the virtual board did not answer within {BOOT_TIMEOUT:.0f} s")
+
+    def _boot(self, request: str) -> None:
+        before = self._bridge.boots if self._bridge else 0
+        self._ask(request, lambda bridge: bridge.boots > before and bridge.state == "running")
+
+    def soft_reset(self) -> None:
+        """Do as Ctrl-C and Ctrl-D would, and wait for the prompt."""
+        if not self.running:
+            raise BoardError("the virtual board has no power")
+        self._boot("soft")
+
+    def reset(self) -> None:
+        """Reset it as its button does, and wait for the prompt."""
+        self._boot("reset")
+
+    def power_cut(self) -> None:
+        """Take the power away at this moment; the serial port stays."""
+        self._ask("off", lambda bridge: bridge.state == "off")
+
+    def power_on(self) -> None:
+        """Give the power back and wait for the prompt; nothing happens when it is on."""
+        if not self.running:
+            self._boot("on")
+
+    def close(self) -> None:
+        """Switch off; a temporary flash is gone then."""
+        if self._bridge is not None:
+            self._bridge.ask("close")
+            self._bridge.join(BOOT_TIMEOUT)
+            if self.link is not None:
+                try:
+                    if os.readlink(self.link) == self._bridge.path:
+                        self.link.unlink()
+                except OSError:
+                    pass
+            self._bridge = None
+        if self._file is not None:
+            self._file.close()
+            self._file = None
