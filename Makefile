@@ -16,6 +16,10 @@ $(STAMP): pyproject.toml
 	@echo "Making $(VENV): once, about a minute."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@# The stubs of the modules only a board has, where mypy looks for them (pyproject.toml).
+	@mkdir -p $(VENV)/stubs
+	@for m in machine.pyi micropython.pyi vfs.pyi _mpy_shed; do \
+		ln -sf $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')/$$m $(VENV)/stubs/; done
 	@touch $@
 
 run: $(STAMP)  ## The main job: a token keyed into a meter, three codes and a rollover (drill ceet)

@@ -47,3 +47,14 @@ def join(cls, block):
 def grouped(digits, separator=" "):
     """Return digits in groups of four from the left, as tokens are printed."""
     return separator.join([digits[i : i + 4] for i in range(0, len(digits), 4)])
+
+
+def luhn_ok(number):
+    """Tell whether the last digit of `number` is its Luhn check digit (DRN, PAN)."""
+    total = 0
+    for i, c in enumerate(reversed(number)):
+        digit = ord(c) - 48
+        if i & 1:
+            digit = 2 * digit - 9 if digit > 4 else 2 * digit
+        total += digit
+    return total % 10 == 0

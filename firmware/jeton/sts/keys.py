@@ -20,7 +20,7 @@ def key_octets(ea):
 def cipher(ea, key, sample=False):
     """Return the function that decrypts a block of 8 octets under `key`, its expanded key kept.
 
-    `sample` takes the sample tables of EA07. Raise ValueError for a wrong EA or length of key. Only
+    `sample` takes the sample tables of EA07. Raise ValueError for a wrong EA or key length. Only
     the algorithm in use is loaded: the other's tables would cost a small chip some 4 KB of heap.
     """
     if ea not in (7, 11):
@@ -65,6 +65,10 @@ class KeyChange:
         if self.sections and self._window_s is not None:
             return self._since + self._window_s
         return None
+
+    def shift(self, seconds):
+        """Follow a clock that was set forward by `seconds` (negative: back)."""
+        self._since += seconds
 
     def process(self, now):
         """Forget an incomplete set whose window has passed; tell whether it was forgotten."""

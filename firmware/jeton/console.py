@@ -1,0 +1,160 @@
+"""The verbs a serial client calls, and what a person has in hand at the REPL as `meter`.
+
+`rpc` takes and gives one line of JSON, so that every client, of any language, needs only that.
+"""
+
+import json
+
+from . import __version__
+from .setup import whole
+from .sts.digits import clean
+from .sts.results import NAMES
+from .sts.tids import MAX_TID
+
+_LONGEST_ADVANCE_S = 100 * 366 * 86400
+_LATEST = 0xFFFFFFFF
+
+
+class Console:
+    """A meter with its clock: each method is a verb, its value made of what JSON knows.
+
+    `clock` has `now()`, `set(seconds)`, `advance(seconds)` and `rate`; `about` is a function that
+    returns what only the board knows (its name, interpreter and free heap).
+    """
+
+    def __init__(self, meter, clock, about):
+        self._meter = meter
+        self._clock = clock
+        self._about = about
+
+    def rpc(self, line):
+        """Answer '["verb", argument, …]' with '{"ok": value}' or '{"error": "one line"}'."""
+        try:
+            request = json.loads(line)
+            if not isinstance(request, list) or not request:
+                raise ValueError('a request is a list: ["verb", argument, …]')
+            verb = request[0]
+            if verb not in VERBS:
+                raise ValueError("no verb %s; there are: %s" % (verb, ", ".join(VERBS)))
+            value = getattr(self, verb)(*request[1:])
+        except (ValueError, TypeError, OSError, RuntimeError, MemoryError) as error:
+            return json.dumps({"error": str(error) or error.__class__.__name__})
+        return json.dumps({"ok": value})
+
+    def info(self):
+        """Return what this is: firmware, board, interpreter, profile and number."""
+        status = self._meter.status(self._clock.now())
+        about = {"firmware": __version__}
+        for name in ("provisioned", "profile", "drn"):
+            about[name] = status[name]
+        about.update(self._about())
+        return about
+
+    def provision(self, config):
+        """Make this a new meter (`setup.configured` says what a configuration holds)."""
+        clock = config.get("clock") if isinstance(config, dict) else None
+        if clock is not None:
+            whole("clock", clock, 0, _LATEST)
+        now = self._clock.now() if clock is None else clock
+        self._meter.provision(config, now)
+        self._clock.set(now)
+        return self.status()
+
+    def enter(self, digits):
+        """Take a token by the wire; the result is that of the keypad."""
+        if not isinstance(digits, str):
+            raise ValueError("a token is a string of 20 digits, not %r" % (digits,))
+        now = self._clock.now()
+        return self._outcome(self._meter.enter(clean(digits), now), now)
+
+    def press(self, keys):
+        """Press keys one after another: 0 to 9, * backspace, # Enter."""
+        if not isinstance(keys, str):
+            raise ValueError("keys are a string, not %r" % (keys,))
+        now = self._clock.now()
+        outcome = None
+        for key in keys:
+            outcome = self._meter.press(key, now) or outcome
+        result = self._outcome(outcome, now) if outcome else None
+        return {"display": self._meter.display(now), "result": result}
+
+    def _outcome(self, outcome, now):
+        value = outcome.as_dict()
+        value["display"] = self._meter.display(now)
+        return value
+
+    def display(self):
+        """Return the display's size and lines."""
+        lines = self._meter.display(self._clock.now())
+        return {"rows": len(lines), "cols": len(lines[0]), "lines": lines}
+
+    def status(self):
+        """Return registers, key attributes and states; never a key."""
+        status = self._meter.status(self._clock.now())
+        status["rate"] = self._clock.rate
+        return status
+
+    def events(self, after=0):
+        """Return the logged events with a number above `after`."""
+        return self._meter.events(whole("after", after, 0, _LATEST))
+
+    def load(self, watts):
+        """Connect a load behind the switch."""
+        self._meter.set_load(watts, self._clock.now())
+        return self.status()
+
+    def consume(self, energy_wh):
+        """Count energy that flowed, as pulses of a meter would."""
+        self._meter.use_energy(energy_wh, self._clock.now())
+        return self.status()
+
+    def advance(self, seconds):
+        """Let time pass for the meter."""
+        whole("seconds", seconds, 0, _LONGEST_ADVANCE_S)
+        if self._clock.now() + seconds > _LATEST:
+            raise ValueError("the clock ends in 2136")
+        self._clock.advance(seconds)
+        return self.status()
+
+    def clock(self, seconds=None):
+        """Return the clock, seconds since 2000-01-01 UTC; with an argument set it first."""
+        if seconds is not None:
+            whole("clock", seconds, 0, _LATEST)
+            self._meter.clock_set(self._clock.now(), seconds)
+            self._clock.set(seconds)
+        return self._clock.now()
+
+    def rate(self, rate):
+        """Let the clock run at `rate` meter seconds a second; 0 stops it."""
+        now = self._clock.now()
+        self._clock.rate = whole("rate", rate, 0, 1000000)
+        self._meter.process(now)
+        return self.status()
+
+    def tamper(self, on):
+        """Raise the tamper input; the condition stays until a token clears it."""
+        self._meter.set_tamper(bool(on), self._clock.now())
+        return self.status()
+
+    def tid(self, tid):
+        """Return what the meter would say of a token identifier: Accept, UsedError, OldError, …"""
+        whole("tid", tid, 0, MAX_TID)
+        return NAMES[self._meter.tids.check(tid, self._meter.state.ken)]
+
+
+VERBS = (
+    "info",
+    "provision",
+    "enter",
+    "press",
+    "display",
+    "status",
+    "events",
+    "load",
+    "consume",
+    "advance",
+    "clock",
+    "rate",
+    "tamper",
+    "tid",
+)

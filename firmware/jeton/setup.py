@@ -1,0 +1,132 @@
+"""Setting a meter up: what a configuration must say, checked before anything is touched.
+
+The names are those of Prism's TokenApi in lower case (DRN, EA, SGC, KRN, TI, KEN, BDT).
+"""
+
+from . import state as states
+from .profile import Profile
+from .sts import keys
+from .sts.digits import is_digits, luhn_ok
+from .sts.tids import MAX_TID, TidStore
+
+_KEYS = (
+    "drn",
+    "ea",
+    "tables",
+    "decoder_key",
+    "kt",
+    "sgc",
+    "ti",
+    "krn",
+    "ken",
+    "bdt",
+    "kct",
+    "mfr_code",
+    "profile",
+    "tid0",
+    "credit_wh",
+    "clock",
+    "display",
+)
+
+_BASE_DATES = ("93", "14", "35")
+
+
+def whole(what, value, low, high):
+    """Return `value` if it is a whole number from `low` to `high`, else raise ValueError."""
+    # bool is an int to isinstance; True watts is a mistake.
+    if type(value) is not int or not low <= value <= high:
+        raise ValueError(
+            "%s must be a whole number from %d to %d, not %r" % (what, low, high, value)
+        )
+    return value
+
+
+def _drn(value):
+    if not isinstance(value, str) or not is_digits(value) or len(value) not in (11, 13):
+        raise ValueError("drn must be 11 or 13 digits, not %r" % (value,))
+    if not luhn_ok(value):
+        raise ValueError("drn %s has a wrong check digit" % value)
+    return value.encode()
+
+
+def _key(value, ea):
+    """Return the octets of a hexadecimal key. No error repeats a key: keys are write-only."""
+    length = 2 * keys.key_octets(ea)
+    if not isinstance(value, str):
+        raise ValueError("decoder_key must be a string of %d hexadecimal digits" % length)
+    if len(value) != length:
+        raise ValueError(
+            "decoder_key has %d hexadecimal digits; EA%02d needs %d" % (len(value), ea, length)
+        )
+    try:
+        return bytes.fromhex(value)
+    except ValueError:
+        raise ValueError("decoder_key must be hexadecimal digits only")
+
+
+def configured(config, profiles):
+    """Return the State of a new meter set up by `config`; raise ValueError with one line.
+
+    `config` holds `drn` (11 or 13 digits), `decoder_key` (hexadecimal, 64 bits for EA07, 128 for
+    EA11) and, where the default does not serve: `ea` 7 or 11; `tables` "certified" or "sample"
+    (EA07); `kt` 0 to 2; `sgc` six digits; `ti` 0 to 99; `krn` 1 to 9; `ken` 0 to 255; `bdt` "93",
+    "14" or "35" (for information: a meter never uses it); `kct` key change tokens supported;
+    `mfr_code`; `profile`; `tid0`, the TID of the date of manufacture, which fills the store;
+    `credit_wh`; `display` [rows, columns]. `clock` belongs to whoever keeps the time.
+    """
+    if not isinstance(config, dict):
+        raise ValueError("a configuration is a dictionary")
+    for name in config:
+        if name not in _KEYS:
+            raise ValueError("no configuration value %s; there are: %s" % (name, ", ".join(_KEYS)))
+    for name in ("drn", "decoder_key"):
+        if name not in config:
+            raise ValueError("the configuration needs %s" % name)
+    get = config.get
+    name = get("profile", "generic")
+    profile = Profile(profiles(name))
+    state = states.State()
+    state.provisioned = 1
+    state.profile = name.encode()
+    state.drn = _drn(config["drn"])
+    ea = get("ea", 7)
+    if ea not in (7, 11):
+        raise ValueError("ea must be 7 or 11, not %r (EA09 is withdrawn)" % (ea,))
+    state.ea = ea
+    tables = get("tables", "certified")
+    if tables not in ("certified", "sample"):
+        raise ValueError('tables must be "certified" or "sample", not %r' % (tables,))
+    state.sample_tables = int(tables == "sample")
+    key = _key(config["decoder_key"], ea)
+    state.decoder_key = key + bytes(16 - len(key))
+    state.kt = whole("kt", get("kt", keys.DUTK), keys.DITK, keys.DUTK)
+    sgc = get("sgc", "000000")
+    if not isinstance(sgc, str) or len(sgc) != 6 or not is_digits(sgc):
+        raise ValueError("sgc must be a string of six digits, not %r" % (sgc,))
+    state.sgc = int(sgc)
+    state.ti = whole("ti", get("ti", 1), 0, 99)
+    state.krn = whole("krn", get("krn", 1), 1, 9)
+    state.ken = whole("ken", get("ken", 255), 0, 255)
+    bdt = get("bdt")
+    if bdt is not None and bdt not in _BASE_DATES:
+        raise ValueError('bdt must be "93", "14" or "35", not %r' % (bdt,))
+    state.bdt = int(bdt) if bdt else 0
+    kct = get("kct")
+    if ea == 11:
+        state.kct = whole("kct under EA11", 4 if kct is None else kct, 4, 4)
+    else:
+        default = min(profile.key_change_tokens, 3)
+        state.kct = whole("kct under EA07", default if kct is None else kct, 2, 3)
+    state.mfr_code = whole("mfr_code", get("mfr_code", 0), 0, 9999)
+    store = TidStore()
+    store.fill(whole("tid0", get("tid0", 0), 0, MAX_TID))
+    state.tids = bytes(store.octets)
+    state.credit_wh = whole("credit_wh", get("credit_wh", 0), 0, profile.credit_max_wh)
+    display = get("display", [2, 16])
+    if not isinstance(display, list) or len(display) != 2:
+        raise ValueError("display must be [rows, columns], not %r" % (display,))
+    if display[0] not in (2, 4) or display[1] not in (16, 20):
+        raise ValueError("display must be 2 or 4 rows of 16 or 20 columns, not %r" % (display,))
+    state.rows, state.cols = display
+    return state

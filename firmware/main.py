@@ -1,0 +1,42 @@
+"""What every reset starts: board, storage, profiles and clock are put together into a meter.
+
+Leaves `meter`, the console, for the REPL and for clients. `boot.py` imports this, because boot.py
+alone runs after every kind of reset.
+"""
+
+import gc
+import json
+import sys
+
+import board
+from drivers.clock import Clock
+from drivers.storage import Storage
+from jeton.console import Console
+from jeton.meter import Meter
+
+
+def _profile(name):
+    try:
+        with open("/profiles/%s.json" % name) as file:
+            return json.load(file)
+    except OSError:
+        raise ValueError("no profile %s on this board" % name)
+
+
+def _about():
+    gc.collect()
+    implementation = sys.implementation
+    version = ".".join([str(part) for part in implementation.version[:3]])
+    return {
+        "board": board.NAME,
+        "interpreter": "MicroPython %s" % version,
+        "mem_free": gc.mem_free(),
+        "mem_used": gc.mem_alloc(),
+    }
+
+
+_meter = Meter(Storage(board.STATE_FILE), _profile)
+clock = Clock()
+clock.set(_meter.start())
+meter = Console(_meter, clock, _about)
+gc.collect()
