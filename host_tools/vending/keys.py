@@ -116,7 +116,7 @@ class VendingKeys:
 
 
 def load_keys(path: str | Path | None = None, *, test_keys: bool = True) -> VendingKeys:
-    """Return the keys of `path` (or of the file $JETON_KEYS names), then the published test keys."""
+    """Return the keys of `path` (else of the file $JETON_KEYS names), then the test keys."""
     keys: list[VendingKey] = []
     named = path if path is not None else os.environ.get(KEYS_VARIABLE) or None
     if named is not None:
