@@ -16,7 +16,15 @@ from host_tools.vending import tid
 from host_tools.vending.keychange import check_change
 from host_tools.vending.keys import DDTK, DUTK, KEY_TYPES, PAIRS
 from host_tools.vending.pos import Issued, MeterKey, MeterRecord, PointOfSale
-from host_tools.vending.tokens import REGISTERS, Decoded, decode, describe, split
+from host_tools.vending.tokens import (
+    REGISTERS,
+    TESTS,
+    Decoded,
+    decode,
+    describe,
+    split,
+    tests_of,
+)
 from jeton.sts import digits
 
 TidState = Callable[[int], str]
@@ -131,7 +139,7 @@ class _Explainer:
                 "Token class 3 is reserved by the standard: no meter takes it.",
                 "FunctionError",
                 "reserved",
-                self._typing_details(text, meter),
+                tuple(self._typing_details(text, meter)),
             )
         if cls == 1:
             return self._class_1(text, meter)
@@ -145,49 +153,35 @@ class _Explainer:
     # -- not under a key --------------------------------------------------------------------------
 
     def _no_token(self, text: str, why: str, meter: MeterRecord | None) -> Explanation:
+        name = meter.name if meter else None
         details: list[str] = []
         if len(text) in (40, 60) and digits.is_digits(text):
             parts = [text[i : i + 20] for i in range(0, len(text), 20)]
-            details = [
-                f"{digits.grouped(part)}: {self.explain(part, meter.name if meter else None).summary}"
-                for part in parts
-            ]
-        elif digits.is_digits(text) and len(text) == 20:
-            details = list(self._typing_details(text, meter))
-        name = meter.name if meter else None
+            details = [f"{digits.grouped(p)}: {self.explain(p, name).summary}" for p in parts]
+        elif len(text) == 20 and digits.is_digits(text):
+            details = self._typing_details(text, meter)
         return Explanation(
             f"Not a token: {why}.", "FormatError", "not-a-token", tuple(details), meter=name
         )
 
-    def _typing_details(self, text: str, meter: MeterRecord | None) -> tuple[str, ...]:
-        guesses = self._typing_guesses(text, meter) if meter else []
-        return tuple(guess.text for guess in sorted(guesses, key=lambda g: g.rank)[:3])
+    def _typing_details(self, text: str, meter: MeterRecord | None) -> list[str]:
+        return [f"Likely {guess.text}." for guess in self._near(text, meter)[:3]]
+
+    def _near(self, text: str, meter: MeterRecord | None) -> list[Guess]:
+        return self._typing_guesses(text, meter) if meter else self._issued_nearby(text)
 
     def _class_1(self, text: str, meter: MeterRecord | None) -> Explanation:
         decoded = decode(text)
         name = meter.name if meter else None
         if not decoded.authentic:
-            guesses = []
-            for near, what in neighbours(text):
-                if (
-                    split(near)[0] == 1
-                    and (other := decode(near)).authentic
-                    and other.sub in (0, 1)
-                ):
-                    guesses.append(
-                        Guess("typing", f"{what} gives {digits.grouped(near)}: {describe(other)}",
-                              False, bool(other.fields["control"]), 1)
-                    )  # fmt: skip
-            guesses.sort(key=lambda g: g.rank)
-            if guesses:
-                summary = f"A test token with a typing error, likely: {guesses[0].text}."
-            else:
-                summary = (
-                    "A test token (class 1, no key needed) whose checksum is wrong: mistyped."
-                )
+            guesses = self._near(text, meter) + _near_tests(text)
+            guesses.sort(key=lambda guess: guess.rank)
             return Explanation(
-                summary, "CRCError", "typing", decoded=decoded, meter=name, guesses=tuple(guesses)
-            )
+                f"No valid token: likely {guesses[0].text}."
+                if guesses
+                else "No valid token: a test token (class 1) whose checksum is wrong.",
+                "CRCError", "typing", decoded=decoded, meter=name, guesses=tuple(guesses),
+            )  # fmt: skip
         maker = decoded.fields.get("mfr_code", 0)
         what = _capital(describe(decoded))
         if meter and maker not in (0, meter.mfr_code):
@@ -206,6 +200,12 @@ class _Explainer:
         )  # fmt: skip
 
     def _unknown(self, text: str, cls: int) -> Explanation:
+        guesses = self._issued_nearby(text)
+        if guesses:
+            return Explanation(
+                f"No token that was issued here as it stands: likely {guesses[0].text}.",
+                "CRCError", "typing", guesses=tuple(guesses),
+            )  # fmt: skip
         kind = "credit" if cls == 0 else "management or key change"
         known = self._pos.meters()
         if not known:
@@ -338,7 +338,9 @@ class _Explainer:
                 "function",
                 "refused, an electricity meter has no such register",
             )
-        if number is None or self._tid_state is not None:
+        newest = self._status.get("tid_newest")
+        known = self._tid_state is not None or (newest is not None and (number or 0) > newest)
+        if number is None or known:
             return "Accept", "none", "the meter accepts it"
         return "Accept", "none", "the meter accepts it, if it was not entered before"
 
@@ -429,9 +431,14 @@ class _Explainer:
             what = f"{describe(decoded)}{_issued_on(decoded, key)}"
             if key.number < present.number:
                 changed = next(k.since for k in keys if k.number == key.number + 1)
+                lost = (
+                    "it belongs to a key change that is done"
+                    if decoded.cls == 2 and decoded.sub in KEY_CHANGE_SUBS
+                    else "tokens not entered before the change are lost"
+                )
                 text_ = (
                     f"{what} under the meter's previous key ({key}), before the key change of "
-                    f"{_minute(changed)}: tokens not entered before the change are lost"
+                    f"{_minute(changed)}: {lost}"
                 )
                 guesses.append(Guess("previous-key", text_, sure, plausible, 0))
             else:
@@ -482,7 +489,23 @@ class _Explainer:
             )
             plausible = self._plausible(decoded, meter, present)
             guesses.append(Guess("typing", text_, near in issued, plausible, 1))
-        return guesses
+        return sorted(guesses, key=lambda guess: guess.rank)
+
+    def _issued_nearby(self, text: str) -> list[Guess]:
+        """Return the issued tokens, of any meter, that are one typing error away."""
+        near = dict(neighbours(text))
+        return [
+            Guess(
+                "typing",
+                f"a typing error, {near[entry.token]} gives {entry.grouped}: "
+                f"{entry.what} for meter {entry.meter}",
+                sure=True,
+                plausible=True,
+                steps=1,
+            )
+            for entry in self._pos.issued()
+            if entry.token in near
+        ]
 
     def _parameter_guesses(
         self, text: str, meter: MeterRecord, present: MeterKey, keys: list[MeterKey]
@@ -542,6 +565,22 @@ class _Explainer:
                         replace(base, **both),
                         [_said(name, value), _said(other, second)],
                     )
+
+
+def _near_tests(text: str) -> list[Guess]:
+    """Return the test tokens that are one typing error away."""
+    guesses = []
+    for near, what in neighbours(text):
+        if split(near)[0] != 1:
+            continue
+        decoded = decode(near)
+        if not decoded.authentic or decoded.sub not in (0, 1):
+            continue
+        known = all(number < len(TESTS) for number in tests_of(decoded))
+        plausible = known and decoded.fields["control"] > 0
+        said = f"a typing error, {what} gives {digits.grouped(near)}: {describe(decoded)}"
+        guesses.append(Guess("typing", said, False, plausible, 1))
+    return guesses
 
 
 def neighbours(text: str) -> Iterator[tuple[str, str]]:
