@@ -1,0 +1,730 @@
+"""Meter: one typed client for any board, virtual or on a serial port.
+
+The only module that knows mpremote's Python interface, which is declared unstable. It enters the
+raw REPL without a soft reset, so the meter keeps running while a program talks to it.
+
+Opening the port of many ESP32 boards can reset them through DTR and RTS. Here both stay asserted,
+as the operating system sets them at opening, and RTS is dropped before DTR at closing: neither
+resets a board. Who wants a reset calls `reset`.
+"""
+
+import contextlib
+import errno
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime, timedelta
+from enum import IntEnum
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import serial
+from mpremote.transport import TransportError
+from mpremote.transport_serial import SerialTransport
+
+from host_tools.errors import BoardError
+from host_tools.virtual import HEAP, VirtualBoard
+from jeton.sts.results import GOOD, NAMES
+from jeton.sts.results import TokenResult as _Numbers
+
+EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+TIMEOUT = 4.5  # so that a silent board is reported within 5 s
+BAUD = 115200
+
+_ATTEMPT = 1.5  # seconds for one try at the raw REPL: what was sent to a board that boots is lost
+_SLICE = 0.1  # seconds a read may last before the deadline is looked at
+_TAIL = 200
+
+
+class TokenResult(IntEnum):
+    """What became of a token; the numbers are the board's."""
+
+    ACCEPT = _Numbers.ACCEPT
+    KCT1 = _Numbers.KCT1
+    KCT2 = _Numbers.KCT2
+    OVERFLOW = _Numbers.OVERFLOW
+    KEY_TYPE = _Numbers.KEY_TYPE
+    FORMAT = _Numbers.FORMAT
+    RANGE = _Numbers.RANGE
+    FUNCTION = _Numbers.FUNCTION
+    OLD = _Numbers.OLD
+    USED = _Numbers.USED
+    KEY_EXPIRED = _Numbers.KEY_EXPIRED
+    DDTK = _Numbers.DDTK
+    CRC = _Numbers.CRC
+    MFR_CODE = _Numbers.MFR_CODE
+    LOCK_OUT = _Numbers.LOCK_OUT
+    NOT_READY = _Numbers.NOT_READY
+    KCT3 = _Numbers.KCT3
+    KCT4 = _Numbers.KCT4
+
+    @property
+    def standard_name(self) -> str:
+        """Return the standard's name, such as UsedError."""
+        return NAMES[self]
+
+    @property
+    def good(self) -> bool:
+        """Return whether the token did its work, a section of a key change included."""
+        return self in GOOD
+
+
+def moment(seconds: int) -> datetime:
+    """Return the UTC time of the board's seconds since 2000-01-01."""
+    return EPOCH + timedelta(seconds=seconds)
+
+
+def seconds_of(when: datetime) -> int:
+    """Return a time as the board counts it; without a zone it is UTC."""
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=UTC)
+    return (when - EPOCH) // timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Display:
+    """What the display shows: `rows` lines of `cols` characters."""
+
+    rows: int
+    cols: int
+    lines: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as the board sent it."""
+        return {"rows": self.rows, "cols": self.cols, "lines": list(self.lines)}
+
+
+@dataclass(frozen=True, slots=True)
+class EnterResult:
+    """What became of one token.
+
+    `token`, `token_class`, `subclass` and `tid` are None where the token could not be decrypted;
+    `missing` lists the sections of a key change set that are still to come.
+    """
+
+    result: TokenResult
+    name: str
+    token: str | None
+    token_class: int | None
+    subclass: int | None
+    tid: int | None
+    amount_wh: int | None
+    missing: tuple[int, ...]
+    display: tuple[str, ...]
+    message: str = ""
+
+    @property
+    def good(self) -> bool:
+        """Return whether the token did its work."""
+        return self.result.good
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as the board sent it."""
+        return {
+            "result": int(self.result),
+            "name": self.name,
+            "token": self.token,
+            "class": self.token_class,
+            "subclass": self.subclass,
+            "tid": self.tid,
+            "amount_wh": self.amount_wh,
+            "missing": list(self.missing),
+            "message": self.message,
+            "display": list(self.display),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class PressResult:
+    """The display after some keys, and what the last token they completed came to."""
+
+    display: tuple[str, ...]
+    result: EnterResult | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as the board sent it."""
+        return {
+            "display": list(self.display),
+            "result": self.result.as_dict() if self.result else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One entry of the log; `details` is what its kind adds."""
+
+    seq: int
+    time: datetime
+    kind: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it with the time as ISO 8601."""
+        head = {"seq": self.seq, "time": self.time.isoformat(), "kind": self.kind}
+        return head | dict(self.details)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Registers, key attributes and states of a meter; never a key."""
+
+    clock: datetime
+    provisioned: bool
+    profile: str
+    drn: str
+    ea: int
+    kct: int
+    krn: int
+    kt: int
+    ti: int
+    sgc: str
+    ken: int
+    bdt: str | None
+    credit_wh: int
+    total_wh: int
+    load_w: int
+    power_w: int
+    switch: str
+    switch_reason: str
+    max_power_limit_w: int | None
+    phase_unbalance_limit_w: int | None
+    tariff_rate: int | None
+    tamper: bool
+    result: int
+    result_name: str
+    pending: tuple[int, ...]
+    tid_newest: int
+    tid_oldest: int
+    rate: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it with the clock as ISO 8601."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return values | {"clock": self.clock.isoformat(), "pending": list(self.pending)}
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """What the board is."""
+
+    firmware: str
+    board: str
+    provisioned: bool
+    profile: str
+    drn: str
+    interpreter: str
+    mem_free: int
+    mem_used: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as the board sent it."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}
+
+
+_T = TypeVar("_T", Status, Info)
+
+
+def _made(kind: type[_T], value: Any, **changed: Any) -> _T:
+    """Return a dataclass of the board's answer; what newer firmware adds is left out."""
+    try:
+        known = {item.name: value[item.name] for item in fields(kind) if item.name not in changed}
+        return kind(**known, **changed)
+    except (KeyError, TypeError):
+        raise BoardError(
+            f"the board's firmware does not fit this version of Jeton: its "
+            f"{kind.__name__.lower()} is {value!r}"
+        ) from None
+
+
+def _entered(value: Mapping[str, Any]) -> EnterResult:
+    return EnterResult(
+        result=TokenResult(value["result"]),
+        name=value["name"],
+        token=value["token"],
+        token_class=value["class"],
+        subclass=value["subclass"],
+        tid=value["tid"],
+        amount_wh=value["amount_wh"],
+        missing=tuple(value["missing"]),
+        display=tuple(value["display"]),
+        message=value.get("message", ""),
+    )
+
+
+class _Silence(Exception):
+    """The deadline passed while waiting for the board."""
+
+
+def _shown(data: bytes) -> str:
+    """Return received bytes for a message: the end of them, on one line."""
+    if not data:
+        return "it sent nothing"
+    text = data[-_TAIL:].decode("utf-8", "backslashreplace")
+    return f"the last it sent was {text!r}"
+
+
+class _Port:
+    """A serial port as mpremote's transport wants it, but buffered and with a deadline.
+
+    mpremote polls every 10 ms and, on a pseudo-terminal, waits for ever; here a read lasts until
+    the byte comes or the deadline passes.
+    """
+
+    def __init__(self, device: str) -> None:
+        self.name = device
+        self.deadline = 0.0
+        self.received = b""  # the end of all that came, for messages
+        self._buffer = bytearray()
+        try:
+            self._serial = serial.serial_for_url(
+                device, baudrate=BAUD, timeout=_SLICE, write_timeout=TIMEOUT, exclusive=True
+            )
+        except (OSError, ValueError) as error:
+            raise BoardError(_why_not(device, error)) from None
+
+    def _fill(self) -> None:
+        if time.monotonic() >= self.deadline:
+            raise _Silence
+        data = self._serial.read(1)
+        if data and (more := self._serial.in_waiting):
+            data += self._serial.read(more)
+        self._buffer += data
+        self.received = (self.received + data)[-_TAIL:]
+
+    def inWaiting(self) -> int:
+        """Return how many bytes can be read without waiting."""
+        if not self._buffer and (more := self._serial.in_waiting):
+            data = self._serial.read(more)
+            self._buffer += data
+            self.received = (self.received + data)[-_TAIL:]
+        return len(self._buffer)
+
+    def read(self, size: int = 1) -> bytes:
+        """Return exactly `size` bytes."""
+        while len(self._buffer) < size:
+            self._fill()
+        data = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        return data
+
+    def read_until(self, ending: bytes) -> bytes:
+        """Return everything up to and with `ending`."""
+        start = 0
+        while (found := self._buffer.find(ending, start)) < 0:
+            start = max(0, len(self._buffer) - len(ending) + 1)
+            self._fill()
+        return self.read(found + len(ending))
+
+    def quiet(self, seconds: float) -> None:
+        """Throw away what comes until nothing came for a while."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self._buffer.clear()
+            with contextlib.suppress(_Silence):
+                self._fill()
+            if self._buffer:
+                until = time.monotonic() + seconds
+        self._buffer.clear()
+
+    def write(self, data: bytes) -> int:
+        """Send bytes."""
+        return self._serial.write(data) or 0
+
+    @property
+    def rts(self) -> bool:
+        """Return the state of RTS."""
+        return bool(self._serial.rts)
+
+    @rts.setter
+    def rts(self, on: bool) -> None:
+        self._serial.rts = on
+
+    @property
+    def dtr(self) -> bool:
+        """Return the state of DTR."""
+        return bool(self._serial.dtr)
+
+    @dtr.setter
+    def dtr(self, on: bool) -> None:
+        self._serial.dtr = on
+
+    def close(self) -> None:
+        """Close the port."""
+        self._serial.close()
+
+
+def _why_not(device: str, error: Exception) -> str:
+    """Return one line that says why a port cannot be opened."""
+    code = getattr(error, "errno", None)
+    if code in (errno.EBUSY, errno.EAGAIN, errno.EWOULDBLOCK) or "exclusively lock" in str(error):
+        return f"port {device} is in use by another program: close that first"
+    if code in (errno.ENOENT, errno.ENXIO, errno.ENODEV):
+        return f"port {device} does not exist: is the board connected, or served?"
+    if code in (errno.EACCES, errno.EPERM):
+        return f"port {device} may not be opened by you: see to its permissions"
+    if code in (errno.ENOTTY, errno.EISDIR, errno.EINVAL) or (
+        "://" not in device and Path(device).exists() and not Path(device).is_char_device()
+    ):
+        return f"{device} is not a serial port"
+    return f"port {device} cannot be opened: {error}"
+
+
+class _Repl(SerialTransport):
+    """mpremote's transport over _Port: waits end at the port's deadline, nothing is printed."""
+
+    def __init__(self, device: str) -> None:
+        # Not the parent's: that loses the reason for which a port cannot be opened.
+        self.in_raw_repl = False
+        self.use_raw_paste = True
+        self.device_name = device
+        self.mounted = False
+        self.is_pty = False
+        self.serial = _Port(device)
+        self.port: _Port = self.serial
+
+    def read_until(
+        self,
+        min_num_bytes: int,
+        ending: bytes,
+        timeout: float | None = None,
+        data_consumer: Any = None,
+        timeout_overall: float | None = None,
+    ) -> bytes:
+        """Return everything up to and with `ending`; unlike the parent, never less."""
+        return self.port.read_until(ending)
+
+    def enter(self, timeout: float) -> None:
+        """Be in the raw REPL, whatever the board was doing; no soft reset."""
+        deadline = time.monotonic() + timeout
+        self.port.received = b""
+        first = True
+        while True:
+            self.port.deadline = min(deadline, time.monotonic() + _ATTEMPT)
+            try:
+                self.enter_raw_repl(soft_reset=False)
+                if not first:  # the board may answer the earlier tries now
+                    self.port.deadline = deadline
+                    self.port.quiet(0.05)
+                    self.port.deadline = deadline
+                    self.enter_raw_repl(soft_reset=False)
+                return
+            except _Silence:
+                if time.monotonic() >= deadline:
+                    raise
+            first = False
+
+    def run(self, source: str, timeout: float) -> tuple[bytes, bytes]:
+        """Run source in the raw REPL; return its output and its traceback."""
+        self.port.deadline = time.monotonic() + timeout
+        self.port.received = b""
+        output, error = self.exec_raw(source)
+        return output, error
+
+
+class Meter:
+    """A meter on any board, over its serial port. Open it with `Meter.open`; a context manager.
+
+    Every method raises BoardError with one line when the board refuses, is silent for `timeout`
+    seconds, or is gone.
+    """
+
+    def __init__(
+        self,
+        port: str,
+        *,
+        board: VirtualBoard | None = None,
+        timeout: float = TIMEOUT,
+    ) -> None:
+        self.port = port
+        self.timeout = timeout
+        self._board = board
+        self._repl: _Repl | None = None
+        self._ready = False
+        self._connect()
+
+    @classmethod
+    def open(
+        cls,
+        where: str | Path = "virtual",
+        *,
+        profile: str = "generic",
+        config: Mapping[str, Any] | None = None,
+        heap: str = HEAP,
+        timeout: float = TIMEOUT,
+    ) -> Self:
+        """Open a meter: "virtual", the name of a meter, or a serial port (a path or URL).
+
+        "virtual" is a fresh board that is gone afterwards, set up by `config`, by default a meter
+        of `profile` under the published test keys. A named meter is started, or joined where it
+        is served. A meter that exists is left as it is: `profile` is then not looked at, and
+        `config` sets it up anew.
+        """
+        from host_tools import meters  # it makes meters with this class
+
+        board: VirtualBoard | None = None
+        port = str(where)
+        if port == "virtual":
+            board = VirtualBoard(heap=heap).start()
+            port = board.path
+            config = config if config is not None else meters.make_config(profile=profile)
+        elif meters.is_name(port) and not Path(port).exists():
+            port, board = meters.attach(port, heap=heap)
+        try:
+            meter = cls(port, board=board, timeout=timeout)
+        except BaseException:
+            if board is not None:
+                board.close()
+            raise
+        try:
+            if config is not None:
+                meter.provision(config)
+        except BaseException:
+            meter.close()
+            raise
+        return meter
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # The line.
+
+    @contextlib.contextmanager
+    def _talking(self, timeout: float) -> Iterator[_Repl]:
+        """Give the transport; what goes wrong is one BoardError, and the line is set up anew."""
+        ready, self._ready = self._ready, False  # an exception of any kind leaves it so
+        try:
+            if self._repl is None:
+                self._repl = _Repl(self.port)
+            if not ready:
+                self._repl.enter(timeout)
+            yield self._repl
+        except _Silence:
+            received = self._repl.port.received if self._repl else b""
+            what = (
+                "does not answer"
+                if self._repl and self._repl.in_raw_repl
+                else "has no MicroPython"
+            )
+            if not received:
+                what = "does not answer"
+            raise BoardError(
+                f"the board at {self.port} {what} within {timeout:g} s: {_shown(received)}"
+            ) from None
+        except TransportError as error:
+            raise BoardError(f"the board at {self.port} answered wrongly: {error}") from None
+        except serial.SerialTimeoutException:
+            raise BoardError(
+                f"the board at {self.port} takes nothing: it did not read within {timeout:g} s"
+            ) from None
+        except OSError as error:
+            self._drop()
+            reason = error.strerror or str(error)
+            raise BoardError(f"port {self.port} is gone: {reason}") from None
+        self._ready = True
+
+    def _connect(self) -> None:
+        try:
+            with self._talking(self.timeout):
+                pass
+        except BaseException:
+            self._drop()
+            raise
+
+    def _drop(self) -> None:
+        repl, self._repl = self._repl, None
+        self._ready = False
+        if repl is not None:
+            with contextlib.suppress(OSError):
+                repl.close()
+
+    def rpc(self, verb: str, *arguments: Any, timeout: float | None = None) -> Any:
+        """Call one of the board's verbs and return its value."""
+        if self._board is not None and not self._board.running:
+            raise BoardError("the board has no power: power_on() gives it back")
+        line = json.dumps([verb, *arguments])
+        with self._talking(timeout or self.timeout) as repl:
+            output, error = repl.run(f"print(meter.rpc({line!r}))", timeout or self.timeout)
+        if error:
+            last = error.decode(errors="replace").strip().splitlines()[-1]
+            if last.startswith("NameError") and "meter" in last:
+                raise BoardError(
+                    f"the board at {self.port} runs MicroPython but no Jeton: flash it first"
+                )
+            raise BoardError(f"the board at {self.port} failed at {verb}: {last}")
+        try:
+            answer = json.loads(output.strip().splitlines()[-1])
+            if "error" not in answer:
+                return answer["ok"]
+        except (ValueError, IndexError, KeyError, TypeError):
+            raise BoardError(
+                f"the board at {self.port} answered {verb} with no JSON: {_shown(output)}"
+            ) from None
+        raise BoardError(str(answer["error"]))
+
+    def close(self) -> None:
+        """Leave the board at its friendly prompt, meter running, and let go of the port.
+
+        A virtual board that was started for this is switched off.
+        """
+        repl = self._repl
+        if repl is not None:
+            with contextlib.suppress(OSError, _Silence, TransportError):
+                repl.exit_raw_repl()
+        self._drop()
+        if self._board is not None:
+            self._board.close()
+            self._board = None
+
+    # The meter.
+
+    def info(self) -> Info:
+        """Return what the board is."""
+        return _made(Info, self.rpc("info"))
+
+    def provision(self, config: Mapping[str, Any]) -> Status:
+        """Make it a new meter; `host_tools.meters.make_config` makes a configuration."""
+        return self._status(self.rpc("provision", dict(config)))
+
+    def enter(self, token: str) -> EnterResult:
+        """Key a token in by the wire; spaces and dashes do not matter."""
+        return _entered(self.rpc("enter", token))
+
+    def press(self, keys: str) -> PressResult:
+        """Press keys: digits, * for backspace, # for Enter."""
+        value = self.rpc("press", keys)
+        result = value["result"]
+        return PressResult(tuple(value["display"]), _entered(result) if result else None)
+
+    def display(self) -> Display:
+        """Return what the display shows."""
+        value = self.rpc("display")
+        return Display(value["rows"], value["cols"], tuple(value["lines"]))
+
+    def status(self) -> Status:
+        """Return registers, key attributes and states."""
+        return self._status(self.rpc("status"))
+
+    def events(self, after: int = 0) -> list[Event]:
+        """Return the logged events with a number above `after`, oldest first."""
+        return [
+            Event(
+                value["seq"],
+                moment(value["time"]),
+                value["kind"],
+                {k: v for k, v in value.items() if k not in ("seq", "time", "kind")},
+            )
+            for value in self.rpc("events", after)
+        ]
+
+    def set_load(self, watts: int) -> Status:
+        """Connect a load behind the switch."""
+        return self._status(self.rpc("load", watts))
+
+    def consume(self, energy_wh: int) -> Status:
+        """Count energy that flowed."""
+        return self._status(self.rpc("consume", energy_wh))
+
+    def advance(self, seconds: int) -> Status:
+        """Let time pass for the meter."""
+        return self._status(self.rpc("advance", seconds))
+
+    def clock(self, when: datetime | None = None) -> datetime:
+        """Return the meter's time (UTC); with an argument set it first."""
+        return moment(self.rpc("clock", *([] if when is None else [seconds_of(when)])))
+
+    def set_rate(self, rate: int) -> Status:
+        """Let the meter's clock run at `rate` seconds a second; 0 stops it."""
+        return self._status(self.rpc("rate", rate))
+
+    def set_tamper(self, on: bool = True) -> Status:
+        """Raise the tamper input."""
+        return self._status(self.rpc("tamper", on))
+
+    @staticmethod
+    def _status(value: Any) -> Status:
+        try:
+            clock, pending = moment(value["clock"]), tuple(value["pending"])
+        except (KeyError, TypeError):
+            clock, pending = EPOCH, ()
+        return _made(Status, value, clock=clock, pending=pending)
+
+    # The board.
+
+    @property
+    def board(self) -> VirtualBoard | None:
+        """Return the virtual board that was started for this, if one was."""
+        return self._board
+
+    def soft_reset(self) -> None:
+        """Start the interpreter afresh (Ctrl-D), and with it the meter from its saved state."""
+        with self._talking(self.timeout) as repl:
+            port = repl.port
+            port.deadline = time.monotonic() + self.timeout
+            port.read_until(b">")
+            port.write(b"\x04")
+            port.read_until(b"soft reboot\r\n")
+            port.read_until(b"raw REPL; CTRL-B to exit\r\n")
+
+    def reset(self) -> None:
+        """Reset the board as its button does, and be connected again."""
+        if self._board is not None:
+            self._board.reset()
+            self._ready = False
+        else:
+            with self._talking(self.timeout) as repl:
+                repl.port.deadline = time.monotonic() + self.timeout
+                repl.exec_raw_no_follow("import machine\nmachine.reset()")
+                with contextlib.suppress(_Silence, OSError):
+                    repl.port.read_until(b">>> ")
+            self._ready = False
+            if self._repl is not None and not self._alive():
+                self._drop()  # USB of the chip itself: the port goes and comes back
+        self._reconnect()
+
+    def _alive(self) -> bool:
+        try:
+            if self._repl is not None:
+                self._repl.port.inWaiting()
+            return self._repl is not None
+        except OSError:
+            return False
+
+    def _reconnect(self) -> None:
+        """Connect again; the port may take a moment to come back."""
+        deadline = time.monotonic() + self.timeout
+        while True:
+            try:
+                with self._talking(self.timeout):
+                    return
+            except BoardError:
+                if self._repl is not None or time.monotonic() >= deadline:
+                    raise
+                time.sleep(0.05)
+
+    def power_cut(self) -> None:
+        """Take the power away at this moment (virtual boards of this program only)."""
+        self._own("power_cut").power_cut()
+        self._ready = False
+
+    def power_on(self) -> None:
+        """Give the power back and be connected again."""
+        self._own("power_on").power_on()
+        self._ready = False
+        self._connect()
+
+    def _own(self, what: str) -> VirtualBoard:
+        if self._board is None:
+            raise BoardError(
+                f"{what} needs a virtual board started here; pull the plug of {self.port}"
+            )
+        return self._board

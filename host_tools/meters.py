@@ -1,0 +1,215 @@
+"""Named meters: each a folder with its flash, kept between runs; one process at a time runs it."""
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any, Self
+
+from host_tools.errors import BoardError
+from host_tools.interpreter import write_atomically
+from host_tools.link import Meter
+from host_tools.paths import data_home
+from host_tools.vending.pos import PointOfSale
+from host_tools.virtual import BOOT_TIMEOUT, HEAP, VirtualBoard
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_RESERVED = ("virtual",)
+
+
+def is_name(text: str) -> bool:
+    """Return whether this could be the name of a meter, rather than a port."""
+    return bool(_NAME.fullmatch(text)) and text not in _RESERVED
+
+
+def check_name(name: str) -> str:
+    """Return the name, or raise BoardError."""
+    if name in _RESERVED:
+        raise BoardError(f"a meter cannot be called {name!r}: that is any fresh virtual meter")
+    if not _NAME.fullmatch(name):
+        raise BoardError(
+            f"meter name {name!r} will not do: letters, digits, dot, dash and underscore, at most "
+            "64, a letter or digit first"
+        )
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class NamedMeter:
+    """A meter that is kept. `about` is what it was made as; it never holds a key."""
+
+    name: str
+    folder: Path
+    about: Mapping[str, Any]
+
+    @property
+    def flash(self) -> Path:
+        """Return its flash image."""
+        return self.folder / "flash.img"
+
+    @property
+    def lock(self) -> Path:
+        """Return the file that a process holds while it runs the meter."""
+        return self.folder / "board.lock"
+
+    def port(self) -> str | None:
+        """Return the serial port where it runs now, None when it does not run."""
+        try:
+            file = self.lock.open("r")
+        except FileNotFoundError:
+            return None
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                return file.read().strip()  # empty: it is being started
+        return None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for --json."""
+        return {"name": self.name, "port": self.port(), **self.about}
+
+
+def _home() -> Path:
+    return data_home() / "meters"
+
+
+def _read(folder: Path) -> NamedMeter | None:
+    try:
+        about = json.loads((folder / "meter.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return NamedMeter(folder.name, folder, about) if isinstance(about, dict) else None
+
+
+def all_meters() -> list[NamedMeter]:
+    """Return every named meter by name."""
+    found = [_read(folder) for folder in sorted(_home().glob("*")) if is_name(folder.name)]
+    return [meter for meter in found if meter is not None]
+
+
+def find(name: str) -> NamedMeter:
+    """Return a named meter, or raise BoardError."""
+    meter = _read(_home() / check_name(name))
+    if meter is None:
+        known = ", ".join(m.name for m in all_meters())
+        raise BoardError(
+            f"there is no meter {name!r}: "
+            + (f"known are {known}" if known else f"`jeton new {name}` makes it")
+        )
+    return meter
+
+
+class NamedBoard(VirtualBoard):
+    """The virtual board of a named meter, locked against other processes while it runs."""
+
+    def __init__(self, meter: NamedMeter, *, heap: str = HEAP, link: Path | None = None) -> None:
+        super().__init__(meter.flash, heap=heap, link=link)
+        self.meter = meter
+        self._lock: IO[str] | None = None
+
+    def start(self) -> Self:
+        """Start it; BoardError where it runs already."""
+        lock = self.meter.lock.open("a+")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            raise BoardError(
+                f"meter {self.meter.name} runs already, at "
+                f"{self.meter.port() or 'another process'}"
+            ) from None
+        self._lock = lock
+        lock.truncate(0)
+        try:
+            super().start()
+        except BaseException:
+            self.close()
+            raise
+        lock.write(self.path)
+        lock.flush()
+        return self
+
+    def close(self) -> None:
+        """Switch it off and unlock the meter."""
+        super().close()
+        if self._lock is not None:
+            self._lock.truncate(0)
+            self._lock.close()
+            self._lock = None
+
+
+def attach(name: str, *, heap: str = HEAP) -> tuple[str, VirtualBoard | None]:
+    """Return the port of a named meter, and its board where it had to be started for this."""
+    meter = find(name)
+    deadline = time.monotonic() + BOOT_TIMEOUT
+    while True:
+        port = meter.port()
+        if port:
+            return port, None
+        if port is None:
+            try:
+                board = NamedBoard(meter, heap=heap).start()
+                return board.path, board
+            except BoardError:
+                if meter.port() is None:  # it failed by itself; nobody came first
+                    raise
+        if time.monotonic() >= deadline:
+            raise BoardError(f"meter {name} is being started elsewhere but does not come up")
+        time.sleep(0.01)
+
+
+def create(name: str, config: Mapping[str, Any], *, heap: str = HEAP) -> NamedMeter:
+    """Make a named meter on a fresh flash and set it up; nothing is left where that fails."""
+    folder = _home() / check_name(name)
+    if _read(folder) is not None:
+        raise BoardError(f"there is a meter {name} already: choose another name")
+    _home().mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(dir=_home(), prefix=f".{name}."))
+    try:
+        about = {k: v for k, v in config.items() if k not in ("decoder_key", "clock", "tid0")}
+        about["made"] = datetime.now(UTC).isoformat(timespec="seconds")
+        with (
+            VirtualBoard(work / "flash.img", heap=heap) as board,
+            Meter(board.path) as meter,
+        ):
+            meter.provision(config)
+        write_atomically(work / "meter.json", json.dumps(about, indent=1).encode() + b"\n")
+        if folder.exists():  # what a creation that was cut short left
+            shutil.rmtree(folder)
+        os.rename(work, folder)
+    except OSError as error:
+        raise BoardError(f"meter {name} cannot be made: {error}") from None
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return find(name)
+
+
+def delete(name: str) -> None:
+    """Delete a named meter, unless it runs."""
+    meter = find(name)
+    with contextlib.closing(meter.lock.open("a+")) as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise BoardError(f"meter {name} runs at {meter.port()}: stop that first") from None
+        shutil.rmtree(meter.folder)
+
+
+def make_config(*, profile: str = "generic", **options: Any) -> dict[str, Any]:
+    """Return what `provision` takes for a meter that no point of sale keeps.
+
+    `options` are those of PointOfSale.add_meter, by default a meter under the published test keys.
+    """
+    with tempfile.TemporaryDirectory(prefix="jeton-") as folder:
+        pos = PointOfSale(Path(folder) / "pos.sqlite")
+        pos.add_meter("virtual", profile=profile, **options)
+        return pos.config_for("virtual")
