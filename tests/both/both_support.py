@@ -1,0 +1,157 @@
+"""What the tests in this folder share; runs in CPython and in MicroPython.
+
+Encryption stands here once more, by the book and bit by bit: the firmware only decrypts, and the
+point of sale's table-driven encryptor must not be what proves it.
+"""
+
+import json
+
+from jeton.meter import Meter
+from jeton.sts import digits, ea07, ea11, tokens
+
+ROOT = __file__.rsplit("/", 3)[0]
+T0 = 800_000_000  # some time in 2025, in seconds since 2000
+
+KEY = bytes.fromhex("87f3ecbb2e46b48f")
+KEY11 = bytes.fromhex("929bd3a415c9420a05ec5ee9f3ce91c3")
+NEW = bytes.fromhex("0123456789abcdef")
+NEW11 = bytes.fromhex("00112233445566778899aabbccddeeff")
+
+
+def encrypt_ea07(key, block, tables=ea07.CERTIFIED):
+    """Encrypt 8 octets as IEC 62055-41 6.5.4 words it, a bit at a time."""
+    mask = (1 << 64) - 1
+    k = ~int.from_bytes(key, "big") & mask
+    k = k >> 12 | (k << 52 & mask)
+    b = int.from_bytes(block, "big")
+    for _ in range(16):
+        substituted = 0
+        for i in range(16):
+            box = tables.s2 if k >> (4 * i + 3) & 1 else tables.s1
+            substituted |= box[b >> 4 * i & 15] << 4 * i
+        b = 0
+        for i in range(64):
+            b |= (substituted >> i & 1) << tables.p[i]
+        k = (k << 1 & mask) | k >> 63
+    return b.to_bytes(8, "big")
+
+
+def encrypt_ea11(key, block):
+    """Encrypt 8 octets by MISTY1 with 8 rounds (RFC 2994 2.3)."""
+    ek = ea11.schedule(key)
+    a = (int.from_bytes(block[:2], "big"), int.from_bytes(block[2:4], "big"))
+    b = (int.from_bytes(block[4:6], "big"), int.from_bytes(block[6:], "big"))
+    for k in range(0, 8, 2):
+        a = ea11.fl(ek, a[0], a[1], k)
+        b = ea11.fl(ek, b[0], b[1], k + 1)
+        f = ea11.fo(ek, a[0], a[1], k)
+        b = (b[0] ^ f[0], b[1] ^ f[1])
+        f = ea11.fo(ek, b[0], b[1], k + 1)
+        a = (a[0] ^ f[0], a[1] ^ f[1])
+    a = ea11.fl(ek, a[0], a[1], 8)
+    b = ea11.fl(ek, b[0], b[1], 9)
+    return b"".join([v.to_bytes(2, "big") for v in b + a])
+
+
+def encrypt(key, block, tables=ea07.CERTIFIED):
+    """Encrypt by the algorithm that the length of the key tells."""
+    return encrypt_ea07(key, block, tables) if len(key) == 8 else encrypt_ea11(key, block)
+
+
+def token(cls, sub, fields, key=KEY, tables=ea07.CERTIFIED):
+    """Return the 20 digits of a token."""
+    block = tokens.pack(cls, sub, fields, 7 if len(key) == 8 else 11)
+    return digits.join(cls, block if cls == 1 else encrypt(key, block, tables))
+
+
+def credit(tid, units=100, key=KEY, sub=0):
+    return token(0, sub, {"rnd": 5, "tid": tid, "amount": tokens.amount_code(units)}, key)
+
+
+def class1(*numbers, sub=0, mfr_code=0):
+    """Return the token of some tests, or of test 0, which is all bits."""
+    control = 0
+    for n in numbers:
+        control |= 1 << n - 1 if n else (1 << (36 if sub == 0 else 28)) - 1
+    return token(1, sub, {"control": control, "mfr_code": mfr_code})
+
+
+class Store:
+    """A storage port in memory; set `full` and it fails like a full flash."""
+
+    def __init__(self):
+        self.octets = None
+        self.saves = 0
+        self.full = False
+
+    def load(self):
+        return self.octets
+
+    def save(self, octets):
+        if self.full:
+            raise OSError(28)
+        self.octets = octets
+        self.saves += 1
+
+
+def profiles(name):
+    try:
+        with open(ROOT + "/firmware/profiles/%s.json" % name) as file:
+            return json.load(file)
+    except OSError:
+        raise ValueError("no profile %s" % name)
+
+
+def new_meter(key=KEY, **config):
+    """Return (meter, its store), provisioned at T0."""
+    store = Store()
+    meter = Meter(store, profiles)
+    meter.start()
+    values = {
+        "drn": "00000000000",
+        "ea": 7 if len(key) == 8 else 11,
+        "decoder_key": key.hex(),
+        "sgc": "201457",
+        "tid0": 1000,
+    }
+    values.update(config)
+    meter.provision(values, T0)
+    return meter, store
+
+
+def again(store):
+    """Return a meter that starts from what a store holds: the same one after a power cut."""
+    meter = Meter(store, profiles)
+    meter.start()
+    return meter
+
+
+def key_change(key=KEY, new=NEW, krn=2, kt=2, ti=2, ken=255, ro=0, sgc=201458, three=False):
+    """Return the tokens of a key change set, first section first (EA11: 1, 2, 3, 4)."""
+    high, low = int.from_bytes(new[:4], "big"), int.from_bytes(new[-4:], "big")
+    first = {"kenho": ken >> 4, "krn": krn, "ro": ro, "kct3": int(three), "kt": kt, "nkho": high}
+    found = [
+        token(2, 3, first, key),
+        token(2, 4, {"kenlo": ken & 15, "ti": ti, "nklo": low}, key),
+    ]
+    if len(key) == 16:
+        middle = int.from_bytes(new[4:8], "big"), int.from_bytes(new[8:12], "big")
+        found.append(token(2, 8, {"sgclo": sgc & 0xFFF, "nkmo2": middle[0]}, key))
+        found.append(token(2, 9, {"sgcho": sgc >> 12, "nkmo1": middle[1]}, key))
+    elif three:
+        found.append(token(2, 8, {"sgc": sgc, "pad": 0}, key))
+    return found
+
+
+def text(meter, now):
+    """Return the display's lines without the blanks on the right."""
+    return [line.rstrip() for line in meter.display(now)]
+
+
+def raises(kind, function, *arguments):
+    """Return the message of the error that the call must raise."""
+    try:
+        function(*arguments)
+    except kind as error:
+        return str(error)
+    raise AssertionError("nothing was raised")

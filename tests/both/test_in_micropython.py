@@ -1,0 +1,30 @@
+"""Runs this folder's tests once more in MicroPython: the firmware as .mpy, the heap of a small ESP32."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from host_tools import firmware_build, interpreter
+
+HERE = Path(__file__).parent
+MODULES = sorted(path.stem for path in HERE.glob("test_*.py") if path.stem != Path(__file__).stem)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_in_micropython(module: str) -> None:
+    micropython = interpreter.find()
+    lib = firmware_build.build(micropython).tree / "lib"
+    done = subprocess.run(
+        micropython.command(
+            "-X", "heapsize=192k", str(HERE / "run_in_micropython.py"), module, str(lib)
+        ),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    lines = (HERE / f"{module}.py").read_text().splitlines()
+    count = sum(line.startswith("def test_") for line in lines)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("passed ") == count

@@ -1,0 +1,467 @@
+"""What tokens, loads and time do to a meter."""
+
+from both_support import (
+    KEY11,
+    NEW,
+    NEW11,
+    T0,
+    Store,
+    again,
+    class1,
+    credit,
+    key_change,
+    new_meter,
+    profiles,
+    raises,
+    text,
+    token,
+)
+from jeton import state as states
+from jeton.meter import Meter
+from jeton.sts import digits, tokens
+from jeton.sts.results import TokenResult as R
+
+
+def managed(sub, tid, **fields):
+    return token(2, sub, dict({"rnd": 1, "tid": tid}, **fields))
+
+
+def test_credit_closes_the_switch_and_is_taken_once():
+    meter, store = new_meter()
+    assert not meter.state.switch_closed
+    outcome = meter.enter(credit(2000, 125), T0)
+    assert (outcome.result, outcome.amount_wh) == (R.ACCEPT, 12500)
+    assert meter.state.credit_wh == 12500
+    assert meter.state.switch_closed
+    assert meter.enter(credit(2000, 125), T0 + 9).result == R.USED
+    assert meter.state.credit_wh == 12500
+    assert again(store).enter(credit(2000, 125), T0 + 9).result == R.USED
+
+
+def test_old_used_expired_and_any_order_between():
+    meter, _ = new_meter(ken=1)
+    assert meter.enter(credit(999), T0).result == R.OLD
+    assert meter.enter(credit(1000), T0).result == R.USED
+    assert meter.enter(credit(0x20000), T0).result == R.KEY_EXPIRED
+    for tid in (5000, 4000, 0x1FFFF, 4500):
+        assert meter.enter(credit(tid), T0).result == R.ACCEPT
+
+
+def test_credit_under_a_default_key():
+    meter, _ = new_meter(kt=1, ken=0)
+    # DDTK comes before KEN, and management tokens work.
+    assert meter.enter(credit(0x20000), T0).result == R.DDTK
+    assert meter.enter(credit(2000), T0).result == R.DDTK
+    assert meter.enter(managed(2, 2000, rate=7), T0).result == R.ACCEPT
+
+
+def test_a_full_register_does_not_cancel_the_token():
+    meter, _ = new_meter(credit_wh=9_999_999_990 - 50)
+    assert meter.enter(credit(2000, 1), T0).result == R.OVERFLOW
+    meter.use_energy(50, T0)
+    assert meter.enter(credit(2000, 1), T0).result == R.ACCEPT
+
+
+def test_what_an_electricity_meter_does_not_have():
+    meter, _ = new_meter()
+    tid = 2000
+    for sub in (1, 2, 3):
+        assert meter.enter(credit(tid, sub=sub), T0).result == R.FUNCTION
+    for sub in (4, 5, 6, 7):
+        fields = {"se": 0, "tid": tid, "amount": 1}
+        assert meter.enter(token(0, sub, fields), T0).result == R.FUNCTION
+    assert meter.enter(managed(7, tid, wmfactor=1), T0).result == R.FUNCTION
+    assert meter.enter(managed(10, tid, value=1), T0).result == R.FUNCTION
+    for cls, sub in ((0, 8), (0, 15), (2, 11), (2, 15), (1, 3)):
+        reserved = token(cls, sub, {"value": 1})
+        assert meter.enter(reserved, T0).result == R.FUNCTION, (cls, sub)
+    # Class 3 is reserved: nothing says that it is encrypted.
+    block = tokens.pack(3, 0, {"value": 1})
+    assert meter.enter(digits.join(3, block), T0).result == R.FUNCTION
+    assert meter.enter(token(3, 0, {"value": 1}), T0).result == R.CRC
+    for sub in (2, 6, 10, 11, 15):
+        other = token(1, sub, {"control": 1, "mfr_code": 0})
+        assert meter.enter(other, T0).result == R.FUNCTION
+    fourth = token(2, 9, {"sgcho": 0, "nkmo1": 0})
+    assert meter.enter(fourth, T0).result == R.FUNCTION
+    # None of them used up its identifier.
+    assert meter.enter(credit(tid), T0).result == R.ACCEPT
+
+
+def test_limits_tariff_and_tamper():
+    meter, _ = new_meter()
+    assert meter.enter(managed(0, 2000, mpl=16384), T0).result == R.ACCEPT
+    assert meter.enter(managed(6, 2001, mppul=500), T0).result == R.ACCEPT
+    assert meter.enter(managed(2, 2002, rate=65535), T0).result == R.ACCEPT
+    status = meter.status(T0)
+    assert status["max_power_limit_w"] == 16384
+    assert status["phase_unbalance_limit_w"] == 500
+    assert status["tariff_rate"] == 65535
+    meter.set_tamper(True, T0)
+    assert meter.status(T0)["tamper"]
+    assert meter.enter(managed(5, 2003, pad=1), T0).result == R.FORMAT
+    assert meter.enter(managed(5, 2003, pad=0), T0).result == R.ACCEPT
+    assert not meter.status(T0)["tamper"]
+    assert meter.enter(managed(5, 2003, pad=0), T0).result == R.USED
+
+
+def test_clear_credit_registers():
+    meter, _ = new_meter(credit_wh=5000)
+    for register in (1, 2, 3, 4, 5, 6, 7):
+        assert meter.enter(managed(1, 2000, register=register), T0).result == R.FUNCTION
+    for register in (8, 0xFFFE):
+        assert meter.enter(managed(1, 2000, register=register), T0).result == R.RANGE
+    assert meter.state.credit_wh == 5000
+    assert meter.enter(managed(1, 2000, register=0), T0).result == R.ACCEPT
+    assert meter.state.credit_wh == 0
+    assert not meter.state.switch_closed
+    meter.enter(credit(2001), T0)
+    assert meter.enter(managed(1, 2002, register=0xFFFF), T0).result == R.ACCEPT
+    assert meter.status(T0)["switch_reason"] == "clear_credit"
+
+
+def test_each_test_shows_its_value():
+    meter, _ = new_meter(credit_wh=1500, display=[4, 20], ti=7, mfr_code=12)
+    meter.set_load(750, T0)
+    expected = {
+        1: "on",
+        2: "8" * 20,
+        3: "0.00 kWh",
+        4: "1 / 2",
+        5: "07",
+        6: "OK",
+        7: "0 W",
+        8: "no",
+        9: "750 W",
+        10: "0.1.0",
+        11: "0 W",
+        13: "0",
+        14: "07",
+        15: "3",
+        16: "201457",
+        17: "255",
+        18: "00000000000",
+    }
+    for number, value in expected.items():
+        for sub in (0, 1):
+            assert meter.enter(class1(number, sub=sub), T0).result == R.ACCEPT, number
+            assert text(meter, T0)[1] == value, number
+    for number in (12, 19, 28):
+        assert meter.enter(class1(number), T0).result == R.FUNCTION
+    # Several at once, one page after another; test 0 is all of them but 1.
+    assert meter.enter(class1(4, 5), T0).result == R.ACCEPT
+    assert [text(meter, T0)[1], text(meter, T0 + 3)[1]] == ["1 / 2", "07"]
+    assert text(meter, T0 + 6)[0].startswith("Credit")
+    outcome = meter.enter(class1(0), T0)
+    assert outcome.result == R.ACCEPT
+    assert len(outcome.pages) == len(expected) - 1
+    assert meter.enter(class1(0, sub=1), T0).result == R.ACCEPT
+    # Our maker's code and 0 work, another's does not.
+    assert meter.enter(class1(4, mfr_code=12), T0).result == R.ACCEPT
+    assert meter.enter(class1(4, mfr_code=13), T0).result == R.MFR_CODE
+    assert meter.enter(class1(), T0).result == R.RANGE
+
+
+def test_switch_test_opens_and_closes_again():
+    meter, _ = new_meter(credit_wh=1500)
+    before = meter.state.event_seq
+    meter.enter(class1(1), T0)
+    kinds = [(e["kind"], e.get("reason")) for e in meter.events(before)]
+    assert kinds[:2] == [("switch_opened", "test"), ("switch_closed", "test")]
+    assert meter.state.switch_closed
+    dark, _ = new_meter()
+    dark.enter(class1(1), T0)
+    assert not dark.state.switch_closed
+
+
+def test_key_change_of_two_in_any_order():
+    for order in ((0, 1), (1, 0)):
+        meter, store = new_meter(credit_wh=5000)
+        codes = key_change()
+        names = [meter.enter(codes[i], T0).result for i in order]
+        assert names == [(R.KCT1, R.KCT2)[order[0]], R.ACCEPT]
+        assert meter.enter(credit(2000), T0).result == R.CRC
+        assert meter.enter(credit(2000, key=NEW), T0).result == R.ACCEPT
+        status = again(store).status(T0)
+        assert (status["krn"], status["kt"], status["ti"], status["ken"]) == (2, 2, 2, 255)
+        assert status["credit_wh"] == 15000
+        assert status["sgc"] == "201457"
+
+
+def test_key_change_of_three_and_four_in_any_order():
+    for key, new, three in ((None, NEW, True), (KEY11, NEW11, False)):
+        count = 3 if three else 4
+        orders = [(2, 1, 0), (1, 2, 0), (2, 0, 1)] if three else [(3, 2, 1, 0), (1, 3, 0, 2)]
+        for order in orders:
+            meter, _ = new_meter(key) if key else new_meter()
+            codes = key_change(new=new, three=True) if three else key_change(key, new)
+            assert len(codes) == count
+            for i in order[:-1]:
+                result = meter.enter(codes[i], T0).result
+                assert result == (R.KCT1, R.KCT2, R.KCT3, R.KCT4)[i]
+            outcome = meter.enter(codes[order[-1]], T0)
+            assert outcome.result == R.ACCEPT
+            assert meter.status(T0)["sgc"] == "201458"
+            assert meter.enter(credit(2000, key=new), T0).result == R.ACCEPT
+
+
+def test_missing_sections_are_asked_for():
+    meter, _ = new_meter(KEY11)
+    codes = key_change(KEY11, NEW11)
+    outcome = meter.enter(codes[0], T0)
+    assert outcome.missing == [2, 3, 4]
+    assert text(meter, T0) == ["Key code 1 OK", "Enter code 2"]
+    assert meter.enter(codes[2], T0).missing == [2, 4]
+    assert meter.status(T0)["pending"] == [1, 3]
+
+
+def test_a_meter_of_two_tokens_forgets_the_supply_group():
+    meter, _ = new_meter(kct=2)
+    assert meter.enter(key_change(three=True)[2], T0).result == R.FUNCTION
+    for code in key_change():
+        meter.enter(code, T0)
+    assert meter.status(T0)["sgc"] == "000000"
+
+
+def test_rollover_clears_the_store_and_only_a_rollover():
+    for ro in (0, 1):
+        meter, _ = new_meter()
+        meter.enter(credit(3000), T0)
+        for code in key_change(ro=ro):
+            meter.enter(code, T0)
+        low = meter.enter(credit(5, key=NEW), T0).result
+        assert low == (R.ACCEPT if ro else R.OLD)
+        assert meter.tids.oldest == (0 if ro else 1000)
+
+
+def test_key_types():
+    allowed = {0: (0, 1, 2), 1: (1, 2), 2: (1, 2)}
+    for parent in (0, 1, 2):
+        for child in (0, 1, 2, 3):
+            meter, _ = new_meter(kt=parent)
+            codes = key_change(kt=child)
+            assert meter.enter(codes[0], T0).result == R.KCT1
+            expected = R.ACCEPT if child in allowed[parent] else R.KEY_TYPE
+            assert meter.enter(codes[1], T0).result == expected, (parent, child)
+            # Both halves of a refused change are forgotten.
+            assert meter.status(T0)["pending"] == []
+            assert meter.status(T0)["kt"] == (child if expected == R.ACCEPT else parent)
+
+
+def test_fields_out_of_range():
+    meter, _ = new_meter()
+    for krn in (0, 10, 15):
+        assert meter.enter(key_change(krn=krn)[0], T0).result == R.RANGE
+    assert meter.enter(key_change(ti=100)[1], T0).result == R.RANGE
+    assert meter.enter(key_change(three=True, sgc=1000000)[2], T0).result == R.RANGE
+    assert meter.status(T0)["pending"] == []
+    big, _ = new_meter(KEY11)
+    codes = key_change(KEY11, NEW11, sgc=1000000)
+    results = [big.enter(code, T0).result for code in codes]
+    assert results == [R.KCT1, R.KCT2, R.KCT3, R.RANGE]
+    assert big.enter(credit(2000, key=KEY11), T0).result == R.ACCEPT
+
+
+def test_same_section_again_and_tokens_between():
+    meter, _ = new_meter()
+    codes = key_change()
+    other = key_change(krn=3)
+    assert meter.enter(other[0], T0).result == R.KCT1
+    assert meter.enter(codes[0], T0).result == R.KCT1
+    assert meter.enter(credit(2000), T0).result == R.ACCEPT
+    assert meter.enter("0" * 20, T0).result == R.CRC
+    assert meter.enter(codes[1], T0).result == R.ACCEPT
+    assert meter.status(T0)["krn"] == 2
+
+
+def test_half_a_change_is_forgotten_in_time_and_at_power_up():
+    meter, store = new_meter()
+    codes = key_change()
+    meter.enter(codes[0], T0)
+    assert meter.process(T0) <= T0 + 600
+    meter.process(T0 + 600)
+    assert meter.status(T0 + 600)["pending"] == [1]
+    assert meter.enter(codes[1], T0 + 601).result == R.KCT2
+    assert "key_change_forgotten" in [e["kind"] for e in meter.events()]
+    assert meter.enter(credit(2000), T0 + 602).result == R.ACCEPT
+    after = again(store)
+    assert after.status(T0 + 603)["pending"] == []
+    assert after.enter(codes[0], T0 + 603).result == R.KCT1
+
+
+def test_ceet_takes_codes_in_order_within_two_minutes():
+    meter, _ = new_meter(profile="ceet")
+    codes = key_change(ro=1)
+    assert meter.enter(codes[1], T0).result == R.NOT_READY
+    assert text(meter, T0) == ["PAS PRET", "ENTRER CODE 1"]
+    assert meter.enter(codes[0], T0).result == R.KCT1
+    assert meter.enter(codes[1], T0 + 121).result == R.NOT_READY
+    assert meter.enter(credit(2000), T0 + 122).result == R.ACCEPT
+    assert meter.enter(codes[0], T0 + 130).result == R.KCT1
+    assert meter.enter(codes[1], T0 + 250).result == R.ACCEPT
+    assert text(meter, T0 + 250) == ["ACCEPT", "CLE MISE A JOUR"]
+
+
+def test_switch_opens_to_the_second_when_credit_ends():
+    meter, _ = new_meter(credit_wh=1000)
+    meter.set_load(700, T0)
+    # 3,600,000 Ws at 700 W: 5142.86 s.
+    assert meter.process(T0) == T0 + 5143
+    meter.process(T0 + 86400)
+    assert meter.state.credit_wh == 0
+    assert meter.state.total_wh == 1000
+    opened = [e for e in meter.events() if e["kind"] == "switch_opened"]
+    assert [(e["time"], e["reason"]) for e in opened] == [(T0 + 5143, "no_credit")]
+    # Dark hours use nothing; a token ends them.
+    meter.enter(credit(2000, 10), T0 + 90000)
+    assert meter.state.credit_wh == 1000
+    assert meter.state.switch_closed
+
+
+def test_many_small_steps_use_what_one_large_step_uses():
+    a, _ = new_meter(credit_wh=100_000)
+    b, _ = new_meter(credit_wh=100_000)
+    for meter in (a, b):
+        meter.set_load(777, T0)
+    now = T0
+    for step in [1, 7, 59, 3600, 1, 1, 12345, 2] * 20:
+        now += step
+        a.process(now)
+    b.process(now)
+    ours = (a.state.credit_wh, a.state.total_wh, a.state.rest_ws)
+    assert ours == (b.state.credit_wh, b.state.total_wh, b.state.rest_ws)
+    assert a.state.credit_wh + a.state.total_wh == 100_000
+    used_ws = a.state.total_wh * 3600 + a.state.rest_ws
+    assert used_ws == 777 * (now - T0)
+
+
+def test_energy_by_pulses():
+    meter, _ = new_meter(credit_wh=100)
+    meter.use_energy(30, T0)
+    assert (meter.state.credit_wh, meter.state.total_wh) == (70, 30)
+    meter.use_energy(100, T0)
+    assert (meter.state.credit_wh, meter.state.total_wh) == (0, 130)
+    assert "open" in raises(ValueError, meter.use_energy, 1, T0)
+    raises(ValueError, meter.use_energy, -1, T0)
+    raises(ValueError, meter.set_load, True, T0)
+
+
+def test_a_year_at_the_largest_load():
+    meter, _ = new_meter(credit_wh=9_999_999_990)
+    meter.set_load(100_000, T0)
+    meter.process(T0 + 365 * 86400)
+    assert meter.state.total_wh == 100_000 * 365 * 24
+    assert meter.state.credit_wh + meter.state.total_wh == 9_999_999_990
+
+
+def test_consumption_is_saved_each_10_wh_and_at_most_every_10_s():
+    meter, store = new_meter(credit_wh=1_000_000)
+    meter.set_load(23_000, T0)
+    saves = store.saves
+    for second in range(1, 101):
+        meter.process(T0 + second)
+    assert store.saves - saves == 10
+    meter.set_load(36, T0 + 100)
+    saves = store.saves
+    for second in range(101, 1101):
+        meter.process(T0 + second)
+    assert store.saves - saves == 1
+
+
+def test_a_clock_that_is_set_uses_no_energy():
+    meter, _ = new_meter(credit_wh=1000)
+    meter.set_load(1000, T0)
+    meter.enter(key_change()[0], T0)
+    meter.clock_set(T0 + 36, T0 + 1_000_000)
+    assert meter.state.credit_wh == 990
+    assert meter.status(T0 + 1_000_100)["pending"] == [1]
+    meter.clock_set(T0 + 1_000_100, T0 - 50)
+    assert meter.state.total_wh == 10 + 27
+    moved = [e["moved_s"] for e in meter.events() if e["kind"] == "clock_set"]
+    assert moved == [999_964, -1_000_150]
+
+
+def test_a_full_flash_takes_no_token():
+    meter, store = new_meter(credit_wh=500)
+    store.full = True
+    raises(OSError, meter.enter, credit(2000), T0 + 5)
+    assert meter.state.credit_wh == 500
+    assert meter.tids.newest == 1000
+    store.full = False
+    assert meter.enter(credit(2000), T0 + 6).result == R.ACCEPT
+    assert meter.state.credit_wh == 10500
+
+
+def test_a_meter_without_key_is_not_ready():
+    meter = Meter(Store(), profiles)
+    assert meter.start() == 0
+    assert meter.enter(credit(2000), T0).result == R.NOT_READY
+    # The wire and the keypad alike.
+    for key in credit(2000):
+        assert meter.press(key, T0) is None
+    assert meter.press("#", T0).result == R.NOT_READY
+    assert text(meter, T0 + 60)[0] == "Not set up"
+
+
+def test_record_round_trip_and_damage():
+    meter, store = new_meter(credit_wh=12345, profile="ceet")
+    meter.enter(credit(2000), T0)
+    packed = store.octets
+    assert len(packed) == states.SIZE
+    assert states.unpack(packed).pack() == packed
+    for at in range(0, len(packed), 37):
+        broken = bytearray(packed)
+        broken[at] ^= 4
+        raises(ValueError, states.unpack, bytes(broken))
+    raises(ValueError, states.unpack, packed[:-1])
+    raises(ValueError, states.unpack, b"")
+    raises(ValueError, states.unpack, packed + b"\0")
+
+
+def test_event_ring_keeps_the_last_hundred():
+    meter, _ = new_meter()
+    for i in range(130):
+        meter.enter("0" * 20, T0 + i)
+    events = meter.events()
+    assert len(events) == 100
+    assert [e["seq"] for e in events] == list(range(events[0]["seq"], events[0]["seq"] + 100))
+    assert events[-1]["time"] == T0 + 129
+    assert meter.events(events[-3]["seq"]) == events[-2:]
+    assert meter.events(10**6) == []
+
+
+def test_provisioning_refuses_what_no_meter_has():
+    cases = (
+        ({"drn": "12345678904"}, "check digit"),
+        ({"drn": "1234"}, "11 or 13 digits"),
+        ({"decoder_key": "00"}, "needs 16"),
+        ({"decoder_key": "zz" * 8}, "hexadecimal"),
+        ({"ea": 9}, "withdrawn"),
+        ({"kt": 3}, "kt must"),
+        ({"krn": 0}, "krn must"),
+        ({"ti": 100}, "ti must"),
+        ({"ken": 256}, "ken must"),
+        ({"sgc": "20145"}, "six digits"),
+        ({"bdt": "99"}, "bdt must"),
+        ({"profile": "nobody"}, "no profile"),
+        ({"profile": 5}, "profile"),
+        ({"display": [3, 16]}, "rows"),
+        ({"display": "2x16"}, "rows, columns"),
+        ({"kct": 4}, "kct"),
+        ({"tid0": -1}, "tid0"),
+        ({"credit_wh": 1.5}, "credit_wh"),
+        ({"colour": 1}, "no configuration value colour"),
+    )
+    for change, words in cases:
+        message = raises(ValueError, new_with, change)
+        assert words in message, message
+        assert "\n" not in message
+    meter, store = new_meter(credit_wh=77)
+    before = store.octets
+    raises(ValueError, meter.provision, {"drn": "00000000000"}, T0)
+    assert store.octets == before
+    assert meter.state.credit_wh == 77
+
+
+def new_with(change):
+    return new_meter(**change)
