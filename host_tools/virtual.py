@@ -5,6 +5,7 @@ soft reset, hard reset, power cut. Nothing in here knows about meters.
 """
 
 import errno
+import fcntl
 import os
 import re
 import secrets
@@ -20,10 +21,11 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, Self
 
 from host_tools import firmware_build
 from host_tools.errors import BoardError
+from host_tools.firmware_build import Firmware
 from host_tools.interpreter import FLASH_DEVICE, Interpreter, find
 
 HEAP = "192k"  # of a small ESP32; 64-bit words make it about 132 KB on the chip
@@ -440,7 +442,7 @@ class VirtualBoard:
         self._file: IO[bytes] | None = None
         self._interpreter: Interpreter | None = None
 
-    def __enter__(self) -> "VirtualBoard":
+    def __enter__(self) -> Self:
         if self._bridge is None:
             self.start()
         return self
@@ -465,7 +467,7 @@ class VirtualBoard:
         """Return whether the interpreter runs (false after a power cut)."""
         return self._bridge is not None and self._bridge.state not in ("off", "dead")
 
-    def start(self) -> "VirtualBoard":
+    def start(self) -> Self:
         """Switch the board on and wait for its prompt."""
         if self._bridge is not None:
             raise BoardError("the virtual board is started already")
@@ -477,11 +479,7 @@ class VirtualBoard:
                 shutil.copyfileobj(image, self._file, 1 << 20)
             self._file.flush()
         else:
-            if self.flash.exists() or self.flash.is_symlink():
-                firmware_build.update_image(self._interpreter, self.flash, firmware)
-            else:
-                firmware_build.new_image(firmware, self.flash)
-            self._file = self.flash.open("r+b")
+            self._file = self._open_flash(self.flash, self._interpreter, firmware)
         try:
             self._bridge = _Bridge(self._spawn)
             self._bridge.start()
@@ -491,6 +489,28 @@ class VirtualBoard:
             self.close()
             raise
         return self
+
+    @staticmethod
+    def _open_flash(path: Path, interpreter: Interpreter, firmware: Firmware) -> IO[bytes]:
+        if not path.exists() and not path.is_symlink():
+            firmware_build.new_image(firmware, path)
+        firmware_build.check_image(path)
+        try:
+            file = path.open("r+b")
+        except OSError as error:
+            raise BoardError(f"{path} cannot be opened: {error.strerror}") from None
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            firmware_build.update_image(interpreter, path, firmware)
+        except BlockingIOError:
+            file.close()
+            raise BoardError(
+                f"{path} is the flash of a board that runs: stop that first"
+            ) from None
+        except BaseException:
+            file.close()
+            raise
+        return file
 
     def _spawn(self, terminal: int, bang: str, friendly: bool) -> subprocess.Popen[bytes]:
         assert self._interpreter is not None

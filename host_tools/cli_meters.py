@@ -1,0 +1,407 @@
+"""Commands about meters: make, list, serve, run, key tokens in, let time pass."""
+
+import json
+import re
+import signal
+import sys
+import threading
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from host_tools import meters
+from host_tools.draw import panel
+from host_tools.errors import BoardError, JetonError
+from host_tools.link import EnterResult, Meter, Status, TokenResult
+from host_tools.vending.pos import PointOfSale
+from host_tools.virtual import HEAP
+
+_WHY = {
+    TokenResult.OVERFLOW: "the credit would be more than the meter can hold",
+    TokenResult.KEY_TYPE: "the key may not change to that type",
+    TokenResult.FORMAT: "that is not a token: a token is 20 digits",
+    TokenResult.RANGE: "a value in it is out of range",
+    TokenResult.FUNCTION: "this meter does not have that function",
+    TokenResult.OLD: "it is older than the oldest token the meter remembers",
+    TokenResult.USED: "it was used already",
+    TokenResult.KEY_EXPIRED: "the meter's key has expired",
+    TokenResult.DDTK: "the meter has a default key, which takes no credit",
+    TokenResult.CRC: "mistyped, or for another meter or key",
+    TokenResult.MFR_CODE: "it is for another maker's meters",
+    TokenResult.LOCK_OUT: "too many wrong tokens: wait, then try again",
+    TokenResult.NOT_READY: "the meter is not ready for it",
+}
+
+_UNITS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
+_SPAN = re.compile(r"(?:[0-9]+(?:min|[smhdw])?)+", re.IGNORECASE)
+_PART = re.compile(r"([0-9]+)(min|[smhdw]?)", re.IGNORECASE)
+
+_HELP = "digits (Return is Enter), * backspace, load WATTS, advance 2h, status, quit"
+
+
+class DisplaySize(StrEnum):
+    """The sizes of display that meters have."""
+
+    TWO_16 = "2x16"
+    TWO_20 = "2x20"
+    FOUR_16 = "4x16"
+    FOUR_20 = "4x20"
+
+    @property
+    def size(self) -> list[int]:
+        """Return rows and columns."""
+        return [int(part) for part in self.value.split("x")]
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Where = Annotated[str, typer.Argument(metavar="NAME|PORT", help="A meter's name, or a port.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The meter's name.")]
+Heap = Annotated[str, typer.Option(help="Heap of the virtual board.")]
+
+
+def duration(text: str) -> int:
+    """Return the seconds of 90, 90s, 15min, 2h, 30d, 1w or 1h30m."""
+    compact = text.replace(" ", "")
+    if not _SPAN.fullmatch(compact):
+        raise JetonError(f"{text!r} is not a time span: say for example 90, 15min, 2h or 30d")
+    return sum(int(n) * _UNITS[unit.lower()] for n, unit in _PART.findall(compact))
+
+
+def instant(text: str) -> datetime:
+    """Return the time of an ISO 8601 text; without a zone it is UTC."""
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        raise JetonError(f"{text!r} is not a time: say for example 2024-11-24T00:01") from None
+    return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+
+
+def watt_hours(text: str) -> int:
+    """Return the Wh of a number of kWh."""
+    try:
+        wh = Decimal(text) * 1000
+    except InvalidOperation:
+        raise JetonError(f"{text!r} is not a number of kWh") from None
+    if not wh.is_finite() or wh < 0 or wh != wh.to_integral_value():
+        raise JetonError(f"{text} kWh will not do: not negative, at most three decimals")
+    return int(wh)
+
+
+def kwh(energy_wh: int) -> str:
+    """Return Wh as kWh with two decimals or, where they matter, three."""
+    return f"{energy_wh / 1000:.3f}" if energy_wh % 10 else f"{energy_wh / 1000:.2f}"
+
+
+def _put(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False))
+
+
+def _show(meter: Meter, title: str = "") -> None:
+    display = meter.display()
+    Console().print(panel(display.lines, display.rows, display.cols, title=title))
+
+
+def _summary(status: Status) -> str:
+    return (
+        f"{kwh(status.credit_wh)} kWh left, {kwh(status.total_wh)} kWh used, "
+        f"load {status.load_w} W, switch {status.switch}, {status.clock:%Y-%m-%d %H:%M:%S} UTC"
+    )
+
+
+def refusal(result: EnterResult) -> str:
+    """Return the one line that says why a token was refused."""
+    why = result.message or _WHY.get(result.result, "")
+    return f"refused, {result.name}" + (f": {why}" if why else "")
+
+
+def accepted(result: EnterResult) -> str:
+    """Return the one line that says what an accepted token did."""
+    parts = [result.name]
+    if result.token:
+        parts.append(result.token)
+    if result.amount_wh is not None and result.token and "Credit" in result.token:
+        parts.append(f"{kwh(result.amount_wh)} kWh")
+    if result.missing:
+        parts.append(f"still missing: code {', '.join(map(str, result.missing))}")
+    return ", ".join(parts)
+
+
+def new(
+    name: Name,
+    profile: Annotated[str, typer.Option(help="Behaviour of a maker or utility.")] = "generic",
+    drn: Annotated[str | None, typer.Option(help="Meter number, 11 or 13 digits.")] = None,
+    ea: Annotated[int, typer.Option(help="Encryption algorithm: 7 or 11.")] = 7,
+    dkga: Annotated[int | None, typer.Option(help="Key generation algorithm: 2 or 4.")] = None,
+    sgc: Annotated[str, typer.Option(help="Supply group code, 6 digits.")] = "201457",
+    ti: Annotated[int, typer.Option(help="Tariff index, 0 to 99.")] = 1,
+    krn: Annotated[int, typer.Option(help="Key revision number, 1 to 9.")] = 1,
+    bdt: Annotated[str, typer.Option(help="Base date: 93, 14 or 35.")] = "14",
+    ken: Annotated[int, typer.Option(help="Key expiry number, 0 to 255.")] = 255,
+    kct: Annotated[int | None, typer.Option(help="Key change tokens it supports: 2 to 4.")] = None,
+    credit: Annotated[str, typer.Option(help="Credit to begin with, kWh.")] = "0",
+    clock: Annotated[str | None, typer.Option(help="Its time, ISO 8601; default now.")] = None,
+    display: Annotated[DisplaySize, typer.Option(help="Rows and columns.")] = DisplaySize.TWO_16,
+    as_json: Json = False,
+) -> None:
+    """Make a meter that is kept, and register it with the point of sale.
+
+    Examples: `jeton new demo` · `jeton new lome --profile ceet --bdt 93 --credit 12.5`
+    """
+    meters.check_name(name)
+    if any(meter.name == name for meter in meters.all_meters()):
+        raise BoardError(f"there is a meter {name} already: choose another name")
+    credit_wh = watt_hours(credit)
+    at = instant(clock) if clock else None
+    pos = PointOfSale()
+    pos.add_meter(
+        name, drn=drn, ea=ea, dkga=dkga, sgc=sgc, ti=ti, krn=krn, bdt=bdt, ken=ken, kct=kct,
+        profile=profile,
+    )  # fmt: skip
+    try:
+        config = pos.config_for(name, at=at)
+        config |= {"credit_wh": credit_wh, "display": display.size}
+        meter = meters.create(name, config)
+    except BaseException:
+        pos.remove_meter(name)
+        raise
+    if as_json:
+        _put(meter.as_dict())
+    else:
+        about = meter.about
+        print(
+            f"{name}: meter {about['drn']}, EA{about['ea']:02d}, SGC {about['sgc']}, "
+            f"TI {about['ti']:02d}, KRN {about['krn']}, base date {about['bdt']}, "
+            f"profile {about['profile']}, {kwh(credit_wh)} kWh"
+        )
+
+
+def list_(as_json: Json = False) -> None:
+    """List the meters that are kept, and where those that run can be reached.
+
+    Example: `jeton list --json`
+    """
+    found = meters.all_meters()
+    if as_json:
+        _put([meter.as_dict() for meter in found])
+        return
+    if not found:
+        print("no meters yet: `jeton new NAME` makes one")
+    for meter in found:
+        about, port = meter.about, meter.port()
+        print(
+            f"{meter.name}  {about.get('drn')}  {about.get('profile')}  "
+            + (f"runs at {port}" if port else "off")
+        )
+
+
+def delete(name: Name) -> None:
+    """Delete a meter, and what the point of sale knows of it.
+
+    Example: `jeton delete demo`
+    """
+    meters.delete(name)
+    pos = PointOfSale()
+    if any(record.name == name for record in pos.meters()):
+        pos.remove_meter(name)
+
+
+def serve(
+    name: Name,
+    link: Annotated[
+        Path | None, typer.Option(help="Also make this link to the serial port.")
+    ] = None,
+    heap: Heap = HEAP,
+    as_json: Json = False,
+) -> None:
+    """Run a meter in the foreground; the first line is its serial port (the link, if asked for).
+
+    mpremote, a terminal program or a test rig connects to that. Ctrl-C or SIGTERM stops it.
+
+    Examples: `jeton serve demo` · `jeton serve demo --link /dev/shm/demo`
+    """
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: stop.set())
+    with meters.NamedBoard(meters.find(name), heap=heap, link=link) as board:
+        if as_json:
+            print(json.dumps({"name": name, "port": board.path}), flush=True)
+        else:
+            print(board.path, flush=True)
+        while not stop.wait(1.0):
+            if not board.running:
+                raise BoardError(f"the board of meter {name} died")
+
+
+def enter(
+    where: Where,
+    token: Annotated[str, typer.Argument(metavar="TOKEN", help="20 digits, grouped or not.")],
+    as_json: Json = False,
+) -> None:
+    """Key a token in. A refused token changes nothing; the exit status is 1.
+
+    Examples: `jeton enter demo 7063-0503-4700-2872-6114` · `jeton enter /dev/ttyUSB0 7063…`
+    """
+    with Meter.open(where) as meter:
+        result = meter.enter(token)
+        if as_json:
+            _put(result.as_dict())
+        elif result.good:
+            print(accepted(result))
+            _show(meter)
+    if not result.good:
+        if as_json:
+            raise typer.Exit(1)
+        raise BoardError(refusal(result))
+
+
+def status(where: Where, as_json: Json = False) -> None:
+    """Show registers, key attributes and the display.
+
+    Examples: `jeton status demo` · `jeton status /dev/ttyUSB0 --json`
+    """
+    with Meter.open(where) as meter:
+        now = meter.status()
+        if as_json:
+            _put(now.as_dict())
+            return
+        _show(meter, now.drn)
+    print(_summary(now))
+    print(
+        f"EA{now.ea:02d}, SGC {now.sgc}, TI {now.ti:02d}, KRN {now.krn}, KT {now.kt}, "
+        f"KEN {now.ken}, base date {now.bdt or 'unknown'}, profile {now.profile}"
+    )
+    print(
+        f"power limit {now.max_power_limit_w} W, unbalance limit {now.phase_unbalance_limit_w} W, "
+        f"tariff rate {now.tariff_rate}, tamper {'yes' if now.tamper else 'no'}, "
+        f"last token {now.result_name}"
+    )
+
+
+def advance(
+    where: Where,
+    span: Annotated[str, typer.Argument(metavar="TIME", help="Seconds, or 15min, 2h, 30d.")],
+    as_json: Json = False,
+) -> None:
+    """Let time pass for the meter: its load draws energy.
+
+    Examples: `jeton advance demo 2h` · `jeton advance demo 30d --json`
+    """
+    seconds = duration(span)
+    with Meter.open(where) as meter:
+        _print_status(meter.advance(seconds), as_json)
+
+
+def load(
+    where: Where,
+    watts: Annotated[int, typer.Argument(min=0, help="Power of the load, W.")],
+    as_json: Json = False,
+) -> None:
+    """Connect a load behind the meter's switch.
+
+    Example: `jeton load demo 1500`
+    """
+    with Meter.open(where) as meter:
+        _print_status(meter.set_load(watts), as_json)
+
+
+def _print_status(now: Status, as_json: bool) -> None:
+    if as_json:
+        _put(now.as_dict())
+    else:
+        print(_summary(now))
+
+
+def run(name: Name, as_json: Json = False) -> None:
+    """Use a meter by hand: type its keys, see its display. Ctrl-C or `quit` leaves it saved.
+
+    Digits are keyed in and Return is the Enter key. With --json each answer is one line of JSON.
+
+    Example: `jeton run demo`
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    console = Console()
+    with Meter.open(name) as meter:
+        if not as_json:
+            console.print(panel_of(meter, name))
+            console.print(_HELP, style="dim", highlight=False)
+        try:
+            while True:
+                line = _line(console if sys.stdin.isatty() else None)
+                if line in ("quit", "exit", "q"):
+                    break
+                try:
+                    said, value = _obeyed(meter, line)
+                except JetonError as error:
+                    said, value = str(error), {"error": str(error)}
+                if as_json:
+                    _put(value)
+                    continue
+                console.print(panel_of(meter, name))
+                if said:
+                    console.print(said, highlight=False, markup=False)
+        except (EOFError, KeyboardInterrupt):
+            pass
+
+
+def panel_of(meter: Meter, name: str) -> Any:
+    """Return the drawn display of a meter."""
+    display = meter.display()
+    return panel(display.lines, display.rows, display.cols, title=name)
+
+
+def _line(console: Console | None) -> str:
+    if console is not None:
+        return console.input("[bold]keys>[/] ").strip()
+    line = sys.stdin.readline()
+    if not line:
+        raise EOFError
+    return line.strip()
+
+
+def _obeyed(meter: Meter, line: str) -> tuple[str, dict[str, Any]]:
+    """Do what a line says; return a line for people and the value for programs."""
+    verb, _, rest = line.partition(" ")
+    if verb == "load":
+        if not rest.strip().isdigit():
+            raise JetonError(f"{rest!r} is not a number of watts")
+        now = meter.set_load(int(rest))
+        return _summary(now), now.as_dict()
+    if verb == "advance":
+        now = meter.advance(duration(rest))
+        return _summary(now), now.as_dict()
+    if verb == "status":
+        now = meter.status()
+        return _summary(now), now.as_dict()
+    if verb in ("help", "?"):
+        return _HELP, {"help": _HELP}
+    keys = re.sub(r"[\s-]", "", line)
+    if not re.fullmatch(r"[0-9*#]*", keys):
+        raise JetonError(f"{line!r} are not keys of a meter: {_HELP}")
+    if keys and not keys.endswith(("#", "*")):
+        keys += "#"
+    pressed = meter.press(keys)
+    said = ""
+    if pressed.result:
+        said = accepted(pressed.result) if pressed.result.good else refusal(pressed.result)
+    return said, pressed.as_dict()
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the application."""
+    for name, function in (
+        ("new", new),
+        ("list", list_),
+        ("serve", serve),
+        ("run", run),
+        ("enter", enter),
+        ("status", status),
+        ("advance", advance),
+        ("load", load),
+        ("delete", delete),
+    ):
+        app.command(name)(function)

@@ -1,0 +1,26 @@
+"""Draws a meter's display for people; knows only lines of text."""
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.panel import Panel
+from rich.text import Text
+
+_GLASS = "bold #12240a on #9fbf3f"  # dark segments on a green backlight
+
+
+def panel(
+    lines: Sequence[str], rows: int, cols: int, *, title: str = "", subtitle: str = ""
+) -> Panel:
+    """Return a renderable that looks like the meter's LCD: `rows` lines of `cols` characters."""
+    shown = [str(line)[:cols].ljust(cols) for line in [*lines, *[""] * rows][:rows]]
+    glass = Text("\n".join(f" {line} " for line in shown), style=_GLASS, no_wrap=True)
+    return Panel(
+        glass,
+        box=box.HEAVY,
+        expand=False,
+        padding=(0, 1),
+        border_style="bright_black",
+        title=title or None,
+        subtitle=subtitle or None,
+    )
