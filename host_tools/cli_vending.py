@@ -5,15 +5,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
 import typer
 
-from host_tools.errors import VendingError
-from host_tools.vending import batch, tid
-from host_tools.vending.explain import explain
+from host_tools.errors import BoardError, VendingError
+from host_tools.vending import batch, tid, tokens
+from host_tools.vending.explain import TidState, explain
 from host_tools.vending.keys import load_keys
 from host_tools.vending.pos import Issued, PointOfSale
 from jeton.sts import digits
@@ -286,8 +287,17 @@ def explain_command(
     keys: Keys = None,
     json_: Json = False,
 ) -> None:
-    """Say what a token is, and why a meter would refuse it."""
-    found = explain("".join(token), pos=_pos(keys), meter=meter)
+    """Say what a token is, and why a meter would refuse it.
+
+    With --meter, a meter that jeton new made is asked itself which key it has and which tokens it
+    took; else what the point of sale knows must do.
+    """
+    digits_ = digits.clean("".join(token))
+    pos = _pos(keys)
+    with _live(pos, meter, digits_) as (status, tid_state, silence):
+        found = explain(digits_, pos=pos, meter=meter, status=status, tid_state=tid_state)
+    if silence:
+        found = replace(found, details=(*found.details, silence))
     if json_:
         _print_json(found.as_dict())
     elif found.cause == "not-a-token" and not found.details:
@@ -298,6 +308,38 @@ def explain_command(
             typer.echo(f"  {detail}")
     if found.cause == "not-a-token":
         raise typer.Exit(1)
+
+
+@contextmanager
+def _live(
+    pos: PointOfSale, name: str | None, token: str
+) -> Iterator[tuple[dict[str, Any] | None, TidState | None, str]]:
+    """Yield (status, what asks about a TID, why it cannot be asked) of a meter that is kept."""
+    from host_tools import link, meters
+
+    if name is not None:
+        pos.meter(name)
+    kept = name is not None and any(meter.name == name for meter in meters.all_meters())
+    if not kept or not _needs_key(token):
+        yield None, None, ""
+        return
+    assert name is not None
+    try:
+        meter = link.Meter.open(name)
+    except BoardError as error:
+        yield None, None, f"The meter itself could not be asked: {error}."
+        return
+    said = {"UsedError": "Used", "OldError": "Old"}
+    with meter:
+        status = meter.status()
+        yield status.as_dict(), lambda number: said.get(meter.rpc("tid", number), "Valid"), ""
+
+
+def _needs_key(token: str) -> bool:
+    try:
+        return tokens.split(token)[0] in (0, 2)
+    except VendingError:
+        return False
 
 
 Input = Annotated[

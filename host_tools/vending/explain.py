@@ -32,6 +32,7 @@ TidState = Callable[[int], str]
 
 KEY_CHANGE_SUBS = {3: 1, 4: 2, 8: 3, 9: 4}
 _FUTURE = timedelta(days=1)
+_RECENT = timedelta(days=3 * 366)
 
 
 @dataclass(frozen=True, slots=True)
@@ -413,6 +414,12 @@ class _Explainer:
             and fields.get("pad", 0) == 0
         )
 
+    def _recent(self, decoded: Decoded, key: MeterKey) -> bool:
+        """Say whether a token is of the last years; those without a date count as recent."""
+        if decoded.tid is None:
+            return True
+        return tid.tid_time(decoded.tid, key.bdt) > self._now - _RECENT
+
     def _key_guesses(
         self,
         text: str,
@@ -522,7 +529,7 @@ class _Explainer:
             if decoded is None:
                 continue
             plausible = self._plausible(decoded, meter, key)
-            if len(differs) > 1 and not plausible:
+            if len(differs) > 1 and not (plausible and self._recent(decoded, key)):
                 continue  # thousands were tried: chance would be the better explanation
             what = (
                 f"it is for this meter with {' and '.join(differs)}: "

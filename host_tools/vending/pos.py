@@ -257,10 +257,10 @@ class PointOfSale:
 
         `drn`: by default the next one of maker 00, the maker of the published test meter numbers.
         `dkga`: by default 4. `kct`: tokens of a key change that the meter supports, by default 3
-        under EA07 and 4 under EA11. `mfr_code`: by default the maker digits of the DRN. `made`: by
-        default yesterday, or the nearest date the base date can name; the meter's TID store is
-        filled with its TID. `decoder_key`: given instead of derived; a DITK (KT 0) that is not
-        given is generated.
+        under EA07 and 4 under EA11. `mfr_code`: by default the maker digits of the DRN. `made`:
+        the date of manufacture, with whose TID the meter's store is filled, so that older tokens
+        are refused; by default the base date, so that a test meter takes tokens of any date.
+        `decoder_key`: given instead of derived; a DITK (KT 0) that is not given is generated.
         """
         if not _NAME.fullmatch(name):
             raise VendingError(
@@ -284,7 +284,7 @@ class PointOfSale:
                 f"{'4' if ea == 11 else '2 or 3'} key change tokens, not {kct}"
             )
         check_change(DITK, kt)  # a new meter may have any key type but the magnetic cards' DCTK
-        made = _default_made(bdt) if made is None else made
+        made = tid.BASE_DATES[bdt].date() if made is None else made
         tid.tid_of(_midnight(made), bdt)
         if decoder_key is not None:
             ciphers.check_key(decoder_key, ea)
@@ -811,14 +811,6 @@ def _next_drn(db: sqlite3.Connection) -> str:
     while db.execute("SELECT 1 FROM meters WHERE drn = ?", (make_drn(serial),)).fetchone():
         serial += 1
     return make_drn(serial)
-
-
-def _default_made(bdt: str) -> date:
-    first, last = tid.first_and_last(bdt)
-    now = datetime.now(UTC)
-    if now > last:
-        return (last - timedelta(days=366)).date()
-    return max(first, now - timedelta(days=1)).date()
 
 
 def _meter_id(db: sqlite3.Connection, name: str) -> int:
