@@ -30,8 +30,8 @@ def _about():
     return {
         "board": board.NAME,
         "interpreter": "MicroPython %s" % version,
-        "mem_free": gc.mem_free(),
-        "mem_used": gc.mem_alloc(),
+        "mem_free": gc.mem_free(),  # type: ignore[attr-defined]
+        "mem_used": gc.mem_alloc(),  # type: ignore[attr-defined]
     }
 
 

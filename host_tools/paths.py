@@ -27,7 +27,7 @@ def profiles_dir() -> Path:
 
 
 def data_home() -> Path:
-    """Return the folder of named meters and points of sale ($JETON_HOME, or the user's data folder)."""
+    """Return the folder of meters and points of sale ($JETON_HOME or the user's data folder)."""
     home = os.environ.get("JETON_HOME")
     return Path(home).expanduser() if home else Path(platformdirs.user_data_dir("jeton"))
 
@@ -35,4 +35,6 @@ def data_home() -> Path:
 def cache_home() -> Path:
     """Return the folder of compiled firmware and prepared flash images; safe to delete."""
     home = os.environ.get("JETON_HOME")
-    return Path(home).expanduser() / "cache" if home else Path(platformdirs.user_cache_dir("jeton"))
+    return (
+        Path(home).expanduser() / "cache" if home else Path(platformdirs.user_cache_dir("jeton"))
+    )

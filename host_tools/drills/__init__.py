@@ -1,1 +1,1 @@
-"""drills."""
+"""The four utilities' stories as programs on the Meter client."""

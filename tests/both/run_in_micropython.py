@@ -1,4 +1,4 @@
-"""Runs every test function of one file of this folder in MicroPython: run_in_micropython.py MODULE LIB."""
+"""Runs the tests of one file in MicroPython; arguments: the module, the folder of the firmware."""
 
 import gc
 import sys

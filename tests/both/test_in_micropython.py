@@ -1,4 +1,4 @@
-"""Runs this folder's tests once more in MicroPython: the firmware as .mpy, the heap of a small ESP32."""
+"""Runs this folder's tests in MicroPython: the firmware as .mpy, the heap of a small ESP32."""
 
 import subprocess
 from pathlib import Path
