@@ -364,7 +364,7 @@ class PointOfSale:
             "kct": meter.kct,
             "mfr_code": meter.mfr_code,
             "profile": meter.profile,
-            "tid0": tid.tid_of(_midnight(meter.made), key.bdt),
+            "tid0": _first_tid(meter.made, key.bdt),
             "credit_wh": 0,
             "clock": int((_moment(at) - _EPOCH_2000).total_seconds()),
         }
@@ -887,6 +887,12 @@ def _issued(db: sqlite3.Connection, row: sqlite3.Row) -> Issued:
         key=key,
         section=section,
     )
+
+
+def _first_tid(made: date, bdt: str) -> int:
+    """Return what a meter's store is filled with; 0 where the base date came after the meter."""
+    moment = _midnight(made)
+    return 0 if moment < tid.BASE_DATES[bdt] else tid.tid_of(moment, bdt)
 
 
 def _midnight(day: date) -> datetime:

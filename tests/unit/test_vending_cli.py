@@ -1,0 +1,328 @@
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from host_tools import cli_vending
+from host_tools.errors import VendingError
+from host_tools.vending import batch
+from host_tools.vending.pos import PointOfSale
+
+KEY = "87f3ecbb2e46b48f"
+TOKEN = "70630503470028726114"
+FIELDS = {"rnd": 5, "tid": 85740, "amount": 1}
+ENCODE = {"class": 0, "subclass": 0, "decoder_key": KEY, "ea": 7, "fields": FIELDS}
+DECODE = {"token": TOKEN, "decoder_key": KEY, "ea": 7}
+DERIVE = {
+    "dkga": 4, "ea": 7, "vk": "abababababababab949494949494949401234567",
+    "pan": "600727000000000009", "kt": 2, "sgc": "201457", "ti": "01", "krn": 1, "bdt": "14",
+}  # fmt: skip
+DECODED = {
+    "authentication": "Authentic",
+    "class": 0,
+    "subclass": 0,
+    "name": "TransferCredit:Electricity",
+    "fields": FIELDS,
+}
+
+app = typer.Typer()
+cli_vending.register(app)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("JETON_HOME", str(tmp_path))
+    monkeypatch.delenv("JETON_KEYS", raising=False)
+    return tmp_path
+
+
+def run(*arguments: str, text: str | bytes | None = None) -> Any:
+    return CliRunner().invoke(app, arguments, input=text)
+
+
+def lines(text: str) -> list[Any]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+# -- batches
+
+
+@pytest.mark.parametrize(
+    ("command", "row", "answer"),
+    [
+        ("encode", ENCODE, {"token": TOKEN}),
+        ("encode", {"class": 1, "subclass": 0, "fields": {"control": 1, "mfr_code": 0}},
+         {"token": "00000000000150997584"}),
+        ("encode", ENCODE | {"decoder_key": KEY.upper()}, {"token": TOKEN}),
+        ("decode", DECODE, DECODED),
+        ("decode", {"token": "7063 0503 4700 2872 6114", "decoder_key": KEY}, DECODED),
+        ("decode", DECODE | {"decoder_key": "00" * 8}, {"authentication": "CRCError", "class": 0}),
+        ("decode", {"token": "00000000000150997584"},
+         {"authentication": "Authentic", "class": 1, "subclass": 0,
+          "name": "InitiateMeterTest/Display", "fields": {"control": 1, "mfr_code": 0}}),
+        ("decode", {"token": "00000000000150997585"}, {"authentication": "CRCError", "class": 1}),
+        ("derive", DERIVE, {"decoder_key": KEY}),
+        ("derive", DERIVE | {"ti": 1, "bdt": 14}, {"decoder_key": KEY}),
+        ("derive", DERIVE | {"ea": 11}, {"decoder_key": "929bd3a415c9420a05ec5ee9f3ce91c3"}),
+        ("derive", {"dkga": 2, "vk": "ABABABABABABABAB", "pan": "600727000000000009", "kt": 2,
+                    "sgc": "123456", "ti": "01", "krn": 1}, {"decoder_key": "e653341f9d5bf36f"}),
+    ],
+)  # fmt: skip
+def test_one_object(command: str, row: dict[str, Any], answer: dict[str, Any]) -> None:
+    line = json.dumps(row)
+    for result in (run(command, line), run(command, text=line), run(command, "-", text=line)):
+        assert result.exit_code == 0, result.output
+        assert json.loads(result.stdout) == answer
+    many = run(command, "--jsonl", text=f"{line}\r\n\n{line}")
+    assert many.exit_code == 0
+    assert lines(many.stdout) == [answer, answer]
+
+
+def test_sample_tables() -> None:
+    fields = {"rnd": 11, "tid": 1698595, "amount": 256}
+    row = {"class": 0, "subclass": 0, "decoder_key": "0abc12def3456789", "fields": fields}
+    assert batch.encode_row(row) == {"token": "29054347139309851356"}
+    sample = batch.encode_row(row | {"tables": "sample"})
+    assert int(sample["token"]) == 0x2C45ED1618406DF95
+    back = {"token": sample["token"], "decoder_key": "0abc12def3456789", "tables": "sample"}
+    assert batch.decode_row(back)["fields"] == fields
+
+
+def test_a_bad_line_stands_in_its_place(home: Path) -> None:
+    file = home / "in.jsonl"
+    bad: list[tuple[bytes, str]] = [
+        (b"x", "not JSON"),
+        (b"[1]", "object"),
+        (b'"text"', "object"),
+        (b"\xff\xfe", "UTF-8"),
+        (b"[" * 100_000, "deep"),
+        (b'{"a":' * 50_000, "deep"),
+        (b'{"token": NaN}', "NaN"),
+        (b'{"token": ' + b"9" * 5000 + b"}", "too long"),
+        (b'{"token": "1", "token": "2"}', "twice"),
+        (b"{}", "token is missing"),
+        (b'{"token": 70630503470028726114}', "token must be text"),
+        (b'{"token": true}', "token must be text"),
+        (b'{"token": "123"}', "20 digits"),
+        (b'{"token": "70630503470028726114"}', "decoder key"),
+        (b'{"token": "70630503470028726114", "decoder_key": "87f3"}', "8 octets"),
+        (b'{"token": "70630503470028726114", "decoder_key": "zz"}', "hex"),
+        (b'{"token": "70630503470028726114", "decoder_key": "87f3ecbb2e46b48f", "ea": 11}', "16"),
+        (b'{"token": "70630503470028726114", "decoder_key": "87f3ecbb2e46b48f", "ea": 9}', "EA09"),
+        (b'{"token": "70630503470028726114", "decoder_key": "87f3ecbb2e46b48f", "ea": 7.0}', "ea"),
+        (
+            b'{"token": "70630503470028726114", "decoder_key": "87f3ecbb2e46b48f", "ea": true}',
+            "ea",
+        ),
+        (b'{"token": "70630503470028726114", "decoderkey": "87f3ecbb2e46b48f"}', "decoder_key"),
+        (b'{"token": "73786976294838206463"}', "reserved"),
+        (b'{"token": "' + b"7" * (1 << 21) + b'"}', "longer"),
+    ]
+    good = json.dumps(DECODE).encode()
+    file.write_bytes(b"".join(line + b"\n" + good + b"\n" for line, _ in bad))
+    result = run("decode", "--jsonl", str(file))
+    assert result.exit_code == 1
+    answers = lines(result.stdout)
+    assert answers[1::2] == [DECODED] * len(bad)
+    for (_, says), answer in zip(bad, answers[::2], strict=True):
+        assert list(answer) == ["error"]
+        assert says in answer["error"]
+        assert "87f3" not in answer["error"]
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        (ENCODE | {"class": None}, "class is missing"),
+        (ENCODE | {"class": True}, "class"),
+        (ENCODE | {"class": 3}, "reserved"),
+        (ENCODE | {"fields": []}, "object"),
+        (ENCODE | {"fields": FIELDS | {"tid": 1 << 24}}, "tid"),
+        (ENCODE | {"fields": FIELDS | {"tid": 1.0}}, "tid"),
+        (ENCODE | {"fields": FIELDS | {"tid": True}}, "tid"),
+        (ENCODE | {"fields": FIELDS | {"colour": 1}}, "colour"),
+        (ENCODE | {"fields": {"rnd": 1, "tid": 2}}, "amount"),
+        (ENCODE | {"decoder_key": None}, "decoder key"),
+        (ENCODE | {"tables": "mine"}, "certified or sample"),
+    ],
+)
+def test_refused_fields(row: dict[str, Any], says: str) -> None:
+    with pytest.raises(VendingError, match=says):
+        batch.encode_row(row)
+
+
+@pytest.mark.parametrize("name", sorted(DERIVE))
+@pytest.mark.parametrize("wrong", [None, True, 1.5, [], {}, "x", -1, "\ud800"])
+def test_refused_derivations(name: str, wrong: Any) -> None:
+    line = json.dumps(DERIVE | {name: wrong}).encode()
+    answer = batch.answer(line, batch.derive_row)
+    assert list(answer) == ["error"], answer
+    assert "abab" not in answer["error"]
+    assert "\n" not in answer["error"]
+
+
+@given(st.binary(max_size=200))
+def test_any_line_has_an_answer(line: bytes) -> None:
+    for row in batch.ROWS.values():
+        assert list(batch.answer(line, row)) == ["error"]
+
+
+@given(st.lists(st.sampled_from([b"", b"x", json.dumps(DECODE).encode()]), max_size=40))
+def test_order_is_kept_whatever_the_blocks(rows: list[bytes]) -> None:
+    class Trickle(io.BytesIO):
+        def read1(self, size: int | None = -1, /) -> bytes:
+            return super().read1(7)
+
+    sink = io.BytesIO()
+    bad = batch.run(Trickle(b"\n".join(rows)), sink, batch.decode_row)
+    answers = lines(sink.getvalue().decode())
+    kept = [row for row in rows if row]
+    assert ["error" in answer for answer in answers] == [row == b"x" for row in kept]
+    assert bad == kept.count(b"x")
+
+
+def test_an_answer_comes_before_the_next_question(home: Path) -> None:
+    code = (
+        "import typer; from host_tools import cli_vending; app = typer.Typer();"
+        "cli_vending.register(app); app()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "decode", "--jsonl"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=dict(os.environ),
+    ) as process:  # fmt: skip
+        assert process.stdin
+        assert process.stdout
+        for _ in range(2):
+            process.stdin.write(json.dumps(DECODE).encode() + b"\n")
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline()) == DECODED
+        process.stdin.close()
+        assert process.wait(10) == 0
+
+
+def test_files_that_cannot_be_read(home: Path) -> None:
+    for name in ("none.jsonl", str(home)):
+        result = run("decode", "--jsonl", name)
+        assert isinstance(result.exception, VendingError)
+    assert isinstance(run("decode", text="").exception, VendingError)
+
+
+# -- vend
+
+
+def test_credit_in_five_groups(home: Path) -> None:
+    PointOfSale().add_meter("home", drn="00000000000")
+    result = run("vend", "home", "credit", "12.5", "--at", "2026-04-01 07:20")
+    assert result.exit_code == 0, result.output
+    first = result.stdout.splitlines()[0]
+    assert [len(group) for group in first.split(" ")] == [4] * 5
+    assert "12.5 kWh" in result.stdout
+    again = run("vend", "home", "credit", "12.5", "--at", "2026-04-01T09:20+02:00", "--json")
+    issued = json.loads(again.stdout)
+    assert issued["tid"] == 6441561
+    assert issued["tokens"] == [issued["token"]]
+    decoded = batch.decode_row({"token": issued["token"], "decoder_key": KEY, "ea": 7})
+    assert decoded["fields"]["amount"] == 125
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (("power-limit", "5000"), "SetMaximumPowerLimit"),
+        (("unbalance-limit", "5000"), "SetMaximumPhasePowerUnbalanceLimit"),
+        (("clear-credit",), "ClearCredit"),
+        (("clear-credit", "all"), "ClearCredit"),
+        (("clear-tamper",), "ClearTamperCondition"),
+        (("tariff", "3"), "SetTariffRate"),
+        (("water-factor", "3"), "SetWaterMeterFactor"),
+        (("extended", "3", "4"), "ExtendedTokenSetWrite"),
+        (("test", "4", "5"), "InitiateMeterTest/Display"),
+        (("test",), "InitiateMeterTest/Display"),
+        (("currency", "-3.5"), "TransferCredit:ElectricityCurrency"),
+        (("credit", "3", "--kind", "water"), "TransferCredit:Water"),
+    ],
+)
+def test_every_command(arguments: tuple[str, ...], name: str) -> None:
+    PointOfSale().add_meter("home")
+    result = run("vend", "home", *arguments, "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["name"] == name
+    assert run("vend", "home", *arguments).exit_code == 0
+    assert len(json.loads(run("vend", "home", "history", "--json").stdout)["issued"]) == 2
+    assert len(run("vend", "home", "history").stdout.splitlines()) == 2
+
+
+def test_key_change() -> None:
+    pos = PointOfSale()
+    pos.add_meter("lome", bdt="93")
+    result = run(
+        "vend", "lome", "key-change", "--krn", "2", "--bdt", "14", "--at", "2024-11-20", "--json"
+    )
+    assert result.exit_code == 0, result.output
+    change = json.loads(result.stdout)
+    assert len(change["tokens"]) == 2
+    assert (change["from"]["bdt"], change["to"]["bdt"], change["to"]["krn"]) == ("93", "14", 2)
+    plain = run("vend", "lome", "key-change", "--sgc", "123456", "--three")
+    assert len(plain.stdout.splitlines()) == 4
+    assert pos.meter("lome").key.sgc == "123456"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("credit", "-5"),
+        ("credit", "abc"),
+        ("credit", "1820162.5"),
+        ("credit", "5", "--at", "tomorrow"),
+        ("credit", "5", "--at", "2013-12-31"),
+        ("credit", "5", "--at", "2045-11-25"),
+        ("credit", "5", "--at", "0001-01-01T00:00+14:00"),
+        ("credit", "5", "--kind", "steam"),
+        ("credit", "5", "--keys", "/does/not/exist"),
+        ("power-limit", "-1"),
+        ("power-limit", "many"),
+        ("power-limit", "1" * 5000),
+        ("clear-credit", "9"),
+        ("tariff", "65536"),
+        ("test", "99"),
+        ("key-change",),
+        ("key-change", "--krn", "x"),
+        ("key-change", "--bdt", "00"),
+    ],
+)
+def test_refusals_are_one_line_and_change_nothing(arguments: tuple[str, ...]) -> None:
+    pos = PointOfSale()
+    before = pos.add_meter("home")
+    result = run("vend", "home", *arguments)
+    assert isinstance(result.exception, VendingError), result.output
+    assert "\n" not in str(result.exception)
+    assert pos.issued() == []
+    assert pos.meter("home") == before
+    unknown = run("vend", "nobody", *arguments)
+    assert isinstance(unknown.exception, VendingError)
+
+
+# -- explain
+
+
+def test_explain() -> None:
+    pos = PointOfSale()
+    pos.add_meter("home")
+    token = pos.credit("home", 5).grouped
+    assert "5.0 kWh" in run("explain", *token.split()).stdout
+    found = json.loads(run("explain", token, "--meter", "home", "--json").stdout)
+    assert (found["result"], found["meter"]) == ("Accept", "home")
+    assert isinstance(run("explain", "123").exception, VendingError)
+    assert isinstance(run("explain", token, "--meter", "x").exception, VendingError)
+    two = run("explain", token.replace(" ", "") * 2)
+    assert two.exit_code == 1
+    assert "2 tokens in one go" in two.stdout

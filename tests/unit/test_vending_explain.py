@@ -1,0 +1,249 @@
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from host_tools.errors import VendingError
+from host_tools.vending import keys, tokens
+from host_tools.vending.explain import Explanation, explain, neighbours
+from host_tools.vending.pos import PointOfSale
+
+NOW = datetime(2026, 4, 1, 12, 0)
+CEET = datetime(2024, 11, 20, 10, 0)
+
+
+@pytest.fixture
+def pos(tmp_path: Path) -> PointOfSale:
+    return PointOfSale(tmp_path / "pos.sqlite", keys=keys.load_keys())
+
+
+def ask(pos: PointOfSale, token: str, meter: str | None = "home", **options: Any) -> Explanation:
+    found = explain(token, pos=pos, meter=meter, **({"now": NOW} | options))
+    assert "\n" not in found.summary
+    assert found.as_dict()["summary"] == found.summary
+    return found
+
+
+def key_of(pos: PointOfSale, **options: Any) -> bytes:
+    meter = pos.meter("home")
+    values: dict[str, Any] = {
+        "dkga": 4, "ea": 7, "pan": meter.pan, "kt": 2, "sgc": "201457", "ti": 1, "krn": 1,
+        "bdt": "14",
+    }  # fmt: skip
+    return pos.keys.derive(keys.KeyParameters(**(values | options)))
+
+
+def credit(key: bytes, ea: int = 7, number: int = 6441840) -> str:
+    fields = {"rnd": 5, "tid": number, "amount": 125}
+    return tokens.encode(0, 0, fields, key=key, ea=ea)
+
+
+def test_a_good_token(pos: PointOfSale) -> None:
+    pos.add_meter("home")
+    issued = pos.credit("home", "12.5", at=NOW)
+    found = ask(pos, issued.token)
+    assert (found.result, found.cause) == ("Accept", "none")
+    assert "12.5 kWh" in found.summary
+    assert "2026-04-01 12:00" in found.summary
+    assert ask(pos, issued.grouped, None).meter == "home"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("", "20 digits"), ("12x", "20 digits"), ("1" * 19 + "x", "0 to 9"), ("9" * 20, "larger")],
+)
+def test_no_token(pos: PointOfSale, text: str, says: str) -> None:
+    found = ask(pos, text, None)
+    assert (found.result, found.cause) == ("FormatError", "not-a-token")
+    assert says in found.summary
+
+
+def test_two_tokens_in_one_go(pos: PointOfSale) -> None:
+    pos.add_meter("home")
+    two = pos.credit("home", 1, at=NOW).token + pos.credit("home", 2, at=NOW).token
+    found = ask(pos, two)
+    assert "2 tokens in one go" in found.summary
+    assert len(found.details) == 2
+    assert "2.0 kWh" in found.details[1]
+
+
+@pytest.mark.parametrize(
+    ("state", "result"), [("Used", "UsedError"), ("Old", "OldError"), ("Valid", "Accept")]
+)
+def test_a_live_meter_says_used_and_old(pos: PointOfSale, state: str, result: str) -> None:
+    pos.add_meter("home")
+    issued = pos.credit("home", 1, at=NOW)
+    assert ask(pos, issued.token, tid_state=lambda _: state).result == result
+
+
+def test_used_and_old_from_a_status(pos: PointOfSale) -> None:
+    pos.add_meter("home")
+    issued = pos.credit("home", 1, at=NOW)
+    assert issued.tid
+    assert ask(pos, issued.token, status={"tid_oldest": issued.tid + 1}).cause == "old"
+    assert ask(pos, issued.token, status={"tid_newest": issued.tid}).cause == "used"
+    assert ask(pos, issued.token, status={"tid_newest": issued.tid - 1}).summary.endswith(
+        "the meter accepts it."
+    )
+
+
+def test_a_token_older_than_the_meter(pos: PointOfSale) -> None:
+    pos.add_meter("home", made=NOW.date())
+    assert ask(pos, pos.credit("home", 1, at=datetime(2026, 3, 1)).token).cause == "old"
+
+
+def test_expired_and_default_keys(pos: PointOfSale) -> None:
+    pos.add_meter("home", ken=97)
+    expired = credit(key_of(pos), number=98 << 16)
+    assert ask(pos, expired).result == "KeyExpiredError"
+    pos.add_meter("shop", kt=1)
+    key = pos.decoder_key(pos.meter("shop"))
+    assert ask(pos, credit(key), "shop").result == "DDTKError"
+
+
+@pytest.mark.parametrize(
+    ("cls", "sub", "fields", "result"),
+    [
+        (0, 1, {"rnd": 0, "tid": 6441840, "amount": 1}, "FunctionError"),
+        (0, 4, {"se": 0, "tid": 6441840, "amount": 1}, "FunctionError"),
+        (2, 1, {"rnd": 0, "tid": 6441840, "register": 99}, "RangeError"),
+        (2, 1, {"rnd": 0, "tid": 6441840, "register": 1}, "FunctionError"),
+        (2, 1, {"rnd": 0, "tid": 6441840, "register": 0xFFFF}, "Accept"),
+        (2, 7, {"rnd": 0, "tid": 6441840, "wmfactor": 1}, "FunctionError"),
+        (2, 11, {"value": 1}, "FunctionError"),
+        (2, 3, {"kenho": 15, "krn": 2, "ro": 0, "kct3": 0, "kt": 0, "nkho": 0}, "KeyTypeError"),
+        (2, 3, {"kenho": 15, "krn": 0, "ro": 0, "kct3": 0, "kt": 2, "nkho": 0}, "RangeError"),
+        (2, 4, {"kenlo": 15, "ti": 100, "nklo": 0}, "RangeError"),
+        (2, 4, {"kenlo": 15, "ti": 99, "nklo": 0}, "2ndKCT"),
+        (2, 9, {"sgcho": 0, "nkmo1": 0}, "FunctionError"),
+    ],
+)
+def test_what_the_meter_would_refuse(
+    pos: PointOfSale, cls: int, sub: int, fields: dict[str, int], result: str
+) -> None:
+    pos.add_meter("home")
+    token = tokens.encode(cls, sub, fields, key=key_of(pos))
+    assert ask(pos, token).result == result
+
+
+def test_before_and_after_a_key_change(pos: PointOfSale) -> None:
+    pos.add_meter("home", bdt="93")
+    drawer = pos.credit("home", 3, at=CEET)
+    change = pos.key_change("home", krn=2, bdt="14", at=CEET)
+    new = pos.credit("home", 7, at=CEET)
+    found = ask(pos, drawer.token)
+    assert (found.result, found.cause) == ("CRCError", "previous-key")
+    assert "KRN 1, base date 93" in found.summary
+    assert "likely" not in found.summary
+    assert ask(pos, change[0].token).cause == "previous-key"
+    assert ask(pos, new.token).cause == "none"
+    # The meter itself is still on its old key.
+    status = {"krn": 1, "kt": 2, "ti": 1, "sgc": "201457"}
+    found = ask(pos, new.token, status=status)
+    assert found.cause == "next-key"
+    assert change[0].grouped in found.summary
+    assert change[1].grouped in found.summary
+    assert ask(pos, drawer.token, status=status).cause == "none"
+    assert ask(pos, change[0].token, status=status).result == "1stKCT"
+
+
+def test_another_meter(pos: PointOfSale) -> None:
+    pos.add_meter("home")
+    pos.add_meter("other")
+    token = pos.credit("other", 1, at=NOW).token
+    found = ask(pos, token)
+    assert found.cause == "other-meter"
+    assert pos.meter("other").drn in found.summary
+
+
+@pytest.mark.parametrize("place", range(20))
+def test_one_wrong_digit(pos: PointOfSale, place: int) -> None:
+    pos.add_meter("home")
+    token = pos.credit("home", "12.5", at=NOW, rnd=5).token
+    wrong = token[:place] + str((int(token[place]) + 3) % 10) + token[place + 1 :]
+    for meter in ("home", None):
+        found = ask(pos, wrong, meter)
+        said = found.summary + " ".join(found.details)
+        assert "typing error" in said, wrong
+        assert " ".join(token[i : i + 4] for i in range(0, 20, 4)) in said
+
+
+def test_a_typing_error_in_a_token_nobody_remembers(pos: PointOfSale) -> None:
+    pos.add_meter("home")
+    token = credit(key_of(pos))
+    place = next(i for i in range(19) if token[i] != token[i + 1])
+    wrong = token[:place] + token[place + 1] + token[place] + token[place + 2 :]
+    found = ask(pos, wrong)
+    assert "likely a typing error" in found.summary
+    assert f"swapping digits {place + 1} and {place + 2}" in found.summary
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"krn": 3}, "KRN 3"),
+        ({"ti": 42}, "tariff index 42"),
+        ({"bdt": "93"}, "base date 93"),
+        ({"kt": 1}, "key type 1"),
+        ({"sgc": "123456"}, "SGC 123456"),
+        ({"krn": 2, "ti": 7}, "KRN 2 and tariff index 07"),
+        ({"krn": 2, "bdt": "93"}, "KRN 2 and base date 93"),
+        ({"dkga": 2}, "DKGA02 and EA07"),
+        ({"ea": 11}, "DKGA04 and EA11"),
+    ],
+)
+def test_a_parameter_that_differs(pos: PointOfSale, changed: dict[str, Any], says: str) -> None:
+    pos.add_meter("home")
+    pos.add_meter("else", sgc="123456")
+    number = 16000000 if changed.get("bdt") == "93" else 6441840
+    token = credit(key_of(pos, **changed), changed.get("ea", 7), number)
+    found = ask(pos, token)
+    assert found.cause == "key", found
+    assert says in found.summary
+    assert "likely" in found.summary
+
+
+def test_unknown_tokens(pos: PointOfSale) -> None:
+    assert "jeton new" in ask(pos, "70630503470028726114", None).summary
+    pos.add_meter("home")
+    found = ask(pos, "70630503470028726114", None)
+    assert found.cause == "unknown"
+    assert ask(pos, "70630503470028726114").result == "CRCError"
+    with pytest.raises(VendingError, match="nobody"):
+        ask(pos, "70630503470028726114", "nobody")
+
+
+def test_class_1(pos: PointOfSale) -> None:
+    pos.add_meter("home", mfr_code=12)
+    assert "all tests" in ask(pos, "56493153725450313471", None).summary
+    assert ask(pos, "00000000000150997584").result == "Accept"
+    wrong = ask(pos, "00000000000150997585")
+    assert wrong.result == "CRCError"
+    assert "0000 0000 0001 5099 7584" in wrong.summary
+    own = tokens.encode(1, 0, {"control": 1, "mfr_code": 12})
+    other = tokens.encode(1, 0, {"control": 1, "mfr_code": 13})
+    assert ask(pos, own).result == "Accept"
+    assert ask(pos, other).result == "MfrCodeError"
+    assert ask(pos, tokens.encode(1, 2, {"control": 1, "mfr_code": 0})).result == "FunctionError"
+
+
+def test_class_3(pos: PointOfSale) -> None:
+    assert ask(pos, "73786976294838206463", None).cause == "reserved"
+
+
+def test_no_part_of_a_key_is_shown(pos: PointOfSale) -> None:
+    pos.add_meter("home")
+    change = pos.key_change("home", krn=2, sgc="123456", at=NOW)
+    new = pos.decoder_key(pos.meter("home"))
+    for section in change:
+        said = str(ask(pos, section.token, status={"krn": 1}).as_dict())
+        assert "nk" not in said
+        for part in (new[:4], new[4:]):
+            assert str(int.from_bytes(part, "big")) not in said
+
+
+def test_neighbours() -> None:
+    near = dict(neighbours("00000000000150997584"))
+    assert len(near) == 178 + 8  # 8 and 9 at the front are too large
+    assert "73786976294838206464" not in dict(neighbours("73786976294838206463"))

@@ -1,0 +1,481 @@
+import multiprocessing
+import os
+import sqlite3
+import stat
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from host_tools.errors import VendingError
+from host_tools.vending import keys, tid, tokens
+from host_tools.vending.pos import PointOfSale
+from jeton.sts import tokens as layouts
+
+NOON = datetime(2026, 4, 1, 12, 0)
+CEET = datetime(2024, 11, 20, 10, 0)
+
+
+@pytest.fixture
+def pos(tmp_path: Path) -> PointOfSale:
+    return PointOfSale(tmp_path / "pos.sqlite", keys=keys.load_keys())
+
+
+def read(pos: PointOfSale, name: str, token: str) -> tokens.Decoded:
+    meter = pos.meter(name)
+    return tokens.decode(token, key=pos.decoder_key(meter), ea=meter.ea, tables=meter.tables)
+
+
+# -- meters
+
+
+def test_looking_leaves_no_file_behind(pos: PointOfSale) -> None:
+    assert pos.meters() == []
+    assert pos.issued() == []
+    with pytest.raises(VendingError, match="jeton new"):
+        pos.meter("home")
+    assert not pos.path.exists()
+
+
+def test_a_meter_with_sane_defaults(pos: PointOfSale) -> None:
+    meter = pos.add_meter("home")
+    assert meter == pos.meter("home")
+    assert (meter.ea, meter.kct, meter.profile, meter.mfr_code) == (7, 3, "generic", 0)
+    key = meter.key
+    assert (key.dkga, key.kt, key.sgc, key.ti, key.krn, key.ken, key.bdt) == (
+        4, 2, "201457", 1, 1, 255, "14",
+    )  # fmt: skip
+    assert stat.S_IMODE(os.stat(pos.path).st_mode) == 0o600
+    assert pos.add_meter("next").drn != meter.drn
+    pos.remove_meter("next")
+    assert pos.add_meter("after").drn not in (meter.drn, "00000000026")
+
+
+def test_the_configuration_for_a_board(pos: PointOfSale) -> None:
+    pos.add_meter("home", drn="00000000000", made=date(2020, 1, 2), profile="ceet")
+    assert pos.config_for("home", at=datetime(2026, 4, 1)) == {
+        "drn": "00000000000",
+        "ea": 7,
+        "tables": "certified",
+        "kt": 2,
+        "sgc": "201457",
+        "ti": 1,
+        "krn": 1,
+        "ken": 255,
+        "decoder_key": "87f3ecbb2e46b48f",
+        "bdt": "14",
+        "kct": 3,
+        "mfr_code": 0,
+        "profile": "ceet",
+        "tid0": tid.tid_of(datetime(2020, 1, 2), "14"),
+        "credit_wh": 0,
+        "clock": 828316800,
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"drn": "12345678904"}, "check digit"),
+        ({"ea": 9}, "EA09"),
+        ({"dkga": 2, "ea": 11}, "02 with 07"),
+        ({"dkga": 1}, "withdrawn"),
+        ({"kt": 3}, "magnetic"),
+        ({"kt": 7}, "key type 7"),
+        ({"krn": 0}, "1 to 9"),
+        ({"ti": -1}, "tariff index"),
+        ({"sgc": "1"}, "6 digits"),
+        ({"ken": 256}, "0 to 255"),
+        ({"bdt": "00"}, "93, 14 or 35"),
+        ({"kct": 4}, "2 or 3"),
+        ({"ea": 11, "kct": 2}, "supports 4"),
+        ({"tables": "mine"}, "certified or sample"),
+        ({"made": date(2013, 1, 1)}, "before"),
+        ({"made": date(2025, 1, 1), "bdt": "93"}, "past"),
+        ({"decoder_key": bytes(7)}, "8 octets"),
+        ({"mfr_code": 65536}, "maker code"),
+    ],
+)
+def test_refused_meters(pos: PointOfSale, options: dict[str, Any], says: str) -> None:
+    with pytest.raises(VendingError, match=says):
+        pos.add_meter("home", **options)
+    assert pos.meters() == []
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", "-x", "x" * 65, "a b"])
+def test_refused_names(pos: PointOfSale, name: str) -> None:
+    with pytest.raises(VendingError, match="name"):
+        pos.add_meter(name)
+
+
+def test_names_and_numbers_are_taken_once(pos: PointOfSale) -> None:
+    pos.add_meter("home", drn="00000000000")
+    with pytest.raises(VendingError, match="already"):
+        pos.add_meter("home")
+    with pytest.raises(VendingError, match="that of meter home"):
+        pos.add_meter("other", drn="00000000000")
+
+
+# -- tokens
+
+
+def test_the_standards_example(pos: PointOfSale) -> None:
+    pos.add_meter("home", drn="00000000000")
+    issued = pos.credit("home", "0.1", at=datetime(2014, 3, 1, 13, 0), rnd=5)
+    assert issued.token == "70630503470028726114"
+    assert issued.grouped == "7063 0503 4700 2872 6114"
+    assert issued.tid == 85740
+    pos.add_meter("eleven", drn="11111111115", ea=11)
+    assert pos.meter("eleven").kct == 4
+
+
+@pytest.mark.parametrize(
+    ("amount", "code", "what"),
+    [
+        ("12.5", 125, "12.5 kWh"),
+        ("0.01", 1, "0.1 kWh"),
+        ("12.51", 126, "12.6 kWh"),
+        (Decimal("2000.01"), 16746, "2000.4 kWh"),
+        (5, 50, "5.0 kWh"),
+        ("1820162.4", 0xFFFF, "1820162.4 kWh"),
+    ],
+)
+def test_credit(pos: PointOfSale, amount: Any, code: int, what: str) -> None:
+    pos.add_meter("home")
+    issued = pos.credit("home", amount, at=NOON)
+    assert issued.fields["amount"] == code
+    assert issued.what == f"credit of {what}"
+    assert read(pos, "home", issued.token).fields == issued.fields
+
+
+@pytest.mark.parametrize(
+    "amount",
+    [
+        "-5",
+        "0",
+        "-0",
+        "0.0",
+        "1820162.41",
+        "1e5",
+        "nan",
+        "inf",
+        "",
+        "12,5",
+        "x",
+        "\N{ARABIC-INDIC DIGIT FIVE}",
+        "9" * 99,
+        1.5,
+    ],
+)
+def test_refused_amounts_change_nothing(pos: PointOfSale, amount: Any) -> None:
+    pos.add_meter("home")
+    with pytest.raises(VendingError) as caught:
+        pos.credit("home", amount, at=NOON)
+    assert "\n" not in str(caught.value)
+    assert pos.issued() == []
+
+
+@pytest.mark.parametrize("ea", [7, 11])
+def test_every_token_a_point_of_sale_issues(pos: PointOfSale, ea: int) -> None:
+    pos.add_meter("home", ea=ea)
+    calls: list[
+        tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any], tuple[int, int, dict]]
+    ] = [
+        (pos.credit, ("3",), {"kind": "electricity"}, (0, 0, {"amount": 30})),
+        (pos.credit, ("3",), {"kind": "water"}, (0, 1, {"amount": 30})),
+        (pos.credit, ("3",), {"kind": "gas"}, (0, 2, {"amount": 30})),
+        (pos.credit, ("3",), {"kind": "time"}, (0, 3, {"amount": 30})),
+        (pos.currency, ("1",), {}, (0, 4, {"se": 0, "amount": 24746})),
+        (pos.currency, ("-180224",), {"kind": "time"}, (0, 7, {"se": 9, "amount": 48969})),
+        (pos.power_limit, (180223,), {}, (2, 0, {"mpl": 32768})),
+        (pos.clear_credit, ("all",), {}, (2, 1, {"register": 0xFFFF})),
+        (pos.clear_credit, (3,), {}, (2, 1, {"register": 3})),
+        (pos.tariff, (7,), {}, (2, 2, {"rate": 7})),
+        (pos.clear_tamper, (), {}, (2, 5, {"pad": 0})),
+        (pos.unbalance_limit, (100,), {}, (2, 6, {"mppul": 100})),
+        (pos.water_factor, (9,), {}, (2, 7, {"wmfactor": 9})),
+        (pos.extended_write, (63, 1), {}, (2, 10, {"value": 63 << 10 | 1})),
+    ]
+    for number, (call, given, options, (cls, sub, fields)) in enumerate(calls):
+        issued = call("home", *given, at=NOON, **options)
+        decoded = read(pos, "home", issued.token)
+        assert (decoded.cls, decoded.sub) == (cls, sub)
+        assert decoded.tid == tid.tid_of(NOON, "14") + number
+        rest = {k: v for k, v in decoded.fields.items() if k not in ("rnd", "tid")}
+        assert rest == fields
+        assert ("rnd" in decoded.fields) == (not (cls == 0 and sub >= 4))
+
+
+def test_tests_need_no_key(pos: PointOfSale) -> None:
+    pos.add_meter("home")
+    assert pos.test("home", [0]).token == "56493153725450313471"
+    assert pos.test("home", [0], four_digits=True).token == "02305843005052951967"
+    assert pos.test("home", [1]).token == "00000000000150997584"
+    both = tokens.decode(pos.test("home", [4, 5, 18]).token)
+    assert tokens.tests_of(both) == [4, 5, 18]
+    for wrong in ([], [37], [-1]):
+        with pytest.raises(VendingError):
+            pos.test("home", wrong)
+    with pytest.raises(VendingError, match="maker code"):
+        pos.test("home", [1], mfr_code=256)
+
+
+@pytest.mark.parametrize(
+    ("method", "given"),
+    [
+        ("power_limit", -1),
+        ("power_limit", layouts.MAX_AMOUNT + 1),
+        ("unbalance_limit", -1),
+        ("tariff", 65536),
+        ("water_factor", -1),
+        ("clear_credit", 8),
+        ("clear_credit", "-1"),
+        ("clear_credit", "rent"),
+        ("currency", "0"),
+        ("currency", "9" * 50),
+    ],
+)
+def test_refused_values(pos: PointOfSale, method: str, given: Any) -> None:
+    pos.add_meter("home")
+    with pytest.raises(VendingError):
+        getattr(pos, method)("home", given, at=NOON)
+    assert pos.issued() == []
+
+
+# -- token identifiers
+
+
+def test_several_in_a_minute_and_the_reserved_minute(pos: PointOfSale) -> None:
+    pos.add_meter("home")
+    midnight = datetime(2026, 4, 1)
+    first = tid.tid_of(midnight, "14")
+    got = [pos.credit("home", 1, at=midnight).tid for _ in range(3)]
+    assert got == [first, first + 2, first + 3]
+    assert pos.credit("home", 1, at=midnight + timedelta(minutes=1)).tid == first + 4
+    assert pos.tariff("home", 1, at=midnight).tid == first + 5
+    later = midnight + timedelta(minutes=4)
+    assert pos.credit("home", 1, at=later).tid == first + 6
+
+
+def test_before_midnight_the_reserved_minute_is_skipped(pos: PointOfSale) -> None:
+    pos.add_meter("home")
+    late = datetime(2026, 4, 1, 23, 59)
+    first = tid.tid_of(late, "14")
+    got = [pos.credit("home", 1, at=late).tid for _ in range(3)]
+    assert got == [first, first + 1, first + 3]
+
+
+def test_other_meters_have_their_own(pos: PointOfSale) -> None:
+    pos.add_meter("a")
+    pos.add_meter("b")
+    assert pos.credit("a", 1, at=NOON).tid == pos.credit("b", 1, at=NOON).tid
+
+
+def test_the_last_minute_of_a_base_date(pos: PointOfSale) -> None:
+    pos.add_meter("old", bdt="93")
+    last = datetime(2024, 11, 24, 20, 15)
+    assert pos.credit("old", 1, at=last).tid == tid.TID_MAX
+    with pytest.raises(VendingError, match="no unused minute"):
+        pos.credit("old", 1, at=last)
+    with pytest.raises(VendingError, match="key-change --bdt 14"):
+        pos.credit("old", 1, at=last + timedelta(minutes=1))
+    with pytest.raises(VendingError, match="before"):
+        pos.credit("old", 1, at=datetime(1992, 12, 31))
+    assert len(pos.issued("old")) == 1
+
+
+def test_an_expired_key_issues_nothing_but_its_change(pos: PointOfSale) -> None:
+    pos.add_meter("home", ken=97)
+    last = tid.tid_time((98 << 16) - 1, "14")
+    assert pos.credit("home", 1, at=last).tid == (98 << 16) - 1
+    for at in (last, last + timedelta(minutes=1), last + timedelta(days=99)):
+        with pytest.raises(VendingError, match="expire"):
+            pos.credit("home", 1, at=at)
+        with pytest.raises(VendingError, match="expire"):
+            pos.tariff("home", 1, at=at)
+    after = last + timedelta(days=1)
+    with pytest.raises(VendingError, match="would have expired"):
+        pos.key_change("home", krn=2, at=after)
+    assert len(pos.key_change("home", krn=2, ken=255, at=after)) == 2
+    assert pos.credit("home", 1, at=after).key.krn == 2
+
+
+# -- key changes
+
+
+def test_the_rollover(pos: PointOfSale) -> None:
+    pos.add_meter("lome", bdt="93", profile="ceet")
+    ticket = pos.credit("lome", 5, at=CEET)
+    old = pos.decoder_key(pos.meter("lome"))
+    first, second = pos.key_change("lome", krn=2, bdt="14", at=CEET)
+    one = tokens.decode(first.token, key=old).fields
+    two = tokens.decode(second.token, key=old).fields
+    assert (one["ro"], one["krn"], one["kct3"], one["kt"]) == (1, 2, 0, 2)
+    assert (one["kenho"] << 4 | two["kenlo"], two["ti"]) == (255, 1)
+    new = pos.decoder_key(pos.meter("lome"))
+    assert one["nkho"] << 32 | two["nklo"] == int.from_bytes(new, "big")
+    credit = pos.credit("lome", 5, at=CEET)
+    assert read(pos, "lome", credit.token).authentic
+    assert not read(pos, "lome", ticket.token).authentic
+    assert credit.tid == tid.tid_of(CEET, "14")
+    assert [key.krn for key in pos.keys_of("lome")] == [2, 1]
+    assert pos.config_for("lome")["krn"] == 2
+
+
+def test_identifiers_go_on_where_the_base_date_stays(pos: PointOfSale) -> None:
+    pos.add_meter("home")
+    first = pos.credit("home", 1, at=NOON).tid
+    sections = pos.key_change("home", krn=2, at=NOON)
+    assert (
+        tokens.decode(
+            sections[0].token, key=pos.decoder_key(pos.meter("home"), pos.keys_of("home")[1])
+        ).fields["ro"]
+        == 0
+    )
+    assert first is not None
+    assert pos.credit("home", 1, at=NOON).tid == first + 1
+
+
+@pytest.mark.parametrize(
+    ("options", "change", "count"),
+    [
+        ({}, {"sgc": "123456"}, 3),
+        ({}, {"ti": 2}, 2),
+        ({"kct": 2}, {"sgc": "123456"}, 2),
+        ({}, {"ti": 2, "three": True}, 3),
+        ({}, {"sgc": "123456", "three": False}, 2),
+        ({"ea": 11}, {"sgc": "123456"}, 4),
+        ({"kt": 1}, {"kt": 2}, 2),
+        ({"kt": 0}, {"kt": 2}, 2),
+        ({"dkga": 2}, {"dkga": 4, "krn": 2}, 2),
+    ],
+)
+def test_how_many_tokens(
+    pos: PointOfSale, options: dict[str, Any], change: dict[str, Any], count: int
+) -> None:
+    pos.add_meter("home", **options)
+    sections = pos.key_change("home", at=NOON, **change)
+    assert [section.section for section in sections] == list(range(1, count + 1))
+    shown = str([section.as_dict() for section in sections])
+    assert "nkho" not in shown
+    assert read(pos, "home", pos.credit("home", 1, at=NOON).token).authentic
+
+
+@pytest.mark.parametrize(
+    ("options", "change", "says"),
+    [
+        ({}, {}, "must change something"),
+        ({}, {"kt": 3}, "magnetic"),
+        ({}, {"kt": 0}, "may not be changed"),
+        ({}, {"krn": 10}, "1 to 9"),
+        ({}, {"ti": 100}, "tariff"),
+        ({}, {"sgc": "x"}, "6 digits"),
+        ({}, {"ken": 300}, "0 to 255"),
+        ({}, {"bdt": "35"}, "before"),
+        ({}, {"bdt": "93"}, "past"),
+        ({}, {"bdt": "40"}, "93, 14 or 35"),
+        ({}, {"krn": 2, "ken": 1}, "would have expired"),
+        ({"kct": 2}, {"ti": 2, "three": True}, "2 tokens only"),
+        ({"ea": 11}, {"ti": 2, "three": True}, "four"),
+        ({"dkga": 2, "bdt": "93"}, {"bdt": "14"}, "another krn"),
+        ({"ea": 11}, {"dkga": 2}, "02 with 07"),
+        ({}, {"decoder_key": bytes(3)}, "octets"),
+    ],
+)
+def test_refused_changes_change_nothing(
+    pos: PointOfSale, options: dict[str, Any], change: dict[str, Any], says: str
+) -> None:
+    before = pos.add_meter("home", **options)
+    with pytest.raises(VendingError, match=says):
+        pos.key_change("home", at=NOON, **change)
+    assert pos.meter("home") == before
+    assert pos.issued() == []
+
+
+def test_a_default_key_sells_no_credit(pos: PointOfSale) -> None:
+    pos.add_meter("home", kt=1)
+    with pytest.raises(VendingError, match="DDTK"):
+        pos.credit("home", 1, at=NOON)
+    assert pos.tariff("home", 1, at=NOON).tid is not None
+
+
+def test_an_initial_key_is_generated_and_never_shown(pos: PointOfSale) -> None:
+    meter = pos.add_meter("home", kt=0)
+    key = pos.decoder_key(meter)
+    assert len(key) == 8
+    assert key != pos.decoder_key(pos.add_meter("other", kt=0))
+    assert key.hex() not in repr(meter) + str(meter.as_dict())
+    assert repr(key) not in repr(meter)
+    given = pos.add_meter("third", decoder_key=bytes.fromhex("0abc12def3456789"))
+    assert pos.decoder_key(given).hex() == "0abc12def3456789"
+
+
+# -- the file
+
+
+def test_what_was_issued_is_remembered(pos: PointOfSale) -> None:
+    pos.add_meter("home")
+    first = pos.credit("home", 1, at=NOON)
+    pos.key_change("home", krn=2, at=NOON)
+    pos.credit("home", 2, at=NOON)
+    again = PointOfSale(pos.path, keys=keys.load_keys())
+    listed = again.issued("home")
+    assert [entry.key.krn for entry in listed] == [1, 1, 1, 2]
+    assert again.issued(token=first.grouped)[0].token == first.token
+    assert listed[0].issued == NOON.replace(tzinfo=UTC)
+    with pytest.raises(VendingError):
+        again.issued("nobody")
+
+
+@pytest.mark.parametrize("content", [b"not a database at all" * 99, b"SQLite format 3\0junk" * 99])
+def test_a_file_that_is_none(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "pos.sqlite"
+    path.write_bytes(content)
+    pos = PointOfSale(path)
+    for call in (pos.meters, lambda: pos.add_meter("home")):
+        with pytest.raises(VendingError, match=r"pos\.sqlite"):
+            call()
+    assert path.read_bytes() == content
+
+
+def test_a_folder_and_a_newer_file(tmp_path: Path) -> None:
+    with pytest.raises(VendingError):
+        PointOfSale(tmp_path).add_meter("home")
+    path = tmp_path / "pos.sqlite"
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 99")
+    with pytest.raises(VendingError, match="newer"):
+        PointOfSale(path).meters()
+
+
+def test_nothing_is_handed_out_that_was_not_written(
+    pos: PointOfSale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pos.add_meter("home")
+
+    def crash(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("host_tools.vending.pos._issued", crash)
+    with pytest.raises(KeyboardInterrupt):
+        pos.credit("home", 1, at=NOON)
+    monkeypatch.undo()
+    assert pos.issued() == []
+    assert pos.credit("home", 1, at=NOON).tid == tid.tid_of(NOON, "14")
+
+
+def _sell(path: str, count: int) -> list[int | None]:
+    pos = PointOfSale(path)
+    return [pos.credit("home", 1, at=NOON).tid for _ in range(count)]
+
+
+def test_processes_never_share_an_identifier(pos: PointOfSale) -> None:
+    pos.add_meter("home")
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(4) as pool:
+        sold = pool.starmap(_sell, [(str(pos.path), 12)] * 4)
+    got = [number for part in sold for number in part]
+    assert len(set(got)) == 48
