@@ -1,0 +1,1 @@
+"""Measurements behind what the README claims: `make bench`."""

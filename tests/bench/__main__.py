@@ -1,0 +1,123 @@
+"""Measures and prints one table; exit status 1 if something is slower than what is claimed."""
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from host_tools import firmware_build, interpreter
+from host_tools.link import Meter, TokenResult
+from host_tools.meters import make_config
+from host_tools.vending.tokens import encode
+from host_tools.virtual import VirtualBoard
+
+HEAP = "192k"
+HERE = Path(__file__).parent
+
+
+def inside() -> dict[str, float]:
+    """Return the microseconds measured inside the interpreter, with the small heap."""
+    micropython = interpreter.find()
+    key = bytes.fromhex("87f3ecbb2e46b48f")
+    codes = "\n".join(credits(key, 1000, 7 * 50))
+    lib = firmware_build.build(micropython).tree / "lib"
+    done = subprocess.run(
+        micropython.command("-X", f"heapsize={HEAP}", str(HERE / "on_interpreter.py"), str(lib)),
+        input=codes,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+def credits(key: bytes, first_tid: int, count: int) -> list[str]:
+    """Return tokens of 0.5 kWh each."""
+    return [
+        encode(0, 0, {"rnd": 1, "tid": first_tid + i, "amount": 5}, key=key) for i in range(count)
+    ]
+
+
+def milliseconds(action: Callable[[], object]) -> float:
+    """Return how long a call takes."""
+    start = time.perf_counter()
+    action()
+    return 1000 * (time.perf_counter() - start)
+
+
+def first_answer() -> float:
+    """Return the milliseconds from nothing to the display of a running board, once."""
+
+    def start() -> None:
+        with VirtualBoard(heap=HEAP) as board, Meter(board.path) as meter:
+            meter.display()
+
+    return milliseconds(start)
+
+
+def on_board() -> tuple[list[float], list[float], list[float]]:
+    """Return the milliseconds of token round trips, of key presses, and of 30 days at 800 W."""
+    config = make_config()
+    key = bytes.fromhex(config["decoder_key"])
+    codes = credits(key, config["tid0"] + 10_000, 100)
+    with Meter.open("virtual", config=config | {"credit_wh": 10**9}, heap=HEAP) as meter:
+        meter.set_rate(0)
+        entered = []
+        for code in codes:
+            entered.append(milliseconds(lambda code=code: check(meter, code)))  # type: ignore[misc]
+        pressed = [milliseconds(lambda: meter.press("5")) for _ in range(15)]
+        meter.set_load(800)
+        advanced = [milliseconds(lambda: meter.advance(30 * 86400)) for _ in range(20)]
+    return entered, pressed, advanced
+
+
+def check(meter: Meter, code: str) -> None:
+    """Enter a token that must be accepted: a refusal would be faster."""
+    if meter.enter(code).result != TokenResult.ACCEPT:
+        raise SystemExit("the benchmark's own token was refused")
+
+
+def main() -> int:
+    """Measure, print, judge."""
+    table = Table(title=f"{interpreter.find().file.rsplit('/', 1)[-1]}, heap {HEAP}")
+    for name in ("what", "measured", "claimed", ""):
+        table.add_column(name, justify="left" if name == "what" else "right")
+    slow = 0
+
+    def row(what: str, value: float, unit: str, limit: float | None = None) -> None:
+        nonlocal slow
+        good = limit is None or value <= limit
+        slow += not good
+        claimed = "" if limit is None else f"≤ {limit:g} {unit}"
+        verdict = "" if limit is None else "ok" if good else "SLOW"
+        table.add_row(what, f"{value:.3g} {unit}", claimed, verdict)
+
+    found = inside()
+    row("EA07 decrypt, a block", found["ea07"], "µs", 20)
+    row("  plain path", found["ea07_plain"] / found["ea07"], "times")
+    row("EA11 decrypt, a block with key schedule", found["ea11"], "µs", 80)
+    row("  key schedule kept", found["ea11_expanded"], "µs")
+    row("  plain path", found["ea11_plain"] / found["ea11_expanded"], "times")
+    row("token to result, record in memory", found["enter"] / 1000, "ms", 3)
+    first_answer()  # the firmware is compiled once, then kept
+    starts = [first_answer() for _ in range(10)]
+    row("virtual board, start to first answer, median", statistics.median(starts), "ms", 400)
+    entered, pressed, advanced = on_board()
+    row("Meter.enter round trip, median", statistics.median(entered), "ms", 25)
+    row("  the slowest of 100", max(entered), "ms")
+    row("Meter.press of a digit, round trip, median", statistics.median(pressed), "ms")
+    row("30 days at 800 W advanced, median", statistics.median(advanced), "ms", 50)
+    Console().print(table)
+    return 1 if slow else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""Measures the firmware inside MicroPython.
+
+Argument: the folder of the compiled firmware. Standard input: credit tokens for this meter, one
+a line.
+
+Prints one JSON object: microseconds, the best of several rounds, for each thing measured.
+"""
+
+import gc
+import json
+import sys
+import time
+
+sys.path.insert(0, sys.argv[1])
+
+from jeton.meter import Meter
+from jeton.sts import ea07, ea11
+
+KEY = bytes.fromhex("87f3ecbb2e46b48f")
+KEY11 = bytes.fromhex("929bd3a415c9420a05ec5ee9f3ce91c3")
+BLOCK = bytes.fromhex("d431f4b09e0e9f62")
+
+
+class Store:
+    """Keeps the record in memory: the flash is measured on the board."""
+
+    octets = None
+
+    def load(self):
+        """Return nothing: a new meter."""
+        return self.octets
+
+    def save(self, octets):
+        """Keep the record."""
+        self.octets = octets
+
+
+def best(function, count, rounds=7):
+    """Return the microseconds of one call, in the best of `rounds` rounds of `count` calls."""
+    found = None
+    for _ in range(rounds):
+        gc.collect()
+        start = time.ticks_us()
+        for _ in range(count):
+            function()
+        took = time.ticks_diff(time.ticks_us(), start) / count
+        found = took if found is None else min(found, took)
+    return found
+
+
+def profiles(name):
+    """Return a profile as the board reads it."""
+    with open(sys.argv[1] + "/../profiles/%s.json" % name) as file:
+        return json.load(file)
+
+
+expanded = ea11.schedule(KEY11)
+meter = Meter(Store(), profiles)
+meter.start()
+meter.provision({"drn": "00000000000", "decoder_key": KEY.hex()}, 800_000_000)
+codes = iter([line.strip() for line in sys.stdin])
+
+
+def enter():
+    """Enter a token that must be accepted: a refusal would be faster."""
+    if meter.enter(next(codes), 800_000_000).result != 1:
+        raise RuntimeError("the benchmark's own token was refused")
+
+
+print(
+    json.dumps(
+        {
+            "native": ea07.NATIVE,
+            "ea07": best(lambda: ea07.decrypt(KEY, BLOCK), 500),
+            "ea07_plain": best(lambda: ea07.decrypt_plain(KEY, BLOCK), 50),
+            "ea11": best(lambda: ea11.decrypt(KEY11, BLOCK), 500),
+            "ea11_expanded": best(lambda: ea11.decrypt_expanded(expanded, BLOCK), 500),
+            "ea11_plain": best(lambda: ea11.decrypt_plain(expanded, BLOCK), 50),
+            "enter": best(enter, 50),
+        }
+    )
+)
