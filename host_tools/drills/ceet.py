@@ -19,13 +19,15 @@ LOAD_W = 800
 CREDIT_WH = 20_000
 
 
-def run(story: Story) -> None:
+def run(story: Story, *, wrong_paths: bool = True) -> None:
     """Tell the story and its three wrong paths, each on a meter as it was before the rollover."""
     with tempfile.TemporaryDirectory(prefix="jeton-drill-") as folder:
         pos = PointOfSale(Path(folder) / "pos.sqlite")
         with Meter.open("virtual", config=_config(pos, "rollover")) as meter:
             meter.set_rate(0)
             _rollover(story, meter, pos)
+            if not wrong_paths:
+                return
             for name, chapter in (
                 ("late", _too_late),
                 ("order", _wrong_order),
@@ -74,7 +76,7 @@ def _state(status: Status) -> str:
 def _rollover(story: Story, meter: Meter, pos: PointOfSale) -> None:
     story.chapter("The rollover, as CEET asked for it")
     story.note(
-        f"{START:%d %B %Y, %H:%M} UTC. A meter on key revision 1, base date 1993: "
+        f"{START:%-d %B %Y, %H:%M} UTC. A meter on key revision 1, base date 1993: "
         f"{_kwh(CREDIT_WH)} of credit, {LOAD_W} W switched on."
     )
     old, drawer = _ticket(pos, "rollover", "10", 12), _ticket(pos, "rollover", "6", 9)

@@ -54,10 +54,6 @@ class Story:
         self._chapters = 0
         self._started = time.monotonic()
 
-    @property
-    def _live(self) -> bool:
-        return self._console.is_terminal and not self._as_json
-
     def chapter(self, title: str) -> None:
         """Begin a chapter."""
         self._chapters += 1
@@ -105,39 +101,39 @@ class Story:
         return result
 
     def check(self, what: str, ok: bool, found: str) -> None:
-        """Judge something that is not the result of a token."""
-        self._judge(what, "yes", found, ok, "", {})
+        """Judge something that is not the result of a token; `found` says how things stand."""
+        self._judge(what, "yes", found, ok, found, {})
 
     def _judge(
         self, what: str, expected: str, found: str, ok: bool, why: str, details: dict[str, Any]
     ) -> None:
         self.steps.append(Step(self._chapter, what, expected, found, ok, details))
         mark = ("✔ ", "bold green") if ok else ("✘ ", "bold red")
-        said: list[str | tuple[str, str]] = [
-            mark,
-            (found, "bold") if details else f"{what}: {found}",
-        ]
+        said: list[str | tuple[str, str]] = [mark, (found, "bold") if details else what]
         if not ok:
-            blame = f" but {expected} was expected" if details else " (it ought to be otherwise)"
-            said.append((blame, "red"))
+            said.append((f": {expected} was expected" if details else ": not so", "bold red"))
         self._say(3, *said)
-        if why and ok:
+        if ok or not details:
             self._say(5, why, style="dim")
 
     @contextmanager
     def _glass(self, meter: Meter) -> Iterator[Any]:
         """Yield a function that draws the display's lines, in place on a terminal."""
-        if not self._live:
-            last: list[tuple[str, ...]] = []
-            yield last.append
-            for row in last[-1]:
-                self._console.print(f"     | {row} |", markup=False)
-            return
         size = meter.display()
+        last: list[tuple[str, ...]] = []
 
         def drawn(lines: tuple[str, ...]) -> Padding:
             return Padding(panel(lines, size.rows, size.cols), _INDENT)
 
+        if not self._console.is_terminal:
+            yield last.append
+            for row in last[-1]:
+                self._console.print(f"     | {row} |", markup=False)
+            return
+        if self._console.record:  # a picture shows how it ends, not how it moves
+            yield last.append
+            self._console.print(drawn(last[-1]))
+            return
         with Live(drawn(size.lines), console=self._console, auto_refresh=False) as live:
 
             def draw(lines: tuple[str, ...]) -> None:
