@@ -364,9 +364,7 @@ def _why_not(device: str, error: Exception) -> str:
         return f"port {device} does not exist: is the board connected, or served?"
     if code in (errno.EACCES, errno.EPERM):
         return f"port {device} may not be opened by you: see to its permissions"
-    if code in (errno.ENOTTY, errno.EISDIR, errno.EINVAL) or (
-        "://" not in device and Path(device).exists() and not Path(device).is_char_device()
-    ):
+    if code in (errno.ENOTTY, errno.EISDIR) or "Could not configure" in str(error):
         return f"{device} is not a serial port"
     return f"port {device} cannot be opened: {error}"
 

@@ -37,6 +37,7 @@ _FRIENDLY_SIGN = b'Type "help()" for more information.\r\n'
 _SOFT_REBOOT = b"MPY: soft reboot\r\n"
 _PATIENCE = 2.0  # seconds for boot.py before the host's keys get through to it
 _DRAIN = 5.0  # seconds an open client may leave the board's output unread before it is dropped
+_LINGER = 0.25  # seconds to wait for what Ctrl-D brings: a prompt, or the end
 _HELD = 1 << 16
 
 # Mounted as on a board: no file of the host, the working directory at the root, the board's path.
@@ -61,7 +62,13 @@ _BOOTSTRAP = (
         try:
             execfile(name)
         except BaseException as error:
-            sys.print_exception(error)
+            import io
+            said = io.StringIO()
+            sys.print_exception(error, said)
+            lines = said.getvalue().split("\\n")
+            if '"<stdin>"' in lines[1]:
+                del lines[1]
+            print("\\n".join(lines), end="")
             break
     import gc
     gc.collect()
@@ -86,6 +93,7 @@ class _Output:
 
     def __init__(self) -> None:
         self.raw = False  # in the raw REPL
+        self.waits = False  # for the host, as far as the last bytes show
         self._tail = b""
         self._last = 0
 
@@ -100,6 +108,7 @@ class _Output:
             return data
         before = b"\r" if self._last == 13 else b" "
         self._last = data[-1]
+        self.waits = seen.endswith((b">", b">>> ", b"... ", b"=== ", b"\x01"))
         return re.sub(rb"(?<!\r)\n", b"\r\n", before + data)[1:]
 
 
@@ -134,6 +143,7 @@ class _Bridge(threading.Thread):
         self._to_host = bytearray()
         self._stuck_since: float | None = None
         self._interrupted = 0.0
+        self._hold_until = 0.0
         self._closing = False
 
     # What others call.
@@ -207,6 +217,9 @@ class _Bridge(threading.Thread):
 
     def _patience(self) -> int | None:
         """Return the milliseconds until something is due by itself."""
+        hold = self._hold_until - time.monotonic()
+        if self._from_host and hold > 0:
+            return int(hold * 1000) + 1
         if self._stuck_since is not None:
             return 200
         if self.state == "starting":
@@ -252,11 +265,12 @@ class _Bridge(threading.Thread):
         self._bang = f"\x1e{secrets.token_hex(8)}\x1e".encode()
         self._want_raw = raw
         self._output = _Output()
+        self._hold_until = 0.0
         self._text = b""
         self._inner, slave = os.openpty()
         try:
             os.set_blocking(self._inner, False)
-            # Signals stay on: Ctrl-C interrupts a program, and what was typed ahead survives it.
+            # Signals on, although Ctrl-C never comes this way: it shows when a program runs.
             _set_raw(slave, termios.ISIG | termios.NOFLSH)
             self._enter("starting")
             self._process = self._spawn_process(slave, self._bang.decode(), not raw)
@@ -311,6 +325,8 @@ class _Bridge(threading.Thread):
     def _heard(self, data: bytes) -> None:
         if self.state == "running":
             self._to_host += self._output.feed(data)
+            if self._hold_until and (self._output.waits or self._runs()):
+                self._hold_until = 0.0
             return
         self._text += data
         if self.state == "starting":
@@ -318,6 +334,9 @@ class _Bridge(threading.Thread):
             if bang:
                 self._text = rest
                 self._enter("booting")
+            elif self._text.endswith(b">>> "):
+                self._text = self._text.partition(b"MicroPython")[0]
+                self._fail("its flash cannot be mounted")
         if self.state == "booting":
             said, bang, rest = self._text.partition(self._bang)
             keep = 0 if bang else self._partial(said)
@@ -381,6 +400,8 @@ class _Bridge(threading.Thread):
 
     def _passes(self) -> bool:
         """Return whether the host's bytes go to the interpreter now."""
+        if time.monotonic() < self._hold_until:
+            return False
         if self.state == "running":
             return True
         # A boot.py that does not end can be interrupted, and spoken to.
@@ -391,29 +412,68 @@ class _Bridge(threading.Thread):
         if not self._from_host or not self._passes():
             return
         if self.state == "booting" and self._want_raw:
-            data = b"\x03"
             del self._from_host[: self._from_host.index(3)]
-        else:
-            data = bytes(self._from_host[:1024])
-        if 3 in data and termios.tcgetattr(self._inner)[3] & termios.ISIG:
-            # A second signal before the first was noticed would end the interpreter.
-            now = time.monotonic()
-            again = now - self._interrupted < 0.05
-            kept = re.sub(b"\x03+", b"" if again else b"\x03", data)
-            if not again:
-                head, _, tail = kept.partition(b"\x03")
-                kept = head + b"\x03" + tail.replace(b"\x03", b"")
-                self._interrupted = now
-            self._from_host[: len(data)] = kept
-            data = kept
-        if data:
-            try:
-                del self._from_host[: os.write(self._inner, data)]
-            except BlockingIOError:
-                pass
-            except OSError as error:
-                if error.errno != errno.EIO:
-                    raise
+        data = bytes(self._from_host[:1024]).partition(b"\x03")[0]
+        if not data:
+            if not self._takes_ctrl_c():
+                return
+            data = b"\x03"
+        elif 4 in data:
+            data = data[: data.index(4) + 1]
+        try:
+            written = os.write(self._inner, data)
+            del self._from_host[:written]
+            if data[:written].endswith(b"\x04"):
+                # If that ends the interpreter, what follows is for the next one.
+                self._output.waits = False
+                self._hold_until = time.monotonic() + _LINGER
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+
+    def _runs(self) -> bool | None:
+        """Return whether a program runs, None where the system does not tell."""
+        return _catches_interrupt(self._process.pid) if self._process else False
+
+    def _takes_ctrl_c(self) -> bool:
+        """Interrupt a running program and return False; True where Ctrl-C is a key like others.
+
+        The interpreter handles SIGINT while a program runs and else would die of it. Its terminal
+        sends no signals then in raw paste mode, so they are sent from here.
+        """
+        now = time.monotonic()
+        runs = self._runs()
+        try:
+            changing = bool(termios.tcgetattr(self._inner)[3] & termios.ISIG)
+        except OSError:
+            return True  # it has just ended
+        if not runs and changing:  # a program is about to run, or has just ended
+            self._hold_until = now + 0.002
+            return False
+        if runs is None:  # not known here; a prompt or a window of raw paste means it does not run
+            runs = not changing and not self._output.waits
+        if not runs:
+            return True
+        # A second signal before the first was noticed would end the interpreter.
+        if now - self._interrupted > 0.05:
+            self._interrupted = now
+            assert self._process is not None
+            self._process.send_signal(signal.SIGINT)
+        while self._from_host[:1] == b"\x03":
+            del self._from_host[0]
+        return False
+
+
+def _catches_interrupt(pid: int) -> bool | None:
+    """Return whether a process handles SIGINT, None where the system does not tell."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            caught = re.search(rb"^SigCgt:\s*([0-9a-f]+)", file.read(), re.MULTILINE)
+    except OSError:
+        return None
+    return bool(int(caught[1], 16) >> (signal.SIGINT - 1) & 1) if caught else None
 
 
 class VirtualBoard:

@@ -1,0 +1,46 @@
+"""Every test has a home of its own; compiled firmware is shared, also between xdist's workers."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+def _home(folder: Path, shared: Path) -> Path:
+    home = folder / "home"
+    home.mkdir()
+    (home / "cache").symlink_to(shared)
+    return home
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    base = tmp_path_factory.getbasetemp()
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        base = base.parent
+    cache = base / "jeton-cache"
+    cache.mkdir(exist_ok=True)
+    return cache
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _session_home(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Iterator[None]:
+    """For fixtures that outlive one test."""
+    before = os.environ.get("JETON_HOME")
+    os.environ["JETON_HOME"] = str(_home(tmp_path_factory.mktemp("session"), shared_cache))
+    os.environ.pop("JETON_KEYS", None)
+    yield
+    if before is None:
+        del os.environ["JETON_HOME"]
+    else:
+        os.environ["JETON_HOME"] = before
+
+
+@pytest.fixture(autouse=True)
+def jeton_home(
+    tmp_path_factory: pytest.TempPathFactory, shared_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    home = _home(tmp_path_factory.mktemp("jeton"), shared_cache)
+    monkeypatch.setenv("JETON_HOME", str(home))
+    return home

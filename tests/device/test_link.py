@@ -1,0 +1,346 @@
+"""The client: what it returns, and what it says when the board is not as it should be."""
+
+import contextlib
+import os
+import pty
+import threading
+import time
+import tty
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from client import Client
+
+from host_tools import meters
+from host_tools.errors import BoardError
+from host_tools.link import EPOCH, Meter, TokenResult, moment, seconds_of
+from host_tools.vending.pos import PointOfSale
+from host_tools.virtual import VirtualBoard
+
+
+@pytest.fixture
+def meter() -> Iterator[Meter]:
+    with Meter.open("virtual") as meter:
+        yield meter
+
+
+def _refused(where: str | Path, timeout: float = 1.0) -> str:
+    before = time.monotonic()
+    with pytest.raises(BoardError) as caught:
+        Meter.open(where, timeout=timeout)
+    assert time.monotonic() - before < 5
+    assert "\n" not in str(caught.value)
+    assert str(where) in str(caught.value)
+    return str(caught.value)
+
+
+# What it returns
+
+
+def test_a_fresh_meter(meter: Meter, capfd: pytest.CaptureFixture[str]) -> None:
+    info, status, display = meter.info(), meter.status(), meter.display()
+    assert (info.board, info.provisioned, info.profile) == ("virtual", True, "generic")
+    assert info.mem_free > 60_000
+    assert status.drn == info.drn
+    assert (status.credit_wh, status.switch, status.pending) == (0, "open", ())
+    assert abs(status.clock - datetime.now(UTC)) < timedelta(minutes=1)
+    assert (display.rows, display.cols) == (2, 16)
+    assert [len(line) for line in display.lines] == [16, 16]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_token_from_the_point_of_sale_to_the_credit(tmp_path: Path) -> None:
+    pos = PointOfSale(tmp_path / "pos.sqlite")
+    pos.add_meter("rig")
+    with Meter.open("virtual", config=pos.config_for("rig")) as meter:
+        token = pos.credit("rig", "12.5").token
+        result = meter.enter(token)
+        assert result.result is TokenResult.ACCEPT
+        assert result.good
+        assert result.name == result.result.standard_name == "Accept"
+        assert (result.token_class, result.subclass) == (0, 0)
+        assert result.amount_wh == meter.status().credit_wh == 12_500
+        again = meter.press(token + "#")
+        assert again.result is not None
+        assert again.result.result is TokenResult.USED
+        assert not again.result.good
+        assert again.display == meter.display().lines
+        assert again.as_dict()["result"]["result"] == TokenResult.USED
+        kinds = [event.kind for event in meter.events()]
+        assert kinds.count("token") == 2
+        last = meter.events()[-1]
+        assert meter.events(last.seq) == []
+        assert last.as_dict()["time"] == last.time.isoformat()
+
+
+def test_energy_and_time(meter: Meter) -> None:
+    meter.provision(meters.make_config() | {"credit_wh": 1000})
+    meter.set_rate(0)
+    before = meter.clock()
+    assert meter.set_load(500).load_w == 500
+    after = meter.advance(3600)
+    assert (after.credit_wh, after.total_wh, after.rate) == (500, 500, 0)
+    assert meter.clock() - before == timedelta(hours=1)
+    assert meter.consume(100).credit_wh == 400
+    assert meter.clock(datetime(2030, 1, 1)) == datetime(2030, 1, 1, tzinfo=UTC)
+    assert meter.set_tamper().tamper
+
+
+def test_a_refused_request_is_one_line_and_changes_nothing(meter: Meter) -> None:
+    before = meter.status()
+    for request in (
+        lambda: meter.set_load(-1),
+        lambda: meter.advance(-1),
+        lambda: meter.consume(10**30),
+        lambda: meter.provision({}),
+        lambda: meter.provision(meters.make_config() | {"decoder_key": "00"}),
+        lambda: meter.rpc("no such verb"),
+        lambda: meter.rpc("enter"),
+        lambda: meter.press("x"),
+    ):
+        with pytest.raises(BoardError) as caught:
+            request()
+        assert "\n" not in str(caught.value)
+    after = meter.status()
+    assert (after.credit_wh, after.load_w, after.drn) == (
+        before.credit_wh,
+        before.load_w,
+        before.drn,
+    )
+
+
+def test_times() -> None:
+    assert moment(0) == EPOCH == datetime(2000, 1, 1, tzinfo=UTC)
+    assert seconds_of(datetime(2000, 1, 2)) == 86400
+    assert seconds_of(moment(800_000_000)) == 800_000_000
+
+
+def test_entering_a_token_is_quick(meter: Meter) -> None:
+    took = []
+    for _ in range(20):
+        before = time.perf_counter()
+        meter.enter("0" * 20)
+        took.append(time.perf_counter() - before)
+    assert sorted(took)[10] < 0.025
+
+
+# Resets
+
+
+def test_resets_and_power(meter: Meter) -> None:
+    meter.provision(meters.make_config() | {"credit_wh": 7000})
+    for again in (meter.reset, meter.soft_reset):
+        again()
+        assert meter.status().credit_wh == 7000
+    meter.power_cut()
+    with pytest.raises(BoardError, match="no power"):
+        meter.status()
+    meter.power_on()
+    assert meter.status().credit_wh == 7000
+
+
+def test_over_a_plain_port() -> None:
+    with VirtualBoard() as board:
+        with Meter.open(board.path) as meter:
+            assert not meter.info().provisioned
+            meter.provision(meters.make_config())
+            meter.reset()
+            assert meter.info().provisioned
+            meter.soft_reset()
+            assert meter.info().provisioned
+            for own in (meter.power_cut, meter.power_on):
+                with pytest.raises(BoardError, match="needs a virtual board started here"):
+                    own()
+        with Client(board.path) as client:
+            client.send(b"\r")
+            assert client.expect(b">>> ")  # friendly
+            client.send(b"print(meter)\r")
+            client.expect(b"<Console")
+        with Meter.open(board.path) as meter:
+            assert meter.info().provisioned
+
+
+def test_a_program_that_runs_is_interrupted() -> None:
+    with VirtualBoard() as board:
+        with Client(board.path) as client:
+            client.raw()
+            client.send(b"print('on')\nwhile True: pass\x04")
+            client.expect(b"on\r\n")
+        with Meter.open(board.path) as meter:
+            assert meter.info().board == "virtual"
+
+
+def test_after_an_interrupted_request_the_line_is_whole(meter: Meter) -> None:
+    with pytest.raises(BoardError, match=r"does not answer within 0\.3 s"):
+        _slow(meter)
+    assert meter.info().board == "virtual"
+
+
+def _slow(meter: Meter) -> None:
+    with meter._talking(0.3) as repl:
+        repl.run("import time; print('x'); time.sleep(60)", 0.3)
+
+
+# What it says
+
+
+def test_a_silent_board() -> None:
+    outer, inner = pty.openpty()
+    try:
+        said = _refused(os.ttyname(inner))
+        assert "does not answer within 1 s: it sent nothing" in said
+    finally:
+        os.close(outer)
+        os.close(inner)
+
+
+def test_a_silent_board_is_told_within_five_seconds() -> None:
+    outer, inner = pty.openpty()
+    try:
+        before = time.monotonic()
+        with pytest.raises(BoardError, match="does not answer"):
+            Meter.open(os.ttyname(inner))
+        assert time.monotonic() - before < 5
+    finally:
+        os.close(outer)
+        os.close(inner)
+
+
+def test_something_that_is_no_micropython() -> None:
+    outer, inner = pty.openpty()
+    tty.setraw(inner)
+    stop = threading.Event()
+
+    def talk() -> None:
+        with contextlib.suppress(OSError):
+            while not stop.is_set():
+                os.read(outer, 100)
+                os.write(outer, b"\xff\x1b[0mE (31) boot: no bootable app\r\n")
+
+    talker = threading.Thread(target=talk, daemon=True)
+    talker.start()
+    try:
+        said = _refused(os.ttyname(inner))
+        assert "has no MicroPython" in said
+        assert "no bootable app" in said
+    finally:
+        stop.set()
+        os.write(inner, b"!")
+        talker.join()
+        os.close(outer)
+        os.close(inner)
+
+
+def test_a_board_without_jeton() -> None:
+    with VirtualBoard() as board:
+        with Client(board.path) as client:
+            client.raw()
+            client.run("del meter")
+        with (
+            Meter.open(board.path) as meter,
+            pytest.raises(BoardError, match="runs MicroPython but no Jeton"),
+        ):
+            meter.info()
+
+
+def test_a_busy_port(meter: Meter) -> None:
+    assert "in use by another program" in _refused(meter.port)
+    assert meter.info().board == "virtual"
+
+
+@pytest.mark.parametrize("port", ["/dev/pts/999999", "/dev/ttyNONE0", "./nothing"])
+def test_a_port_that_is_not_there(port: str) -> None:
+    assert "does not exist" in _refused(port)
+
+
+def test_what_is_no_port(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("hello")
+    assert "not a serial port" in _refused(file)
+    assert "not a serial port" in _refused(tmp_path)
+    assert "not a serial port" in _refused("/dev/null")
+    gone = tmp_path / "gone"
+    gone.symlink_to("/dev/pts/999999")
+    assert "does not exist" in _refused(gone)
+    assert "cannot be opened" in _refused("nonsense://x")
+
+
+def test_a_port_that_goes_away() -> None:
+    board = VirtualBoard().start()
+    try:
+        meter = Meter.open(board.path, timeout=1.0)
+    finally:
+        board.close()
+    with pytest.raises(BoardError, match=r"is gone|does not exist") as caught:
+        meter.info()
+    assert board._bridge is None
+    assert meter.port in str(caught.value)
+    meter.close()
+
+
+def test_a_board_that_dies_in_the_middle() -> None:
+    with VirtualBoard() as board, Meter.open(board.path, timeout=0.5) as meter:
+        board.power_cut()
+        with pytest.raises(BoardError, match=r"does not answer within 0\.5 s"):
+            meter.info()
+        board.power_on()
+        assert meter.info().board == "virtual"
+
+
+# Named meters
+
+
+def test_named_meters(jeton_home: Path) -> None:
+    assert meters.all_meters() == []
+    made = meters.create("one", meters.make_config() | {"credit_wh": 3000})
+    assert made.port() is None
+    assert "decoder_key" not in (made.folder / "meter.json").read_text()
+    with pytest.raises(BoardError, match="there is a meter one already"):
+        meters.create("one", meters.make_config())
+    with Meter.open("one") as first:
+        assert made.port() == first.port
+        assert first.status().credit_wh == 3000
+        with pytest.raises(BoardError, match=f"runs already, at {first.port}"):
+            meters.NamedBoard(made).start()
+        with pytest.raises(BoardError, match="in use by another program"):
+            Meter.open("one")
+        with pytest.raises(BoardError, match="stop that first"):
+            meters.delete("one")
+        first.consume(1000)
+    assert made.port() is None
+    with meters.NamedBoard(made) as board, Meter.open("one") as joined:
+        assert joined.port == board.path
+        assert joined.board is None
+        assert joined.status().credit_wh == 2000
+    assert [meter.name for meter in meters.all_meters()] == ["one"]
+    meters.delete("one")
+    assert list((jeton_home / "meters").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["", "-x", "a/b", "..", "x" * 65, "a b", "virtual", "é"])
+def test_names_that_will_not_do(name: str) -> None:
+    with pytest.raises(BoardError):
+        meters.create(name, {})
+
+
+def test_an_unknown_meter() -> None:
+    with pytest.raises(BoardError, match="there is no meter 'nobody'"):
+        Meter.open("nobody")
+
+
+def test_a_meter_that_cannot_be_set_up_is_not_made(jeton_home: Path) -> None:
+    with pytest.raises(BoardError, match="check digit"):
+        meters.create("bad", meters.make_config() | {"drn": "00000000011"})
+    assert meters.all_meters() == []
+    assert list((jeton_home / "meters").iterdir()) == []
+
+
+def test_a_named_meter_with_a_broken_flash() -> None:
+    made = meters.create("broken", meters.make_config())
+    made.flash.write_bytes(b"no flash")
+    with pytest.raises(BoardError, match="not a flash image"):
+        Meter.open("broken")
+    assert made.flash.read_bytes() == b"no flash"
+    assert made.port() is None
