@@ -96,7 +96,7 @@ class Story:
             result.name,
             result.result == expected,
             why,
-            {"token": token} | result.as_dict(),
+            {"digits": token} | result.as_dict(),
         )
         return result
 

@@ -1,0 +1,50 @@
+"""The built wheel works alone: firmware, profiles, boards and command, with no checkout in sight."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_wheel_runs_the_drill_outside_a_checkout(tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    site = tmp_path / "site"
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        archive.extractall(site)
+    for part in ("firmware/main.py", "firmware/profiles/ceet.json", "boards/virtual/board.py"):
+        assert f"host_tools/_data/{part}" in names
+    assert "jeton/meter.py" in names
+    assert not [name for name in names if name.endswith(".pyc")]
+    # -P and PYTHONPATH: the wheel comes before the checkout that this environment has installed.
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "host_tools.cli", "drill", "ceet", "--json"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["ok"]
+    where = subprocess.run(
+        [sys.executable, "-P", "-c", "from host_tools import paths; print(paths.firmware_dir())"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert where.stdout.strip() == str(site / "host_tools" / "_data" / "firmware")
