@@ -1,4 +1,4 @@
-"""The built wheel works alone: firmware, profiles, boards and command, with no checkout in sight."""
+"""The built wheel works alone: firmware, profiles, boards and command, without a checkout."""
 
 import json
 import os
