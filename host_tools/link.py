@@ -467,7 +467,7 @@ class Meter:
             board = VirtualBoard(heap=heap).start()
             port = board.path
             config = config if config is not None else meters.make_config(profile=profile)
-        elif meters.is_name(port) and not Path(port).exists():
+        elif meters.exists(port) or (meters.is_name(port) and not Path(port).exists()):
             port, board = meters.attach(port, heap=heap)
         try:
             meter = cls(port, board=board, timeout=timeout)

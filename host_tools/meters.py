@@ -96,6 +96,11 @@ def all_meters() -> list[NamedMeter]:
     return [meter for meter in found if meter is not None]
 
 
+def exists(name: str) -> bool:
+    """Return whether there is a meter of this name."""
+    return is_name(name) and _read(_home() / name) is not None
+
+
 def find(name: str) -> NamedMeter:
     """Return a named meter, or raise BoardError."""
     meter = _read(_home() / check_name(name))

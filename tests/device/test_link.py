@@ -325,6 +325,16 @@ def test_names_that_will_not_do(name: str) -> None:
         meters.create(name, {})
 
 
+def test_a_meter_goes_before_a_file_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meters.create("demo", meters.make_config())
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demo").mkdir()
+    with Meter.open("demo") as meter:
+        assert meter.info().provisioned
+
+
 def test_an_unknown_meter() -> None:
     with pytest.raises(BoardError, match="there is no meter 'nobody'"):
         Meter.open("nobody")

@@ -1,0 +1,115 @@
+"""The drivers that need no hardware, on CPython; the board tests use them in MicroPython."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from host_tools.paths import firmware_dir
+
+_ESP32_PERIOD = 1 << 30  # of ticks_ms
+
+
+@pytest.fixture
+def clock_module(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    monkeypatch.syspath_prepend(str(firmware_dir()))
+    import drivers.clock as module
+
+    yield module
+    for name in ("drivers", "drivers.clock", "drivers.storage"):
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def ticks(clock_module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Milliseconds that a test moves on; they wrap as on an ESP32, just before the start even."""
+    now = [_ESP32_PERIOD - 500]
+    half = _ESP32_PERIOD // 2
+    monkeypatch.setattr(clock_module, "ticks_ms", lambda: now[0] % _ESP32_PERIOD)
+    monkeypatch.setattr(
+        clock_module, "ticks_diff", lambda a, b: (a - b + half) % _ESP32_PERIOD - half
+    )
+    return now
+
+
+def test_seconds_pass_without_drift_across_the_wrap(
+    clock_module: ModuleType, ticks: list[int]
+) -> None:
+    clock = clock_module.Clock(800_000_000)
+    for step in (1, 333, 17, 999, 650) * 1000:
+        ticks[0] += step
+        clock.now()
+    assert clock.now() == 800_000_000 + 2000
+    ticks[0] += 6 * 86400 * 1000
+    assert clock.now() == 800_000_000 + 2000 + 6 * 86400
+
+
+def test_rate(clock_module: ModuleType, ticks: list[int]) -> None:
+    clock = clock_module.Clock(0)
+    clock.rate = 3600
+    ticks[0] += 500
+    assert clock.now() == 1800
+    clock.rate = 0
+    ticks[0] += 10**6
+    assert clock.now() == 1800
+    clock.rate = 1
+    ticks[0] += 999
+    assert clock.now() == 1800
+    ticks[0] += 1
+    assert clock.now() == 1801
+    assert clock.rate == 1
+    for wrong in (-1, 0.5):
+        with pytest.raises(ValueError, match="whole number"):
+            clock.rate = wrong
+
+
+def test_set_and_advance(clock_module: ModuleType, ticks: list[int]) -> None:
+    clock = clock_module.Clock()
+    ticks[0] += 700
+    clock.set(100)
+    ticks[0] += 999
+    assert clock.now() == 100
+    assert clock.advance(30) == 130
+    ticks[0] += 1
+    assert clock.now() == 131
+    assert isinstance(clock.now(), int)
+
+
+def test_storage_replaces_whole_and_only_what_changed(
+    clock_module: ModuleType, tmp_path: Path
+) -> None:
+    from drivers.storage import Storage
+
+    path = tmp_path / "meter.bin"
+    storage = Storage(str(path))
+    assert storage.load() is None
+    storage.save(bytearray(b"one"))
+    assert storage.load() == path.read_bytes() == b"one"
+    before = path.stat().st_ino
+    storage.save(b"one")
+    assert path.stat().st_ino == before
+    storage.save(b"two")
+    assert Storage(str(path)).load() == b"two"
+    assert [file.name for file in tmp_path.iterdir()] == ["meter.bin"]
+
+
+def test_a_failed_save_keeps_the_old_record_and_is_tried_again(
+    clock_module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import drivers.storage as module
+
+    storage = module.Storage(str(tmp_path / "meter.bin"))
+    storage.save(b"old")
+    with monkeypatch.context() as patch:
+
+        def fail(*_: object) -> None:
+            raise OSError(28)
+
+        patch.setattr(module.os, "rename", fail)
+        with pytest.raises(OSError, match="28"):
+            storage.save(b"new")
+    assert module.Storage(storage.path).load() == b"old"
+    storage.save(b"new")
+    assert module.Storage(storage.path).load() == b"new"
