@@ -152,7 +152,10 @@ def build(interpreter: Interpreter, board: str = "virtual") -> Firmware:
         digest.update(part.encode() + b"\0")
     for name, content in contents.items():
         digest.update(f"{name}\0{len(content)}\0".encode() + content)
-    return _built(digest.hexdigest()[:16], cache_home(), interpreter, tuple(sources.items()))
+    try:
+        return _built(digest.hexdigest()[:16], cache_home(), interpreter, tuple(sources.items()))
+    except OSError as error:
+        raise BoardError(f"the firmware cannot be prepared in {cache_home()}: {error}") from None
 
 
 def _built(

@@ -1,5 +1,6 @@
 """Finds and starts the MicroPython interpreter that plays the board; knows no meters."""
 
+import contextlib
 import functools
 import importlib.util
 import json
@@ -160,7 +161,8 @@ def _find(named: str | None, cache: Path) -> Interpreter:
             facts = json.loads(probe.run(_PROBE))
         except ValueError:
             raise BoardError(f"{file} is not a MicroPython interpreter") from None
-        write_atomically(note, json.dumps({"key": key, "facts": facts}).encode())
+        with contextlib.suppress(OSError):  # asked again next time
+            write_atomically(note, json.dumps({"key": key, "facts": facts}).encode())
     version, mpy, littlefs = facts
     if tuple(version) < OLDEST:
         shown = ".".join(map(str, version))

@@ -407,6 +407,15 @@ def test_firmware_is_compiled_once_by_processes_at_the_same_time(tmp_path: Path)
     ]
 
 
+def test_a_cache_that_cannot_be_written_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("JETON_HOME", str(tmp_path / "file"))
+    with pytest.raises(BoardError, match="cannot be prepared in"):
+        VirtualBoard().start()
+
+
 def test_no_path_of_the_host_goes_onto_the_board() -> None:
     firmware = firmware_build.build(find())
     for path in firmware.tree.rglob("*"):
