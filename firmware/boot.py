@@ -1,3 +1,4 @@
 """Start the meter wherever a reset starts MicroPython: after a soft reset main.py may not run."""
 
-from main import meter  # noqa: F401
+# firmware/main.py, by the name it has on a board, where a user's own /main.py cannot hide it.
+from jeton_main import meter  # type: ignore[import-not-found]  # noqa: F401

@@ -5,6 +5,7 @@ import re
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
@@ -20,6 +21,7 @@ from host_tools.errors import BoardError, JetonError
 from host_tools.link import EnterResult, Meter, Status, TokenResult
 from host_tools.vending.pos import PointOfSale
 from host_tools.virtual import HEAP
+from jeton.sts import digits
 
 _WHY = {
     TokenResult.OVERFLOW: "the credit would be more than the meter can hold",
@@ -239,24 +241,53 @@ def serve(
 
 def enter(
     where: Where,
-    token: Annotated[str, typer.Argument(metavar="TOKEN", help="20 digits, grouped or not.")],
+    token: Annotated[
+        list[str], typer.Argument(metavar="TOKEN...", help="20 digits, in groups or not.")
+    ],
     as_json: Json = False,
 ) -> None:
-    """Key a token in. A refused token changes nothing; the exit status is 1.
+    """Key a token in, or several: the codes of a key change belong into one call.
 
-    Examples: `jeton enter demo 7063-0503-4700-2872-6114` · `jeton enter /dev/ttyUSB0 7063…`
+    A refused token changes nothing; the exit status is then 1. With several tokens --json prints
+    a list.
+
+    Examples: `jeton enter demo 7063 0503 4700 2872 6114` · `jeton enter /dev/ttyUSB0 CODE1 CODE2`
     """
+    codes = tokens_of(token)
+    results: list[EnterResult] = []
     with Meter.open(where) as meter:
-        result = meter.enter(token)
-        if as_json:
-            _put(result.as_dict())
-        elif result.good:
-            print(accepted(result))
-            _show(meter)
-    if not result.good:
-        if as_json:
-            raise typer.Exit(1)
-        raise BoardError(refusal(result))
+        for code in codes:
+            # What is refused before the last token is said here, the last one at the end.
+            if results and not results[-1].good and not as_json:
+                print(f"jeton: {refusal(results[-1])}", file=sys.stderr, flush=True)
+            results.append(meter.enter(code))
+            if results[-1].good and not as_json:
+                print(accepted(results[-1]), flush=True)
+                _show(meter)
+        if results[-1].missing and meter.board is not None:
+            print(
+                f"jeton: {where} is switched off again now and forgets a key change half done: "
+                "key all its codes in one call",
+                file=sys.stderr,
+            )
+    if as_json:
+        found = [result.as_dict() for result in results]
+        _put(found if len(codes) > 1 else found[0])
+    if not results[-1].good and not as_json:
+        raise BoardError(refusal(results[-1]))
+    if not all(result.good for result in results):
+        raise typer.Exit(1)
+
+
+def tokens_of(words: Sequence[str]) -> list[str]:
+    """Return the tokens among the words of a command line.
+
+    Words of 20 digits are a token each; otherwise all of them together are one, in its groups.
+    """
+    cleaned = [digits.clean(word) for word in words]
+    if all(len(word) == digits.DIGITS for word in cleaned):
+        return cleaned
+    return ["".join(cleaned)]
 
 
 def status(where: Where, as_json: Json = False) -> None:

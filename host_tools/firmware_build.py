@@ -96,8 +96,9 @@ def _sources(board: str, native: bool) -> dict[str, Path]:
         known = sorted(p.parent.name for p in boards_dir().glob("*/board.py"))
         raise BoardError(f"there is no board {board!r}; known: {', '.join(known) or 'none'}")
     found = {"boot.py": firmware / "boot.py"}
-    modules = [firmware / "main.py"]
-    modules += sorted((firmware / "jeton").rglob("*.py"))
+    # Not as main.mpy: a user's own /main.py would come before it.
+    found["lib/jeton_main.mpy"] = firmware / "main.py"
+    modules = sorted((firmware / "jeton").rglob("*.py"))
     modules += sorted((firmware / "drivers").rglob("*.py"))
     for path in modules:
         found[f"lib/{path.relative_to(firmware).with_suffix('.mpy').as_posix()}"] = path

@@ -116,9 +116,9 @@ def configured(config, profiles):
     if ea == 11:
         state.kct = whole("kct under EA11", 4 if kct is None else kct, 4, 4)
     else:
-        default = min(profile.key_change_tokens, 3)
+        default = profile.key_change_tokens
         state.kct = whole("kct under EA07", default if kct is None else kct, 2, 3)
-    state.mfr_code = whole("mfr_code", get("mfr_code", 0), 0, 9999)
+    state.mfr_code = whole("mfr_code", get("mfr_code", 0), 0, 0xFFFF)
     store = TidStore()
     store.fill(whole("tid0", get("tid0", 0), 0, MAX_TID))
     state.tids = bytes(store.octets)

@@ -18,6 +18,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from host_tools import profiles
 from host_tools.errors import VendingError
 from host_tools.paths import data_home
 from host_tools.vending import ciphers, tid
@@ -256,10 +257,11 @@ class PointOfSale:
         """Register a meter and return its record.
 
         `drn`: by default the next one of maker 00, the maker of the published test meter numbers.
-        `dkga`: by default 4. `kct`: tokens of a key change that the meter supports, by default 3
-        under EA07 and 4 under EA11. `mfr_code`: by default the maker digits of the DRN. `made`:
-        the date of manufacture, with whose TID the meter's store is filled, so that older tokens
-        are refused; by default the base date, so that a test meter takes tokens of any date.
+        `dkga`: by default 4. `kct`: tokens of a key change that the meter supports, by default
+        what the profile says under EA07 and 4 under EA11. `mfr_code`: by default the maker digits
+        of the DRN. `made`: the date of manufacture, with whose TID the meter's store is filled, so
+        that older tokens are refused; by default the base date, so that a test meter takes tokens
+        of any date.
         `decoder_key`: given instead of derived; a DITK (KT 0) that is not given is generated.
         """
         if not _NAME.fullmatch(name):
@@ -277,7 +279,9 @@ class PointOfSale:
         tid.check_bdt(bdt)
         if tables not in ciphers.TABLES:
             raise VendingError(f"tables {tables!r} are none: use certified or sample")
-        kct = (4 if ea == 11 else 3) if kct is None else kct
+        settings = profiles.load(profile)
+        if kct is None:
+            kct = 4 if ea == 11 else settings["key_change"]["tokens"]
         if kct not in ((4,) if ea == 11 else (2, 3)):
             raise VendingError(
                 f"a meter with EA{ea:02d} supports "

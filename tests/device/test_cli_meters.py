@@ -273,3 +273,29 @@ def test_the_display_is_drawn_as_it_is() -> None:
         "┃  much too long a   ┃",
         "┃                    ┃",
     ]
+
+
+def test_several_tokens_in_one_call() -> None:
+    jeton("new", "lome", "--profile", "ceet")
+    pos = PointOfSale()
+    codes = [issued.token for issued in pos.key_change("lome", krn=2)]
+    purchase = pos.credit("lome", "15").token
+    groups = [purchase[i : i + 4] for i in range(0, 20, 4)]
+    # One token in its groups; under the new key, which the meter does not have yet.
+    assert "CRCError" in refused("enter", "lome", *groups)
+    # Half a change does not outlive the call, and the command says so.
+    half = CliRunner().invoke(app, ["enter", "lome", codes[0]])
+    assert half.exit_code == 0
+    assert "key all its codes in one call" in half.stderr
+    assert "NotReady" in refused("enter", "lome", codes[1])
+    told = json.loads(jeton("enter", "lome", *codes, purchase, "--json"))
+    assert [token["name"] for token in told] == ["1stKCT", "Accept", "Accept"]
+    again = CliRunner().invoke(app, ["enter", "lome", purchase, "00000000000201328896"])
+    assert again.exit_code == 1
+    assert "refused, UsedError" in again.stderr
+    assert "Accept, InitiateMeterTest/Display" in again.stdout
+
+
+def test_a_profile_there_is_not() -> None:
+    assert "there are: ceet, generic" in refused("new", "home", "--profile", "nobody")
+    assert json.loads(jeton("list", "--json")) == []

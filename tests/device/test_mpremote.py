@@ -74,7 +74,7 @@ def test_files_both_ways(port: str, tmp_path: Path) -> None:
     assert back.read_bytes() == sent.read_bytes()
     mpremote(port, "fs", "mkdir", ":folder")
     assert "folder/" in mpremote(port, "fs", "ls", ":/")
-    assert "from main import meter" in mpremote(port, "fs", "cat", ":boot.py")
+    assert "from jeton_main import meter" in mpremote(port, "fs", "cat", ":boot.py")
     mpremote(port, "fs", "rm", ":copy.bin")
     assert "copy.bin" not in mpremote(port, "fs", "ls")
     assert mpremote(port, "eval", "1") == "1\n"

@@ -67,7 +67,7 @@ def test_the_configuration_for_a_board(pos: PointOfSale) -> None:
         "ken": 255,
         "decoder_key": "87f3ecbb2e46b48f",
         "bdt": "14",
-        "kct": 3,
+        "kct": 2,
         "mfr_code": 0,
         "profile": "ceet",
         "tid0": tid.tid_of(datetime(2020, 1, 2), "14"),
