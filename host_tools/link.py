@@ -34,6 +34,7 @@ TIMEOUT = 4.5  # so that a silent board is reported within 5 s
 BAUD = 115200
 
 _ATTEMPT = 1.5  # seconds for one try at the raw REPL: what was sent to a board that boots is lost
+_FAREWELL = 1.0  # seconds to wait for the friendly prompt at the end
 _SLICE = 0.1  # seconds a read may last before the deadline is looked at
 _TAIL = 200
 
@@ -578,6 +579,11 @@ class Meter:
         if repl is not None:
             with contextlib.suppress(OSError, _Silence, TransportError):
                 repl.exit_raw_repl()
+                if self._board is None:
+                    # Not before the board has heard it: what is on its way is lost when the next
+                    # to open the port flushes it.
+                    repl.port.deadline = time.monotonic() + _FAREWELL
+                    repl.read_until(1, b">>> ")
         self._drop()
         if self._board is not None:
             self._board.close()

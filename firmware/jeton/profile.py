@@ -1,5 +1,7 @@
 """A maker's or utility's behaviour as data, read from profiles/*.json."""
 
+from .sts.results import NAMES
+
 # Setting → the type it must have. Settings that may be null have None among their types.
 _SETTINGS = {
     "name": (str,),
@@ -17,27 +19,9 @@ _SETTINGS = {
     "messages": (dict,),
 }
 
-# What a meter must be able to say, in every language of its profile.
-MESSAGES = (
-    # Results, by the standard's names.
-    "Accept",
-    "1stKCT",
-    "2ndKCT",
-    "3rdKCT",
-    "4thKCT",
-    "OverflowError",
-    "KeyTypeError",
-    "FormatError",
-    "RangeError",
-    "FunctionError",
-    "OldError",
-    "UsedError",
-    "KeyExpiredError",
-    "DDTKError",
-    "CRCError",
-    "MfrCodeError",
-    "LockOut",
-    "NotReady",
+# What a meter must be able to say, in every language of its profile: the results, by the
+# standard's names, and the rest.
+MESSAGES = NAMES[1:] + (
     # What goes with them; {} takes a number.
     "key_changed",
     "enter_code",
