@@ -1,6 +1,7 @@
 """The virtual board by itself, over its serial port."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -302,10 +303,11 @@ def _spoiled(good: bytes) -> bytes:
         (b"", "not a flash image"),
         (b"hello", "not a flash image"),
         (bytes(2 * 1024 * 1024), "no littlefs"),
-        (os.urandom(65536), "no littlefs"),
+        (random.Random(1).randbytes(65536), "no littlefs"),
         ("cut", "not a flash image"),
         ("spoiled", "not a flash image"),
     ],
+    ids=["empty", "text", "zeros", "noise", "cut", "spoiled"],
 )
 def test_what_is_no_flash_image_is_refused_and_left_alone(
     tmp_path: Path, content: bytes | str, message: str
