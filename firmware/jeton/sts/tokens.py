@@ -28,16 +28,6 @@ LAYOUTS = {
     (1, 0): ("InitiateMeterTest/Display", _TEST_2),
     (1, 1): ("InitiateMeterTest/Display", _TEST_4),
     (1, 2): ("ExtendedTokenSetRead", _TEST_4),
-    (1, 6): ("Proprietary", _TEST_4),
-    (1, 7): ("Proprietary", _TEST_4),
-    (1, 8): ("Proprietary", _TEST_4),
-    (1, 9): ("Proprietary", _TEST_4),
-    (1, 10): ("Proprietary", _TEST_4),
-    (1, 11): ("Proprietary", _TEST_2),
-    (1, 12): ("Proprietary", _TEST_2),
-    (1, 13): ("Proprietary", _TEST_2),
-    (1, 14): ("Proprietary", _TEST_2),
-    (1, 15): ("Proprietary", _TEST_2),
     (2, 0): ("SetMaximumPowerLimit", (("rnd", 4), ("tid", 24), ("mpl", 16))),
     (2, 1): ("ClearCredit", (("rnd", 4), ("tid", 24), ("register", 16))),
     (2, 2): ("SetTariffRate", (("rnd", 4), ("tid", 24), ("rate", 16))),
@@ -52,22 +42,22 @@ LAYOUTS = {
     (2, 8): ("Set3rdSectionDecoderKey", (("sgclo", 12), ("nkmo2", 32))),
     (2, 9): ("Set4thSectionDecoderKey", (("sgcho", 12), ("nkmo1", 32))),
     (2, 10): ("ExtendedTokenSetWrite", (("rnd", 4), ("tid", 24), ("value", 16))),
-    (2, 11): ("Proprietary", _OPAQUE),
-    (2, 12): ("Proprietary", _OPAQUE),
-    (2, 13): ("Proprietary", _OPAQUE),
-    (2, 14): ("Proprietary", _OPAQUE),
-    (2, 15): ("Proprietary", _OPAQUE),
 }
 
 
 def layout(cls, sub, ea=7):
     """Return (name, ((field, bits), …)) of a token, most significant field first, 44 bits in all.
 
-    `ea` (7 or 11) matters for Set3rdSectionDecoderKey alone: under EA07 it carries the whole SGC.
-    What the standard reserves is named "Reserved" and carried as one number.
+    Makers' own subclasses stand in no table, but have a form. `ea` (7 or 11) matters for
+    Set3rdSectionDecoderKey alone: under EA07 it carries the whole SGC. What the standard reserves
+    is named "Reserved" and carried as one number.
     """
     if ea == 7 and cls == 2 and sub == 8:
         return LAYOUTS[2, 8][0], _SGC_SECTION
+    if cls == 1 and sub >= 6:
+        return "Proprietary", _TEST_4 if sub <= 10 else _TEST_2
+    if cls == 2 and sub >= 11:
+        return "Proprietary", _OPAQUE
     return LAYOUTS.get((cls, sub)) or ("Reserved", _OPAQUE)
 
 
