@@ -17,9 +17,8 @@ def add(state, amount_wh):
 
 
 def clear(state):
-    """Set the register to zero, as ClearCredit does, with the fraction of a Wh in flight."""
+    """Set the register to zero, as ClearCredit does; energy in flight still counts as used."""
     state.credit_wh = 0
-    state.rest_ws = 0
 
 
 def use_energy(state, energy_wh):

@@ -12,6 +12,13 @@ KEYS = "0123456789" + BACKSPACE + ENTER
 _LONGEST = 99
 
 
+def check_keys(keys):
+    """Raise ValueError for a key that is not on the keypad."""
+    for key in keys:
+        if key not in KEYS:
+            raise ValueError("no key %r on this keypad: 0 to 9, * backspace, # Enter" % key)
+
+
 class Entry:
     """What has been keyed since the last Enter."""
 
@@ -27,8 +34,9 @@ class Entry:
         Enter on an empty entry returns "". With auto-enter the 20th digit enters by itself.
         Raise ValueError for a key that is not on the keypad.
         """
-        if len(key) != 1 or key not in KEYS:
-            raise ValueError("no key %r on this keypad: 0 to 9, * backspace, # Enter" % key)
+        if len(key) != 1:
+            raise ValueError("one key at a time, not %r" % key)
+        check_keys(key)
         self._last = now
         if key == BACKSPACE:
             self.digits = self.digits[:-1]

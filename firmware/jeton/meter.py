@@ -72,22 +72,33 @@ class Meter:
         self._at = 0
         self._saved_at = 0
         self._saved_total_wh = 0
+        self._unsaved = False
+        # Why there is no working meter (a damaged record), or why the last save failed.
+        self.fault = ""
+        self.store_error = ""
 
     # Life
 
     def start(self):
         """Load the record and return the time at which it was saved (0 for a new meter).
 
-        Raise ValueError if the store holds something that is no intact record; it stays as it is.
+        If the store cannot be read or holds no intact record, it stays as it is: `fault` says why,
+        the display shows it, and only `provision` leads on.
         """
-        octets = self._storage.load()
-        if octets is not None:
-            self.state = states.unpack(octets)
-        self._setup()
+        try:
+            octets = self._storage.load()
+            if octets is not None:
+                self.state = states.unpack(octets)
+            self._setup()
+        except (ValueError, OSError) as error:
+            self.state = states.State()
+            self.fault = describe(error)
+            self._setup_bare()
+            return 0
         self._at = self._saved_at = self.state.clock
         if self.state.provisioned:
             events.record(self.state, self._at, events.POWER_UP)
-            self._save()
+            self._save_or_note()
         return self._at
 
     def provision(self, config, now):
@@ -96,14 +107,18 @@ class Meter:
         Raise ValueError with one line for a value that is missing or wrong; then nothing changes.
         """
         state = setup.configured(config, self._profiles)
-        before = self.state.pack()
-        self.state = state
-        self._setup()
-        self._at = self._saved_at = now
-        state.clock = now
-        events.record(state, now, events.PROVISIONED)
-        supply.follow_credit(state, now, supply.NOT_PROVISIONED)
-        self._commit(before)
+        if self.fault:
+            self._storage.set_aside()
+
+        def action():
+            self.state = state
+            self._setup()
+            self._at = self._saved_at = now
+            events.record(state, now, events.PROVISIONED)
+            supply.follow_credit(state, now, supply.NOT_PROVISIONED)
+
+        self._atomically(action)
+        self.fault = ""
 
     def _setup(self):
         """Make what is derived from the record, and forget what does not outlive a power cut."""
@@ -117,6 +132,20 @@ class Meter:
         )
         self._decrypt = self._cipher(state) if state.provisioned else None
 
+    def _setup_bare(self):
+        """Be a meter that only tells its fault."""
+        state = self.state
+        self.profile = None  # type: ignore[assignment]
+        self.tids = TidStore(state.tids)
+        self.screen = screens.Screen(state.rows, state.cols)
+        self.entry = Entry(False, 1)
+        self.key_change = keys.KeyChange(state.ea, state.kct)
+        self._decrypt = None
+
+    def _check_fault(self):
+        if self.fault:
+            raise ValueError(self.fault + "; provision the meter anew")
+
     @staticmethod
     def _cipher(state):
         key = state.decoder_key[: keys.key_octets(state.ea)]
@@ -129,15 +158,44 @@ class Meter:
         self._storage.save(state.pack())
         self._saved_at = self._at
         self._saved_total_wh = state.total_wh
+        self._unsaved = False
+        self.store_error = ""
 
-    def _commit(self, before):
-        """Save the record; if that fails, be again as `before` and let the error through."""
+    def _save_or_note(self):
+        """Save what time alone has changed; a failure is noted and tried again, time goes on."""
         try:
             self._save()
-        except Exception:
-            self.state = states.unpack(before)
-            self._setup()
+        except OSError as error:
+            self._unsaved = True
+            self.store_error = describe(error)
+
+    def save(self, now):
+        """Save all there is, as a meter does at the sign of a power failure."""
+        self.process(now)
+        if self.state.provisioned:
+            self._save()
+
+    def _atomically(self, action):
+        """Run `action` and save; if either fails, be as before and let the error through.
+
+        The action works on a copy of the record. Going back only exchanges references: it must
+        work where memory has just run out.
+        """
+        change = self.key_change
+        kept = (self.state, self.profile, self.tids, self.tids.octets, self.screen, self.entry)
+        more = (self._decrypt, change, change.sections, self._at, self._saved_at)
+        self.state = self.state.copy()
+        change.sections = dict(change.sections)
+        try:
+            value = action()
+            self._save()
+        except BaseException:
+            self.state, self.profile, self.tids, octets, self.screen, self.entry = kept
+            self.tids.octets = octets
+            self._decrypt, self.key_change, sections, self._at, self._saved_at = more
+            self.key_change.sections = sections
             raise
+        return value
 
     # Time and energy
 
@@ -148,19 +206,20 @@ class Meter:
         """
         state = self.state
         elapsed = now - self._at
-        switched = False
+        changed = self._unsaved
         if elapsed > 0 and state.switch_closed:
             used_s = credit.use_load(state, elapsed)
             if state.credit_wh <= 0:
                 supply.open_switch(state, supply.NO_CREDIT, self._at + used_s)
-                switched = True
+                changed = True
         self._at = now
         deadline = self.key_change.deadline()
         if self.key_change.process(now):
             events.record(state, deadline, events.KEY_CHANGE_FORGOTTEN)
+            changed = True
         self.entry.process(now)
-        if switched or self._save_due(now):
-            self._save()
+        if changed or self._save_due(now):
+            self._save_or_note()
         return self._deadline(now)
 
     def _save_due(self, now):
@@ -168,7 +227,10 @@ class Meter:
         return used_wh >= SAVE_WH and now - self._saved_at >= SAVE_S
 
     def _deadline(self, now):
-        found = [self.key_change.deadline(), self.entry.deadline(), self.screen.deadline(now)]
+        forgotten = self.key_change.deadline()
+        found = [self.entry.deadline(), self.screen.deadline(now)]
+        if forgotten is not None:
+            found.append(forgotten + 1)  # the last second of the window still counts
         if self.state.switch_closed:
             left_s = credit.seconds_left(self.state)
             found.append(None if left_s is None else now + left_s)
@@ -178,46 +240,64 @@ class Meter:
     def set_load(self, load_w, now):
         """Connect a load of `load_w` watts (0 to 4294967295) behind the switch."""
         setup.whole("the load", load_w, 0, 0xFFFFFFFF)
+        self._check_fault()
         self.process(now)
-        self.state.load_w = load_w
-        self._save()
+
+        def action():
+            self.state.load_w = load_w
+
+        self._atomically(action)
 
     def use_energy(self, energy_wh, now):
         """Count energy that flowed, in Wh; refuse it (ValueError) while the switch is open."""
         setup.whole("the energy", energy_wh, 0, 0xFFFFFFFF)
+        self._check_fault()
         self.process(now)
         if not self.state.switch_closed:
             raise ValueError("no energy flows: the load switch is open")
-        credit.use_energy(self.state, energy_wh)
-        if self.state.credit_wh <= 0:
-            supply.open_switch(self.state, supply.NO_CREDIT, now)
-        self._save()
+
+        def action():
+            credit.use_energy(self.state, energy_wh)
+            if self.state.credit_wh <= 0:
+                supply.open_switch(self.state, supply.NO_CREDIT, now)
+
+        self._atomically(action)
 
     def set_tamper(self, on, now):
         """Raise or drop the tamper input; the condition stays until a token clears it."""
+        self._check_fault()
         self.process(now)
-        if on and not self.state.tamper:
+        if not on or self.state.tamper:
+            return
+
+        def action():
             self.state.tamper = 1
             events.record(self.state, now, events.TAMPER, value=1)
-            self._save()
+
+        self._atomically(action)
 
     def clock_set(self, was, now):
         """Follow a clock that was set from `was` to `now`: time jumps, nothing is used."""
+        self._check_fault()
         self.process(was)
         moved = now - was
-        self._at = now
-        self._saved_at += moved
+
+        def action():
+            self._at = now
+            self._saved_at += moved
+            clipped = max(-0x80000000, min(moved, 0x7FFFFFFF))
+            events.record(self.state, now, events.CLOCK_SET, value=clipped)
+
+        self._atomically(action)
         self.key_change.shift(moved)
         self.entry.shift(moved)
         self.screen.shift(moved)
-        clipped = max(-0x80000000, min(moved, 0x7FFFFFFF))
-        events.record(self.state, now, events.CLOCK_SET, value=clipped)
-        self._save()
 
     # Keys and tokens
 
     def press(self, key, now):
         """Take one key (0 to 9, * backspace, # Enter); return the Outcome of a token it enters."""
+        self._check_fault()
         self.process(now)
         entered = self.entry.press(key, now)
         if entered is None:
@@ -233,31 +313,32 @@ class Meter:
 
         One commit carries everything the token did. Spaces and dashes between digits do not count.
         """
+        self._check_fault()
         self.process(now)
-        state = self.state
-        before = state.pack()
         outcome = Outcome()
-        if state.provisioned:
-            self._decode(digits, outcome, now)
+        if self.state.provisioned:
+            self._atomically(lambda: self._take(digits, outcome, now))
         else:
             outcome.result = TokenResult.NOT_READY
             outcome.message = "the meter has no key yet: provision it"
+        pages = outcome.pages or [self._result_page(outcome, digits)]
+        seconds = self.profile.page_s if len(pages) > 1 else self.profile.result_s
+        self.screen.show(pages, now, seconds)
+        return outcome
+
+    def _take(self, digits, outcome, now):
+        """Do what a token says, and log it; the caller commits."""
+        self._decode(digits, outcome, now)
         token = outcome.token
-        state.result = outcome.result
+        self.state.result = outcome.result
         events.record(
-            state,
+            self.state,
             now,
             events.TOKEN,
             outcome.result,
             events.NO_TOKEN if token is None else token.cls << 4 | token.sub,
             outcome.amount_wh or 0,
         )
-        if state.provisioned:
-            self._commit(before)
-        pages = outcome.pages or [self._result_page(outcome, digits)]
-        seconds = self.profile.page_s if len(pages) > 1 else self.profile.result_s
-        self.screen.show(pages, now, seconds)
-        return outcome
 
     def _decode(self, digits, outcome, now):
         state = self.state
@@ -390,6 +471,8 @@ class Meter:
 
     def display(self, now):
         """Return what the display shows: `rows` strings of `cols` characters."""
+        if self.fault:
+            return self.screen.lines(now, ["STORE FAULT", self.fault[:16], self.fault[16:]])
         self.process(now)
         idle = screens.idle(self.state, self.profile, self.screen)
         if self.entry.digits:
@@ -400,8 +483,9 @@ class Meter:
         say = self.profile.say
         token = outcome.token
         lines = [say(NAMES[outcome.result])]
-        if outcome.result == TokenResult.FORMAT and token is None:
-            lines.append(say("digits", len(token_digits.clean(digits))))
+        count = len(token_digits.clean(digits))
+        if outcome.result == TokenResult.FORMAT and count != token_digits.DIGITS:
+            lines.append(say("digits", count))
         elif outcome.result in SECTION or outcome.result == TokenResult.NOT_READY:
             if outcome.missing:
                 lines.append(say("enter_code", outcome.missing[0]))
@@ -418,12 +502,14 @@ class Meter:
 
     def status(self, now):
         """Return registers, key attributes and states as a dictionary; never a key."""
-        self.process(now)
+        if not self.fault:
+            self.process(now)
         state = self.state
         return {
             "clock": now,
             "provisioned": bool(state.provisioned),
-            "profile": self.profile.name,
+            "fault": self.fault or self.store_error or None,
+            "profile": self.profile.name if self.profile else None,
             "drn": states.text(state.drn),
             "ea": state.ea,
             "kct": state.kct,
@@ -454,6 +540,16 @@ class Meter:
         """Return the kept events with a number above `after`, oldest first."""
         return events.since(self.state, after, supply.REASONS)
 
+
+def describe(error):
+    """Return an error in words for people: of an OSError MicroPython knows only the number."""
+    if isinstance(error, OSError) and error.args:
+        number = error.args[0]
+        return "the flash %s" % _ERRNO.get(number, "cannot be used (error %s)" % number)
+    return str(error) or error.__class__.__name__
+
+
+_ERRNO = {5: "cannot be read or written", 28: "is full", 30: "is read-only", 84: "is damaged"}
 
 _ACTIONS = {
     (0, 0): Meter._credit,

@@ -19,6 +19,8 @@ _SETTINGS = {
     "messages": (dict,),
 }
 
+_POSITIVE = ("entry.idle_timeout_s", "screens.result_s", "screens.page_s", "credit.max_wh")
+
 # What a meter must be able to say, in every language of its profile: the results, by the
 # standard's names, and the rest.
 MESSAGES = NAMES[1:] + (
@@ -76,12 +78,14 @@ def check(data):
         # bool is an int to isinstance; a number setting does not take it.
         if type(value) not in types:
             raise ValueError("profile setting %s is of the wrong type: %r" % (path, value))
+        if path in _POSITIVE and value < 1:
+            raise ValueError("profile setting %s must be 1 or more, not %d" % (path, value))
     if not data["languages"]:
         raise ValueError("the profile names no language")
     for language in data["languages"]:
         messages = _get(data, "messages." + language)
         for message in MESSAGES:
-            if message not in messages:
+            if not isinstance(messages.get(message), str):
                 raise ValueError("the profile has no message %s in %s" % (message, language))
 
 

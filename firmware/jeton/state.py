@@ -68,6 +68,13 @@ class State:
         for name, _, value in FIELDS:
             setattr(self, name, value)
 
+    def copy(self):
+        """Return a record of its own with the same values."""
+        other = State()
+        for name, _, _ in FIELDS:
+            setattr(other, name, getattr(self, name))
+        return other
+
     def pack(self):
         """Return the record as octets: magic, version and CRC-32, then the fields."""
         body = struct.pack(_FORMAT, *[getattr(self, name) for name, _, _ in FIELDS])
