@@ -367,7 +367,7 @@ def test_a_damaged_record_is_told_and_kept() -> None:
         assert fault is not None
         assert "checksum" in fault
         assert meter.display().lines[0].startswith("STORE FAULT")
-        with pytest.raises(BoardError, match="damaged.*provision the meter anew"):
+        with pytest.raises(BoardError, match=r"damaged.*provision the meter anew"):
             meter.enter("0" * 20)
         with meter._talking(2.0) as repl:
             assert (
