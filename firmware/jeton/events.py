@@ -50,6 +50,13 @@ def record(state, now, kind, code=0, detail=0, value=0):
     state.event_seq += 1
 
 
+def last_kind(state):
+    """Return the kind of the latest event, 0 if there is none."""
+    if not state.event_seq:
+        return 0
+    return state.events[(state.event_seq - 1) % SLOTS * _OCTETS + 4]
+
+
 def since(state, after, reasons):
     """Return the kept events with a number above `after`, oldest first, as dictionaries.
 

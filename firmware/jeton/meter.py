@@ -96,7 +96,8 @@ class Meter:
             self._setup_bare()
             return 0
         self._at = self._saved_at = self.state.clock
-        if self.state.provisioned:
+        # A power-up right after a power-up says nothing new, and would push older events out.
+        if self.state.provisioned and events.last_kind(self.state) != events.POWER_UP:
             events.record(self.state, self._at, events.POWER_UP)
             self._save_or_note()
         return self._at

@@ -585,3 +585,15 @@ def test_the_deadline_is_when_something_happens():
     assert deadline == T0 + 601
     assert meter.process(deadline) is None
     assert meter.status(deadline)["pending"] == []
+
+
+def test_power_ups_with_nothing_between_are_one_event():
+    meter, store = new_meter()
+    for _ in range(5):
+        meter = again(store)
+    saves = store.saves
+    assert [e["kind"] for e in again(store).events()] == ["provisioned", "power_up"]
+    assert store.saves == saves
+    meter.enter("0" * 20, T0)
+    again(store)
+    assert [e["kind"] for e in again(store).events()][-2:] == ["token", "power_up"]
