@@ -13,7 +13,7 @@ from typing import Annotated, Any, BinaryIO
 import typer
 
 from host_tools.errors import BoardError, VendingError
-from host_tools.vending import batch, tid, tokens
+from host_tools.vending import batch, shown, tid, tokens
 from host_tools.vending.explain import TidState, explain
 from host_tools.vending.keys import load_keys
 from host_tools.vending.pos import Issued, PointOfSale
@@ -342,10 +342,12 @@ def _needs_key(token: str) -> bool:
         return False
 
 
+# A list, so that a JSON object without quotes, which the shell takes apart, is not repeated in an
+# error about extra arguments.
 Input = Annotated[
-    str | None,
+    list[str] | None,
     typer.Argument(
-        metavar="[FILE]",
+        metavar="FILE",
         help="A file, - or nothing for standard input, or the JSON object itself.",
     ),
 ]
@@ -361,8 +363,9 @@ def decode_command(file: Input = None, jsonl: Lines = False, json_: JsonAnyway =
     {"token": "…", "decoder_key": "hex", "ea": 7} gives authentication, class, subclass, name and
     fields. The 20 digits alone will do for class 1, which needs no key.
     """
-    if file is not None and not jsonl and digits.is_digits(digits.clean(file)):
-        file = json.dumps({"token": file})
+    token = "".join(file or ())
+    if not jsonl and digits.is_digits(digits.clean(token)):
+        file = [json.dumps({"token": token})]
     _convert(file, jsonl, batch.decode_row)
 
 
@@ -384,7 +387,13 @@ def derive_command(file: Input = None, jsonl: Lines = False, json_: JsonAnyway =
     _convert(file, jsonl, batch.derive_row)
 
 
-def _convert(file: str | None, jsonl: bool, row: batch.Row) -> None:
+def _convert(given: list[str] | None, jsonl: bool, row: batch.Row) -> None:
+    if given and len(given) > 1:
+        raise VendingError(
+            f"{len(given)} arguments where one file or one JSON object belongs: "
+            "put quotes around the object, '{…}'"
+        )
+    file = given[0] if given else None
     if jsonl:
         with _source(file) as (source, size), _progress(size) as tick:
             sys.stdout.flush()
@@ -408,6 +417,12 @@ def _source(file: str | None) -> Iterator[tuple[BinaryIO, int | None]]:
     if file is None or file == "-":
         yield sys.stdin.buffer, None
         return
+    if any(char in file for char in '{}[]"\0'):
+        # Not repeated: it can hold a key. That nothing else does, see shown.path.
+        raise VendingError(
+            "this is no file name: give one JSON object '{…}' without --jsonl, or a file or "
+            "standard input with one object a line and --jsonl"
+        )
     path = Path(file)
     try:
         source = path.open("rb")
@@ -416,7 +431,7 @@ def _source(file: str | None) -> Iterator[tuple[BinaryIO, int | None]]:
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise
-        raise VendingError(f"{file}: {error.strerror or error}") from None
+        raise VendingError(f"{shown.path(file)}: {error.strerror or 'unreadable'}") from None
 
 
 @contextmanager

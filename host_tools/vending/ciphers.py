@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 
 from host_tools.errors import VendingError
+from host_tools.vending import shown
 from jeton.sts import ea07, ea11
 
 KEY_OCTETS = {7: 8, 11: 16}
@@ -23,7 +24,7 @@ def check_ea(ea: int) -> int:
     if ea == 9:
         raise VendingError("EA09 (single DES) is withdrawn: use EA07 or EA11")
     if ea not in KEY_OCTETS:
-        raise VendingError(f"EA {ea} is none: use 7 (STA) or 11 (MISTY1)")
+        raise VendingError(f"EA {shown.value(ea)} is none: use 7 (STA) or 11 (MISTY1)")
     return ea
 
 
@@ -98,7 +99,7 @@ def _engine(name: str) -> tuple[list[list[int]], list[list[list[int]]], list, li
     """Return octet tables: inverse permutation, encrypting, decrypting, decrypting's last."""
     tables = TABLES.get(name)
     if tables is None:
-        raise VendingError(f"tables {name!r} are none: use certified or sample")
+        raise VendingError(f"tables {shown.value(name)} are none: use certified or sample")
     p = tables.p
     inverse = bytearray(64)
     for source, target in enumerate(p):

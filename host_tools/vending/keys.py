@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from host_tools.errors import VendingError
+from host_tools.vending import shown
 from host_tools.vending.ciphers import KEY_OCTETS, check_ea
 from host_tools.vending.pan import split_pan
 from host_tools.vending.tid import check_bdt
@@ -143,7 +144,7 @@ def check_dkga(dkga: int, ea: int | None = None) -> int:
     if dkga in (1, 3):
         raise VendingError(f"DKGA{dkga:02d} is withdrawn: use DKGA02 or DKGA04")
     if dkga not in VK_OCTETS:
-        raise VendingError(f"DKGA {dkga} is none: use 2 or 4")
+        raise VendingError(f"DKGA {shown.value(dkga)} is none: use 2 or 4")
     if ea is not None and (dkga, check_ea(ea)) not in PAIRS:
         raise VendingError(
             f"DKGA{dkga:02d} makes no keys for EA{ea:02d}: the pairs in use are 02 with 07, "
@@ -155,7 +156,7 @@ def check_dkga(dkga: int, ea: int | None = None) -> int:
 def check_kt(kt: int) -> int:
     """Return `kt` if it is a key type."""
     if kt not in KEY_TYPES:
-        raise VendingError(f"key type {kt} is none: 0 DITK, 1 DDTK, 2 DUTK, 3 DCTK")
+        raise VendingError(f"key type {shown.value(kt)} is none: 0 DITK, 1 DDTK, 2 DUTK, 3 DCTK")
     return kt
 
 
@@ -170,35 +171,39 @@ def check_derivable(kt: int) -> None:
 def check_sgc(sgc: str) -> str:
     """Return `sgc` if it is a supply group code."""
     if not _SGC.fullmatch(sgc):
-        raise VendingError(f"supply group code {sgc!r} is none: it has 6 digits")
+        raise VendingError(
+            f"the supply group code (sgc) must be 6 digits; this has {len(sgc)} characters"
+        )
     return sgc
 
 
 def check_ti(ti: int) -> int:
     """Return `ti` if it is a tariff index."""
     if not 0 <= ti <= 99:
-        raise VendingError(f"tariff index {ti} is out of range: 00 to 99")
+        raise VendingError(f"tariff index {shown.value(ti)} is out of range: 00 to 99")
     return ti
 
 
 def parse_ti(text: str) -> int:
     """Return the tariff index that one or two digits say."""
     if not _TI.fullmatch(text):
-        raise VendingError(f"tariff index {text!r} is none: 00 to 99")
+        raise VendingError(f"tariff index {shown.value(text)} is none: 00 to 99")
     return int(text)
 
 
 def check_krn(krn: int) -> int:
     """Return `krn` if it is a key revision number."""
     if not 1 <= krn <= 9:
-        raise VendingError(f"key revision number {krn} is out of range: 1 to 9")
+        raise VendingError(f"key revision number {shown.value(krn)} is out of range: 1 to 9")
     return krn
 
 
 def check_ken(ken: int) -> int:
     """Return `ken` if it is a key expiry number."""
     if not 0 <= ken <= 255:
-        raise VendingError(f"key expiry number {ken} is out of range: 0 to 255 (never expires)")
+        raise VendingError(
+            f"key expiry number {shown.value(ken)} is out of range: 0 to 255 (never expires)"
+        )
     return ken
 
 
@@ -270,7 +275,9 @@ def _read_keys(path: Path, *, test: bool) -> list[VendingKey]:
         data = json.loads(path.read_text("utf-8"))
     except OSError as error:
         raise VendingError(
-            f"keys file {path} cannot be read: {error.strerror or 'no reason given'}"
+            f"keys file {shown.path(str(path))} cannot be read: "
+            + (error.strerror or "no reason given")
+            + ("" if shown.is_path(str(path)) else "; give the name of a JSON file, not keys")
         ) from None
     except (ValueError, RecursionError):
         raise VendingError(f"keys file {path} is not JSON") from None

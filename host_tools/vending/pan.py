@@ -6,6 +6,7 @@ Knows nothing of keys or tokens (IEC 62055-41 6.1.2, ISO/IEC 7812 for the check 
 import re
 
 from host_tools.errors import VendingError
+from host_tools.vending import shown
 
 IIN_11 = "600727"
 """Issuer number of meters with an 11-digit DRN."""
@@ -73,9 +74,9 @@ def split_pan(pan: str) -> tuple[str, str]:
     """Return (IIN, DRN) of an 18-digit PAN, or raise VendingError saying what is wrong with it."""
     clean = pan.replace(" ", "").replace("-", "")
     if not _DIGITS.fullmatch(clean):
-        raise VendingError(f"PAN {pan!r} has other characters than digits")
+        raise VendingError(f"PAN {shown.value(pan)} has other characters than digits")
     if len(clean) != 18:
-        raise VendingError(f"PAN {clean} has {len(clean)} digits: a PAN has 18")
+        raise VendingError(f"the PAN has {len(clean)} digits: it must have 18")
     if clean.startswith(IIN_11):
         iin = IIN_11
     elif clean.startswith(IIN_13):

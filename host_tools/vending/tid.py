@@ -6,6 +6,7 @@ Times are UTC; a datetime without a time zone is taken as UTC (IEC 62055-41 6.3.
 from datetime import UTC, datetime, timedelta
 
 from host_tools.errors import VendingError
+from host_tools.vending import shown
 
 BASE_DATES = {
     "93": datetime(1993, 1, 1, tzinfo=UTC),
@@ -20,7 +21,7 @@ _RESERVED = 1  # minute of the day
 def check_bdt(bdt: str) -> str:
     """Return `bdt` if it names a base date."""
     if bdt not in BASE_DATES:
-        raise VendingError(f"base date {bdt!r} is none: use 93, 14 or 35")
+        raise VendingError(f"base date {shown.value(bdt)} is none: use 93, 14 or 35")
     return bdt
 
 

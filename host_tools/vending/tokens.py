@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Any
 
 from host_tools.errors import VendingError
-from host_tools.vending import ciphers
+from host_tools.vending import ciphers, shown
 from jeton.sts import digits, tokens
 
 AUTHENTIC = "Authentic"
@@ -67,26 +67,42 @@ def encode(
     """Return the 20 digits of a token. Class 1 needs no key; a `pad` left out is 0."""
     if cls not in (0, 1, 2):
         raise VendingError(
-            f"token class {cls} " + ("is reserved" if cls == 3 else "is none: 0, 1 or 2")
+            f"token class {shown.value(cls)} "
+            + ("is reserved" if cls == 3 else "is none: 0, 1 or 2")
         )
     if not 0 <= sub <= 15:
-        raise VendingError(f"token subclass {sub} is out of range: 0 to 15")
+        raise VendingError(f"token subclass {shown.value(sub)} is out of range: 0 to 15")
     ciphers.check_ea(ea)
-    values = dict(fields)
-    if any(name == "pad" for name, _ in tokens.layout(cls, sub, ea)[1]):
-        values.setdefault("pad", 0)
-    for name, value in values.items():
-        if type(value) is not int:
-            raise VendingError(f"field {name} must be a whole number")
-    try:
-        block = tokens.pack(cls, sub, values, ea)
-    except ValueError as error:
-        raise VendingError(str(error)) from None
+    block = tokens.pack(cls, sub, _checked(cls, sub, fields, ea), ea)
     if cls != 1:
         if key is None:
             raise VendingError(f"a token of class {cls} needs the meter's decoder key")
         block = ciphers.encrypt(ea, key, block, tables)
     return digits.join(cls, block)
+
+
+def _checked(cls: int, sub: int, fields: Mapping[str, int], ea: int) -> dict[str, int]:
+    """Return whole fields, a `pad` left out added; no message repeats a value: some are keys."""
+    name, places = tokens.layout(cls, sub, ea)
+    known = [part for part, _ in places]
+    values = {"pad": 0, **fields} if "pad" in known else dict(fields)
+    extra = [part for part in values if part not in known]
+    if extra:
+        # An unknown name could be a key in the wrong place.
+        told = [part for part in extra if shown.is_name(part)]
+        raise VendingError(
+            f"{name} has no field {', '.join(told)}; its fields: {', '.join(known)}"
+            if len(told) == len(extra)
+            else f"{name} has {len(extra)} unknown fields; its fields: {', '.join(known)}"
+        )
+    for part, bits in places:
+        if part not in values:
+            raise VendingError(f"{name} needs the field {part}")
+        if type(values[part]) is not int or not 0 <= values[part] < 1 << bits:
+            raise VendingError(
+                f"{name}: {part} must be a whole number from 0 to {(1 << bits) - 1}"
+            )
+    return values
 
 
 def decode(

@@ -216,6 +216,100 @@ def test_files_that_cannot_be_read(home: Path) -> None:
     assert isinstance(run("decode", text="").exception, VendingError)
 
 
+SECRET = "deadbeefcafef00d"
+INLINE = json.dumps({"dkga": 2, "vk": SECRET})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("derive", "--jsonl", INLINE), "without --jsonl"),
+        (("encode", "--jsonl", INLINE), "without --jsonl"),
+        (("decode", "--jsonl", f"  {INLINE}"), "without --jsonl"),
+        (("derive", f"[{INLINE}]"), "one JSON object"),
+        (("derive", "--jsonl", f"[{INLINE}]"), "standard input"),
+        (("derive", SECRET), "No such file"),
+        (("derive", f"/no/such/{SECRET}"), "No such file"),
+        (("derive", f"'{INLINE}'"), "one JSON object"),
+        (("derive", f"vk: {SECRET}"), "No such file"),
+        (("derive", "x" * 5000), "too long"),
+        (("derive", "a\0b"), "no file name"),
+        (("derive", "{dkga:", "2,", "vk:", SECRET + "}"), "quotes"),
+        (("encode", SECRET, SECRET), "quotes"),
+        (("vend", "home", "credit", "1", "--keys", INLINE), "JSON"),
+        (("vend", "home", "credit", "1", "--keys", SECRET), "keys file"),
+        (("derive", INLINE[:-1]), "not JSON"),
+        (("derive", f'{{"{SECRET}": 1}}'), "dkga"),
+    ],
+)
+def test_no_argument_is_shown_that_may_hold_a_key(arguments: tuple[str, ...], says: str) -> None:
+    PointOfSale().add_meter("home")
+    result = run(*arguments)
+    assert isinstance(result.exception, VendingError), result.output
+    said = str(result.exception)
+    assert says in said
+    assert SECRET not in said + result.output
+    assert "\n" not in said
+    assert len(said) < 300
+
+
+def test_a_missing_file_is_named(home: Path) -> None:
+    for name in ("none.jsonl", "my files/a+b.json"):
+        assert name in str(run("derive", "--jsonl", name).exception)
+
+
+def test_decode_takes_a_token_in_groups() -> None:
+    result = run("decode", "0000", "0000", "0001", "5099", "7584")
+    assert json.loads(result.stdout)["fields"] == {"control": 1, "mfr_code": 0}
+
+
+@pytest.mark.parametrize("name", ["dkga", "ea", "pan", "kt", "sgc", "ti", "krn", "bdt", "vk"])
+@pytest.mark.parametrize("value", [SECRET, "g" + SECRET, int(SECRET, 16), "12345678" * 2])
+def test_a_key_in_the_wrong_place_of_derive_is_not_shown(name: str, value: str | int) -> None:
+    answer = batch.answer(json.dumps(DERIVE | {name: value}).encode(), batch.derive_row)
+    assert list(answer) == ["error"]
+    assert str(value) not in answer["error"]
+    assert SECRET not in answer["error"]
+
+
+SECTIONS = {
+    3: {"kenho": 15, "krn": 1, "ro": 0, "kct3": 0, "kt": 2, "nkho": 1},
+    4: {"kenlo": 15, "ti": 1, "nklo": 1},
+    8: {"sgclo": 1, "nkmo2": 1},
+    9: {"sgcho": 1, "nkmo1": 1},
+}
+
+
+@pytest.mark.parametrize(
+    ("sub", "name"), [(sub, name) for sub, fields in SECTIONS.items() for name in fields]
+)
+@pytest.mark.parametrize("value", [0xDEADBEEFCAFE, -0xDEADBEEF, "3735928559", 3735928559.5])
+def test_encode_shows_no_value(sub: int, name: str, value: Any) -> None:
+    key = KEY * 2
+    row = {"class": 2, "subclass": sub, "ea": 11, "decoder_key": key}
+    for fields in (SECTIONS[sub] | {name: value}, SECTIONS[sub] | {f"{value}" * 2: 1}):
+        answer = batch.answer(json.dumps(row | {"fields": fields}).encode(), batch.encode_row)
+        assert list(answer) == ["error"]
+        said = answer["error"]
+        assert str(value).strip("-") not in said
+        assert name in said
+        assert key not in said
+    with pytest.raises(VendingError, match=f"{name} must be .*0 to"):
+        batch.encode_row(row | {"fields": SECTIONS[sub] | {name: 1 << 44}})
+
+
+@pytest.mark.parametrize("name", ["class", "subclass", "ea", "tables", "decoder_key"])
+@pytest.mark.parametrize("value", [SECRET, "g" + SECRET, int(SECRET, 16)])
+def test_a_key_in_the_wrong_place_of_encode_is_not_shown(name: str, value: str | int) -> None:
+    if (name, value) == ("decoder_key", SECRET):
+        return
+    answer = batch.answer(json.dumps(ENCODE | {name: value}).encode(), batch.encode_row)
+    assert list(answer) == ["error"]
+    assert str(value) not in answer["error"]
+    answer = batch.answer(json.dumps(DECODE | {name: value}).encode(), batch.decode_row)
+    assert str(value) not in str(answer)
+
+
 # -- vend
 
 
