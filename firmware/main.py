@@ -39,4 +39,6 @@ _meter = Meter(Storage(board.STATE_FILE), _profile)
 clock = Clock()
 clock.set(_meter.start())
 meter = Console(_meter, clock, _about)
+if hasattr(board, "keep"):
+    board.keep(meter.save)
 gc.collect()

@@ -1,6 +1,5 @@
 """Commands about meters: make, list, serve, run, key tokens in, let time pass."""
 
-import contextlib
 import json
 import re
 import signal
@@ -238,9 +237,6 @@ def serve(
         while not stop.wait(1.0):
             if not board.running:
                 raise BoardError(f"the board of meter {name} died")
-        # What was counted since the last save; a client that still holds the port prevents it.
-        with contextlib.suppress(BoardError), Meter.open(board.path, timeout=1.0) as meter:
-            meter.save()
 
 
 def enter(

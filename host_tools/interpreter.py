@@ -84,6 +84,15 @@ _LAUNCH_MODULE = (
 )
 _LAUNCH_PROGRAM = "import os, sys; os.execv({program!r}, ['micropython', *sys.argv[1:]])"
 
+# What a dynamically linked Python may need to start; a board has none of the host's variables.
+_KEPT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH")
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of an interpreter: no home, so no history of what was typed."""
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    return kept | {"HOME": os.devnull}
+
 
 @dataclass(frozen=True)
 class Interpreter:
@@ -113,6 +122,7 @@ class Interpreter:
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 pass_fds=pass_fds,
+                env=environment(),
                 timeout=timeout,
                 check=False,
             )

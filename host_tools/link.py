@@ -11,6 +11,7 @@ resets a board. Who wants a reset calls `reset`.
 import contextlib
 import errno
 import json
+import termios
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -37,6 +38,9 @@ _ATTEMPT = 1.5  # seconds for one try at the raw REPL: what was sent to a board 
 _FAREWELL = 1.0  # seconds to wait for the friendly prompt at the end
 _SLICE = 0.1  # seconds a read may last before the deadline is looked at
 _TAIL = 200
+_PATIENCE = 3.0  # seconds to wait for another command that has a named meter for a moment
+_BUSY = (errno.EBUSY, errno.EAGAIN, errno.EWOULDBLOCK)
+_GONE = (errno.ENOENT, errno.ENXIO, errno.ENODEV)
 
 
 class TokenResult(IntEnum):
@@ -284,7 +288,8 @@ class _Port:
                 device, baudrate=BAUD, timeout=_SLICE, write_timeout=TIMEOUT, exclusive=True
             )
         except (OSError, ValueError) as error:
-            raise BoardError(_why_not(device, error)) from None
+            kind = _Passing if _passes(error) else BoardError
+            raise kind(_why_not(device, error)) from None
 
     def _fill(self) -> None:
         if time.monotonic() >= self.deadline:
@@ -357,12 +362,21 @@ class _Port:
         self._serial.close()
 
 
+class _Passing(BoardError):
+    """A port that another program has open, or that is not there any more."""
+
+
+def _passes(error: Exception) -> bool:
+    code = getattr(error, "errno", None)
+    return code in (*_BUSY, *_GONE, errno.EIO) or "exclusively lock" in str(error)
+
+
 def _why_not(device: str, error: Exception) -> str:
     """Return one line that says why a port cannot be opened."""
     code = getattr(error, "errno", None)
-    if code in (errno.EBUSY, errno.EAGAIN, errno.EWOULDBLOCK) or "exclusively lock" in str(error):
+    if code in _BUSY or "exclusively lock" in str(error):
         return f"port {device} is in use by another program: close that first"
-    if code in (errno.ENOENT, errno.ENXIO, errno.ENODEV):
+    if code in _GONE:
         return f"port {device} does not exist: is the board connected, or served?"
     if code in (errno.EACCES, errno.EPERM):
         return f"port {device} may not be opened by you: see to its permissions"
@@ -469,14 +483,15 @@ class Meter:
             board = VirtualBoard(heap=heap).start()
             port = board.path
             config = config if config is not None else meters.make_config(profile=profile)
-        elif meters.exists(port) or (meters.is_name(port) and not Path(port).exists()):
-            port, board = meters.attach(port, heap=heap)
-        try:
-            meter = cls(port, board=board, timeout=timeout)
-        except BaseException:
-            if board is not None:
-                board.close()
-            raise
+        if meters.exists(port) or (meters.is_name(port) and not Path(port).exists()):
+            meter = cls._open_named(port, heap=heap, timeout=timeout)
+        else:
+            try:
+                meter = cls(port, board=board, timeout=timeout)
+            except BaseException:
+                if board is not None:
+                    board.close()
+                raise
         try:
             if config is not None:
                 meter.provision(config)
@@ -484,6 +499,31 @@ class Meter:
             meter.close()
             raise
         return meter
+
+    @classmethod
+    def _open_named(cls, name: str, *, heap: str, timeout: float) -> Self:
+        """Open a named meter; wait for a moment while another program has it."""
+        from host_tools import meters
+
+        deadline = time.monotonic() + min(_PATIENCE, timeout)
+        while True:
+            port, board = meters.attach(name, heap=heap)
+            try:
+                meter = cls(port, board=board, timeout=timeout)
+            except _Passing as taken:
+                if board is not None:
+                    board.close()
+                if board is not None or time.monotonic() >= deadline:
+                    raise BoardError(f"meter {name}: {taken}") from None
+            except BaseException:
+                if board is not None:
+                    board.close()
+                raise
+            else:
+                if board is not None or meters.find(name).port() == port:
+                    return meter
+                meter._drop()  # that board has ended, and the port may be somebody else's now
+            time.sleep(0.02)
 
     def __enter__(self) -> Self:
         return self
@@ -544,14 +584,17 @@ class Meter:
         repl, self._repl = self._repl, None
         self._ready = False
         if repl is not None:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, termios.error):
                 repl.close()
 
     def rpc(self, verb: str, *arguments: Any, timeout: float | None = None) -> Any:
         """Call one of the board's verbs and return its value."""
         if self._board is not None and not self._board.running:
             raise BoardError("the board has no power: power_on() gives it back")
-        line = json.dumps([verb, *arguments])
+        try:
+            line = json.dumps([verb, *arguments])
+        except (TypeError, ValueError, RecursionError) as error:
+            raise BoardError(f"{verb} cannot be sent to the board: {error}") from None
         with self._talking(timeout or self.timeout) as repl:
             output, error = repl.run(f"print(meter.rpc({line!r}))", timeout or self.timeout)
         if error:
@@ -574,25 +617,20 @@ class Meter:
     def close(self) -> None:
         """Leave the board at its friendly prompt, meter running, and let go of the port.
 
-        A virtual board that was started for this is switched off.
+        A virtual board that was started for this is switched off, its meter saved.
         """
-        if self._board is not None and self._board.running:
-            # A meter notices that its supply goes and saves what it has counted since.
-            with contextlib.suppress(BoardError):
-                self.save()
-        repl = self._repl
-        if repl is not None:
-            with contextlib.suppress(OSError, _Silence, TransportError):
-                repl.exit_raw_repl()
-                if self._board is None:
-                    # Not before the board has heard it: what is on its way is lost when the next
-                    # to open the port flushes it.
-                    repl.port.deadline = time.monotonic() + _FAREWELL
-                    repl.read_until(1, b">>> ")
-        self._drop()
         if self._board is not None:
+            # Before the port is let go of, or somebody could open it for this last moment.
             self._board.close()
-            self._board = None
+        elif self._repl is not None:
+            with contextlib.suppress(OSError, _Silence, TransportError):
+                self._repl.exit_raw_repl()
+                # Not before the board has heard it: what is on its way is lost when the next
+                # to open the port flushes it.
+                self._repl.port.deadline = time.monotonic() + _FAREWELL
+                self._repl.read_until(1, b">>> ")
+        self._drop()
+        self._board = None
 
     # The meter.
 
@@ -602,6 +640,8 @@ class Meter:
 
     def provision(self, config: Mapping[str, Any]) -> Status:
         """Make it a new meter; `host_tools.meters.make_config` makes a configuration."""
+        if not isinstance(config, Mapping):
+            raise BoardError(f"a configuration is a mapping, not {type(config).__name__}")
         return self._status(self.rpc("provision", dict(config)))
 
     def enter(self, token: str) -> EnterResult:
@@ -691,6 +731,7 @@ class Meter:
     def reset(self) -> None:
         """Reset the board as its button does, and be connected again."""
         if self._board is not None:
+            self._catch_up()
             self._board.reset()
             self._ready = False
         else:
@@ -726,8 +767,16 @@ class Meter:
 
     def power_cut(self) -> None:
         """Take the power away at this moment (virtual boards of this program only)."""
-        self._own("power_cut").power_cut()
+        board = self._own("power_cut")
+        self._catch_up()
+        board.power_cut()
         self._ready = False
+
+    def _catch_up(self) -> None:
+        """Let the meter live up to this moment, as one does that nobody has to ask."""
+        if self._board is not None and self._board.running:
+            with contextlib.suppress(BoardError):
+                self.status()
 
     def power_on(self) -> None:
         """Give the power back and be connected again."""

@@ -2,6 +2,9 @@
 
 What a serial client sees is what it would see of an ESP32 board: friendly and raw REPL, Ctrl-C,
 soft reset, hard reset, power cut. Nothing in here knows about meters.
+
+What a board's timer does is done from here: every few seconds, while the interpreter waits at its
+prompt, `board.tick()` is called through the raw REPL, and no client sees anything of it.
 """
 
 import errno
@@ -26,7 +29,7 @@ from typing import IO, Any, Self
 from host_tools import firmware_build
 from host_tools.errors import BoardError
 from host_tools.firmware_build import Firmware
-from host_tools.interpreter import FLASH_DEVICE, Interpreter, find
+from host_tools.interpreter import FLASH_DEVICE, Interpreter, environment, find
 
 HEAP = "192k"  # of a small ESP32; 64-bit words make it about 132 KB on the chip
 BOOT_TIMEOUT = 10.0
@@ -39,6 +42,14 @@ _PATIENCE = 2.0  # seconds for boot.py before the host's keys get through to it
 _DRAIN = 5.0  # seconds an open client may leave the board's output unread before it is dropped
 _LINGER = 0.25  # seconds to wait for what Ctrl-D brings: a prompt, or the end
 _HELD = 1 << 16
+
+_CHORE = b"__import__('board').tick()\x04"
+_CHORE_S = 5.0  # seconds from one tick to the next
+_CHORE_PATIENCE = 2.0  # seconds a tick may take
+_QUIET = 0.05  # seconds without a byte before one begins
+_LOOK = 1.0  # seconds to the next look at an interpreter that is not at its prompt
+_DYING = 1.0  # seconds an interpreter may outlive the program that was killed
+_SETTLE = 1.0  # seconds for the last tick before the board is switched off
 
 # Mounted as on a board: no file of the host, the working directory at the root, the board's path.
 # Then boot.py, and main.py where a board would run it. {bang} is printed where the board's
@@ -94,6 +105,7 @@ class _Output:
     def __init__(self) -> None:
         self.raw = False  # in the raw REPL
         self.waits = False  # for the host, as far as the last bytes show
+        self.prompts = False  # nothing was typed since the prompt, as far as the last bytes show
         self._tail = b""
         self._last = 0
 
@@ -109,6 +121,8 @@ class _Output:
         before = b"\r" if self._last == 13 else b" "
         self._last = data[-1]
         self.waits = seen.endswith((b">", b">>> ", b"... ", b"=== ", b"\x01"))
+        prompts = (b"\x04>", _RAW_PROMPT) if self.raw else (b"\n>>> ",)
+        self.prompts = seen.endswith(prompts)
         return re.sub(rb"(?<!\r)\n", b"\r\n", before + data)[1:]
 
 
@@ -130,6 +144,8 @@ class _Bridge(threading.Thread):
         self.state = "off"  # off, starting, booting, greeting, entering, running, dead
         self.boots = 0
         self.failure = ""
+        self.ticks = 0
+        self.settled = True
         # The interpreter, and the bytes on their way.
         self._process: subprocess.Popen[bytes] | None = None
         self._inner = -1
@@ -145,16 +161,30 @@ class _Bridge(threading.Thread):
         self._interrupted = 0.0
         self._hold_until = 0.0
         self._closing = False
+        # The tick that is under way.
+        self._chore = ""  # entering, running, leaving
+        self._chore_text = b""
+        self._chore_since = 0.0
+        self._due = 0.0
+        self._traffic = 0.0  # when the last byte went to or came from the interpreter
+        self._settle_since = 0.0
 
     # What others call.
 
     def ask(self, request: str) -> None:
-        """Have the thread do something: on, off, reset, soft, close."""
+        """Have the thread do something: on, off, reset, soft, settle, close."""
         self._requests.append(request)
         try:
             os.write(self._wake_in, b"!")
         except OSError:
             pass  # closed already
+
+    def settle(self) -> None:
+        """Let the board tick once more, whatever its interpreter does, and wait for that."""
+        with self._changed:
+            self.settled = False
+        self.ask("settle")
+        self.wait_for(lambda: self.settled, _SETTLE)
 
     def wait_for(self, done: Callable[[], bool], timeout: float) -> bool:
         """Wait until `done`, which is asked at every change of state."""
@@ -177,7 +207,11 @@ class _Bridge(threading.Thread):
     def _enter(self, state: str) -> None:
         self._since = time.monotonic()
         with self._changed:
-            if state == "running":
+            self._chore = ""
+            if state != "running":
+                self.settled = True  # there is nothing that could still be saved
+            else:
+                self._due = self._since + _CHORE_S
                 self.boots += 1
                 self._failed = 0
             self.state = state
@@ -213,6 +247,8 @@ class _Bridge(threading.Thread):
             self._fail("it did not start")
         if self._inner >= 0:
             self._feed()
+        if self.state == "running":
+            self._live(time.monotonic())
         self._send()
 
     def _patience(self) -> int | None:
@@ -226,6 +262,9 @@ class _Bridge(threading.Thread):
             return int(BOOT_TIMEOUT * 1000)
         if self.state == "booting" and self._from_host and not self._passes():
             return int(_PATIENCE * 1000)
+        if self.state == "running":
+            due = self._chore_since + _CHORE_PATIENCE if self._chore else self._due
+            return max(0, int((due - time.monotonic()) * 1000)) + 1
         return None
 
     def _obey(self) -> None:
@@ -242,8 +281,15 @@ class _Bridge(threading.Thread):
             if request == "close":
                 self._closing = True
             elif request == "reset" or (request == "on" and self.state in ("off", "dead")):
+                self._read(self._outer)  # what was sent to a board without power
                 self._failed = 0
                 self._start(raw=False)
+            elif request == "settle":
+                if self.state == "running":
+                    self._due = 0.0
+                    self._settle_since = time.monotonic()
+                else:
+                    self._set_settled()
             elif request == "soft" and self.state == "running":
                 self._from_host += b"\x03\x04"
 
@@ -323,6 +369,10 @@ class _Bridge(threading.Thread):
     # From the board to the host.
 
     def _heard(self, data: bytes) -> None:
+        self._traffic = time.monotonic()
+        if self._chore:
+            self._heard_chore(data)
+            return
         if self.state == "running":
             self._to_host += self._output.feed(data)
             if self._hold_until and (self._output.waits or self._runs()):
@@ -400,7 +450,7 @@ class _Bridge(threading.Thread):
 
     def _passes(self) -> bool:
         """Return whether the host's bytes go to the interpreter now."""
-        if time.monotonic() < self._hold_until:
+        if time.monotonic() < self._hold_until or self._chore:
             return False
         if self.state == "running":
             return True
@@ -423,6 +473,8 @@ class _Bridge(threading.Thread):
         try:
             written = os.write(self._inner, data)
             del self._from_host[:written]
+            self._output.prompts = False
+            self._traffic = time.monotonic()
             if data[:written].endswith(b"\x04"):
                 # If that ends the interpreter, what follows is for the next one.
                 self._output.waits = False
@@ -465,6 +517,93 @@ class _Bridge(threading.Thread):
             del self._from_host[0]
         return False
 
+    # What a board's timer does.
+
+    def _live(self, now: float) -> None:
+        """Let the board tick when it is time and nobody can notice."""
+        if self._chore:
+            if now - self._chore_since > _CHORE_PATIENCE:
+                self._show_chore()
+        elif now >= self._due:
+            if not self.settled:
+                self._quieten(now)
+            elif self._from_host or not self._output.prompts or self._busy():
+                self._due = now + _LOOK
+            elif now - self._traffic < _QUIET:
+                self._due = self._traffic + _QUIET
+            else:
+                self._tick(now)
+
+    def _busy(self) -> bool:
+        """Return whether a program runs, or is about to, although a prompt seems to be there."""
+        try:
+            changing = bool(termios.tcgetattr(self._inner)[3] & termios.ISIG)
+        except OSError:
+            return True
+        return changing or bool(self._runs())
+
+    def _quieten(self, now: float) -> None:
+        """Tick for the last time: stop whatever the interpreter does."""
+        self._due = now + 0.01
+        if self._busy():
+            if now - self._interrupted > 0.05 and self._runs() and self._process is not None:
+                self._interrupted = now
+                self._process.send_signal(signal.SIGINT)
+        elif self._output.prompts or now - self._settle_since > 0.2:
+            self._tick(now)
+        else:
+            self._to_interpreter(b"\x03")  # away with a line half typed
+
+    def _tick(self, now: float) -> None:
+        self._chore, self._chore_text, self._chore_since = "entering", b"", now
+        if self._output.raw:
+            self._chore = "running"
+        self._to_interpreter(_CHORE if self._output.raw else b"\x01")
+
+    def _to_interpreter(self, data: bytes) -> None:
+        try:
+            os.write(self._inner, data)
+        except OSError:
+            pass  # it has just ended, or is asked again
+
+    def _heard_chore(self, data: bytes) -> None:
+        """Follow a tick; what the interpreter says of it is for nobody."""
+        self._chore_text += data
+        if self._chore == "entering" and self._chore_text.endswith(_RAW_PROMPT):
+            # What was still on its way before it.
+            said = self._chore_text.removesuffix(_RAW_PROMPT).removesuffix(b"\r\n")
+            self._to_host += self._output.feed(said)
+            self._output.prompts = True
+            self._chore, self._chore_text = "running", b""
+            self._to_interpreter(_CHORE)
+        elif self._chore == "running" and self._chore_text.endswith(b"\x04>"):
+            self._chore_text = b""
+            if self._output.raw:
+                self._end_chore()
+            else:
+                self._chore = "leaving"
+                self._to_interpreter(b"\x02")
+        elif self._chore == "leaving" and self._chore_text.endswith(_FRIENDLY_SIGN + b">>> "):
+            self._end_chore()
+
+    def _end_chore(self) -> None:
+        with self._changed:
+            self._chore = ""
+            self._due = time.monotonic() + _CHORE_S
+            self.ticks += 1
+        self._set_settled()
+
+    def _set_settled(self) -> None:
+        with self._changed:
+            self.settled = True
+            self._changed.notify_all()
+
+    def _show_chore(self) -> None:
+        """Give up a tick that does not end: from here on the host sees what happens."""
+        text = self._chore_text
+        self._end_chore()
+        self._to_host += self._output.feed(text)
+
 
 def _catches_interrupt(pid: int) -> bool | None:
     """Return whether a process handles SIGINT, None where the system does not tell."""
@@ -474,6 +613,19 @@ def _catches_interrupt(pid: int) -> bool | None:
     except OSError:
         return None
     return bool(int(caught[1], 16) >> (signal.SIGINT - 1) & 1) if caught else None
+
+
+def _lock(file: IO[bytes]) -> None:
+    """Lock a flash; where a board was killed, its interpreter holds it for another moment."""
+    deadline = time.monotonic() + _DYING
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(0.01)
 
 
 class VirtualBoard:
@@ -560,7 +712,7 @@ class VirtualBoard:
         except OSError as error:
             raise BoardError(f"{path} cannot be opened: {error.strerror}") from None
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(file)
             firmware_build.update_image(interpreter, path, firmware)
         except BlockingIOError:
             file.close()
@@ -588,6 +740,7 @@ class VirtualBoard:
             # A session of its own: a dead parent closes the pseudo-terminal, which hangs it up.
             start_new_session=True,
             cwd="/",
+            env=environment(),
         )
 
     def _make_link(self) -> None:
@@ -643,8 +796,13 @@ class VirtualBoard:
             self._boot("on")
 
     def close(self) -> None:
-        """Switch off; a temporary flash is gone then."""
+        """Switch off; a temporary flash is gone then.
+
+        A board whose flash is kept notices that and saves what it has counted.
+        """
         if self._bridge is not None:
+            if self.flash is not None and self._bridge.is_alive():
+                self._bridge.settle()
             self._bridge.ask("close")
             self._bridge.join(BOOT_TIMEOUT)
             if self.link is not None:

@@ -1,0 +1,272 @@
+"""A meter lives while nobody asks it, and what it has counted outlives every kind of end."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from client import Client
+
+from host_tools import meters, virtual
+from host_tools.link import Meter, Status
+from host_tools.virtual import VirtualBoard
+
+RATE = 600  # meter seconds a second
+LOAD_W = 36_000  # 10 Wh a meter second
+
+
+@contextmanager
+def served(name: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "host_tools.cli", "serve", name], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        yield process, process.stdout.readline().strip()
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def loaded() -> str:
+    """A meter that uses 6 kWh a second; its clock began with 2026."""
+    start = int((datetime(2026, 1, 1) - datetime(2000, 1, 1)).total_seconds())
+    meters.create("home", meters.make_config() | {"credit_wh": 10**9, "clock": start})
+    return "home"
+
+
+def _begin(where: str) -> Status:
+    with Meter.open(where) as meter:
+        meter.set_load(LOAD_W)
+        return meter.set_rate(RATE)
+
+
+def _status(name: str) -> Status:
+    deadline = time.monotonic() + 5
+    while meters.find(name).port() is not None:  # a killed one holds the flash for a moment
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    with Meter.open(name) as meter:
+        return meter.status()
+
+
+def _passed(before: Status, after: Status) -> float:
+    """Return the meter seconds between, by the clock; the energy says the same."""
+    seconds = (after.clock - before.clock).total_seconds()
+    assert abs((after.total_wh - before.total_wh) - 10 * seconds) <= 10 * RATE / 50
+    return seconds
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("client", [False, True], ids=["alone", "client"])
+def test_a_served_meter_that_is_stopped(loaded: str, number: int, client: bool) -> None:
+    with served(loaded) as (process, port):
+        before = _begin(port)
+        if client:
+            holding = Client(port)
+            holding.send(b"while True: pass\r\r")
+        time.sleep(1)
+        process.send_signal(number)
+        assert process.wait(10) == 0
+        if client:
+            os.close(holding.fd)
+    assert _passed(before, _status(loaded)) >= 1 * RATE
+
+
+def _soft_reset(port: str) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "mpremote", "connect", port, "soft-reset"], check=True, timeout=20
+    )
+
+
+def _machine(call: str) -> Callable[[str], None]:
+    def act(port: str) -> None:
+        with Client(port) as client:
+            client.raw()
+            client.send(b"import machine; machine." + call.encode() + b"()\x04")
+            client.expect(b">>> " if call == "reset" else b"raw REPL; CTRL-B to exit\r\n>")
+            client.send(b"\x02")
+
+    return act
+
+
+@pytest.mark.parametrize(
+    "act", [_soft_reset, _machine("soft_reset"), _machine("reset")], ids=["D", "soft", "reset"]
+)
+def test_resets_of_a_served_meter(loaded: str, act: Callable[[str], None]) -> None:
+    with served(loaded) as (_, port):
+        before = _begin(port)
+        time.sleep(1)
+        act(port)
+        with Meter.open(port) as meter:
+            assert _passed(before, meter.status()) >= 1 * RATE
+
+
+def test_a_served_meter_that_is_killed(loaded: str) -> None:
+    with served(loaded) as (process, port):
+        before = _begin(port)
+        time.sleep(6)
+        process.kill()
+        process.wait()
+    assert _passed(before, _status(loaded)) >= 1 * RATE  # at most the last 5 s are lost
+
+
+def test_a_clock_without_a_load_lives_too(loaded: str) -> None:
+    with Meter.open(loaded) as meter:
+        before = meter.set_rate(RATE)
+        time.sleep(0.5)
+    after = _status(loaded)
+    assert after.total_wh == before.total_wh
+    assert (after.clock - before.clock).total_seconds() >= RATE / 2
+
+
+def test_cuts_and_resets_by_a_program() -> None:
+    with Meter.open("virtual") as meter:
+        meter.provision(meters.make_config() | {"credit_wh": 10**8})
+        for cut in (meter.power_cut, meter.reset, meter.soft_reset):
+            before = meter.set_load(LOAD_W)
+            meter.set_rate(RATE)
+            time.sleep(0.3)
+            cut()
+            meter.power_on()
+            assert _passed(before, meter.status()) >= 0.3 * RATE
+
+
+# Ticks are invisible
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> Iterator[VirtualBoard]:
+    monkeypatch.setattr(virtual, "_CHORE_S", 0.02)
+    with VirtualBoard() as board:
+        yield board
+
+
+def _ticks(board: VirtualBoard, count: int = 3) -> bool:
+    bridge = board._bridge
+    assert bridge is not None
+    goal = bridge.ticks + count
+    deadline = time.monotonic() + 2
+    while bridge.ticks < goal and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return bridge.ticks >= goal
+
+
+def _unasked(client: Client) -> bytes:
+    """Return what the board said although nobody asked it anything."""
+    if select.select([client.fd], [], [], 0)[0]:
+        client.seen += os.read(client.fd, 65536)
+    return client.seen
+
+
+def test_a_client_at_a_prompt_sees_no_tick(hurried: VirtualBoard) -> None:
+    with Client(hurried.path) as client:
+        client.send(b"6*7\r")
+        client.expect(b"42\r\n>>> ")
+        assert _ticks(hurried)
+        assert _unasked(client) == b""
+        client.send(b"1+\r")
+        client.expect(b">>> ")
+        client.send(b"_=5\r")
+        client.expect(b">>> ")
+        assert _ticks(hurried)
+        client.send(b"_\r")
+        assert client.expect(b">>> ") == b"_\r\n5\r\n>>> "
+        client.raw()
+        assert _ticks(hurried)
+        assert _unasked(client) == b""
+        assert client.run("print(sorted(n for n in globals() if n[0] != '_'))")[0] == (
+            b"['meter']\r\n"
+        )
+        client.send(b"\x02")
+        client.expect(b">>> ")
+    assert _ticks(hurried)
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_what_is_half_typed_stays(hurried: VirtualBoard, raw: bool) -> None:
+    with Client(hurried.path) as client:
+        if raw:
+            client.raw()
+        client.send(b"print(6 ")
+        assert not _ticks(hurried, 1)
+        client.send(b"* 7)" + (b"\x04" if raw else b"\r"))
+        client.expect(b"42\r\n")
+        assert _ticks(hurried)
+
+
+def test_a_program_that_looks_like_a_prompt_is_left_alone(hurried: VirtualBoard) -> None:
+    with Client(hurried.path) as client:
+        client.send(b"print(input('\\n>>> '))\r")
+        client.expect(b"\r\n\r\n>>> ")
+        assert not _ticks(hurried, 1)
+        client.send(b"hello\r")
+        assert client.expect(b"hello\r\nhello\r\n")
+
+
+def test_much_talk_beside_ticks(hurried: VirtualBoard) -> None:
+    with Client(hurried.path) as client:
+        client.raw()
+        for number in range(300):
+            assert client.run(f"print({number})") == (b"%d\r\n" % number, b"")
+            if number % 50 == 0:
+                client.send(b"\x02")
+                client.expect(b">>> ")
+                time.sleep(0.07)
+                client.raw()
+
+
+def test_a_tick_that_does_not_end_is_given_up(
+    hurried: VirtualBoard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(virtual, "_CHORE_PATIENCE", 0.3)
+    with Client(hurried.path) as client:
+        client.raw()
+        client.run("def loop():\n    while True: pass\nimport board; board.tick = loop")
+        time.sleep(0.6)
+        client.send(b"\r\x03\x03")
+        client.send(b"\x01")
+        client.expect(b"raw REPL; CTRL-B to exit\r\n>")
+        assert client.run("del board.tick; print(1)")[0] == b"1\r\n"
+
+
+def test_an_idle_board_costs_nothing(
+    hurried: VirtualBoard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(virtual, "_CHORE_S", 0.5)
+    bridge = hurried._bridge
+    assert bridge is not None
+    assert _ticks(hurried, 1)
+    before, ticks = time.process_time(), bridge.ticks
+    time.sleep(1.6)
+    assert bridge.ticks - ticks >= 2
+    assert time.process_time() - before < 0.03
+
+
+def test_the_interpreter_has_none_of_the_hosts_variables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".micropython.history").write_text("secret\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("MICROPYPATH", str(tmp_path))
+    monkeypatch.setenv("MICROPYINSPECT", "1")
+    with VirtualBoard() as board, Client(board.path) as client:
+        client.send(b"\x1b[A\r")  # the key that fetches the last line
+        assert b"secret" not in client.expect(b">>> ")
+        client.send(b"typed = 1\r")
+        client.expect(b">>> ")
+        client.raw()
+        output, _ = client.run("import os; print(os.getenv('HOME'), os.getenv('JETON_HOME'))")
+        assert output == b"/dev/null None\r\n"
+        client.send(b"\x04")
+        client.raw()
+    assert (tmp_path / ".micropython.history").read_text() == "secret\n"
+    assert list(tmp_path.iterdir()) == [tmp_path / ".micropython.history"]
