@@ -14,7 +14,7 @@ import typer
 
 from host_tools.errors import BoardError, VendingError
 from host_tools.vending import batch, shown, tid, tokens
-from host_tools.vending.explain import TidState, explain
+from host_tools.vending.explain import explain
 from host_tools.vending.keys import load_keys
 from host_tools.vending.pos import Issued, PointOfSale
 from jeton.sts import digits
@@ -294,8 +294,8 @@ def explain_command(
     """
     digits_ = digits.clean("".join(token))
     pos = _pos(keys)
-    with _live(pos, meter, digits_) as (status, tid_state, silence):
-        found = explain(digits_, pos=pos, meter=meter, status=status, tid_state=tid_state)
+    with _live(pos, meter, digits_) as (live, silence):
+        found = explain(digits_, pos=pos, meter=meter, **live)
     if silence:
         found = replace(found, details=(*found.details, silence))
     if json_:
@@ -311,28 +311,35 @@ def explain_command(
 
 
 @contextmanager
-def _live(
-    pos: PointOfSale, name: str | None, token: str
-) -> Iterator[tuple[dict[str, Any] | None, TidState | None, str]]:
-    """Yield (status, what asks about a TID, why it cannot be asked) of a meter that is kept."""
+def _live(pos: PointOfSale, name: str | None, token: str) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield (what `explain` takes of a live meter, why it cannot be asked) of one that is kept."""
     from host_tools import link, meters
 
     if name is not None:
         pos.meter(name)
     kept = name is not None and any(meter.name == name for meter in meters.all_meters())
     if not kept or not _needs_key(token):
-        yield None, None, ""
+        yield {}, ""
         return
     assert name is not None
     try:
         meter = link.Meter.open(name)
     except BoardError as error:
-        yield None, None, f"The meter itself could not be asked: {error}."
+        yield {}, f"The meter itself could not be asked: {error}."
         return
     said = {"UsedError": "Used", "OldError": "Old"}
     with meter:
-        status = meter.status()
-        yield status.as_dict(), lambda number: said.get(meter.rpc("tid", number), "Valid"), ""
+        status = meter.status().as_dict()
+        if not status["provisioned"]:
+            why = status.get("fault") or "it has no key"
+            yield {}, f"The meter itself could not be asked: {why}."
+            return
+        live = {
+            "status": status,
+            "tid_state": lambda number: said.get(meter.rpc("tid", number), "Valid"),
+            "events": [event.as_dict() for event in meter.events()],
+        }
+        yield live, ""
 
 
 def _needs_key(token: str) -> bool:

@@ -4,15 +4,20 @@ What authenticates under a key that was guessed at (a neighbour in TI, KRN, SGC,
 digit) is likely, never sure: a 16-bit checksum lets one in 65,536 wrong guesses through. So
 guesses stay few, are ranked by the date they would give the token, and are worded as guesses. Only
 keys that the user's vending keys derive, or that the point of sale holds, are tried.
+
+A point of sale does not learn which key changes were entered. Without a live meter, what depends
+on that is told for each case.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
-from host_tools.errors import VendingError
+from host_tools import profiles
+from host_tools.errors import ProfileError, VendingError
 from host_tools.vending import tid
+from host_tools.vending.chain import Chain, Change, Events
 from host_tools.vending.keychange import check_change
 from host_tools.vending.keys import DDTK, DUTK, KEY_TYPES, PAIRS
 from host_tools.vending.pos import Issued, MeterKey, MeterRecord, PointOfSale
@@ -26,11 +31,16 @@ from host_tools.vending.tokens import (
     tests_of,
 )
 from jeton.sts import digits
+from jeton.sts import tokens as layouts
 
 TidState = Callable[[int], str]
 """Asks a live meter about a TID: "Valid", "Used" or "Old"."""
 
 KEY_CHANGE_SUBS = {3: 1, 4: 2, 8: 3, 9: 4}
+NO_TESTS = (12,)
+"""The tests up to 18 that an electricity meter does not have: the water factor."""
+LAST_TEST = 18
+_ASKED_TIDS = 20
 _FUTURE = timedelta(days=1)
 _RECENT = timedelta(days=3 * 366)
 
@@ -52,12 +62,25 @@ class Guess:
 
 
 @dataclass(frozen=True, slots=True)
+class Case:
+    """What a meter answers if it has one of the keys that it may have."""
+
+    condition: str
+    result: str | None
+    cause: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """What a token is: one line to read first, and the rest.
 
-    `result`: what the meter would answer, by the standard's names, as far as can be known.
+    `result`: what the meter would answer, by the standard's names, as far as can be known; of a
+    section of a key change, without a live meter, as the first of its set.
     `cause`: one word for programs: none, not-a-token, typing, other-meter, previous-key, next-key,
-    key, used, old, expired, ddtk, function, range, maker, key-type, reserved or unknown.
+    key-change, key, used, old, expired, ddtk, function, range, format, overflow, order, maker,
+    key-type, reserved or unknown. "key-change": the answer depends on which of the vended key
+    changes were entered, and nothing tells; then `result` is None, and `cases` has each answer.
     """
 
     summary: str
@@ -67,7 +90,8 @@ class Explanation:
     decoded: Decoded | None = None
     meter: str | None = None
     issued: datetime | None = None
-    guesses: tuple[Guess, ...] = field(default=())
+    guesses: tuple[Guess, ...] = ()
+    cases: tuple[Case, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it for --json; never a part of a key."""
@@ -92,7 +116,24 @@ class Explanation:
                 {"cause": g.cause, "text": g.text, "sure": g.sure, "plausible": g.plausible}
                 for g in self.guesses
             ]
+        if self.cases:
+            found["cases"] = [
+                {"if": c.condition, "result": c.result, "cause": c.cause, "text": c.text}
+                for c in self.cases
+            ]
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """What a meter answers that has `key`; `decoded` is None where the token is not under it."""
+
+    key: MeterKey
+    decoded: Decoded | None
+    result: str | None
+    cause: str
+    text: str
+    details: tuple[str, ...] = ()
 
 
 def explain(
@@ -102,17 +143,18 @@ def explain(
     meter: str | None = None,
     status: Mapping[str, Any] | None = None,
     tid_state: TidState | None = None,
+    events: Events | None = None,
     now: datetime | None = None,
 ) -> Explanation:
     """Explain a token, for `meter` or, without one, for whichever known meter it fits.
 
     `status`: the live meter's status, where there is one; it says which key the meter really has.
-    `tid_state`: asks the live meter whether a TID is used or old. Raise VendingError for an
-    unknown meter; everything that is wrong with the token itself is an Explanation.
+    `tid_state`: asks the live meter whether a TID is used or old. `events`: its log, which counts
+    its key changes. Raise VendingError for an unknown meter; everything that is wrong with the
+    token itself is an Explanation.
     """
-    return _Explainer(pos, status or {}, tid_state, tid.utc(now or datetime.now(UTC))).explain(
-        token, meter
-    )
+    moment = tid.utc(now or datetime.now(UTC))
+    return _Explainer(pos, status or {}, tid_state, events, moment).explain(token, meter)
 
 
 class _Explainer:
@@ -121,11 +163,13 @@ class _Explainer:
         pos: PointOfSale,
         status: Mapping[str, Any],
         tid_state: TidState | None,
+        events: Events | None,
         now: datetime,
     ):
         self._pos = pos
         self._status = status
         self._tid_state = tid_state
+        self._events = events
         self._now = now
 
     def explain(self, token: str, name: str | None) -> Explanation:
@@ -136,12 +180,7 @@ class _Explainer:
         except VendingError as error:
             return self._no_token(text, str(error), meter)
         if cls == 3:
-            return Explanation(
-                "Token class 3 is reserved by the standard: no meter takes it.",
-                "FunctionError",
-                "reserved",
-                tuple(self._typing_details(text, meter)),
-            )
+            return self._class_3(text, meter)
         if cls == 1:
             return self._class_1(text, meter)
         log = self._pos.issued(token=text)
@@ -169,16 +208,37 @@ class _Explainer:
         return [f"Likely {guess.text}." for guess in self._near(text, meter)[:3]]
 
     def _near(self, text: str, meter: MeterRecord | None) -> list[Guess]:
-        return self._typing_guesses(text, meter) if meter else self._issued_nearby(text)
+        if meter is None:
+            return sorted(self._issued_nearby(text) + _near_tests(text), key=_rank)
+        chain = Chain(self._pos, meter)
+        return self._typing_guesses(text, chain, self._possible(chain))
+
+    def _class_3(self, text: str, meter: MeterRecord | None) -> Explanation:
+        name = meter.name if meter else None
+        if layouts.unpack(3, split(text)[1])[3]:
+            return Explanation(
+                "Token class 3 is reserved by the standard: no meter takes it.",
+                "FunctionError", "reserved", meter=name,
+            )  # fmt: skip
+        guesses = self._near(text, meter)
+        if guesses:
+            return Explanation(
+                f"No valid token: {_perhaps(guesses[0])} {guesses[0].text}.",
+                "CRCError", "typing", tuple(_also(guesses)),
+                meter=name, guesses=tuple(guesses[:8]),
+            )  # fmt: skip
+        return Explanation(
+            "No valid token: class 3 is reserved by the standard, and the checksum is wrong.",
+            "CRCError", "reserved", meter=name,
+        )  # fmt: skip
 
     def _class_1(self, text: str, meter: MeterRecord | None) -> Explanation:
         decoded = decode(text)
         name = meter.name if meter else None
         if not decoded.authentic:
-            guesses = self._near(text, meter) + _near_tests(text)
-            guesses.sort(key=lambda guess: guess.rank)
+            guesses = self._near(text, meter)
             return Explanation(
-                f"No valid token: likely {guesses[0].text}."
+                f"No valid token: {_perhaps(guesses[0])} {guesses[0].text}."
                 if guesses
                 else "No valid token: a test token (class 1) whose checksum is wrong.",
                 "CRCError", "typing", decoded=decoded, meter=name, guesses=tuple(guesses),
@@ -195,17 +255,30 @@ class _Explainer:
                 f"{what}: not a token that this meter has.",
                 "FunctionError", "function", decoded=decoded, meter=name,
             )  # fmt: skip
+        numbers = tests_of(decoded)
+        lacking = [str(n) for n in numbers if n in NO_TESTS or n > LAST_TEST]
+        if lacking:
+            return Explanation(
+                f"{what}: refused, an electricity meter has no test {', '.join(lacking)}.",
+                "FunctionError", "function", decoded=decoded, meter=name,
+            )  # fmt: skip
+        if not numbers:
+            return Explanation(
+                f"{what}: refused, it asks for no test at all.",
+                "RangeError", "range", decoded=decoded, meter=name,
+            )  # fmt: skip
         return Explanation(
             f"{what}. It needs no key and may be entered any number of times.",
             "Accept", "none", decoded=decoded, meter=name,
         )  # fmt: skip
 
     def _unknown(self, text: str, cls: int) -> Explanation:
-        guesses = self._issued_nearby(text)
+        guesses = self._near(text, None)
         if guesses:
             return Explanation(
-                f"No token that was issued here as it stands: likely {guesses[0].text}.",
-                "CRCError", "typing", guesses=tuple(guesses),
+                "No token that was issued here as it stands: "
+                f"{_perhaps(guesses[0])} {guesses[0].text}.",
+                "CRCError" if guesses[0].sure else None, "typing", guesses=tuple(guesses),
             )  # fmt: skip
         kind = "credit" if cls == 0 else "management or key change"
         known = self._pos.meters()
@@ -234,79 +307,163 @@ class _Explainer:
         return found[0][1] if found else None
 
     def _for_meter(self, text: str, meter: MeterRecord, log: list[Issued]) -> Explanation:
-        keys = self._pos.keys_of(meter.name)
-        present = self._present_key(keys)
-        decoded = self._read(text, meter, present)
-        if decoded and not self._logged_elsewhere(log, meter, present):
-            return self._authentic(text, meter, present, decoded, log)
-        guesses = self._key_guesses(text, meter, present, keys, log)
+        chain = Chain(self._pos, meter)
+        possible = self._possible(chain)
+        verdicts = [self._verdict(text, chain, key) for key in possible]
+        good = [(verdict, verdict.decoded) for verdict in verdicts if verdict.decoded]
+        if not good:
+            return self._refused(text, chain, possible, verdicts, log)
+        # What was issued is told before what another key makes of it by chance.
+        own = {entry.key.number for entry in log if entry.meter == meter.name}
+        first, decoded = next((pair for pair in good if pair[0].key.number in own), good[0])
+        details = list(first.details)
+        issued = None
+        what = _capital(describe(decoded)) + f" for meter {meter.name}"
+        if decoded.tid is not None:
+            issued = tid.tid_time(decoded.tid, self._issued_under(chain, first.key, log).bdt)
+            what += f", issued {_minute(issued)} (TID {decoded.tid})"
+            if issued > self._now + _FUTURE:
+                details.append(
+                    "Its date lies in the future; a meter has no clock for this and takes it."
+                )
+        for entry in log[-1:]:
+            other = "" if entry.meter == meter.name else f" for meter {entry.meter}"
+            details.append(
+                f"This point of sale issued it{other}, asked for at {_minute(entry.at)}."
+            )
+        if len({(verdict.result, verdict.cause) for verdict in verdicts}) == 1:
+            return Explanation(
+                f"{what}: {first.text}.", first.result, first.cause,
+                (f"Authentic under the meter's key: {first.key}.", *details),
+                decoded, meter.name, issued,
+            )  # fmt: skip
+        cases = self._cases(chain, verdicts)
+        told = "; ".join(f"if {case.condition}, {case.text}" for case in cases)
+        details.insert(0, f"Authentic under the key {first.key}.")
+        details += [f"{_capital(_named(change))}: {change.tokens}." for change in chain.changes]
+        details.append(
+            "What the meter shows fits more than one of its keys."
+            if "krn" in self._status
+            else "Which key changes were entered, only the meter knows."
+        )
+        return Explanation(
+            f"{what}: {told}.", None, "key-change", tuple(details),
+            decoded, meter.name, issued, cases=tuple(cases),
+        )  # fmt: skip
+
+    def _refused(
+        self,
+        text: str,
+        chain: Chain,
+        possible: list[MeterKey],
+        verdicts: list[_Verdict],
+        log: list[Issued],
+    ) -> Explanation:
+        """Explain a token that is under none of the keys that the meter may have."""
+        meter = chain.meter
+        guesses = self._key_guesses(text, chain, possible, log)
         if not any(guess.sure for guess in guesses):
             guesses += self._other_meters(text, meter, log)
         if not any(guess.sure for guess in guesses):
-            guesses += self._typing_guesses(text, meter)
-            guesses += self._parameter_guesses(text, meter, present, keys)
-        guesses.sort(key=lambda guess: guess.rank)
-        refused = f"Meter {meter.name} refuses it (CRCError)"
-        details = [f"The meter's key: {present}."]
+            guesses += self._typing_guesses(text, chain, possible)
+            guesses += self._parameter_guesses(text, meter, possible[0], chain.keys)
+        guesses.sort(key=_rank)
+        details = [f"The meter's key: {possible[0]}."]
+        if len(possible) > 1:
+            details = [f"The key of the next token: {possible[0]}."]
+        elif possible[0].number == 0:
+            details.append("That is what the meter shows; no key of this point of sale fits it.")
+        unknown = [verdict for verdict in verdicts if verdict.result is None]
+        details += [verdict.text for verdict in unknown[:1]]
+        if unknown and not (guesses and guesses[0].sure):
+            head = f"Whether meter {meter.name} takes it cannot be said"
+            result = None
+        else:
+            head, result = f"Meter {meter.name} refuses it (CRCError)", "CRCError"
         if not guesses:
+            why = (
+                "its key cannot be made with the vending keys at hand"
+                if unknown
+                else "it is under no key this meter has or had, nor under a near one; no "
+                "single typing error explains it either"
+            )
             return Explanation(
-                f"{refused}: it is under no key this meter has or had, nor under a near one; no "
-                "single typing error explains it either.",
-                "CRCError", "unknown", tuple(details), meter=meter.name,
-            )  # fmt: skip
+                f"{head}: {why}.", result, "unknown", tuple(details), meter=meter.name
+            )
         best = guesses[0]
         likely = "" if best.sure else "likely " if best.plausible else "perhaps "
-        details += [f"Also possible: {guess.text}." for guess in guesses[1:4]]
+        details += _also(guesses)
         return Explanation(
-            f"{refused}: {likely}{best.text}.",
-            "CRCError", best.cause, tuple(details), meter=meter.name, guesses=tuple(guesses[:8]),
+            f"{head}: {likely}{best.text}.",
+            result, best.cause, tuple(details), meter=meter.name, guesses=tuple(guesses[:8]),
         )  # fmt: skip
 
-    def _logged_elsewhere(self, log: list[Issued], meter: MeterRecord, key: MeterKey) -> bool:
-        """Say whether the point of sale issued this token, but not for this meter and key."""
-        return bool(log) and not any(
-            entry.meter == meter.name and entry.key.number == key.number for entry in log
-        )
+    def _possible(self, chain: Chain) -> list[MeterKey]:
+        """Return the keys that the meter may have, newest first; the used tokens rule some out."""
+        found = chain.possible(self._status, self._events)
+        if len(found) == 1 or "krn" not in self._status:
+            return found
+        dated = [entry for entry in chain.issued if entry.tid is not None]
+        under: dict[int | None, set[object]] = {}
+        for entry in dated:
+            under.setdefault(entry.tid, set()).add(chain.identity(entry.key))
+        for entry in dated[: -_ASKED_TIDS - 1 : -1]:
+            left = [key for key in found if chain.route([entry.key], key) is not None]
+            if 0 < len(left) < len(found) and len(under[entry.tid]) == 1:
+                assert entry.tid is not None
+                if self._was_used(entry.tid):
+                    found = left
+        return found
 
-    def _present_key(self, keys: list[MeterKey]) -> MeterKey:
-        """Return the key a live meter has; without one, the key the next token would be under."""
-        status = self._status
-        if "krn" in status:
-            for key in keys:
-                sgc = str(status.get("sgc", key.sgc))
-                if (
-                    key.krn == status["krn"]
-                    and key.kt == status.get("kt", key.kt)
-                    and key.ti == int(status.get("ti", key.ti))
-                    and sgc in (key.sgc, "000000", "0")
-                ):
-                    return key
-        return keys[0]
+    def _was_used(self, number: int) -> bool:
+        """Say whether the live meter took a token with this TID, for all that can be asked."""
+        if number == self._status.get("tid_oldest"):
+            return False  # the store may have been filled with it
+        if number == self._status.get("tid_newest"):
+            return True
+        return self._tid_state is not None and self._tid_state(number) == "Used"
 
-    def _authentic(
-        self, text: str, meter: MeterRecord, key: MeterKey, decoded: Decoded, log: list[Issued]
-    ) -> Explanation:
-        what = _capital(describe(decoded)) + f" for meter {meter.name}"
-        issued = None
-        if decoded.tid is not None:
-            issued = tid.tid_time(decoded.tid, key.bdt)
-            what += f", issued {_minute(issued)} (TID {decoded.tid})"
-        details = [f"Authentic under the meter's key: {key}."]
-        if log:
-            details.append(f"This point of sale issued it, asked for at {_minute(log[-1].at)}.")
-        if issued and issued > self._now + _FUTURE:
-            details.append(
-                "Its date lies in the future; a meter has no clock for this and takes it."
+    def _verdict(self, text: str, chain: Chain, key: MeterKey) -> _Verdict:
+        try:
+            decoded = self._decoded(text, chain.meter, key)
+        except VendingError as error:
+            return _Verdict(key, None, None, "unknown", f"The key {key} cannot be made: {error}")
+        if not decoded.authentic:
+            return _Verdict(key, None, "CRCError", "key", "it is refused (CRCError)")
+        details: list[str] = []
+        result, cause, said = self._judge(chain, key, decoded, details)
+        return _Verdict(key, decoded, result, cause, said, tuple(details))
+
+    def _issued_under(self, chain: Chain, key: MeterKey, log: list[Issued]) -> MeterKey:
+        """Return the key whose base date a token's TID counts from: of equal keys, the logged."""
+        same = {other.number for other in chain.same(key)}
+        for entry in log:
+            if entry.meter == chain.meter.name and entry.key.number in same:
+                return entry.key
+        return key
+
+    def _cases(self, chain: Chain, verdicts: list[_Verdict]) -> list[Case]:
+        """Return what the meter answers, by what was entered; what is refused comes last."""
+        groups: dict[tuple[str | None, str], list[_Verdict]] = {}
+        for verdict in verdicts:
+            groups.setdefault((verdict.result, verdict.cause), []).append(verdict)
+        ordered = sorted(groups.values(), key=lambda group: group[0].decoded is None)
+        numbers = [verdict.key.number for verdict in reversed(verdicts)]
+        return [
+            Case(
+                _condition(chain, numbers, [verdict.key.number for verdict in reversed(group)]),
+                group[0].result,
+                group[0].cause,
+                group[0].text.rstrip("."),
             )
-        result, cause, verdict = self._judge(meter, key, decoded, details)
-        return Explanation(
-            f"{what}: {verdict}.", result, cause, tuple(details), decoded, meter.name, issued
-        )
+            for group in ordered
+        ]
 
     def _judge(
-        self, meter: MeterRecord, key: MeterKey, decoded: Decoded, details: list[str]
+        self, chain: Chain, key: MeterKey, decoded: Decoded, details: list[str]
     ) -> tuple[str | None, str, str]:
         """Return (result, cause, verdict) in the order in which a meter checks."""
+        meter = chain.meter
         cls, sub, fields = decoded.cls, decoded.sub or 0, decoded.fields
         number = decoded.tid
         if cls == 0 and key.kt == DDTK:
@@ -318,7 +475,7 @@ class _Explainer:
         if number is not None:
             if number >> 16 > int(self._status.get("ken", key.ken)):
                 return "KeyExpiredError", "expired", "refused, the meter's key has expired (KEN)"
-            state = self._state_of(number, meter, key, details)
+            state = self._state_of(number, chain, key, details)
             if state == "Used":
                 return "UsedError", "used", "refused, it was entered before"
             if state == "Old":
@@ -328,7 +485,7 @@ class _Explainer:
                     "refused, it is older than the 50 tokens the meter remembers",
                 )
         if cls == 2 and sub in KEY_CHANGE_SUBS:
-            return self._judge_key_change(meter, key, sub, fields)
+            return self._judge_key_change(chain, key, sub, fields)
         if (cls == 0 and sub != 0) or (cls == 2 and (sub == 7 or sub >= 10)):
             return "FunctionError", "function", "refused, an electricity meter has no use for it"
         if cls == 2 and sub == 1 and fields["register"] not in REGISTERS.values():
@@ -339,23 +496,43 @@ class _Explainer:
                 "function",
                 "refused, an electricity meter has no such register",
             )
+        if cls == 2 and sub == 5 and fields["pad"]:
+            return "FormatError", "format", "refused, what follows its TID must be zero"
+        if cls == 0 and self._overflows(meter, fields["amount"]):
+            return "OverflowError", "overflow", "refused, the credit register cannot hold so much"
         newest = self._status.get("tid_newest")
         known = self._tid_state is not None or (newest is not None and (number or 0) > newest)
         if number is None or known:
             return "Accept", "none", "the meter accepts it"
         return "Accept", "none", "the meter accepts it, if it was not entered before"
 
-    def _state_of(self, number: int, meter: MeterRecord, key: MeterKey, details: list[str]) -> str:
+    def _profile(self, meter: MeterRecord) -> dict[str, Any] | None:
+        """Return the meter's profile, None for one that does not ship."""
+        try:
+            return profiles.load(self._status.get("profile") or meter.profile)
+        except ProfileError:
+            return None
+
+    def _overflows(self, meter: MeterRecord, amount: int) -> bool:
+        profile = self._profile(meter)
+        if "credit_wh" not in self._status or profile is None:
+            return False
+        most: int = profile["credit"]["max_wh"]
+        return bool(self._status["credit_wh"] + 100 * layouts.amount_value(amount) > most)
+
+    def _state_of(self, number: int, chain: Chain, key: MeterKey, details: list[str]) -> str:
+        meter = chain.meter
         if self._tid_state is not None:
             return self._tid_state(number)
         oldest, newest = self._status.get("tid_oldest"), self._status.get("tid_newest")
         if oldest is not None and number < oldest:
             return "Old"
-        if newest is not None and number == newest:
+        if number in (newest, oldest):
             return "Used"
         made = datetime.combine(meter.made, time(), UTC)
         first, last = tid.first_and_last(key.bdt)
-        if oldest is None and first <= made <= last and key.number == 1:
+        filled = not any(c.rollover for c in chain.changes if c.after.number <= key.number)
+        if oldest is None and first <= made <= last and filled:
             start = tid.tid_of(made, key.bdt)
             if number <= start:
                 details.append(f"The meter was made on {meter.made}: older tokens are refused.")
@@ -363,39 +540,91 @@ class _Explainer:
         return "Valid"
 
     def _judge_key_change(
-        self, meter: MeterRecord, key: MeterKey, sub: int, fields: Mapping[str, int]
+        self, chain: Chain, key: MeterKey, sub: int, fields: Mapping[str, int]
     ) -> tuple[str | None, str, str]:
+        meter = chain.meter
         number = KEY_CHANGE_SUBS[sub]
         ordinal = ("1st", "2nd", "3rd", "4th")[number - 1]
-        if number > (4 if meter.ea == 11 else meter.kct):
+        kct = self._status.get("kct", meter.kct)
+        if number > (4 if meter.ea == 11 else kct):
             return (
                 "FunctionError",
                 "function",
-                f"refused, the meter takes key changes of {meter.kct} tokens only",
+                f"refused, the meter takes key changes of {kct} tokens only",
             )
-        if fields.get("ti", 0) > 99 or fields.get("krn", 1) not in range(1, 10):
-            return "RangeError", "range", "refused, no key has such a KRN or tariff index"
+        if fields.get("pad"):
+            return "FormatError", "format", "refused, what follows its SGC must be zero"
+        if (
+            fields.get("ti", 0) > 99
+            or fields.get("krn", 1) not in range(1, 10)
+            or fields.get("sgc", 0) > 999_999
+        ):
+            return "RangeError", "range", "refused, no key has such a KRN, tariff index or SGC"
+        pending = set(self._status.get("pending", ()))
+        earlier = [str(n) for n in range(1, number) if n not in pending]
+        profile = self._profile(meter)
+        if earlier and profile and profile["key_change"]["ordered"]:
+            return (
+                "NotReady",
+                "order",
+                f"not ready for it, this meter takes section {' and '.join(earlier)} first",
+            )
+        wrong = ""
         if number == 1:
             try:
                 check_change(key.kt, fields["kt"])
             except VendingError:
-                return (
-                    "KeyTypeError",
-                    "key-type",
-                    f"refused, a {KEY_TYPES[key.kt]} may not become a {KEY_TYPES[fields['kt']]}",
-                )
+                new = KEY_TYPES[fields["kt"]]
+                wrong = f"a {KEY_TYPES[key.kt]} may not become a {new} (KeyTypeError)"
+        entered = pending | {number}
+        whole = {entered >= set(n) for n in self._sets(chain, key, entered, number, fields)}
+        if len(whole) > 1:
+            return None, "unknown", "the meter takes it, perhaps as the last of its set"
+        if True in whole:
+            if wrong:
+                return "KeyTypeError", "key-type", f"the last of its set, and refused: {wrong}"
+            return "Accept", "none", "the last of its set, the meter takes it and has the new key"
+        if wrong:
+            return f"{ordinal}KCT", "key-type", f"the meter takes it, but not its set: {wrong}"
         return f"{ordinal}KCT", "none", "the meter takes it and waits for the rest of its set"
+
+    def _sets(
+        self,
+        chain: Chain,
+        key: MeterKey,
+        entered: set[int],
+        number: int,
+        fields: Mapping[str, int],
+    ) -> list[tuple[int, ...]]:
+        """Return which sections make whole what was entered; several where it cannot be known."""
+        two, three = (1, 2), (1, 2, 3)
+        if chain.meter.ea == 11:
+            return [(1, 2, 3, 4)]
+        if self._status.get("kct", chain.meter.kct) < 3:
+            return [two]
+        if number == 1:
+            return [three if fields["kct3"] else two]
+        if 1 in entered:
+            # What the first section said the meter does not show: as in those that were issued.
+            same = {other.number for other in chain.same(key)} if key.number else set()
+            firsts = [e for e in chain.issued if e.section == 1 and e.key.number in same]
+            if firsts:
+                return sorted({three if first.fields["kct3"] else two for first in firsts})
+        return [three if 3 in entered else two]
 
     # -- guesses ----------------------------------------------------------------------------------
 
     def _read(self, text: str, meter: MeterRecord, key: MeterKey) -> Decoded | None:
         """Return the token under a key of a meter, if it is authentic under that key."""
         try:
-            octets = self._pos.decoder_key(meter, key)
+            decoded = self._decoded(text, meter, key)
         except VendingError:
             return None  # the keys at hand do not make this one
-        decoded = decode(text, key=octets, ea=meter.ea, tables=meter.tables)
         return decoded if decoded.authentic else None
+
+    def _decoded(self, text: str, meter: MeterRecord, key: MeterKey) -> Decoded:
+        octets = self._pos.decoder_key(meter, key)
+        return decode(text, key=octets, ea=meter.ea, tables=meter.tables)
 
     def _plausible(self, decoded: Decoded, meter: MeterRecord, key: MeterKey) -> bool:
         """Say whether an authentic token is one that somebody could have issued."""
@@ -421,45 +650,58 @@ class _Explainer:
         return tid.tid_time(decoded.tid, key.bdt) > self._now - _RECENT
 
     def _key_guesses(
-        self,
-        text: str,
-        meter: MeterRecord,
-        present: MeterKey,
-        keys: list[MeterKey],
-        log: list[Issued],
+        self, text: str, chain: Chain, possible: list[MeterKey], log: list[Issued]
     ) -> list[Guess]:
+        """Return the keys that the token is under, of those the meter had or will have."""
         guesses = []
-        for key in keys:
-            decoded = None if key.number == present.number else self._read(text, meter, key)
+        seen = {chain.identity(key) for key in possible}
+        oldest = min(key.number for key in possible)
+        for newest in reversed(chain.keys):
+            if chain.identity(newest) in seen:
+                continue
+            seen.add(chain.identity(newest))
+            decoded = self._read(text, chain.meter, newest)
             if decoded is None:
                 continue
-            sure = any(e.meter == meter.name and e.key.number == key.number for e in log)
-            plausible = self._plausible(decoded, meter, key)
+            same = chain.same(newest)
+            numbers = {key.number for key in same}
+            sure = any(e.meter == chain.meter.name and e.key.number in numbers for e in log)
+            key = self._issued_under(chain, newest, log)
+            plausible = self._plausible(decoded, chain.meter, key)
             what = f"{describe(decoded)}{_issued_on(decoded, key)}"
-            if key.number < present.number:
-                changed = next(k.since for k in keys if k.number == key.number + 1)
-                lost = (
-                    "it belongs to a key change that is done"
-                    if decoded.cls == 2 and decoded.sub in KEY_CHANGE_SUBS
-                    else "tokens not entered before the change are lost"
+            route = chain.route(possible, newest)
+            if oldest == 0:
+                cause, said = "key", f"{what} under another key than the meter shows ({key})"
+            elif newest.number > oldest and route:
+                cause, said = (
+                    "next-key",
+                    (
+                        f"{what} under a key the meter does not have yet ({key}): enter the key "
+                        f"change first, {', '.join(change.tokens for change in route)}"
+                    ),
                 )
-                text_ = (
-                    f"{what} under the meter's previous key ({key}), before the key change of "
-                    f"{_minute(changed)}: {lost}"
-                )
-                guesses.append(Guess("previous-key", text_, sure, plausible, 0))
             else:
-                sections = [
-                    entry.grouped
-                    for entry in self._pos.issued(meter.name)
-                    if entry.section and entry.key.number == key.number - 1
-                ]
-                text_ = (
-                    f"{what} under a key the meter does not have yet ({key}): enter the key "
-                    f"change first, {', '.join(sections)}"
-                )
-                guesses.append(Guess("next-key", text_, sure, plausible, 0))
+                cause, said = "previous-key", self._previous(chain, key, decoded, what, route)
+            guesses.append(Guess(cause, said, sure, plausible, 0))
         return guesses
+
+    def _previous(
+        self,
+        chain: Chain,
+        key: MeterKey,
+        decoded: Decoded,
+        what: str,
+        route: list[Change] | None,
+    ) -> str:
+        change = chain.change_from(key.number)
+        when = f", before the key change of {_minute(change.after.since)}" if change else ""
+        if decoded.cls == 2 and decoded.sub in KEY_CHANGE_SUBS:
+            lost = "it belongs to a key change that is done"
+        else:
+            lost = "tokens not entered before the change are lost"
+        if route:
+            lost += f", unless {', '.join(step.tokens for step in route)} bring that key back"
+        return f"{what} under the meter's previous key ({key}){when}: {lost}"
 
     def _other_meters(self, text: str, meter: MeterRecord, log: list[Issued]) -> list[Guess]:
         guesses = []
@@ -479,24 +721,24 @@ class _Explainer:
                 guesses.append(Guess("other-meter", what, sure, plausible, 1))
         return guesses
 
-    def _typing_guesses(self, text: str, meter: MeterRecord) -> list[Guess]:
-        keys = self._pos.keys_of(meter.name)
-        present = self._present_key(keys)
-        issued = {entry.token for entry in self._pos.issued(meter.name)}
-        guesses = []
+    def _typing_guesses(self, text: str, chain: Chain, possible: list[MeterKey]) -> list[Guess]:
+        issued = {entry.token for entry in chain.issued}
+        keys = {chain.identity(key): key for key in reversed(possible)}
+        guesses = _near_tests(text)
         for near, what in neighbours(text):
             if split(near)[0] not in (0, 2):
                 continue
-            decoded = self._read(near, meter, present)
-            if decoded is None:
-                continue
-            text_ = (
-                f"a typing error, {what} gives {digits.grouped(near)}: "
-                f"{describe(decoded)}{_issued_on(decoded, present)}"
-            )
-            plausible = self._plausible(decoded, meter, present)
-            guesses.append(Guess("typing", text_, near in issued, plausible, 1))
-        return sorted(guesses, key=lambda guess: guess.rank)
+            for key in keys.values():
+                decoded = self._read(near, chain.meter, key)
+                if decoded is None:
+                    continue
+                text_ = (
+                    f"a typing error, {what} gives {digits.grouped(near)}: "
+                    f"{describe(decoded)}{_issued_on(decoded, key)}"
+                )
+                plausible = self._plausible(decoded, chain.meter, key)
+                guesses.append(Guess("typing", text_, near in issued, plausible, 1))
+        return sorted(guesses, key=_rank)
 
     def _issued_nearby(self, text: str) -> list[Guess]:
         """Return the issued tokens, of any meter, that are one typing error away."""
@@ -529,8 +771,11 @@ class _Explainer:
             if decoded is None:
                 continue
             plausible = self._plausible(decoded, meter, key)
-            if len(differs) > 1 and not (plausible and self._recent(decoded, key)):
-                continue  # thousands were tried: chance would be the better explanation
+            if len(differs) > 1:
+                # Thousands were tried: chance explains as well what has no recent date to show.
+                if not (plausible and self._recent(decoded, key)):
+                    continue
+                plausible = decoded.tid is not None
             what = (
                 f"it is for this meter with {' and '.join(differs)}: "
                 f"{describe(decoded)}{_issued_on(decoded, key)}"
@@ -574,6 +819,44 @@ class _Explainer:
                     )
 
 
+def _condition(chain: Chain, possible: list[int], numbers: list[int]) -> str:
+    """Return which changes were entered and which not where the key is one of `numbers`."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and possible.index(number) == possible.index(runs[-1][-1]) + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    told = []
+    for run in runs:
+        to = chain.change_to(run[0]) if run[0] != possible[0] else None
+        off = chain.change_from(run[-1]) if run[-1] != possible[-1] else None
+        parts = [f"{_named(to)} was entered"] if to else []
+        parts += [f"{_named(off)} was not entered"] if off else []
+        told.append(" and ".join(parts))
+    return ", or ".join(told)
+
+
+def _named(change: Change) -> str:
+    """Return a key change by its date and what it changes."""
+    before, after = change.before.as_dict(), change.after.as_dict()
+    changed = [_said(name, value) for name, value in after.items() if value != before[name]]
+    to = f" to {', '.join(changed)}" if changed else ""
+    return f"the key change of {_minute(change.after.since)}{to}"
+
+
+def _rank(guess: Guess) -> tuple[bool, bool, int]:
+    return guess.rank
+
+
+def _perhaps(guess: Guess) -> str:
+    return "likely" if guess.sure or guess.plausible else "perhaps"
+
+
+def _also(guesses: list[Guess]) -> list[str]:
+    return [f"Also possible: {guess.text}." for guess in guesses[1:4]]
+
+
 def _near_tests(text: str) -> list[Guess]:
     """Return the test tokens that are one typing error away."""
     guesses = []
@@ -607,6 +890,8 @@ def neighbours(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _said(name: str, value: Any) -> str:
+    if name == "dkga":
+        return f"DKGA{value:02d}"
     words = {"krn": "KRN", "ti": "tariff index", "bdt": "base date", "kt": "key type"}
     if name == "ti":
         value = f"{value:02d}"
@@ -627,4 +912,4 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-__all__ = ["Explanation", "Guess", "TidState", "explain", "neighbours"]
+__all__ = ["Case", "Explanation", "Guess", "TidState", "explain", "neighbours"]

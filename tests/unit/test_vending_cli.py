@@ -3,7 +3,9 @@ import json
 import os
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from host_tools import cli_vending
+from host_tools import cli_vending, link, meters
 from host_tools.errors import VendingError
 from host_tools.vending import batch
 from host_tools.vending.pos import PointOfSale
@@ -420,3 +422,48 @@ def test_explain() -> None:
     two = run("explain", token.replace(" ", "") * 2)
     assert two.exit_code == 1
     assert "2 tokens in one go" in two.stdout
+
+
+class Kept:
+    """Stands for a kept meter that runs."""
+
+    def __init__(self, status: dict[str, Any], events: list[dict[str, Any]]):
+        self.values, self.log = status, events
+
+    def __enter__(self) -> "Kept":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def status(self) -> Any:
+        return SimpleNamespace(as_dict=lambda: self.values)
+
+    def events(self) -> list[Any]:
+        return [SimpleNamespace(as_dict=lambda entry=entry: entry) for entry in self.log]
+
+    def rpc(self, verb: str, number: int) -> str:
+        assert verb == "tid"
+        return "UsedError" if number % 1440 == 5 else "Accept"
+
+
+def test_explain_asks_a_kept_meter(monkeypatch: pytest.MonkeyPatch) -> None:
+    pos = PointOfSale()
+    pos.add_meter("home")
+    old = pos.credit("home", 5, at=datetime(2026, 4, 1, 0, 5)).token
+    pos.key_change("home", dkga=2, at=datetime(2026, 4, 1, 1))
+    status = {"provisioned": True, "krn": 1, "kt": 2, "ti": 1, "sgc": "201457", "bdt": "14"}
+    log = [{"seq": 1, "kind": "provisioned"}]
+    monkeypatch.setattr(meters, "all_meters", lambda: [SimpleNamespace(name="home")])
+    monkeypatch.setattr(link.Meter, "open", lambda name: Kept(status, log))
+
+    def ask() -> Any:
+        return json.loads(run("explain", old, "--meter", "home", "--json").stdout)
+
+    assert ask()["result"] == "UsedError"
+    log.append({"seq": 2, "kind": "key_changed"})
+    assert ask()["cause"] == "previous-key"
+    status |= {"provisioned": False, "fault": "the flash is damaged"}
+    found = ask()
+    assert found["cause"] == "key-change"
+    assert "the flash is damaged" in found["details"][-1]

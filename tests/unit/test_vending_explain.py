@@ -112,7 +112,7 @@ def test_expired_and_default_keys(pos: PointOfSale) -> None:
         (2, 1, {"rnd": 0, "tid": 6441840, "register": 0xFFFF}, "Accept"),
         (2, 7, {"rnd": 0, "tid": 6441840, "wmfactor": 1}, "FunctionError"),
         (2, 11, {"value": 1}, "FunctionError"),
-        (2, 3, {"kenho": 15, "krn": 2, "ro": 0, "kct3": 0, "kt": 0, "nkho": 0}, "KeyTypeError"),
+        (2, 3, {"kenho": 15, "krn": 2, "ro": 0, "kct3": 0, "kt": 0, "nkho": 0}, "1stKCT"),
         (2, 3, {"kenho": 15, "krn": 0, "ro": 0, "kct3": 0, "kt": 2, "nkho": 0}, "RangeError"),
         (2, 4, {"kenlo": 15, "ti": 100, "nklo": 0}, "RangeError"),
         (2, 4, {"kenlo": 15, "ti": 99, "nklo": 0}, "2ndKCT"),
@@ -132,12 +132,13 @@ def test_before_and_after_a_key_change(pos: PointOfSale) -> None:
     drawer = pos.credit("home", 3, at=CEET)
     change = pos.key_change("home", krn=2, bdt="14", at=CEET)
     new = pos.credit("home", 7, at=CEET)
-    found = ask(pos, drawer.token)
+    changed = {"krn": 2, "kt": 2, "ti": 1, "sgc": "201457", "bdt": None}
+    found = ask(pos, drawer.token, status=changed)
     assert (found.result, found.cause) == ("CRCError", "previous-key")
     assert "KRN 1, base date 93" in found.summary
     assert "likely" not in found.summary
-    assert ask(pos, change[0].token).cause == "previous-key"
-    assert ask(pos, new.token).cause == "none"
+    assert ask(pos, change[0].token, status=changed).cause == "previous-key"
+    assert ask(pos, new.token, status=changed).cause == "none"
     # The meter itself is still on its old key.
     status = {"krn": 1, "kt": 2, "ti": 1, "sgc": "201457"}
     found = ask(pos, new.token, status=status)
