@@ -25,7 +25,7 @@ _RECIPE = "1"  # raise it when this module makes something else of the same sour
 # /firmware.id on the flash: the hash on the first line, then the files that came with it. It is
 # written last, so that an update that was cut short is done again.
 _MAKE = (
-    "def make(image, tree, names):\n    import os, vfs\n"
+    "def make(image, tree, names, needs):\n    import os, vfs\n"
     + FLASH_DEVICE
     + """
     flash = Flash(image)
@@ -35,6 +35,9 @@ _MAKE = (
         vfs.mount(vfs.VfsLfs2(flash), "/flash")
     except OSError:
         print("unreadable")
+        return
+    if needs and not [name for name in needs if name in os.listdir("/flash")]:
+        print("lacking")
         return
     old = []
     try:
@@ -184,7 +187,7 @@ def _built(
                     target.write_bytes(source.read_bytes())
             made = Firmware(key, work / "tree", work / "flash.img")
             made.image.write_bytes(b"\xff" * FLASH_SIZE)
-            if _write(interpreter, made.image, made, new=True) != "written":
+            if _write(interpreter, made.image, made, "new") != "written":
                 raise BoardError("the flash image could not be made")
             os.rename(work, home)
         except BaseException:
@@ -193,9 +196,13 @@ def _built(
     return firmware
 
 
-def _write(interpreter: Interpreter, image: Path, firmware: Firmware, new: bool) -> str:
-    names = ["new" if new else "update", firmware.hash, *firmware.files()]
-    call = f"make({str(image)!r}, {str(firmware.tree)!r}, {names!r})"
+def _write(
+    interpreter: Interpreter, image: Path, firmware: Firmware, how: str, needs: str | None = None
+) -> str:
+    names = [how, firmware.hash, *firmware.files()]
+    # What was set aside counts too: the flash is the one it was.
+    wanted = [needs, f"{needs}.bad"] if needs else []
+    call = f"make({str(image)!r}, {str(firmware.tree)!r}, {names!r}, {wanted!r})"
     return interpreter.run(f"{_MAKE}\n{call}").strip()
 
 
@@ -233,17 +240,23 @@ def check_image(path: Path) -> None:
         raise BoardError(f"{path} is not a flash image: there is no littlefs file system in it")
 
 
-def update_image(interpreter: Interpreter, path: Path, firmware: Firmware) -> bool:
+def update_image(
+    interpreter: Interpreter, path: Path, firmware: Firmware, needs: str | None = None
+) -> bool:
     """Bring the firmware files on an existing flash up to date; True when they were not.
 
     The meter's state and the user's own files stay as they are. Nothing is written to a file that
-    is not a littlefs image.
+    is not a littlefs image, or that does not hold the file `needs`.
     """
     check_image(path)
     try:
-        answer = _write(interpreter, path.absolute(), firmware, new=False)
+        answer = _write(interpreter, path.absolute(), firmware, "update", needs)
     except BoardError:
         answer = "unreadable"
     if answer == "unreadable":
         raise BoardError(f"{path} is not a flash image: its littlefs file system cannot be read")
+    if answer == "lacking":
+        raise BoardError(
+            f"{path} holds no {needs}: it is damaged or another flash, and was left as it is"
+        )
     return answer == "written"

@@ -42,6 +42,7 @@ _PATIENCE = 2.0  # seconds for boot.py before the host's keys get through to it
 _DRAIN = 5.0  # seconds an open client may leave the board's output unread before it is dropped
 _LINGER = 0.25  # seconds to wait for what Ctrl-D brings: a prompt, or the end
 _HELD = 1 << 16
+_TERMINAL = re.compile(r"/dev/(pts/[0-9]+|ttys[0-9]+)")
 
 _CHORE = b"__import__('board').tick()\x04"
 _CHORE_S = 5.0  # seconds from one tick to the next
@@ -615,6 +616,39 @@ def _catches_interrupt(pid: int) -> bool | None:
     return bool(int(caught[1], 16) >> (signal.SIGINT - 1) & 1) if caught else None
 
 
+def _hold_link(link: Path) -> IO[bytes]:
+    """Return the lock that says whose link this is; BoardError where it may not be replaced."""
+    try:
+        target = os.readlink(link)
+    except FileNotFoundError:
+        target = ""
+    except OSError:
+        raise BoardError(
+            f"{link} exists and is not a link: choose another path for the link"
+        ) from None
+    if target and not _TERMINAL.fullmatch(target):
+        raise BoardError(
+            f"{link} is a link to {target}, not to a serial port of this kind: "
+            "choose another path for the link"
+        )
+    path = link.with_name(f".{link.name}.lock")
+    while True:
+        lock = path.open("ab")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.exists() and os.path.samestat(os.fstat(lock.fileno()), path.stat()):
+                return lock
+        except BlockingIOError:
+            lock.close()
+            raise BoardError(
+                f"{link} is the link of a board that runs: stop that, or choose another path"
+            ) from None
+        except OSError:
+            lock.close()
+            raise
+        lock.close()  # its owner has just removed it: once more
+
+
 def _lock(file: IO[bytes]) -> None:
     """Lock a flash; where a board was killed, its interpreter holds it for another moment."""
     deadline = time.monotonic() + _DYING
@@ -633,7 +667,9 @@ class VirtualBoard:
 
     `flash` is its flash image: made with the firmware when it does not exist, its firmware brought
     up to date when it does; None is a temporary one that leaves nothing behind, however this ends.
-    `path` is the serial port. BoardError when it cannot start.
+    `path` is the serial port, `link` another path for it. `needs` is a file that an existing flash
+    must hold: one without it is not the flash it was, and is left alone. BoardError when it cannot
+    start.
     """
 
     def __init__(
@@ -643,6 +679,7 @@ class VirtualBoard:
         heap: str = HEAP,
         board: str = "virtual",
         link: Path | None = None,
+        needs: str | None = None,
     ) -> None:
         if not re.fullmatch(r"[1-9][0-9]{0,9}[kKmM]?", heap):
             raise BoardError(f"{heap!r} is not a heap size: say for example 192k")
@@ -650,6 +687,8 @@ class VirtualBoard:
         self.heap = heap
         self.board = board
         self.link = link
+        self.needs = needs
+        self._link_lock: IO[bytes] | None = None
         self._bridge: _Bridge | None = None
         self._file: IO[bytes] | None = None
         self._interpreter: Interpreter | None = None
@@ -675,6 +714,13 @@ class VirtualBoard:
         return str(self.link) if self.link else self._bridge.path
 
     @property
+    def device(self) -> str:
+        """Return the pseudo-terminal itself, whatever becomes of the link."""
+        if self._bridge is None:
+            raise BoardError("the virtual board is not started")
+        return self._bridge.path
+
+    @property
     def running(self) -> bool:
         """Return whether the interpreter runs (false after a power cut)."""
         return self._bridge is not None and self._bridge.state not in ("off", "dead")
@@ -691,7 +737,7 @@ class VirtualBoard:
                 shutil.copyfileobj(image, self._file, 1 << 20)
             self._file.flush()
         else:
-            self._file = self._open_flash(self.flash, self._interpreter, firmware)
+            self._file = self._open_flash(self.flash, firmware)
         try:
             self._bridge = _Bridge(self._spawn)
             self._bridge.start()
@@ -702,9 +748,9 @@ class VirtualBoard:
             raise
         return self
 
-    @staticmethod
-    def _open_flash(path: Path, interpreter: Interpreter, firmware: Firmware) -> IO[bytes]:
-        if not path.exists() and not path.is_symlink():
+    def _open_flash(self, path: Path, firmware: Firmware) -> IO[bytes]:
+        assert self._interpreter is not None
+        if not self.needs and not path.exists() and not path.is_symlink():
             firmware_build.new_image(firmware, path)
         firmware_build.check_image(path)
         try:
@@ -713,7 +759,7 @@ class VirtualBoard:
             raise BoardError(f"{path} cannot be opened: {error.strerror}") from None
         try:
             _lock(file)
-            firmware_build.update_image(interpreter, path, firmware)
+            firmware_build.update_image(self._interpreter, path, firmware, self.needs)
         except BlockingIOError:
             file.close()
             raise BoardError(
@@ -748,15 +794,31 @@ class VirtualBoard:
             return
         assert self._bridge is not None
         link, self.link = self.link, None
-        if link.exists() and not link.is_symlink():
-            raise BoardError(f"{link} exists and is not a link: choose another path for the link")
         fresh = link.with_name(f".{link.name}.{secrets.token_hex(4)}")
         try:
+            self._link_lock = _hold_link(link)
             fresh.symlink_to(self._bridge.path)
             os.replace(fresh, link)
         except OSError as error:
+            fresh.unlink(missing_ok=True)
             raise BoardError(f"the link {link} cannot be made: {error.strerror}") from None
         self.link = link
+
+    def _remove_link(self) -> None:
+        """Remove the link, if it is still this board's."""
+        if self.link is not None and self._bridge is not None:
+            try:
+                if os.readlink(self.link) == self._bridge.path:
+                    self.link.unlink()
+            except OSError:
+                pass
+        if self._link_lock is not None:
+            try:
+                os.unlink(self._link_lock.name)
+            except OSError:
+                pass
+            self._link_lock.close()
+            self._link_lock = None
 
     def _ask(self, request: str, done: Callable[[_Bridge], bool]) -> None:
         bridge = self._bridge
@@ -805,12 +867,7 @@ class VirtualBoard:
                 self._bridge.settle()
             self._bridge.ask("close")
             self._bridge.join(BOOT_TIMEOUT)
-            if self.link is not None:
-                try:
-                    if os.readlink(self.link) == self._bridge.path:
-                        self.link.unlink()
-                except OSError:
-                    pass
+            self._remove_link()
             self._bridge = None
         if self._file is not None:
             self._file.close()

@@ -429,9 +429,10 @@ def test_no_path_of_the_host_goes_onto_the_board() -> None:
 
 def test_link(tmp_path: Path) -> None:
     link = tmp_path / "port"
-    link.symlink_to("/nowhere")
+    link.symlink_to("/dev/pts/99999")
     with VirtualBoard(link=link) as board:
         assert board.path == str(link)
+        assert board.device == os.readlink(link)
         with Client(str(link)) as client:
             client.raw()
     assert not link.is_symlink()
@@ -443,6 +444,23 @@ def test_a_link_does_not_replace_a_file(tmp_path: Path) -> None:
     with pytest.raises(BoardError, match="is not a link"):
         VirtualBoard(link=link).start()
     assert link.read_text() == "precious"
+    for target in ("file", "/nowhere", "/dev/null", str(tmp_path)):
+        own = tmp_path / "own"
+        own.symlink_to(target)
+        with pytest.raises(BoardError, match=f"is a link to {target}, not to a serial port"):
+            VirtualBoard(link=own).start()
+        assert os.readlink(own) == target
+        own.unlink()
+    assert list(tmp_path.iterdir()) == [link]
+
+
+def test_a_link_belongs_to_one_board(tmp_path: Path) -> None:
+    link = tmp_path / "port"
+    with VirtualBoard(link=link) as board:
+        with pytest.raises(BoardError, match="is the link of a board that runs"):
+            VirtualBoard(link=tmp_path / "." / "port").start()
+        assert os.readlink(link) == board.device
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_interpreter_dies_with_its_parent(tmp_path: Path) -> None:
