@@ -1,13 +1,15 @@
 """Commands about meters: make, list, serve, run, key tokens in, let time pass."""
 
+import contextlib
+import io
 import json
 import re
 import signal
 import sys
 import threading
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,8 +19,9 @@ from rich.console import Console
 
 from host_tools import meters
 from host_tools.draw import panel
-from host_tools.errors import BoardError, JetonError
+from host_tools.errors import BoardError, JetonError, VendingError
 from host_tools.link import EnterResult, Meter, Status, TokenResult
+from host_tools.vending import tid
 from host_tools.vending.pos import PointOfSale
 from host_tools.virtual import HEAP
 from jeton.sts import digits
@@ -42,6 +45,11 @@ _WHY = {
 _UNITS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
 _SPAN = re.compile(r"(?:[0-9]+(?:min|[smhdw])?)+", re.IGNORECASE)
 _PART = re.compile(r"([0-9]+)(min|[smhdw]?)", re.IGNORECASE)
+
+_LONGEST = 40  # characters of a number or a time span
+
+# So that `load -1` is a refused load and not an unknown option.
+_NUMBERS = {"ignore_unknown_options": True}
 
 _HELP = "digits (Return is Enter), * backspace, load WATTS, advance 2h, status, quit"
 
@@ -69,8 +77,10 @@ Heap = Annotated[str, typer.Option(help="Heap of the virtual board.")]
 def duration(text: str) -> int:
     """Return the seconds of 90, 90s, 15min, 2h, 30d, 1w or 1h30m."""
     compact = text.replace(" ", "")
-    if not _SPAN.fullmatch(compact):
-        raise JetonError(f"{text!r} is not a time span: say for example 90, 15min, 2h or 30d")
+    if len(compact) > _LONGEST or not _SPAN.fullmatch(compact):
+        raise JetonError(
+            f"{_short(text)} is not a time span: say for example 90, 15min, 2h or 30d"
+        )
     return sum(int(n) * _UNITS[unit.lower()] for n, unit in _PART.findall(compact))
 
 
@@ -83,15 +93,51 @@ def instant(text: str) -> datetime:
     return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
 
 
+def day(text: str) -> date:
+    """Return the date of an ISO 8601 text."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise JetonError(f"{text!r} is not a date: say for example 2026-01-31") from None
+
+
+def _check_clock(when: datetime, bdt: str) -> None:
+    """Raise JetonError for a time that the base date of a meter cannot name."""
+    first, last = tid.first_and_last(bdt)
+    if not first <= when <= last + timedelta(minutes=1) - timedelta(microseconds=1):
+        raise JetonError(
+            f"a clock of {when:%Y-%m-%d %H:%M} is out of the range of base date {bdt}, "
+            f"{first:%Y-%m-%d} to {last:%Y-%m-%d %H:%M} UTC: give another --clock or --bdt"
+        )
+
+
 def watt_hours(text: str) -> int:
     """Return the Wh of a number of kWh."""
+    if len(text) > _LONGEST:
+        raise JetonError(f"a number of {len(text)} characters is not a number of kWh")
     try:
         wh = Decimal(text) * 1000
-    except InvalidOperation:
+        if wh.is_nan():
+            raise ArithmeticError
+    except ArithmeticError:
         raise JetonError(f"{text!r} is not a number of kWh") from None
-    if not wh.is_finite() or wh < 0 or wh != wh.to_integral_value():
-        raise JetonError(f"{text} kWh will not do: not negative, at most three decimals")
+    if not 0 <= wh < 10**15 or wh != wh.to_integral_value():
+        raise JetonError(
+            f"{text} kWh will not do: not negative, at most three decimals, and not that much"
+        )
     return int(wh)
+
+
+def watts_of(text: str) -> int:
+    """Return the W of a load."""
+    if not re.fullmatch(r"[0-9]{1,12}", text.strip()):
+        raise JetonError(f"a load of {_short(text)} will not do: a whole number of W, 0 or more")
+    return int(text)
+
+
+def _short(text: str) -> str:
+    """Return what somebody typed for a message: the beginning of it, on one line."""
+    return repr(text if len(text) <= _LONGEST else text[:_LONGEST] + "…")
 
 
 def kwh(energy_wh: int) -> str:
@@ -147,6 +193,14 @@ def new(
     kct: Annotated[int | None, typer.Option(help="Key change tokens it supports: 2 to 4.")] = None,
     credit: Annotated[str, typer.Option(help="Credit to begin with, kWh.")] = "0",
     clock: Annotated[str | None, typer.Option(help="Its time, ISO 8601; default now.")] = None,
+    made: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATE",
+            help="Date of manufacture: older tokens are refused. Default: tokens of any age are "
+            "taken.",
+        ),
+    ] = None,
     display: Annotated[DisplaySize, typer.Option(help="Rows and columns.")] = DisplaySize.TWO_16,
     as_json: Json = False,
 ) -> None:
@@ -154,22 +208,35 @@ def new(
 
     Examples: `jeton new demo` · `jeton new lome --profile ceet --bdt 93 --credit 12.5`
     """
-    meters.check_name(name)
-    if any(meter.name == name for meter in meters.all_meters()):
-        raise BoardError(f"there is a meter {name} already: choose another name")
+    pos = PointOfSale()
+    meters.check_free(name, pos)
     credit_wh = watt_hours(credit)
     at = instant(clock) if clock else None
-    pos = PointOfSale()
-    pos.add_meter(
-        name, drn=drn, ea=ea, dkga=dkga, sgc=sgc, ti=ti, krn=krn, bdt=bdt, ken=ken, kct=kct,
-        profile=profile,
-    )  # fmt: skip
+    if at is not None:
+        _check_clock(at, bdt)
+    made_on = day(made) if made else None
+    ours = False  # what the point of sale knows of it
+
+    def config() -> dict[str, Any]:
+        nonlocal ours
+        ours = True
+        try:
+            pos.add_meter(
+                name, drn=drn, ea=ea, dkga=dkga, sgc=sgc, ti=ti, krn=krn, bdt=bdt, ken=ken,
+                kct=kct, profile=profile, made=made_on,
+            )  # fmt: skip
+        except JetonError:
+            ours = False
+            raise
+        about = pos.config_for(name, at=at)
+        return about | {"credit_wh": credit_wh, "display": display.size}
+
     try:
-        config = pos.config_for(name, at=at)
-        config |= {"credit_wh": credit_wh, "display": display.size}
         meter = meters.create(name, config)
     except BaseException:
-        pos.remove_meter(name)
+        if ours:
+            with contextlib.suppress(VendingError):  # it was not even registered
+                pos.remove_meter(name)
         raise
     if as_json:
         _put(meter.as_dict())
@@ -196,20 +263,20 @@ def list_(as_json: Json = False) -> None:
     for meter in found:
         about, port = meter.about, meter.port()
         print(
-            f"{meter.name}  {about.get('drn')}  {about.get('profile')}  "
+            f"{meter.name}  {about.get('drn', '?')}  {about.get('profile', '?')}  "
             + (f"runs at {port}" if port else "off")
+            + (f", damaged: {meter.damaged}" if meter.damaged else "")
         )
 
 
-def delete(name: Name) -> None:
-    """Delete a meter, and what the point of sale knows of it.
+def delete(name: Name, as_json: Json = False) -> None:
+    """Delete a meter, and what the point of sale knows of it; half-made and damaged ones too.
 
     Example: `jeton delete demo`
     """
-    meters.delete(name)
-    pos = PointOfSale()
-    if any(record.name == name for record in pos.meters()):
-        pos.remove_meter(name)
+    meters.delete(name, PointOfSale())
+    if as_json:
+        _put({"name": name, "deleted": True})
 
 
 def serve(
@@ -299,7 +366,7 @@ def status(where: Where, as_json: Json = False) -> None:
         now = meter.status()
         if as_json:
             _put(now.as_dict())
-            return
+            raise typer.Exit(1 if now.fault else 0)
         _show(meter, now.drn)
     print(_summary(now))
     print(
@@ -331,15 +398,35 @@ def advance(
 
 def load(
     where: Where,
-    watts: Annotated[int, typer.Argument(min=0, help="Power of the load, W.")],
+    watts: Annotated[str, typer.Argument(help="Power of the load, W.")],
     as_json: Json = False,
 ) -> None:
     """Connect a load behind the meter's switch.
 
     Example: `jeton load demo 1500`
     """
+    power = watts_of(watts)
     with Meter.open(where) as meter:
-        _print_status(meter.set_load(watts), as_json)
+        _print_status(meter.set_load(power), as_json)
+
+
+def events(
+    where: Where,
+    after: Annotated[int, typer.Option(min=0, help="Only those with a number above this.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Show what a meter has logged, oldest first: its last 100 events.
+
+    Examples: `jeton events demo` · `jeton events demo --after 12 --json`
+    """
+    with Meter.open(where) as meter:
+        found = meter.events(after)
+    if as_json:
+        _put([event.as_dict() for event in found])
+        return
+    for event in found:
+        details = ", ".join(f"{name} {value}" for name, value in event.details.items())
+        print(f"{event.seq:>5}  {event.time:%Y-%m-%d %H:%M:%S}  {event.kind}  {details}".rstrip())
 
 
 def _print_status(now: Status, as_json: bool) -> None:
@@ -353,24 +440,30 @@ def run(name: Name, as_json: Json = False) -> None:
     """Use a meter by hand: type its keys, see its display. Ctrl-C or `quit` leaves it saved.
 
     Digits are keyed in and Return is the Enter key. With --json each answer is one line of JSON.
+    Fed from a file or a pipe it ends with status 1 if any line was refused.
 
     Example: `jeton run demo`
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console()
+    by_hand = sys.stdin.isatty()
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="backslashreplace")  # told as what it is: no key
+    all_good = True
     with Meter.open(name) as meter:
         if not as_json:
             console.print(panel_of(meter, name))
             console.print(_HELP, style="dim", highlight=False)
         try:
             while True:
-                line = _line(console if sys.stdin.isatty() else None)
+                line = _line(console if by_hand else None)
                 if line in ("quit", "exit", "q"):
                     break
                 try:
-                    said, value = _obeyed(meter, line)
+                    said, value, good = _obeyed(meter, line)
                 except JetonError as error:
-                    said, value = str(error), {"error": str(error)}
+                    said, value, good = str(error), {"error": str(error)}, False
+                all_good = all_good and good
                 if as_json:
                     _put(value)
                     continue
@@ -378,7 +471,10 @@ def run(name: Name, as_json: Json = False) -> None:
                 if said:
                     console.print(said, highlight=False, markup=False)
         except (EOFError, KeyboardInterrupt):
-            pass
+            if by_hand:
+                console.print()  # the shell's prompt belongs on a line of its own
+    if not by_hand and not all_good:
+        raise typer.Exit(1)
 
 
 def panel_of(meter: Meter, name: str) -> Any:
@@ -396,32 +492,30 @@ def _line(console: Console | None) -> str:
     return line.strip()
 
 
-def _obeyed(meter: Meter, line: str) -> tuple[str, dict[str, Any]]:
-    """Do what a line says; return a line for people and the value for programs."""
+def _obeyed(meter: Meter, line: str) -> tuple[str, dict[str, Any], bool]:
+    """Do what a line says; return a line for people, the value for programs, and if it worked."""
     verb, _, rest = line.partition(" ")
     if verb == "load":
-        if not rest.strip().isdigit():
-            raise JetonError(f"{rest!r} is not a number of watts")
-        now = meter.set_load(int(rest))
-        return _summary(now), now.as_dict()
+        now = meter.set_load(watts_of(rest))
+        return _summary(now), now.as_dict(), True
     if verb == "advance":
         now = meter.advance(duration(rest))
-        return _summary(now), now.as_dict()
+        return _summary(now), now.as_dict(), True
     if verb == "status":
         now = meter.status()
-        return _summary(now), now.as_dict()
+        return _summary(now), now.as_dict(), True
     if verb in ("help", "?"):
-        return _HELP, {"help": _HELP}
+        return _HELP, {"help": _HELP}, True
     keys = re.sub(r"[\s-]", "", line)
     if not re.fullmatch(r"[0-9*#]*", keys):
-        raise JetonError(f"{line!r} are not keys of a meter: {_HELP}")
+        raise JetonError(f"{_short(line)} are not keys of a meter: {_HELP}")
     if keys and not keys.endswith(("#", "*")):
         keys += "#"
     pressed = meter.press(keys)
-    said = ""
-    if pressed.result:
-        said = accepted(pressed.result) if pressed.result.good else refusal(pressed.result)
-    return said, pressed.as_dict()
+    if pressed.result is None:
+        return "", pressed.as_dict(), True
+    said = accepted(pressed.result) if pressed.result.good else refusal(pressed.result)
+    return said, pressed.as_dict(), pressed.result.good
 
 
 def register(app: typer.Typer) -> None:
@@ -435,6 +529,8 @@ def register(app: typer.Typer) -> None:
         ("status", status),
         ("advance", advance),
         ("load", load),
+        ("events", events),
         ("delete", delete),
     ):
-        app.command(name)(function)
+        takes_numbers = function in (advance, load)
+        app.command(name, context_settings=_NUMBERS if takes_numbers else None)(function)

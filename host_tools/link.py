@@ -479,6 +479,8 @@ class Meter:
 
         board: VirtualBoard | None = None
         port = str(where)
+        if not port:
+            raise BoardError("an empty name is no meter: give a meter's name or a serial port")
         if port == "virtual":
             board = VirtualBoard(heap=heap).start()
             port = board.path
@@ -596,9 +598,9 @@ class Meter:
         except (TypeError, ValueError, RecursionError) as error:
             raise BoardError(f"{verb} cannot be sent to the board: {error}") from None
         with self._talking(timeout or self.timeout) as repl:
-            output, error = repl.run(f"print(meter.rpc({line!r}))", timeout or self.timeout)
-        if error:
-            last = error.decode(errors="replace").strip().splitlines()[-1]
+            output, raised = repl.run(f"print(meter.rpc({line!r}))", timeout or self.timeout)
+        if raised:
+            last = raised.decode(errors="replace").strip().splitlines()[-1]
             if last.startswith("NameError") and "meter" in last:
                 raise BoardError(
                     f"the board at {self.port} runs MicroPython but no Jeton: flash it first"

@@ -8,7 +8,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,11 +44,15 @@ def check_name(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class NamedMeter:
-    """A meter that is kept. `about` is what it was made as; it never holds a key."""
+    """A meter that is kept. `about` is what it was made as; it never holds a key.
+
+    `damaged` says in a few words what is wrong with its folder, if anything is.
+    """
 
     name: str
     folder: Path
     about: Mapping[str, Any]
+    damaged: str = ""
 
     @property
     def flash(self) -> Path:
@@ -75,7 +79,8 @@ class NamedMeter:
 
     def as_dict(self) -> dict[str, Any]:
         """Return it for --json."""
-        return {"name": self.name, "port": self.port(), **self.about}
+        found = {"name": self.name, "port": self.port(), **self.about}
+        return found | ({"damaged": self.damaged} if self.damaged else {})
 
 
 def _home() -> Path:
@@ -83,11 +88,23 @@ def _home() -> Path:
 
 
 def _read(folder: Path) -> NamedMeter | None:
+    """Return the meter of a folder, also a damaged one; None where there is none."""
+    file, flash = folder / "meter.json", folder / "flash.img"
+    about: Any = {}
+    wrong = ""
     try:
-        about = json.loads((folder / "meter.json").read_text())
+        about = json.loads(file.read_text())
+        if not isinstance(about, dict):
+            raise ValueError
+    except FileNotFoundError:
+        wrong = "its meter.json is missing"
     except (OSError, ValueError):
-        return None
-    return NamedMeter(folder.name, folder, about) if isinstance(about, dict) else None
+        about, wrong = {}, "its meter.json cannot be read"
+    if not os.path.lexists(flash):
+        if wrong and not os.path.lexists(file):
+            return None
+        wrong = "its flash is missing"
+    return NamedMeter(folder.name, folder, about, wrong)
 
 
 def all_meters() -> list[NamedMeter]:
@@ -105,6 +122,8 @@ def find(name: str) -> NamedMeter:
     """Return a named meter, or raise BoardError."""
     meter = _read(_home() / check_name(name))
     if meter is None:
+        if _unfinished(name):
+            raise BoardError(f"meter {name} was never finished: `jeton new {name}` makes it")
         known = ", ".join(m.name for m in all_meters())
         raise BoardError(
             f"there is no meter {name!r}: "
@@ -117,12 +136,14 @@ class NamedBoard(VirtualBoard):
     """The virtual board of a named meter, locked against other processes while it runs."""
 
     def __init__(self, meter: NamedMeter, *, heap: str = HEAP, link: Path | None = None) -> None:
-        super().__init__(meter.flash, heap=heap, link=link)
+        super().__init__(meter.flash, heap=heap, link=link, needs="meter.bin")
         self.meter = meter
         self._lock: IO[str] | None = None
 
     def start(self) -> Self:
-        """Start it; BoardError where it runs already."""
+        """Start it; BoardError where it runs already, or its flash is not what it was."""
+        if not os.path.lexists(self.meter.flash):
+            raise BoardError(f"the flash of meter {self.meter.name} is missing")
         lock = self.meter.lock.open("a+")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -139,7 +160,7 @@ class NamedBoard(VirtualBoard):
         except BaseException:
             self.close()
             raise
-        lock.write(self.path)
+        lock.write(self.device)
         lock.flush()
         return self
 
@@ -172,14 +193,75 @@ def attach(name: str, *, heap: str = HEAP) -> tuple[str, VirtualBoard | None]:
         time.sleep(0.01)
 
 
-def create(name: str, config: Mapping[str, Any], *, heap: str = HEAP) -> NamedMeter:
-    """Make a named meter on a fresh flash and set it up; nothing is left where that fails."""
+def _unfinished(name: str) -> list[Path]:
+    """Return the folders of this meter whose making was cut short."""
+    shape = re.compile(rf"\.{re.escape(name)}\.[a-z0-9_]{{8}}")
+    found = []
+    for folder in _home().glob(f".{name}.*"):
+        if shape.fullmatch(folder.name) and folder.is_dir():
+            with contextlib.closing((folder / "board.lock").open("a+")) as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    found.append(folder)
+                except OSError:
+                    pass  # it is being made at this moment
+    return found
+
+
+def _clear_unfinished(name: str, pos: PointOfSale) -> None:
+    """Remove what the making of a meter left that was cut short, its registration included."""
+    folders = _unfinished(name)
+    if folders and not exists(name) and _registered(name, pos) and not pos.issued(name):
+        pos.remove_meter(name)
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _registered(name: str, pos: PointOfSale) -> bool:
+    return any(record.name == name for record in pos.meters())
+
+
+def check_free(name: str, pos: PointOfSale) -> None:
+    """Raise BoardError where a meter of this name cannot be made; tidy up a half-made one."""
+    meter = _read(_home() / check_name(name))
+    if meter is not None and meter.damaged:
+        raise BoardError(
+            f"there is a meter {name} already, and {meter.damaged}: "
+            f"`jeton delete {name}` removes what is left of it"
+        )
+    if meter is not None:
+        raise BoardError(f"there is a meter {name} already: choose another name")
+    _clear_unfinished(name, pos)
+    if _registered(name, pos):
+        raise BoardError(
+            f"the point of sale has a meter {name} that is not kept here: choose another name, or "
+            f"`jeton delete {name}` forgets it and all that was sold for it"
+        )
+
+
+def create(
+    name: str,
+    config: Mapping[str, Any] | Callable[[], Mapping[str, Any]],
+    *,
+    heap: str = HEAP,
+) -> NamedMeter:
+    """Make a named meter on a fresh flash and set it up; nothing is left where that fails.
+
+    `config` may be a function: what it registers elsewhere is then registered while a folder
+    stands that tells of a making cut short.
+    """
     folder = _home() / check_name(name)
     if _read(folder) is not None:
         raise BoardError(f"there is a meter {name} already: choose another name")
-    _home().mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(dir=_home(), prefix=f".{name}."))
     try:
+        _home().mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(dir=_home(), prefix=f".{name}."))
+    except OSError as error:
+        raise BoardError(f"meter {name} cannot be made: {error}") from None
+    lock = (work / "board.lock").open("a+")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        config = config() if callable(config) else config
         about = {k: v for k, v in config.items() if k not in ("decoder_key", "clock", "tid0")}
         about["made"] = datetime.now(UTC).isoformat(timespec="seconds")
         with (
@@ -188,25 +270,56 @@ def create(name: str, config: Mapping[str, Any], *, heap: str = HEAP) -> NamedMe
         ):
             meter.provision(config)
         write_atomically(work / "meter.json", json.dumps(about, indent=1).encode() + b"\n")
-        if folder.exists():  # what a creation that was cut short left
-            shutil.rmtree(folder)
+        if folder.exists():  # what is left of one that has neither flash nor description
+            for stray in ("board.lock", "flash.img", "meter.json"):
+                (folder / stray).unlink(missing_ok=True)
+            folder.rmdir()
         os.rename(work, folder)
     except OSError as error:
         raise BoardError(f"meter {name} cannot be made: {error}") from None
     finally:
+        lock.close()
         shutil.rmtree(work, ignore_errors=True)
     return find(name)
 
 
-def delete(name: str) -> None:
-    """Delete a named meter, unless it runs."""
-    meter = find(name)
-    with contextlib.closing(meter.lock.open("a+")) as lock:
+def delete(name: str, pos: PointOfSale | None = None) -> None:
+    """Delete a named meter, unless it runs, and what the point of sale knows of it.
+
+    Damaged and half-made ones too. Where the point of sale cannot forget it, nothing is lost.
+    """
+    folder = _home() / check_name(name)
+    registered = pos is not None and _registered(name, pos)
+    kept = folder.is_dir()
+    if not kept and not registered and not _unfinished(name):
+        find(name)  # says that there is none
+    if not kept:
+        _forget(name, pos if registered else None)
+        return
+    with contextlib.closing((folder / "board.lock").open("a+")) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise BoardError(f"meter {name} runs at {meter.port()}: stop that first") from None
-        shutil.rmtree(meter.folder)
+            port = NamedMeter(name, folder, {}).port()
+            raise BoardError(
+                f"meter {name} runs at {port or 'another process'}: stop that first"
+            ) from None
+        away = Path(tempfile.mkdtemp(dir=_home(), prefix=".deleted-"))
+        os.rename(folder, away / name)
+        try:
+            _forget(name, pos if registered else None)
+        except BaseException:
+            os.rename(away / name, folder)
+            away.rmdir()
+            raise
+        shutil.rmtree(away)
+
+
+def _forget(name: str, pos: PointOfSale | None) -> None:
+    if pos is not None:
+        pos.remove_meter(name)
+    for unfinished in _unfinished(name):
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def make_config(*, profile: str = "generic", **options: Any) -> dict[str, Any]:

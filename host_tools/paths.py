@@ -5,6 +5,8 @@ from pathlib import Path
 
 import platformdirs
 
+from host_tools.errors import JetonError
+
 _HERE = Path(__file__).resolve().parent
 _PACKAGED = _HERE / "_data"
 # In an installed wheel the data lies inside the package, in a checkout beside it.
@@ -29,12 +31,24 @@ def profiles_dir() -> Path:
 def data_home() -> Path:
     """Return the folder of meters and points of sale ($JETON_HOME or the user's data folder)."""
     home = os.environ.get("JETON_HOME")
-    return Path(home).expanduser() if home else Path(platformdirs.user_data_dir("jeton"))
+    if not home:
+        return Path(platformdirs.user_data_dir("jeton"))
+    folder = _expanded(home)
+    if not home.isprintable():
+        raise JetonError(f"$JETON_HOME is {home!r}: give a folder whose name can be written")
+    if folder.exists() and not folder.is_dir():
+        raise JetonError(f"$JETON_HOME is {home}, which is not a folder")
+    return folder
+
+
+def _expanded(home: str) -> Path:
+    try:
+        return Path(home).expanduser()
+    except RuntimeError:
+        raise JetonError(f"$JETON_HOME is {home}: there is no such user") from None
 
 
 def cache_home() -> Path:
     """Return the folder of compiled firmware and prepared flash images; safe to delete."""
     home = os.environ.get("JETON_HOME")
-    return (
-        Path(home).expanduser() / "cache" if home else Path(platformdirs.user_cache_dir("jeton"))
-    )
+    return _expanded(home) / "cache" if home else Path(platformdirs.user_cache_dir("jeton"))

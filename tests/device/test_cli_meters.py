@@ -1,7 +1,9 @@
 """The commands about meters, as programs of their own where that matters."""
 
+import contextlib
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -9,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +21,10 @@ from client import Client
 from rich.console import Console
 from typer.testing import CliRunner
 
-from host_tools import cli_meters, meters
+from host_tools import cli_meters, firmware_build, meters
 from host_tools.draw import panel
 from host_tools.errors import JetonError
+from host_tools.interpreter import find
 from host_tools.vending.pos import PointOfSale
 
 # The command as it is installed, but without what else it offers.
@@ -114,6 +118,15 @@ def test_new_and_list() -> None:
         ("x", "--credit", "-1"),
         ("x", "--credit", "a lot"),
         ("x", "--credit", "99999999999"),
+        ("x", "--credit", "1e1000000"),
+        ("x", "--credit", "-1e1000000"),
+        ("x", "--credit", "nan"),
+        ("x", "--credit", "9" * 5000),
+        ("x", "--clock", "2013-12-31T23:59"),
+        ("x", "--clock", "2045-12-01"),
+        ("x", "--clock", "2024-11-24T20:16", "--bdt", "93"),
+        ("x", "--made", "soon"),
+        ("x", "--made", "2013-12-31"),
         ("x", "--clock", "yesterday"),
         ("x", "--clock", "1993-01-01"),
         ("x", "--profile", "nobody"),
@@ -164,7 +177,11 @@ def test_load_and_time(demo: str) -> None:
     assert "0.75 kWh" in said
     assert "KRN 1" in said
     assert "is not a time span" in refused("advance", demo, "soon")
-    assert CliRunner().invoke(app, ["load", demo, "-5"]).exit_code == 2
+    for power in ("-5", "abc", "²", "1.5", "9" * 5000, ""):
+        assert "will not do: a whole number of W" in refused("load", demo, power)
+    for span in ("-1", "9" * 5000):
+        assert "is not a time span" in refused("advance", demo, span)
+    assert "must be a whole number from 0 to 4294967295" in refused("load", demo, "99999999999")
     assert _status()["credit_wh"] == 750
 
 
@@ -204,7 +221,9 @@ def test_unknown_meters_and_ports() -> None:
 def test_run_by_hand(demo: str) -> None:
     token = PointOfSale().credit(demo, "1").token
     keys = f"{token[:10]} {token[10:]}\n{token}\nload 100\nadvance 1h\nnonsense\nstatus\nquit\n"
-    said = jeton("run", demo, keys=keys)
+    done = CliRunner().invoke(app, ["run", demo], input=keys)
+    assert done.exit_code == 1  # not everything worked
+    said = done.stdout
     assert "Accept, TransferCredit:Electricity, 1.00 kWh" in said
     assert "refused, UsedError" in said
     assert "are not keys of a meter" in said
@@ -218,7 +237,7 @@ def test_serve(demo: str, tmp_path: Path) -> None:
     link = tmp_path / "port"
     with served(demo, "--link", str(link)) as (process, first):
         assert first == str(link)
-        assert jeton("list").rstrip().endswith(f"runs at {link}")
+        assert jeton("list").rstrip().endswith(f"runs at {os.readlink(link)}")
         assert _status()["credit_wh"] == 2000
         with Client(first) as client:
             client.raw()
@@ -319,3 +338,301 @@ def test_time_and_energy_outlive_every_kind_of_exit() -> None:
     now = json.loads(jeton("status", "home", "--json"))
     assert now["total_wh"] == 60
     assert now["clock"].startswith("2026-01-01T00:36")
+
+
+def test_a_clock_at_the_end_of_the_range() -> None:
+    jeton("new", "last", "--bdt", "93", "--clock", "2024-11-24T20:15:59")
+
+
+def test_a_date_of_manufacture_refuses_older_tokens() -> None:
+    jeton("new", "home", "--made", "2026-01-31")
+    pos = PointOfSale()
+    old = pos.credit("home", "1", at=datetime(2026, 1, 30)).token
+    fresh = pos.credit("home", "1", at=datetime(2026, 2, 1)).token
+    assert "OldError" in refused("enter", "home", old)
+    assert "Accept" in jeton("enter", "home", fresh)
+
+
+def test_events(demo: str) -> None:
+    refused("enter", demo, "1")
+    kinds = [event["kind"] for event in json.loads(jeton("events", demo, "--json"))]
+    assert kinds[0] == "provisioned"
+    assert "token" in kinds
+    lines = jeton("events", demo).splitlines()
+    assert re.match(r" +1  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d  provisioned", lines[0])
+    last = int(lines[-1].split()[0])
+    assert json.loads(jeton("events", demo, "--after", str(last - 1), "--json"))[0]["seq"] == last
+
+
+def test_a_link_of_a_meter_that_runs(demo: str, tmp_path: Path) -> None:
+    jeton("new", "two", "--credit", "9")
+    link = tmp_path / "port"
+    with served(demo, "--link", str(link)) as (process, _):
+        assert "is the link of a board that runs" in refused("serve", "two", "--link", str(link))
+        assert _status("two")["credit_wh"] == 9000
+        target = os.readlink(link)
+        assert _status(demo)["credit_wh"] == 2000
+        # Whatever somebody else makes of the link: it is not ours any more.
+        link.unlink()
+        link.symlink_to("/dev/pts/99999")
+        assert json.loads(jeton("list", "--json"))[0]["port"] == target
+        assert _status(demo)["credit_wh"] == 2000
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    assert os.readlink(link) == "/dev/pts/99999"
+    with served("two", "--link", str(link)) as (_, first):  # it hangs in the air: to be replaced
+        assert first == str(link)
+        assert os.readlink(link) != "/dev/pts/99999"
+
+
+def test_a_link_of_a_killed_one_is_taken_over(demo: str, tmp_path: Path) -> None:
+    link = tmp_path / "port"
+    for _ in range(2):
+        with served(demo, "--link", str(link)) as (_, first):
+            assert first == str(link)
+            assert link.exists()
+    assert link.is_symlink()
+
+
+# What is damaged or half made
+
+
+def _spoil_pos() -> None:
+    PointOfSale().path.write_bytes(b"no data base" * 1000)
+
+
+def test_nothing_is_lost_where_the_point_of_sale_cannot_forget(demo: str) -> None:
+    token = PointOfSale().credit(demo, "1").token
+    kept = PointOfSale().path.read_bytes()
+    _spoil_pos()
+    assert "not a database" in refused("delete", demo)
+    PointOfSale().path.write_bytes(kept)
+    assert "Accept" in jeton("enter", demo, token)
+    assert _status()["credit_wh"] == 3000
+    assert json.loads(jeton("delete", demo, "--json")) == {"name": demo, "deleted": True}
+    assert PointOfSale().meters() == []
+
+
+def test_a_flash_that_is_gone(demo: str) -> None:
+    folder = meters.find(demo).folder
+    (folder / "flash.img").unlink()
+    before = sorted(folder.iterdir())
+    for command in (["status", demo], ["enter", demo, "1"], ["serve", demo], ["run", demo]):
+        assert refused(*command) == "the flash of meter demo is missing"
+    assert sorted(folder.iterdir()) == before
+    assert "damaged: its flash is missing" in jeton("list")
+    assert "its flash is missing: `jeton delete demo`" in refused("new", demo)
+    jeton("delete", demo)
+    jeton("new", demo)
+
+
+def test_a_flash_without_a_meter_is_left_alone(demo: str) -> None:
+    flash = meters.find(demo).flash
+    empty = firmware_build.build(find()).image.read_bytes()
+    # Of older firmware, so that it would be brought up to date.
+    empty = empty.replace(firmware_build.build(find()).hash.encode(), b"0123456789abcdef")
+    flash.write_bytes(empty)
+    assert "holds no meter.bin: it is damaged" in refused("status", demo)
+    assert flash.read_bytes() == empty
+
+
+@pytest.mark.parametrize("content", [None, b"", b"[]", b"\xff{"])
+def test_a_description_that_is_damaged(demo: str, content: bytes | None) -> None:
+    about = meters.find(demo).folder / "meter.json"
+    about.unlink()
+    if content is not None:
+        about.write_bytes(content)
+    assert "damaged: its meter.json" in jeton("list")
+    assert "meter.json" in json.loads(jeton("list", "--json"))[0]["damaged"]
+    assert _status()["credit_wh"] == 2000
+    assert "its meter.json" in refused("new", demo)
+    assert _status()["credit_wh"] == 2000
+    jeton("delete", demo)
+    assert "no meters yet" in jeton("list")
+    jeton("new", demo)
+
+
+_KILLED = (
+    "import os, sys\n"
+    "from host_tools import cli, meters\n"
+    "meters.{where} = lambda *_, **__: os.kill(os.getpid(), {number}) or {rest}\n"
+    "sys.argv[1:] = ['new', 'half']\n"
+    "cli.main()\n"
+)
+
+
+@pytest.mark.parametrize("where", ["VirtualBoard", "write_atomically"])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("then", ["new", "delete"])
+def test_a_making_that_was_cut_short(where: str, number: int, then: str, jeton_home: Path) -> None:
+    program = _KILLED.format(where=where, number=int(number), rest="__import__('time').sleep(9)")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=20)
+    assert done.stdout == b""
+    if number == signal.SIGTERM:
+        assert done.returncode == 128 + signal.SIGTERM, done.stderr
+        assert list((jeton_home / "meters").iterdir()) == []
+        assert PointOfSale().meters() == []
+        return
+    assert "no meters yet" in jeton("list")
+    assert "was never finished" in refused("status", "half")
+    if then == "delete":
+        jeton("delete", "half")
+        assert PointOfSale().meters() == []
+        assert list((jeton_home / "meters").iterdir()) == []
+    jeton("new", "half")
+    assert [folder.name for folder in (jeton_home / "meters").iterdir()] == ["half"]
+    assert "Accept" in jeton("enter", "half", PointOfSale().credit("half", "1").token)
+
+
+def test_a_meter_only_the_point_of_sale_knows() -> None:
+    PointOfSale().add_meter("rig")
+    assert "the point of sale has a meter rig" in refused("new", "rig")
+    assert [meter.name for meter in PointOfSale().meters()] == ["rig"]
+    jeton("delete", "rig")
+    jeton("new", "rig")
+
+
+# The command as a whole
+
+
+def command(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "host_tools.cli", *arguments],
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
+        | options,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert "Traceback" not in (done.stderr or "") + (done.stdout or "")
+    return done
+
+
+def shell(line: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        ["bash", "-c", line.replace("jeton", f"{sys.executable} -m host_tools.cli")],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr + done.stdout
+    assert done.stderr.count("\n") <= 1, done.stderr
+    return done
+
+
+def test_errors_are_json_where_results_are(demo: str) -> None:
+    for arguments, status in (
+        (["status", "nobody", "--json"], 1),
+        (["load", demo, "-1", "--json"], 1),
+        (["events", demo, "--after", "-1", "--json"], 2),
+        (["new", "x", "--nonsense", "--json"], 2),
+        (["vend", "nobody", "credit", "1", "--json"], 1),
+    ):
+        done = command(*arguments)
+        assert done.returncode == status
+        assert list(json.loads(done.stdout)) == ["error"]
+        assert done.stderr == ""
+    done = command("enter", demo, "1", "--json")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["name"] == "FormatError"
+    assert command("status", demo, "--json").returncode == 0
+    assert command("--version").stdout.startswith("jeton ")
+
+
+def test_standard_files_that_are_closed_or_full(demo: str) -> None:
+    for line, said in (
+        ("jeton list >&-", "standard output is closed"),
+        ("jeton list --json >&-", "standard output is closed"),
+        ("jeton list >/dev/full", "No space left"),
+        ("jeton list --json >/dev/full", "No space left"),
+    ):
+        done = shell(line)
+        assert done.returncode == 1
+        assert said in done.stderr
+    assert shell(f"jeton run {demo} <&-").returncode == 0
+    assert shell(f"jeton status {demo} 2>&-").returncode == 0
+    assert shell("jeton --help | true; exit ${PIPESTATUS[0]}").returncode in (0, 141)
+    busy = f"yes status | head -2000 | jeton run {demo} --json | head -1"
+    assert shell(busy + "; exit ${PIPESTATUS[2]}").returncode == 141
+    assert "are not keys" in shell(f"printf '\\xff\n' | jeton run {demo}").stdout
+    done = shell(f"printf 'load ²\n1\n' | jeton run {demo}")
+    assert done.returncode == 1
+    assert "will not do" in done.stdout
+    assert "empty name" in shell("jeton run ''").stderr
+    assert shell("jeton status $'\\xff'").returncode == 1
+
+
+@pytest.mark.parametrize("home", ["/etc/passwd", "/dev/null/x", "~nobodyatall/x", "\udcff"])
+def test_a_home_that_is_none(home: str, tmp_path: Path) -> None:
+    environment = os.environ | {"JETON_HOME": home}
+    for arguments in (["list"], ["new", "x"], ["status", "x"], ["vend", "x", "history"]):
+        done = command(*arguments, env=environment, cwd=tmp_path)
+        nothing_there = arguments == ["list"] and home == "/dev/null/x"
+        assert done.returncode == (0 if nothing_there else 1)
+        assert (done.stderr + done.stdout).count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_traceback_for_who_asks(tmp_path: Path) -> None:
+    environment = os.environ | {"JETON_HOME": str(tmp_path), "JETON_DEBUG": "1"}
+    (tmp_path / "meters").write_text("")
+    done = subprocess.run(
+        [sys.executable, "-m", "host_tools.cli", "delete", "x"],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == 1
+
+
+def test_ctrl_c_at_once() -> None:
+    for delay in (0.06, 0.1, 0.2, 0.4):
+        process = subprocess.Popen(
+            [sys.executable, "-c", "from host_tools.cli import main; print(flush=True); main()",
+             "drill", "ceet"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )  # fmt: skip
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(delay - 0.05)
+        process.send_signal(signal.SIGINT)
+        assert b"Traceback" not in process.communicate(timeout=20)[1]
+        assert process.returncode == 130
+
+
+def test_several_commands_at_once(demo: str) -> None:
+    pos = PointOfSale()
+    tokens = [pos.credit(demo, "1").token for _ in range(6)]
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-m", "host_tools.cli", "enter", demo, token],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for token in tokens
+    ]
+    for run in runs:
+        said, wrong = run.communicate(timeout=30)
+        assert (run.returncode, wrong) == (0, ""), said + wrong
+    assert _status()["credit_wh"] == 8000
+
+
+def test_run_at_a_terminal_leaves_a_line_of_its_own(demo: str) -> None:
+    for key in (b"\x04", b"\x03"):
+        pid, terminal = pty.fork()
+        if not pid:
+            os.execv(sys.executable, [sys.executable, "-m", "host_tools.cli", "run", demo])
+        seen = b""
+        with contextlib.suppress(OSError):
+            while b"keys>" not in seen:
+                seen += os.read(terminal, 4096)
+            os.write(terminal, key)
+            while more := os.read(terminal, 4096):
+                seen += more
+        os.close(terminal)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        assert seen.endswith(b"\r\n"), seen

@@ -99,6 +99,9 @@ def test_a_refused_request_is_one_line_and_changes_nothing(meter: Meter) -> None
         lambda: meter.rpc("no such verb"),
         lambda: meter.rpc("enter"),
         lambda: meter.press("x"),
+        lambda: meter.provision("abc"),  # type: ignore[arg-type]
+        lambda: meter.rpc("load", object()),
+        lambda: meter.set_load(10**5000),
     ):
         with pytest.raises(BoardError) as caught:
             request()
@@ -345,6 +348,11 @@ def test_a_meter_that_cannot_be_set_up_is_not_made(jeton_home: Path) -> None:
         meters.create("bad", meters.make_config() | {"drn": "00000000011"})
     assert meters.all_meters() == []
     assert list((jeton_home / "meters").iterdir()) == []
+
+
+def test_an_empty_name_is_no_meter() -> None:
+    with pytest.raises(BoardError, match="empty name"):
+        Meter.open("")
 
 
 def test_a_named_meter_with_a_broken_flash() -> None:
