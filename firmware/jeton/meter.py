@@ -60,8 +60,8 @@ class Outcome:
 class Meter:
     """One prepayment meter.
 
-    `storage` has `load()`, which returns octets or None, and `save(octets)`; `profiles(name)`
-    returns a profile's dictionary or raises ValueError. Call `start` once, then `process` whenever
+    `storage` has `load()`, which returns octets or None, and `save(octets)`; `profiles`
+    is what `profile.Profile` asks. Call `start` once, then `process` whenever
     its deadline comes.
     """
 
@@ -108,7 +108,7 @@ class Meter:
     def _setup(self):
         """Make what is derived from the record, and forget what does not outlive a power cut."""
         state = self.state
-        self.profile = Profile(self._profiles(states.text(state.profile)))
+        self.profile = Profile(self._profiles, states.text(state.profile))
         self.tids = TidStore(state.tids)
         self.screen = screens.Screen(state.rows, state.cols)
         self.entry = Entry(self.profile.auto_enter, self.profile.idle_timeout_s)
@@ -255,7 +255,7 @@ class Meter:
         if state.provisioned:
             self._commit(before)
         pages = outcome.pages or [self._result_page(outcome, digits)]
-        seconds = self.profile.page_s if len(pages) > 1 else self.profile.result_s
+        seconds = self.profile.screens_page_s if len(pages) > 1 else self.profile.screens_result_s
         self.screen.show(pages, now, seconds)
         return outcome
 

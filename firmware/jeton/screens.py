@@ -94,9 +94,9 @@ def entry(digits, profile, screen):
     """Return the lines while digits are keyed: a counter, and the digits scrolling leftwards."""
     cols = screen.cols
     counter = row(profile.say("token"), "%d/%d" % (len(digits), DIGITS), cols)
-    keyed = grouped(digits, profile.separator)
+    keyed = grouped(digits, profile.entry_separator)
     if screen.rows >= 4 and len(digits) <= DIGITS:
-        first = 3 * (4 + len(profile.separator))
+        first = 3 * (4 + len(profile.entry_separator))
         return [counter, keyed[:first], keyed[first:]]
     return [counter, keyed[-cols:]]
 

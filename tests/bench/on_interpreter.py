@@ -48,10 +48,10 @@ def best(function, count, rounds=7):
     return found
 
 
-def profiles(name):
+def profiles(name, language=None):
     """Return a profile as the board reads it."""
-    with open(sys.argv[1] + "/../profiles/%s.json" % name) as file:
-        return json.load(file)
+    with open(sys.argv[1] + "/../profiles/%s.%s" % (name, language or "json"), "rb") as file:
+        return file.read() if language else json.load(file)
 
 
 expanded = ea11.schedule(KEY11)

@@ -5,6 +5,8 @@ point of sale's table-driven encryptor must not be what proves it.
 """
 
 import json
+import os
+import sys
 
 from jeton.meter import Meter
 from jeton.sts import digits, ea07, ea11, tokens
@@ -94,12 +96,35 @@ class Store:
         self.saves += 1
 
 
-def profiles(name):
+if sys.implementation.name == "micropython":
+    # As they lie on a board, beside the compiled firmware.
+    _FOLDER = sys.argv[2] + "/../profiles/"
+    _names = os.listdir(_FOLDER)
+
+    def _profile_file(name):
+        with open(_FOLDER + name, "rb") as file:
+            return file.read()
+else:
+    from host_tools import profiles as host_profiles
+
+    _names = _files = host_profiles.board_files(host_profiles.shipped())
+
+    def _profile_file(name):
+        if name not in _files:
+            raise OSError(2)
+        return _files[name]
+
+
+# A new profile is tested with the others by itself.
+PROFILES = sorted([name[:-5] for name in _names if name.endswith(".json")])
+
+
+def profiles(name, language=None):
     try:
-        with open(ROOT + "/firmware/profiles/%s.json" % name) as file:
-            return json.load(file)
+        octets = _profile_file("%s.%s" % (name, language or "json"))
     except OSError:
         raise ValueError("no profile %s" % name)
+    return octets if language else json.loads(octets)
 
 
 def new_meter(key=KEY, **config):

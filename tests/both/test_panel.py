@@ -4,14 +4,10 @@ import json
 
 from both_support import T0, Store, credit, new_meter, profiles, raises, text
 from drivers.clock import Clock
-from jeton import profile as profile_rules
 from jeton.console import VERBS, Console
 from jeton.meter import Meter
 from jeton.screens import kwh, row
-from jeton.sts.results import NAMES
 from jeton.sts.results import TokenResult as R
-
-NAMES_OF_PROFILES = ("generic", "ceet")
 
 
 def press(meter, keys, now):
@@ -90,35 +86,6 @@ def test_displays_of_two_and_four_lines():
         "Total       0.00 kWh",
         "Supply            on",
     ]
-
-
-def test_every_message_fits_the_smallest_display():
-    for name in NAMES_OF_PROFILES:
-        data = profiles(name)
-        profile_rules.check(data)
-        assert data["name"] == name
-        for language in data["languages"]:
-            for message in profile_rules.MESSAGES:
-                words = data["messages"][language][message]
-                filled = words.replace("{}", "60" if message == "digits" else "4")
-                assert 0 < len(filled) <= 16, (name, message, words)
-        for result in NAMES[1:]:
-            assert result in profile_rules.MESSAGES
-
-
-def test_a_profile_that_is_not_whole():
-    data = profiles("generic")
-    del data["entry"]["auto_enter"]
-    assert "entry.auto_enter" in raises(ValueError, profile_rules.check, data)
-    data = profiles("generic")
-    data["screens"]["result_s"] = True
-    assert "wrong type" in raises(ValueError, profile_rules.check, data)
-    data = profiles("generic")
-    del data["messages"]["en"]["Accept"]
-    assert "message Accept" in raises(ValueError, profile_rules.check, data)
-    data = profiles("generic")
-    data["languages"] = []
-    assert "language" in raises(ValueError, profile_rules.check, data)
 
 
 def test_kwh_is_cut_not_rounded():
