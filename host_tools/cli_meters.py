@@ -1,5 +1,6 @@
 """Commands about meters: make, list, serve, run, key tokens in, let time pass."""
 
+import contextlib
 import json
 import re
 import signal
@@ -237,6 +238,9 @@ def serve(
         while not stop.wait(1.0):
             if not board.running:
                 raise BoardError(f"the board of meter {name} died")
+        # What was counted since the last save; a client that still holds the port prevents it.
+        with contextlib.suppress(BoardError), Meter.open(board.path, timeout=1.0) as meter:
+            meter.save()
 
 
 def enter(
@@ -311,6 +315,8 @@ def status(where: Where, as_json: Json = False) -> None:
         f"tariff rate {now.tariff_rate}, tamper {'yes' if now.tamper else 'no'}, "
         f"last token {now.result_name}"
     )
+    if now.fault:
+        raise BoardError(f"{where} has a fault: {now.fault}")
 
 
 def advance(

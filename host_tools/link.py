@@ -173,7 +173,8 @@ class Status:
 
     clock: datetime
     provisioned: bool
-    profile: str
+    fault: str | None
+    profile: str | None
     drn: str
     ea: int
     kct: int
@@ -575,6 +576,10 @@ class Meter:
 
         A virtual board that was started for this is switched off.
         """
+        if self._board is not None and self._board.running:
+            # A meter notices that its supply goes and saves what it has counted since.
+            with contextlib.suppress(BoardError):
+                self.save()
         repl = self._repl
         if repl is not None:
             with contextlib.suppress(OSError, _Silence, TransportError):
@@ -641,6 +646,10 @@ class Meter:
     def advance(self, seconds: int) -> Status:
         """Let time pass for the meter."""
         return self._status(self.rpc("advance", seconds))
+
+    def save(self) -> Status:
+        """Have the meter save all it has counted, as it does when it notices a power failure."""
+        return self._status(self.rpc("save"))
 
     def clock(self, when: datetime | None = None) -> datetime:
         """Return the meter's time (UTC); with an argument set it first."""

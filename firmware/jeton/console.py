@@ -6,7 +6,9 @@
 import json
 
 from . import __version__
-from .setup import whole
+from .entry import check_keys
+from .meter import describe
+from .state import whole
 from .sts.digits import clean
 from .sts.results import NAMES
 from .sts.tids import MAX_TID
@@ -37,13 +39,18 @@ class Console:
             if verb not in VERBS:
                 raise ValueError("no verb %s; there are: %s" % (verb, ", ".join(VERBS)))
             value = getattr(self, verb)(*request[1:])
-        except (ValueError, TypeError, OSError, RuntimeError, MemoryError) as error:
-            return json.dumps({"error": str(error) or error.__class__.__name__})
+        except Exception as error:
+            # Whatever went wrong: the client gets one line, and the meter goes on as it was.
+            return json.dumps({"error": describe(error)})
         return json.dumps({"ok": value})
+
+    def _now(self):
+        # The record's clock has 32 bits: it stands still in 2136, whatever the rate.
+        return min(self._clock.now(), _LATEST)
 
     def info(self):
         """Return what this is: firmware, board, interpreter, profile and number."""
-        status = self._meter.status(self._clock.now())
+        status = self._meter.status(self._now())
         about = {"firmware": __version__}
         for name in ("provisioned", "profile", "drn"):
             about[name] = status[name]
@@ -55,7 +62,7 @@ class Console:
         clock = config.get("clock") if isinstance(config, dict) else None
         if clock is not None:
             whole("clock", clock, 0, _LATEST)
-        now = self._clock.now() if clock is None else clock
+        now = self._now() if clock is None else clock
         self._meter.provision(config, now)
         self._clock.set(now)
         return self.status()
@@ -64,14 +71,15 @@ class Console:
         """Take a token by the wire; the result is that of the keypad."""
         if not isinstance(digits, str):
             raise ValueError("a token is a string of 20 digits, not %r" % (digits,))
-        now = self._clock.now()
+        now = self._now()
         return self._outcome(self._meter.enter(clean(digits), now), now)
 
     def press(self, keys):
         """Press keys one after another: 0 to 9, * backspace, # Enter."""
         if not isinstance(keys, str):
             raise ValueError("keys are a string, not %r" % (keys,))
-        now = self._clock.now()
+        check_keys(keys)
+        now = self._now()
         outcome = None
         for key in keys:
             outcome = self._meter.press(key, now) or outcome
@@ -85,12 +93,12 @@ class Console:
 
     def display(self):
         """Return the display's size and lines."""
-        lines = self._meter.display(self._clock.now())
+        lines = self._meter.display(self._now())
         return {"rows": len(lines), "cols": len(lines[0]), "lines": lines}
 
     def status(self):
         """Return registers, key attributes and states; never a key."""
-        status = self._meter.status(self._clock.now())
+        status = self._meter.status(self._now())
         status["rate"] = self._clock.rate
         return status
 
@@ -100,40 +108,46 @@ class Console:
 
     def load(self, watts):
         """Connect a load behind the switch."""
-        self._meter.set_load(watts, self._clock.now())
+        self._meter.set_load(watts, self._now())
         return self.status()
 
     def consume(self, energy_wh):
         """Count energy that flowed, as pulses of a meter would."""
-        self._meter.use_energy(energy_wh, self._clock.now())
+        self._meter.use_energy(energy_wh, self._now())
         return self.status()
 
     def advance(self, seconds):
         """Let time pass for the meter."""
         whole("seconds", seconds, 0, _LONGEST_ADVANCE_S)
-        if self._clock.now() + seconds > _LATEST:
+        if self._now() + seconds > _LATEST:
             raise ValueError("the clock ends in 2136")
         self._clock.advance(seconds)
+        self._meter.save(self._now())
+        return self.status()
+
+    def save(self):
+        """Save all there is, as a meter does at the sign of a power failure."""
+        self._meter.save(self._now())
         return self.status()
 
     def clock(self, seconds=None):
         """Return the clock, seconds since 2000-01-01 UTC; with an argument set it first."""
         if seconds is not None:
             whole("clock", seconds, 0, _LATEST)
-            self._meter.clock_set(self._clock.now(), seconds)
+            self._meter.clock_set(self._now(), seconds)
             self._clock.set(seconds)
-        return self._clock.now()
+        return self._now()
 
     def rate(self, rate):
         """Let the clock run at `rate` meter seconds a second; 0 stops it."""
-        now = self._clock.now()
+        now = self._now()
         self._clock.rate = whole("rate", rate, 0, 1000000)
         self._meter.process(now)
         return self.status()
 
     def tamper(self, on):
         """Raise the tamper input; the condition stays until a token clears it."""
-        self._meter.set_tamper(bool(on), self._clock.now())
+        self._meter.set_tamper(bool(on), self._now())
         return self.status()
 
     def tid(self, tid):
@@ -157,4 +171,5 @@ VERBS = (
     "rate",
     "tamper",
     "tid",
+    "save",
 )

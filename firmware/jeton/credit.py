@@ -91,7 +91,7 @@ def take_emergency(state, profile, now):
 
 
 def clear(state):
-    """Set the register to zero, as ClearCredit does; debts stay."""
+    """Set the register to zero, as ClearCredit does; debts and energy in flight stay."""
     state.cleared_wh += state.credit_wh
     state.credit_wh = 0
 
@@ -130,7 +130,7 @@ def draw(state, profile, at, end, stop):
         end = at + (need_ws + load_w - 1) // load_w
         used_ws = state.rest_ws + load_w * (end - at)
         if stop == 0:
-            if profile.credit_emergency_auto and offered_at_zero(state, profile):
+            if profile.credit_emergency_auto and not state.emergency_debt_wh:
                 take_emergency(state, profile, end)
             elif not protected(state, profile, end):
                 used_ws = state.credit_wh * WS_PER_WH
@@ -138,19 +138,6 @@ def draw(state, profile, at, end, stop):
     state.rest_ws = used_ws - used_wh * WS_PER_WH
     charge(state, profile, used_wh)
     return end
-
-
-def offered_at_zero(state, profile):
-    """Tell whether emergency credit is there when credit ends."""
-    return profile.credit_emergency_wh > 0 and not state.emergency_debt_wh
-
-
-def seconds_left(state):
-    """Return after how many seconds at the present load the credit reaches zero, or None."""
-    if not state.load_w:
-        return None
-    left_ws = max(state.credit_wh * WS_PER_WH - state.rest_ws, 0)
-    return (left_ws + state.load_w - 1) // state.load_w
 
 
 # What follows from it
@@ -174,6 +161,11 @@ def watch(state, profile, now):
 def alarm_sounds(state):
     """Tell whether the buzzer sounds: credit is below the alarm level and nobody muted it."""
     return bool(state.warned & ALARM) and not state.muted
+
+
+def mute(state):
+    """Silence the alarm."""
+    state.muted = 1
 
 
 def protected(state, profile, now):

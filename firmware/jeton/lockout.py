@@ -28,15 +28,15 @@ class Lockout:
         self._within_s = profile.lockout_within_s
         self._steps_s = profile.lockout_steps_s
         self._by_power = profile.lockout_cleared_by_power_cycle
-        self._state = state
+        self.state = state
 
     def blocked(self, now):
         """Return for how many seconds more no token is taken, or 0."""
-        return max(self._state.lock_until - now, 0)
+        return max(self.state.lock_until - now, 0)
 
     def deadline(self):
         """Return when the lock ends or the window is over, or None."""
-        state = self._state
+        state = self.state
         if state.lock_until:
             return state.lock_until
         if self._within_s and state.lock_count:
@@ -45,7 +45,7 @@ class Lockout:
 
     def process(self, now):
         """Let a lock end and wrong tokens fall out of the window; return whether any did."""
-        state = self._state
+        state = self.state
         ended = bool(state.lock_until) and now >= state.lock_until
         if ended:
             state.lock_until = 0
@@ -60,7 +60,7 @@ class Lockout:
         if not self._after:
             return 0
         self.process(now)
-        state = self._state
+        state = self.state
         if not state.lock_count:
             state.lock_first = now
         state.lock_count = min(state.lock_count + 1, 255)
@@ -74,7 +74,7 @@ class Lockout:
 
     def accepted(self, now):
         """Forget wrong tokens: a token made for this very meter was accepted."""
-        self._state.lock_count = self._state.lock_until = 0
+        self.state.lock_count = self.state.lock_until = 0
 
     def power_up(self, now):
         """Forget them at power up too, where the profile says so."""
@@ -83,7 +83,7 @@ class Lockout:
 
     def shift(self, seconds):
         """Follow a clock that was set forward by `seconds` (negative: back)."""
-        state = self._state
+        state = self.state
         if state.lock_until:
             state.lock_until = max(state.lock_until + seconds, 1)
         if state.lock_count:

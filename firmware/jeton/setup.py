@@ -34,6 +34,18 @@ _KEYS = (
 _BASE_DATES = ("93", "14", "35")
 
 
+def _profile_name(value):
+    """Return the name of a profile: it becomes a file's name, and has 16 octets in the record."""
+    good = isinstance(value, str) and 0 < len(value) <= 16
+    for c in value if good else "":
+        good = good and ("a" <= c <= "z" or "0" <= c <= "9" or c == "_")
+    if not good:
+        raise ValueError(
+            "profile must be a name of 1 to 16 letters, digits and _, not %r" % (value,)
+        )
+    return value
+
+
 def _drn(value):
     if not isinstance(value, str) or not is_digits(value) or len(value) not in (11, 13):
         raise ValueError("drn must be 11 or 13 digits, not %r" % (value,))
@@ -51,10 +63,11 @@ def _key(value, ea):
         raise ValueError(
             "decoder_key has %d hexadecimal digits; EA%02d needs %d" % (len(value), ea, length)
         )
-    try:
-        return bytes.fromhex(value)
-    except ValueError:
-        raise ValueError("decoder_key must be hexadecimal digits only")
+    # bytes.fromhex would pass over blanks, and make a shorter key.
+    for c in value:
+        if c not in "0123456789abcdefABCDEF":
+            raise ValueError("decoder_key must be hexadecimal digits only")
+    return bytes.fromhex(value)
 
 
 def configured(config, profiles):
@@ -76,16 +89,14 @@ def configured(config, profiles):
         if name not in config:
             raise ValueError("the configuration needs %s" % name)
     get = config.get
-    name = get("profile", "generic")
-    if not isinstance(name, str):
-        raise ValueError("profile is the name of a profile, not %r" % (name,))
+    name = _profile_name(get("profile", "generic"))
     profile = Profile(profiles, name)
     state = states.State()
     state.provisioned = 1
     state.profile = name.encode()
     state.drn = _drn(config["drn"])
     ea = get("ea", 7)
-    if ea not in (7, 11):
+    if type(ea) is not int or ea not in (7, 11):
         raise ValueError("ea must be 7 or 11, not %r (EA09 is withdrawn)" % (ea,))
     state.ea = ea
     tables = get("tables", "certified")
@@ -119,11 +130,18 @@ def configured(config, profiles):
     state.credit_wh = whole("credit_wh", get("credit_wh", 0), 0, profile.credit_max_wh)
     state.initial_wh = state.credit_wh
     display = get("display", [2, 16])
-    if not isinstance(display, list) or len(display) != 2:
+    if not isinstance(display, list) or len(display) not in (2, 3):
         raise ValueError("display must be [rows, columns], not %r" % (display,))
-    if display[0] not in (2, 4) or display[1] not in (16, 20):
-        raise ValueError("display must be 2 or 4 rows of 16 or 20 columns, not %r" % (display,))
-    state.rows, state.cols = display
+    for value in display:
+        if type(value) is not int:
+            display = [0, 0]
+    rows, cols, graphic = display + [0] if len(display) == 2 else display
+    if rows not in (2, 4) or cols not in (16, 20) or graphic not in (0, 1):
+        raise ValueError(
+            "display must be 2 or 4 rows of 16 or 20 columns (and 1 if it draws dots), not %r"
+            % (get("display"),)
+        )
+    state.rows, state.cols, state.graphic = rows, cols, graphic
     return state
 
 

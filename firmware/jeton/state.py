@@ -24,6 +24,7 @@ _table = (
     "language", "2s",  # empty: the first of the profile's that the display can draw
     "rows", "B",
     "cols", "B",
+    "graphic", "B",  # a display of dots, which can draw every script
     "ea", "B",
     "sample_tables", "B",
     "decoder_key", "16s",
@@ -119,6 +120,14 @@ class State:
         self.rows, self.cols = 2, 16
         self.ea, self.kct, self.krn, self.ken = 7, 2, 1, 255
         self.load_steps = b""
+
+    def copy(self):
+        """Return a record of its own with the same values."""
+        other = State()
+        for name in FIELDS:
+            setattr(other, name, getattr(self, name))
+        other.load_steps = self.load_steps
+        return other
 
     def pack(self):
         """Return the record as octets: magic, version and CRC-32, then the fields."""

@@ -89,6 +89,9 @@ class Store:
     def load(self):
         return self.octets
 
+    def set_aside(self):
+        self.octets = None
+
     def save(self, octets):
         if self.full:
             raise OSError(28)

@@ -16,6 +16,7 @@ from both_support import (
     text,
     token,
 )
+from jeton import events
 from jeton import state as states
 from jeton.meter import Meter
 from jeton.sts import digits, tokens
@@ -451,6 +452,12 @@ def test_provisioning_refuses_what_no_meter_has():
         ({"tid0": -1}, "tid0"),
         ({"credit_wh": 1.5}, "credit_wh"),
         ({"colour": 1}, "no configuration value colour"),
+        ({"decoder_key": "00 11 22 33 44  "}, "hexadecimal"),
+        ({"ea": 7.0}, "ea must"),
+        ({"display": [2.0, 16]}, "rows"),
+        ({"profile": "../profiles/ceet"}, "profile must"),
+        ({"profile": "a" * 17}, "profile must"),
+        ({"profile": ""}, "profile must"),
     )
     for change, words in cases:
         message = raises(ValueError, new_with, change)
@@ -465,3 +472,117 @@ def test_provisioning_refuses_what_no_meter_has():
 
 def new_with(change):
     return new_meter(**change)
+
+
+def test_whatever_fails_half_way_leaves_the_meter_as_it_was():
+    # A token must not be credited twice because memory ran out after the credit was added.
+    for place in ("record", "add"):
+        for error in (MemoryError, KeyboardInterrupt):
+            meter, store = new_meter(credit_wh=500)
+            meter.enter(key_change()[0], T0)
+            owner = events if place == "record" else meter.tids
+            real = getattr(owner, place)
+            setattr(owner, place, failing(error))
+            try:
+                raises(error, meter.enter, credit(2000), T0 + 5)
+            finally:
+                setattr(owner, place, real)
+            assert meter.state.credit_wh == 500
+            assert meter.tids.newest == 1000
+            assert meter.status(T0 + 5)["pending"] == [1]
+            assert meter.enter(credit(2000), T0 + 6).result == R.ACCEPT
+            assert meter.enter(credit(2000), T0 + 7).result == R.USED
+            assert meter.state.credit_wh == 10500
+            assert again(store).state.credit_wh == 10500
+
+
+def failing(error):
+    def fail(*_):
+        raise error
+
+    return fail
+
+
+def test_what_a_full_flash_refuses_has_no_effect():
+    meter, store = new_meter(credit_wh=500_000)
+    meter.set_load(1000, T0)
+    store.full = True
+    raises(OSError, meter.set_load, 5, T0)
+    raises(OSError, meter.use_energy, 100, T0)
+    raises(OSError, meter.set_tamper, True, T0)
+    raises(OSError, meter.clock_set, T0 + 1, 5)
+    config = {"drn": "00000000000", "decoder_key": "00" * 8}
+    raises(OSError, meter.provision, config, 5)
+    state = meter.state
+    assert (state.load_w, state.tamper, state.total_wh) == (1000, 0, 0)
+    # Reading does not fail, time goes on, and the record is saved as soon as it can be.
+    assert meter.status(T0 + 36)["total_wh"] == 10
+    assert "is full" in meter.status(T0 + 40)["fault"]
+    store.full = False
+    meter.process(T0 + 72)
+    assert meter.status(T0 + 72)["fault"] is None
+    assert again(store).state.total_wh == 20
+    meter.set_tamper(True, T0 + 72)
+    assert again(store).state.tamper == 1
+
+
+def test_a_record_that_is_damaged_is_told_and_left_alone():
+    meter, store = new_meter(credit_wh=500)
+    good = store.octets
+    for bad in (b"hello", b"", good[:-1], good[:60] + b"\xff" + good[61:], b"JTON\x09" + good[5:]):
+        store.octets = bad
+        meter = again(store)
+        fault = meter.status(0)["fault"]
+        assert "record" in fault
+        assert store.octets == bad
+        assert meter.display(0)[0].startswith("STORE FAULT")
+        for action, value in (
+            (meter.enter, credit(2000)),
+            (meter.press, "1"),
+            (meter.set_load, 5),
+        ):
+            assert "provision" in raises(ValueError, action, value, T0)
+        assert store.octets == bad
+    config = {"drn": "00000000000", "decoder_key": "00" * 8}
+    meter.provision(config, T0)
+    assert meter.status(T0)["fault"] is None
+    assert again(store).state.provisioned
+
+
+def test_energy_and_time_are_kept_at_the_sign_of_a_power_failure():
+    meter, store = new_meter(credit_wh=500)
+    meter.set_load(100, T0)
+    for minute in range(1, 7):
+        meter.save(T0 + 300 * minute)
+        meter = again(store)
+    assert meter.state.clock == T0 + 1800
+    assert meter.state.total_wh == 50
+
+
+def test_clear_credit_forgets_no_energy():
+    meter, _ = new_meter(credit_wh=5000)
+    meter.set_load(3599, T0)
+    meter.enter(managed(1, 2000, register=0), T0 + 1)
+    assert meter.state.rest_ws == 3599
+    meter.enter(credit(2001), T0 + 1)
+    meter.set_load(1, T0 + 1)
+    meter.process(T0 + 2)
+    assert meter.state.total_wh == 1
+
+
+def test_padding_of_the_third_section():
+    meter, _ = new_meter()
+    padded = token(2, 8, {"sgc": 201458, "pad": 5})
+    assert meter.enter(padded, T0).result == R.FORMAT
+    assert meter.status(T0)["pending"] == []
+
+
+def test_the_deadline_is_when_something_happens():
+    meter, _ = new_meter()
+    meter.enter(key_change()[0], T0)
+    meter.screen.clear()
+    deadline = meter.process(T0 + 10)
+    assert deadline == T0 + 601
+    midnight = T0 // 86400 * 86400 + 86400
+    assert meter.process(deadline) == midnight
+    assert meter.status(deadline)["pending"] == []

@@ -46,6 +46,12 @@ def test_backspace_and_enter_with_too_few_or_too_many():
     raises(ValueError, meter.press, "12", T0)
 
 
+def test_twenty_digits_that_are_no_token():
+    meter, _ = new_meter()
+    assert press(meter, "9" * 20 + "#", T0).result == R.FORMAT
+    assert text(meter, T0) == ["Wrong format", ""]
+
+
 def test_an_entry_left_alone_is_dropped():
     meter, _ = new_meter()
     press(meter, "1234", T0)
@@ -171,7 +177,31 @@ def test_requests_that_are_wrong_are_answered_in_one_line():
         assert answer["error"], line
         assert "\n" not in answer["error"], line
     assert rig._meter.state.pack() == before
-    assert len(VERBS) == 14
+    assert len(VERBS) == 15
+
+
+def test_a_wrong_key_among_others_presses_none():
+    rig = console()
+    call(rig, "provision", CONFIG)
+    assert "keypad" in call(rig, "press", "70630503470028726114#x")["error"]
+    assert call(rig, "status")["ok"]["credit_wh"] == 0
+    assert call(rig, "press", "")["ok"]["display"][0].startswith("Credit")
+
+
+def test_the_clock_stands_still_at_its_end():
+    rig = console()
+    call(rig, "provision", dict(CONFIG, clock=0xFFFFFFFF - 5))
+    rig._clock.advance(1000)
+    assert call(rig, "status")["ok"]["clock"] == 0xFFFFFFFF
+    assert "error" in call(rig, "advance", 1)
+
+
+def test_an_error_of_the_flash_is_told_in_words():
+    rig = console()
+    call(rig, "provision", CONFIG)
+    rig._meter._storage.full = True
+    assert call(rig, "enter", "70630503470028726114")["error"] == "the flash is full"
+    assert call(rig, "status")["ok"]["credit_wh"] == 0
 
 
 def test_clock_rate():

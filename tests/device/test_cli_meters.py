@@ -299,3 +299,23 @@ def test_several_tokens_in_one_call() -> None:
 def test_a_profile_there_is_not() -> None:
     assert "there are: ceet, generic" in refused("new", "home", "--profile", "nobody")
     assert json.loads(jeton("list", "--json")) == []
+
+
+def test_time_and_energy_outlive_every_kind_of_exit() -> None:
+    jeton("new", "home", "--credit", "5", "--clock", "2026-01-01 00:00")
+    jeton("load", "home", "100")
+    for _ in range(6):
+        jeton("advance", "home", "5min")
+    now = json.loads(jeton("status", "home", "--json"))
+    assert now["total_wh"] == 50
+    assert now["clock"].startswith("2026-01-01T00:30")
+    jeton("run", "home", keys="advance 3min\nquit\n")
+    with served("home") as (process, port):
+        with Client(port) as client:
+            client.raw()
+            assert client.run("meter.advance(180)") == (b"", b"")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    now = json.loads(jeton("status", "home", "--json"))
+    assert now["total_wh"] == 60
+    assert now["clock"].startswith("2026-01-01T00:36")

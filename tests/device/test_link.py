@@ -354,3 +354,36 @@ def test_a_named_meter_with_a_broken_flash() -> None:
         Meter.open("broken")
     assert made.flash.read_bytes() == b"no flash"
     assert made.port() is None
+
+
+def test_a_damaged_record_is_told_and_kept() -> None:
+    with Meter.open("virtual") as meter:
+        config = meters.make_config()
+        spoil = "f=open('/meter.bin','r+b'); f.seek(60); f.write(b'spoilt'); f.close()"
+        with meter._talking(2.0) as repl:
+            assert repl.run(spoil, 2.0)[1] == b""
+        meter.reset()
+        fault = meter.status().fault
+        assert fault is not None
+        assert "checksum" in fault
+        assert meter.display().lines[0].startswith("STORE FAULT")
+        with pytest.raises(BoardError, match=r"damaged.*provision the meter anew"):
+            meter.enter("0" * 20)
+        with meter._talking(2.0) as repl:
+            assert (
+                b"True" in repl.run("print(b'spoilt' in open('/meter.bin','rb').read())", 2.0)[0]
+            )
+        assert meter.provision(config).fault is None
+        meter.reset()
+        assert meter.status().fault is None
+        with meter._talking(2.0) as repl:
+            kept = repl.run("print(b'spoilt' in open('/meter.bin.bad','rb').read())", 2.0)[0]
+        assert b"True" in kept
+
+
+def test_a_profile_that_is_gone_from_the_flash_is_told() -> None:
+    with Meter.open("virtual", profile="ceet") as meter:
+        with meter._talking(2.0) as repl:
+            assert repl.run("import os; os.remove('/profiles/ceet.json')", 2.0)[1] == b""
+        meter.reset()
+        assert meter.status().fault == "no profile ceet on this board"

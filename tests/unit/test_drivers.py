@@ -113,3 +113,26 @@ def test_a_failed_save_keeps_the_old_record_and_is_tried_again(
     assert module.Storage(storage.path).load() == b"old"
     storage.save(b"new")
     assert module.Storage(storage.path).load() == b"new"
+
+
+def test_a_record_that_cannot_be_read_is_not_one_that_is_not_there(
+    clock_module: ModuleType, tmp_path: Path
+) -> None:
+    from drivers.storage import Storage
+
+    (tmp_path / "meter.bin").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        Storage(str(tmp_path / "meter.bin")).load()
+    assert Storage(str(tmp_path / "none.bin")).load() is None
+
+
+def test_a_useless_record_is_set_aside(clock_module: ModuleType, tmp_path: Path) -> None:
+    from drivers.storage import Storage
+
+    path = tmp_path / "meter.bin"
+    path.write_bytes(b"useless")
+    storage = Storage(str(path))
+    storage.set_aside()
+    assert storage.load() is None
+    assert (tmp_path / "meter.bin.bad").read_bytes() == b"useless"
+    storage.set_aside()

@@ -99,8 +99,11 @@ class KeyChange:
         """Take section `number` (1 to 4), return its TokenResult; ACCEPT: the set is whole.
 
         A section entered again replaces the earlier one. RANGE for a KRN, TI or SGC that no key
-        has. In an ordered set a section that comes too early is NOT_READY and is not kept.
+        has, FORMAT for padding that is not zero. In an ordered set a section that comes too early
+        is NOT_READY and is not kept.
         """
+        if fields.get("pad"):
+            return TokenResult.FORMAT
         if _out_of_range(number, fields, self._ea):
             return TokenResult.RANGE
         if self._ordered:
