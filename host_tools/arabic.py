@@ -6,8 +6,10 @@ Done where a message file is made, so that a board only copies cells: no table, 
 import re
 import unicodedata
 
-# What keeps its own direction, left to right: numbers, Latin words, the place of a value.
-_LEFT_TO_RIGHT = re.compile(r"[-+]?[A-Za-z0-9{][A-Za-z0-9{}.,:/+%-]*(?<![.,:/])")
+# What keeps its own direction, left to right: numbers, Latin words, the place of a value, and
+# several of them in a row.
+_WORD = r"[-+]?[A-Za-z0-9{][A-Za-z0-9{}.,:/+%-]*(?<![.,:/])"
+_LEFT_TO_RIGHT = re.compile(rf"{_WORD}(?:,? {_WORD})*")
 _MIRRORED = str.maketrans("()[]<>", ")(][><")
 
 _FORMS: dict[str, dict[str, str]] = {}

@@ -318,6 +318,37 @@ def words(data: dict[str, Any], language: str) -> dict[str, str]:
     return shared | data.get("messages", {}).get(language, {})
 
 
+def source_of(data: dict[str, Any], language: str, message: str) -> str:
+    """Return where a message comes from."""
+    path, sources = f"messages.{language}", data["sources"]
+    if message in data["messages"].get(language, {}):
+        return str(sources.get(f"{path}.{message}") or sources[path])
+    return str(read(languages_dir() / f"{language}.json")["source"])
+
+
+def new(name: str, source: str, title: str | None = None) -> Path:
+    """Make a profile of the user's own, a copy of another; return its file."""
+    if not _NAME.fullmatch(name):
+        raise ProfileError(
+            f"profile name {name!r} will not do: 1 to 16 small letters, digits and underscores"
+        )
+    if name in names():
+        raise ProfileError(f"there is a profile {name} already: choose another name")
+    data = load(source)
+    data["name"] = name
+    data["title"] = data["title"] + ", changed" if title is None else title
+    path = user_dir() / f"{name}.json"
+    for problem in problems(data, path):
+        raise ProfileError(problem)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+    except OSError as error:
+        raise ProfileError(f"{path} cannot be written: {error.strerror or error}") from None
+    return path
+
+
 # What may be in them
 
 
@@ -381,8 +412,8 @@ def _heading(data: dict[str, Any], path: Path | None) -> Iterator[str]:
     languages = data.get("languages")
     if not isinstance(languages, list) or not languages:
         yield "languages must be a list of at least one language"
-    elif not all(isinstance(one, str) and re.fullmatch("[a-z]{2,3}", one) for one in languages):
-        yield 'languages are codes of two or three small letters, such as "fr"'
+    elif not all(isinstance(one, str) and re.fullmatch("[a-z]{2}", one) for one in languages):
+        yield 'languages are codes of two small letters, such as "fr"'
     elif len(set(languages)) != len(languages):
         yield "a language stands in languages twice"
     elif not set(languages) - set(RIGHT_TO_LEFT):

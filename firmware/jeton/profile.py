@@ -4,6 +4,8 @@ What a profile holds, and what its values may be, is checked where profiles are 
 host_tools/profiles.py.
 """
 
+MYPY = False
+
 # Languages that only a display of dots can draw; one of characters uses the profile's next.
 _DRAWN = ("ar",)
 
@@ -14,7 +16,12 @@ class Profile:
     `profiles(name)` returns the settings as a dictionary, `profiles(name, language)` the messages
     as octets, a line "name=words" each between newlines; both raise ValueError where there is
     none. Words that go from right to left (`rtl`) come shaped and in the order of the cells.
+    `language` None is the first of those that the display can draw (`draws`: any script).
     """
+
+    if MYPY:  # the type checker cannot see what the data make
+
+        def __getattr__(self, name): ...
 
     def __init__(self, profiles, name, language=None, draws=False):
         for section, value in profiles(name).items():
@@ -23,12 +30,12 @@ class Profile:
                     setattr(self, section + "_" + key, value[key])
             else:
                 setattr(self, section, value)
-        self.languages = [l for l in self.languages if draws or l not in _DRAWN]  # noqa: E741
+        self.languages = [code for code in self.languages if draws or code not in _DRAWN]
         if language is None:
             language = self.languages[0]
         elif language not in self.languages:
             known = ", ".join(self.languages)
-            raise ValueError("no language %s in this profile and display: %s" % (language, known))
+            raise ValueError("this meter and its display have no %r, only: %s" % (language, known))
         self.language = language
         self.rtl = language in _DRAWN
         self._words = profiles(name, language)
