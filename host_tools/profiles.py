@@ -237,6 +237,7 @@ SETTINGS = {
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_]{0,15}")
 _SOURCE = re.compile(r"(?:[MUB]|assumed): \S.*")
+_FOR_PEOPLE = ("title", "messages", "sources")
 _TOP = ("name", "title", "languages", "messages", "sources")
 
 
@@ -519,9 +520,26 @@ def cells_of(language: str, text: str) -> str:
     return visual(text) if language in RIGHT_TO_LEFT else text
 
 
+def week_of(spans: list[list[int]]) -> list[int]:
+    """Return the seconds of the week at which spans begin and end; those that touch are one."""
+    turns: list[int] = []
+    for weekday, first, last in sorted(spans):
+        start, end = weekday * _DAY_S + first, weekday * _DAY_S + last
+        if turns and start <= turns[-1]:
+            turns[-1] = max(end, turns[-1])
+        else:
+            turns += [start, end]
+    return turns
+
+
 def settings_for_board(data: dict[str, Any]) -> bytes:
     """Return the settings without what only people read."""
-    kept = {key: value for key, value in data.items() if key not in ("messages", "sources")}
+    kept = {key: value for key, value in data.items() if key not in _FOR_PEOPLE}
+    # One string and one flat list cost a board a fraction of the heap of objects in objects.
+    codes = "\n".join(f"{code} {what}" for code, what in data["codes"]["show"].items())
+    kept["codes"] = {**data["codes"], "list": codes}
+    del kept["codes"]["show"]
+    kept["credit"] = data["credit"] | {"friendly": week_of(data["credit"]["friendly"])}
     return json.dumps(kept, separators=(",", ":"), ensure_ascii=False).encode()
 
 

@@ -177,26 +177,23 @@ def protected(state, profile, now):
         return False
     if profile.credit_never_cut:
         return True
-    day, second = divmod(now, DAY_S)
     if profile.credit_holidays:
         from . import calendar
 
-        if "%02d-%02d" % calendar.date(day)[1:] in profile.credit_holidays:
+        if "%02d-%02d" % calendar.date(now // DAY_S)[1:] in profile.credit_holidays:
             return True
-    weekday = (day + 5) % 7
-    for on, first, last in profile.credit_friendly:
-        if on == weekday and first <= second < last:
+    hours, second = profile.credit_friendly, (now + 5 * DAY_S) % (7 * DAY_S)
+    for i in range(0, len(hours), 2):
+        if hours[i] <= second < hours[i + 1]:
             return True
     return False
 
 
 def next_turn(profile, now):
     """Return when `protected` may be something else by the time of day."""
-    day, second = divmod(now, DAY_S)
-    found = DAY_S
-    for on, first, last in profile.credit_friendly:
-        if on == (day + 5) % 7:
-            for turn in (first, last):
-                if second < turn < found:
-                    found = turn
-    return day * DAY_S + found
+    second = (now + 5 * DAY_S) % (7 * DAY_S)
+    found = DAY_S - now % DAY_S
+    for turn in profile.credit_friendly:
+        if 0 < turn - second < found:
+            found = turn - second
+    return now + found

@@ -48,7 +48,7 @@ class Entry:
         self._split = profile.entry_several == "split"
         self._start = profile.codes_start
         self._code_digits = profile.codes_digits
-        self._show = profile.codes_show
+        self._profile = profile
         self.digits = ""
         self.code = False
         self._last = 0
@@ -96,7 +96,7 @@ class Entry:
         self.drop()
         if not digits:
             return ("page",)
-        if code or (not self._start and find(self._show, digits)):
+        if code or (not self._start and find(self._profile.codes_show, digits)):
             return ("code", digits)
         count = len(digits)
         if self._split and count > DIGITS and count % DIGITS == 0:

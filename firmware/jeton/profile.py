@@ -13,6 +13,8 @@ _DRAWN = ("ar",)
 class Profile:
     """The setting `credit.low_wh` is the attribute `credit_low_wh`, and so with all others.
 
+    `credit_friendly` is flat: seconds of the week at which friendly hours begin and end.
+
     `profiles(name)` returns the settings as a dictionary, `profiles(name, language)` the messages
     as octets, a line "name=words" each between newlines; both raise ValueError where there is
     none. Words that go from right to left (`rtl`) come shaped and in the order of the cells.
@@ -39,6 +41,11 @@ class Profile:
         self.language = language
         self.rtl = language in _DRAWN
         self._words = profiles(name, language)
+
+    @property
+    def codes_show(self):
+        """Return short code (or a range "301-350") → what it shows; made when it is asked for."""
+        return dict([code.split(" ") for code in self.codes_list.split("\n") if code])
 
     def say(self, message, value=None):
         """Return a message; `value` takes the place of its {}."""

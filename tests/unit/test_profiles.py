@@ -114,7 +114,8 @@ def test_the_board_says_what_the_profile_says(name: str, code: str) -> None:
 
     data = profiles.load(name)
     profile = Profile(port, name, code, True)
-    assert (profile.name, profile.language, profile.title) == (name, code, data["title"])
+    assert (profile.name, profile.language) == (name, code)
+    data["credit"]["friendly"] = profiles.week_of(data["credit"]["friendly"])
     for setting in profiles.SETTINGS:
         section, _, key = setting.partition(".")
         assert getattr(profile, setting.replace(".", "_")) == data[section][key]
@@ -269,6 +270,15 @@ def test_any_json_is_refused_in_lines() -> None:
                     data[section][key] = junk
                     for line in profiles.problems(data):
                         assert "\n" not in line
+
+
+def test_friendly_hours_as_the_board_counts_them() -> None:
+    day = 86400
+    assert profiles.week_of([]) == []
+    assert profiles.week_of([[1, 0, 5], [0, 10, day], [6, 5, 7], [6, 6, 9]]) == [
+        *(10, day + 5),
+        *(6 * day + 5, 6 * day + 9),
+    ]
 
 
 def test_results_have_words() -> None:
