@@ -13,8 +13,8 @@ def weekday(day):
 
 def date(day):
     """Return (year, month, day of the month) of a day."""
-    # Years are counted from March, so that the leap day is the last of a year, and from 1600-03-01,
-    # where a cycle of 400 years begins.
+    # Years are counted from March, so that the leap day is the last of a year; a cycle of 400
+    # years began on 1600-03-01.
     cycle, n = divmod(day + 146037, 146097)
     century = min(n // 36524, 3)
     n -= century * 36524

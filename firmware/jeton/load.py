@@ -13,14 +13,15 @@ _OCTETS = 8
 _LONGEST_S = 100 * 366 * 86400
 
 
-def packed(steps, repeat_s):
-    """Return checked steps as octets; raise ValueError with one line."""
+def packed(steps, repeat_s, before=b""):
+    """Return checked steps as octets, after those `before`; raise ValueError with one line."""
     if not isinstance(steps, list) or not steps:
         raise ValueError("a load is a list of steps: [[seconds, watts], …]")
-    if len(steps) > STEPS:
-        raise ValueError("a load has at most %d steps, this has %d" % (STEPS, len(steps)))
+    first = len(before) // _OCTETS
+    if first + len(steps) > STEPS:
+        raise ValueError("a load has at most %d steps, this has %d" % (STEPS, first + len(steps)))
     octets = bytearray(_OCTETS * len(steps))
-    last = -1
+    last = struct.unpack_from(_STEP, before, len(before) - _OCTETS)[0] if first else -1
     for i, step in enumerate(steps):
         if not isinstance(step, list) or len(step) != 2:
             raise ValueError("a step is [seconds, watts], not %r" % (step,))
@@ -32,7 +33,7 @@ def packed(steps, repeat_s):
         struct.pack_into(_STEP, octets, _OCTETS * i, step[0], step[1])
     if repeat_s and repeat_s <= last:
         raise ValueError("a load that repeats each %d s has no step at %d s" % (repeat_s, last))
-    return bytes(octets)
+    return before + bytes(octets)
 
 
 class Load:

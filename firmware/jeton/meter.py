@@ -19,16 +19,6 @@ from .sts.tids import TidStore
 SAVE_WH = 10
 SAVE_S = 10
 
-# ClearCredit: the electricity register and all; 1 to 7 are registers this meter does not have.
-_REGISTER_ELECTRICITY = 0
-_REGISTER_LAST = 7
-_REGISTER_ALL = 0xFFFF
-
-# Section number of a key change token, by subclass.
-_SECTIONS = {3: 1, 4: 2, 8: 3, 9: 4}
-
-_TESTS = 18
-
 
 class Outcome:
     """What became of a token; the display, the log and the serial line all tell from this."""
@@ -108,7 +98,10 @@ class Meter:
             events.record(state, at, events.POWER_DOWN)
             events.record(state, at, events.POWER_UP)
             self.lockout.power_up(at)
-            self._recall_sections()
+            if state.sections != bytes(len(state.sections)):
+                from . import management
+
+                management.recall_sections(self)
             self._save_or_note()
         return self._at
 
@@ -149,7 +142,9 @@ class Meter:
         self.key_change = keys.KeyChange(
             state.ea, state.kct, profile.key_change_ordered, profile.key_change_window_s
         )
-        self._decrypt = self._cipher(state) if state.provisioned else None
+        self._decrypt = None
+        if state.provisioned:
+            self.use_key()
         self._saved_total_wh = state.total_wh
         self._trip_at = None
         self._find_load()
@@ -170,10 +165,11 @@ class Meter:
         if self.fault:
             raise ValueError(self.fault + "; provision the meter anew")
 
-    @staticmethod
-    def _cipher(state):
+    def use_key(self):
+        """Decrypt with the key of the record from now on."""
+        state = self.state
         key = state.decoder_key[: keys.key_octets(state.ea)]
-        return keys.cipher(state.ea, key, bool(state.sample_tables))
+        self._decrypt = keys.cipher(state.ea, key, bool(state.sample_tables))
 
     def _save(self):
         state = self.state
@@ -350,18 +346,18 @@ class Meter:
 
         self._change(now, change)
 
-    def set_load_steps(self, steps, now, start=None, repeat_s=0):
+    def set_load_steps(self, steps, now, start=None, repeat_s=0, more=False):
         """Connect a load in steps [seconds, W] that begin at `start`, over and over if it repeats.
 
-        ValueError for steps that are none; `load.STEPS` is the most a meter keeps.
+        With `more` they follow those that are there, and begin with them. ValueError for steps
+        that are none; `load.STEPS` is the most a meter keeps.
         """
         from . import load
 
-        octets = load.packed(steps, repeat_s)
-
         def change(state):
-            state.load_steps = octets
-            state.load_from = now if start is None else start
+            state.load_steps = load.packed(steps, repeat_s, state.load_steps if more else b"")
+            if not more:
+                state.load_from = now if start is None else start
             state.load_repeat_s = repeat_s
             state.unbalance_w = 0
             self._find_load()
@@ -390,7 +386,7 @@ class Meter:
         self._change(now, change)
 
     def grant(self, amount_wh, now):
-        """Add an advance of the utility, which later credit tokens repay; ValueError if refused."""
+        """Add an advance of the utility, which later tokens repay; ValueError if refused."""
         states.whole("the advance", amount_wh, 1, 0xFFFFFFFF)
         self._change(now, credit.grant, self.profile, amount_wh, now)
 
@@ -593,41 +589,12 @@ class Meter:
             state.last_at = now
             state.last_tid = token.tid
             state.last_wh = min(outcome.amount_wh, 0xFFFFFFFF)
-        if token is not None and token.cls == 2 and token.sub in _SECTIONS:
-            self._keep_section(_SECTIONS[token.sub], digits)
 
     def _bars(self, token):
         """Tell whether a tampered meter takes such a token only after that is cleared."""
         if not self.state.tamper or self.profile.supply_tamper_takes == "all":
             return False
         return token.cls == 0 or (token.cls == 2 and token.sub not in (1, 5))
-
-    def _keep_section(self, number, digits):
-        """Keep a section of a key change as it was keyed, where it outlives a power cut."""
-        change = self.key_change
-        state = self.state
-        if not change.sections:
-            state.sections = bytes(32)
-        elif self.profile.key_change_keep_at_power_up and number in change.sections:
-            block = token_digits.split(token_digits.clean(digits))[1]
-            at = 8 * (number - 1)
-            state.sections = state.sections[:at] + block + state.sections[at + 8 :]
-            state.sections_from = change.deadline() or self._at
-
-    def _recall_sections(self):
-        """After a power cut take the kept sections again, their window as it was."""
-        state = self.state
-        if not self.profile.key_change_keep_at_power_up or state.sections == bytes(32):
-            state.sections = bytes(32)
-            return
-        change = self.key_change
-        window_s = self.profile.key_change_window_s or 0
-        for number in (1, 2, 3, 4):
-            block = state.sections[8 * number - 8 : 8 * number]
-            if block != bytes(8):
-                _, token, _ = decode(token_digits.join(2, block), self._decrypt, state.ea)
-                if token is not None:
-                    change.add(number, token.fields, state.sections_from - window_s)
 
     def _validate(self, token):
         """Return the ValidationResult, in the standard's order: DDTK, KEN, Used, Old."""
@@ -638,15 +605,16 @@ class Meter:
         return self.tids.check(token.tid, self.state.ken)
 
     def _execute(self, token, outcome, now):
-        if token.cls == 2 and token.sub in _SECTIONS:
-            return self._key_section(token, outcome, now)
-        action = _ACTIONS.get((token.cls, token.sub))
-        if action is None:
-            return TokenResult.FUNCTION
-        return action(self, token.fields, outcome, now)
+        if token.cls == 0:
+            return self._credit(token, outcome, now)
+        from . import management
 
-    def _credit(self, fields, outcome, now):
-        amount_wh = 100 * tokens.amount_value(fields["amount"])
+        return management.execute(self, token, outcome, now)
+
+    def _credit(self, token, outcome, now):
+        if token.sub:
+            return TokenResult.FUNCTION  # water, gas, time, money
+        amount_wh = 100 * tokens.amount_value(token.fields["amount"])
         repaid, recovered = credit.shares(self.state, self.profile, amount_wh)
         if credit.overflows(self.state, self.profile, amount_wh - repaid - recovered):
             return TokenResult.OVERFLOW
@@ -655,96 +623,6 @@ class Meter:
         outcome.amount_wh = amount_wh
         outcome.value = "+" + screens.kwh(amount_wh, 1)
         return TokenResult.ACCEPT
-
-    def _power_limit(self, fields, outcome, now):
-        self.state.max_power_limit_w = limit_w = tokens.amount_value(fields["mpl"])
-        events.record(self.state, now, events.LIMIT, 0, 0, limit_w)
-        outcome.value = "%d W" % self.state.max_power_limit_w
-        return TokenResult.ACCEPT
-
-    def _unbalance_limit(self, fields, outcome, now):
-        self.state.phase_unbalance_limit_w = tokens.amount_value(fields["mppul"])
-        outcome.value = "%d W" % self.state.phase_unbalance_limit_w
-        return TokenResult.ACCEPT
-
-    def _clear_credit(self, fields, outcome, now):
-        register = fields["register"]
-        if register not in (_REGISTER_ELECTRICITY, _REGISTER_ALL):
-            known = register <= _REGISTER_LAST
-            return TokenResult.FUNCTION if known else TokenResult.RANGE
-        credit.clear(self.state)
-        supply.follow_credit(self.state, self.profile, now, supply.CLEAR_CREDIT)
-        outcome.value = screens.kwh(self.state.credit_wh)
-        return TokenResult.ACCEPT
-
-    def _tariff(self, fields, outcome, now):
-        self.state.tariff_rate = fields["rate"]
-        outcome.value = "%d" % fields["rate"]
-        return TokenResult.ACCEPT
-
-    def _clear_tamper(self, fields, outcome, now):
-        if fields["pad"]:
-            return TokenResult.FORMAT
-        supply.set_tamper(self.state, self.profile, False, now)
-        return TokenResult.ACCEPT
-
-    def _test(self, fields, outcome, now):
-        from . import shortcodes
-
-        control = fields["control"]
-        every = (1 << (36 if outcome.token.sub == 0 else 28)) - 1
-        if control == every:
-            # Test 0: all that the meter has but 1, which interrupts the supply.
-            wanted = list(range(2, _TESTS + 1))
-        else:
-            wanted = [n + 1 for n in range(36) if control >> n & 1]
-        pages = []
-        for number in wanted:
-            page = shortcodes.test_page(number, self)
-            if page:
-                pages.append(page)
-            elif control != every:
-                return TokenResult.FUNCTION
-        if not pages:
-            return TokenResult.RANGE
-        if control != every and 1 in wanted:
-            supply.test(self.state, now)
-        outcome.pages = pages
-        return TokenResult.ACCEPT
-
-    def _key_section(self, token, outcome, now):
-        change = self.key_change
-        number = _SECTIONS[token.sub]
-        if not change.accepts(number):
-            return TokenResult.FUNCTION
-        result = change.add(number, token.fields, now)
-        outcome.missing = change.missing()
-        if result == TokenResult.NOT_READY:
-            outcome.message = (
-                "the codes of a key change go in order; code %d is next" % (outcome.missing[0])
-            )
-        if result != TokenResult.ACCEPT:
-            return result
-        new = change.combine(self.state.kt)
-        change.forget()
-        if not isinstance(new, dict):
-            return new
-        self._change_key(new, now)
-        return TokenResult.ACCEPT
-
-    def _change_key(self, new, now):
-        """Take a whole key change in one step; credit and the other registers stay."""
-        state = self.state
-        for name in ("krn", "kt", "ti", "ken"):
-            setattr(state, name, new[name])
-        state.decoder_key = new["key"] + bytes(16 - len(new["key"]))
-        if new["sgc"] is not None:
-            state.sgc = new["sgc"]
-        if new["ro"]:
-            self.tids.fill(0)
-            state.bdt = 0  # the new base date is not transferred
-        self._decrypt = self._cipher(state)
-        events.record(state, now, events.KEY_CHANGED, state.krn, 0, new["ro"])
 
     # What people and programs see
 
@@ -759,50 +637,45 @@ class Meter:
             idle = screens.idle(self.state, self.profile, self.screen, now)
         return self.screen.lines(now, idle)
 
+    def flashes(self, now):
+        """Tell whether what is shown flashes, as some meters show what became of a token."""
+        return not self.fault and self.profile.screens_flash and self.screen.result(now)
+
     def status(self, now):
         """Return registers, key attributes and states as a dictionary; never a key."""
+        from . import status
+
         if not self.fault:
             self.process(now)
-        state = self.state
-        return {
-            "clock": now,
-            "provisioned": bool(state.provisioned),
-            "fault": self.fault or self.store_error or None,
-            "profile": self.profile.name if self.profile else None,
-            "drn": states.text(state.drn),
-            "ea": state.ea,
-            "kct": state.kct,
-            "krn": state.krn,
-            "kt": state.kt,
-            "ti": state.ti,
-            "sgc": "%06d" % state.sgc,
-            "ken": state.ken,
-            "bdt": "%02d" % state.bdt if state.bdt else None,
-            "credit_wh": state.credit_wh,
-            "total_wh": state.total_wh,
-            "emergency_debt_wh": state.emergency_debt_wh,
-            "advance_debt_wh": state.advance_debt_wh,
-            "low_credit": bool(state.warned & credit.LOW),
-            "alarm": credit.alarm_sounds(state),
-            "emergency": not self.fault and credit.offered(state, self.profile),
-            "load_w": state.load_w,
-            "load_steps": len(state.load_steps) // 8,
-            "power_w": supply.power_w(state),
-            "switch": "closed" if state.switch_closed else "open",
-            "switch_reason": supply.REASONS[state.switch_reason],
-            "trips": state.trips,
-            "reconnect_at": state.reconnect_at or None,
-            "lock_until": state.lock_until or None,
-            "max_power_limit_w": state.max_power_limit_w,
-            "phase_unbalance_limit_w": state.phase_unbalance_limit_w,
-            "tariff_rate": state.tariff_rate,
-            "tamper": bool(state.tamper),
-            "result": state.result,
-            "result_name": NAMES[state.result],
-            "pending": sorted(self.key_change.sections),
-            "tid_newest": self.tids.newest,
-            "tid_oldest": self.tids.oldest,
-        }
+        return status.status(self, now)
+
+    def ledger(self, now):
+        """Return what makes up the credit: the identity of `credit`, and what is owed."""
+        from . import status
+
+        self.process(now)
+        return status.ledger(self.state)
+
+    def led(self, now):
+        """Return the LED: its pulses since the meter began, how many a kWh has, whether lit."""
+        from . import status
+
+        self.process(now)
+        return status.led(self)
+
+    def history(self, now):
+        """Return what was used by day and month, oldest first."""
+        from . import history
+
+        self.process(now)
+        return history.as_dict(self.state)
+
+    def reports(self, now):
+        """Return the fault reports that wait to be acknowledged, oldest first."""
+        from . import reports
+
+        self.process(now)
+        return reports.pending(self.state, supply.REASONS)
 
     def events(self, after=0):
         """Return the kept events with a number above `after`, oldest first."""
@@ -826,14 +699,3 @@ def describe(error):
 
 
 _ERRNO = {5: "cannot be read or written", 28: "is full", 30: "is read-only", 84: "is damaged"}
-
-_ACTIONS = {
-    (0, 0): Meter._credit,
-    (1, 0): Meter._test,
-    (1, 1): Meter._test,
-    (2, 0): Meter._power_limit,
-    (2, 1): Meter._clear_credit,
-    (2, 2): Meter._tariff,
-    (2, 5): Meter._clear_tamper,
-    (2, 6): Meter._unbalance_limit,
-}

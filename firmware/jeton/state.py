@@ -15,7 +15,7 @@ MAGIC = b"JTON"
 VERSION = 2
 
 # Name, struct code. Flat, because a tuple for each field would cost a small heap 3 KB. A text
-# field ends at its first NUL. What a new meter has: 0, or no octets, save what State.__init__ sets.
+# field ends at its first NUL. A new meter has 0 or no octets, save what State.__init__ sets.
 # fmt: off
 _table = (
     "provisioned", "B",
@@ -133,10 +133,11 @@ class State:
         """Return the record as octets: magic, version and CRC-32, then the fields."""
         record = bytearray(SIZE)
         struct.pack_into(_FORMAT, record, _HEAD_OCTETS, *[getattr(self, name) for name in FIELDS])
-        record += self.load_steps
+        if self.load_steps:
+            record += self.load_steps
         crc = crc32(memoryview(record)[_HEAD_OCTETS:])
         struct.pack_into(_HEAD, record, 0, MAGIC, VERSION, crc)
-        return bytes(record)
+        return record
 
 
 def unpack(octets):
