@@ -5,9 +5,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from host_tools import profiles
 from host_tools.errors import ProfileError
@@ -93,27 +90,16 @@ def show(
         wanted = data["languages"] if messages is None else [messages]
         _put(data | {"messages": {code: profiles.words(data, code) for code in wanted}})
         return
-    console = Console()
-    table = Table(box=None, pad_edge=False, header_style="bold")
     if messages is not None:
-        for heading in ("message", "words", "source"):
-            table.add_column(heading, overflow="fold")
         for message, words in profiles.words(data, messages).items():
-            source = profiles.source_of(data, messages, message)
-            table.add_row(message, escape(words), escape(source))
-    else:
-        for heading in ("setting", "value", "source"):
-            table.add_column(heading, overflow="fold")
-        for path, setting in profiles.SETTINGS.items():
-            section, _, key = path.partition(".")
-            table.add_row(
-                path,
-                escape(_value(data[section][key])) + f"\n[dim]{escape(setting.about)}[/dim]",
-                escape(sources[path]),
-            )
-        console.print(f"[bold]{escape(name)}[/bold]: {escape(data['title'])}", highlight=False)
-        console.print(f"languages: {', '.join(data['languages'])}", highlight=False)
-    console.print(table, highlight=False)
+            print(f"{message} = {words}  ({profiles.source_of(data, messages, message)})")
+        return
+    print(f"{name}: {data['title']}")
+    print(f"languages: {', '.join(data['languages'])}")
+    for path, setting in profiles.SETTINGS.items():
+        section, _, key = path.partition(".")
+        print(f"{path} = {_value(data[section][key])}")
+        print(f"    {setting.about}; {sources[path]}")
 
 
 @_profile.command("check")
