@@ -42,8 +42,8 @@ NO_TOKEN = 0xFFFF
 
 
 def put(ring, slot, entry):
-    """Return a ring with another entry in one of its slots."""
-    return ring[: slot * OCTETS] + entry + ring[(slot + 1) * OCTETS :]
+    """Write an entry into one of the slots of a ring."""
+    ring[slot * OCTETS : (slot + 1) * OCTETS] = entry
 
 
 def record(state, now, kind, code=0, detail=0, value=0):
@@ -54,7 +54,7 @@ def record(state, now, kind, code=0, detail=0, value=0):
     bits): Wh, W or seconds.
     """
     entry = struct.pack(ENTRY, now, kind, code, detail, value)
-    state.events = put(state.events, state.event_seq % SLOTS, entry)
+    put(state.events, state.event_seq % SLOTS, entry)
     state.event_seq += 1
     # A tamper input that is cleared (value 0) is no fault.
     if kind in _FAULTS and (value or kind != TAMPER):

@@ -98,7 +98,7 @@ def queue(state, now, kind, value=0, code=0, detail=0):
         state.report_lost = min(state.report_lost + 1, 0xFFFF)
         return
     entry = struct.pack(events.ENTRY, now, kind, code, detail, value)
-    state.reports = events.put(state.reports, state.report_seq % events.REPORT_SLOTS, entry)
+    events.put(state.reports, state.report_seq % events.REPORT_SLOTS, entry)
     state.report_seq += 1
 
 

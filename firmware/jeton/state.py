@@ -99,6 +99,8 @@ _table = (
 FIELDS = [_table[i] for i in range(0, len(_table), 2)]
 _FORMAT = "<" + "".join([_table[i] for i in range(1, len(_table), 2)])
 del _table
+# Written in place: a copy for each event would be garbage of 1 KB.
+_RINGS = ("events", "reports")
 _HEAD = "<4sHI"
 _HEAD_OCTETS = struct.calcsize(_HEAD)
 SIZE = _HEAD_OCTETS + struct.calcsize(_FORMAT)
@@ -113,19 +115,22 @@ class State:
 
         def __setattr__(self, name, value): ...
 
-    def __init__(self):
-        for name, value in zip(FIELDS, struct.unpack(_FORMAT, bytes(SIZE - _HEAD_OCTETS))):
-            setattr(self, name, value)
-        self.profile = b"generic"
-        self.rows, self.cols = 2, 16
-        self.ea, self.kct, self.krn, self.ken = 7, 2, 1, 255
+    def __init__(self, values=None):
+        """Take the values of FIELDS in their order; without them be as a new meter is."""
+        fresh = values is None
+        if fresh:
+            values = struct.unpack(_FORMAT, bytes(SIZE - _HEAD_OCTETS))
+        for name, value in zip(FIELDS, values):
+            setattr(self, name, bytearray(value) if name in _RINGS else value)
+        if fresh:
+            self.profile = b"generic"
+            self.rows, self.cols = 2, 16
+            self.ea, self.kct, self.krn, self.ken = 7, 2, 1, 255
         self.load_steps = b""
 
     def copy(self):
         """Return a record of its own with the same values."""
-        other = State()
-        for name in FIELDS:
-            setattr(other, name, getattr(self, name))
+        other = State([getattr(self, name) for name in FIELDS])
         other.load_steps = self.load_steps
         return other
 
@@ -152,9 +157,7 @@ def unpack(octets):
         )
     if len(octets) < SIZE or crc32(memoryview(octets)[_HEAD_OCTETS:]) != crc:
         raise ValueError("the meter record is damaged: its checksum is wrong")
-    state = State()
-    for name, value in zip(FIELDS, struct.unpack_from(_FORMAT, octets, _HEAD_OCTETS)):
-        setattr(state, name, value)
+    state = State(struct.unpack_from(_FORMAT, octets, _HEAD_OCTETS))
     state.load_steps = bytes(octets[SIZE:])
     return state
 

@@ -11,7 +11,8 @@ import sys
 from jeton.meter import Meter
 from jeton.sts import digits, ea07, ea11, tokens
 
-ROOT = __file__.rsplit("/", 3)[0]
+MICROPYTHON = sys.implementation.name == "micropython"
+ROOT = sys.argv[4] if MICROPYTHON else __file__.rsplit("/", 3)[0]
 T0 = 800_000_000  # some time in 2025, in seconds since 2000
 
 KEY = bytes.fromhex("87f3ecbb2e46b48f")
@@ -99,7 +100,7 @@ class Store:
         self.saves += 1
 
 
-if sys.implementation.name == "micropython":
+if MICROPYTHON:
     # As they lie on a board, beside the compiled firmware.
     _FOLDER = sys.argv[2] + "/../profiles/"
     _names = os.listdir(_FOLDER)
