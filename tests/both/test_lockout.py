@@ -1,5 +1,6 @@
 """Wrong tokens lock a meter by its profile's steps."""
 
+from both_support import NEW, PROFILES, T0, again, class1, credit, key_change, new_meter, text
 from jeton import events, reports
 from jeton import state as states
 from jeton.lockout import Lockout, counts
@@ -117,3 +118,106 @@ def test_a_lock_is_logged_and_reported():
 
 def test_only_a_token_made_under_another_key_is_wrong():
     assert [n for n in range(1, len(NAMES)) if counts(n)] == [R.CRC]
+
+
+# A meter's own lock-out, by keypad and by wire
+
+
+def wrong(tid, key=NEW):
+    """Return a token made under another key than the meter's."""
+    return credit(tid, 100, key)
+
+
+def lock(meter, now):
+    """Enter wrong tokens until the meter is locked; return for how many seconds."""
+    for tid in range(3000, 3099):
+        assert meter.enter(wrong(tid), now).result == R.CRC
+        if meter.lockout.blocked(now):
+            return meter.lockout.blocked(now)
+    raise AssertionError("the meter never locks")
+
+
+def test_a_locked_meter_takes_no_token_from_keypad_or_wire():
+    meter, _ = new_meter(profile="clou")
+    good = credit(2000)
+    assert lock(meter, T0) == 10
+    for now in (T0, T0 + 9):
+        outcome = meter.enter(good, now)
+        assert outcome.result == R.LOCK_OUT
+        assert outcome.amount_wh is None
+    now = T0 + 3  # the result has gone, and the keypad is free
+    meter.screen.clear()
+    for key in good:
+        meter.press(key, now)
+    assert meter.press("#", now).result == R.LOCK_OUT
+    assert text(meter, now) == [meter.profile.say("LockOut"), meter.profile.say("wait", 7)]
+    # A token that was refused for the lock is neither used nor counted as wrong.
+    assert meter.enter(good, T0 + 10).result == R.ACCEPT
+    assert meter.state.lock_count == 0
+    assert meter.state.credit_wh == 10000
+    assert [e["kind"] for e in meter.events() if e["kind"] == "locked_out"] == ["locked_out"]
+
+
+def test_class_1_tokens_and_short_codes_work_while_locked():
+    meter, _ = new_meter(profile="clou")
+    lock(meter, T0)
+    assert meter.enter(class1(4), T0).result == R.ACCEPT
+    # They do not unlock it either.
+    assert meter.lockout.blocked(T0) == 10
+    meter.screen.clear()
+    for key in "07#":
+        meter.press(key, T0)
+    assert text(meter, T0)[0] == meter.profile.say("credit")
+    # Whoever guesses class 1 tokens learns nothing; and too few digits are no token.
+    assert meter.enter(class1(4)[:-1] + "0", T0).result != R.LOCK_OUT
+    assert meter.enter("123", T0).result == R.FORMAT
+
+
+def test_what_is_authentic_is_not_wrong():
+    meter, _ = new_meter(profile="clou")
+    meter.enter(credit(2000), T0)
+    for _ in range(20):
+        assert meter.enter(credit(2000), T0).result == R.USED
+        assert meter.enter(credit(5), T0).result == R.OLD
+        assert meter.enter("12345", T0).result == R.FORMAT
+        assert meter.enter("9" * 20, T0).result == R.FORMAT
+    assert meter.state.lock_count == 0
+
+
+def test_a_key_change_token_unlocks_too():
+    meter, _ = new_meter(profile="clou")
+    lock(meter, T0)
+    for section in key_change():
+        meter.enter(section, T0 + 10)
+    assert meter.state.lock_count == 0
+    assert meter.state.krn == 2
+
+
+def lock_and_restart(name):
+    meter, store = new_meter(profile=name)
+    if meter.profile.lockout_after is None:
+        for tid in range(3000, 3030):
+            assert meter.enter(wrong(tid), T0).result == R.CRC, name
+        return
+    first_s = meter.profile.lockout_steps_s[0]
+    assert lock(meter, T0) == first_s, name
+    assert meter.state.lock_count == meter.profile.lockout_after, name
+    cleared = meter.profile.lockout_cleared_by_power_cycle
+    meter = again(store)
+    assert (meter.lockout.blocked(T0) == 0) == cleared, name
+    assert (meter.enter(credit(2000), T0).result == R.ACCEPT) == cleared, name
+    assert meter.lockout.blocked(T0) == (0 if cleared else first_s)
+
+
+def test_a_lock_is_in_the_record():
+    for name in PROFILES:
+        lock_and_restart(name)
+
+
+def test_the_clock_of_a_locked_meter_is_set():
+    meter, _ = new_meter(profile="landis_gyr")
+    lock(meter, T0)
+    for was, now in ((T0, T0 + 86400), (T0 + 86400, T0 - 86400)):
+        meter.clock_set(was, now)
+        assert meter.lockout.blocked(now) == 3600
+        assert meter.enter(credit(2000), now).result == R.LOCK_OUT
