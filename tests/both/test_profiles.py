@@ -291,7 +291,9 @@ def test_supply_at_zero_credit():
     for name in PROFILES:
         rule = profiles(name)["credit"]
         hours = rule["friendly"]
-        for at in [12 * 3600, 110 * 3600, *hours]:  # Monday noon, Friday 14:00, and the turns
+        times = [12 * 3600, 110 * 3600]  # Monday noon, Friday 14:00, and the turns
+        times += hours
+        for at in times:
             at %= 7 * 86400
             friendly = [i for i in range(0, len(hours), 2) if hours[i] <= at < hours[i + 1]]
             meter, _ = new_meter(profile=name, credit_wh=1000)
