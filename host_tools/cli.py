@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from host_tools import __version__, cli_meters, cli_profiles, cli_vending
+from host_tools import __version__, cli_credit, cli_meters, cli_profiles, cli_vending
 from host_tools.drills import cli as cli_drills
 from host_tools.errors import JetonError
 
@@ -34,7 +34,7 @@ def _options(
     pass
 
 
-for _commands in (cli_drills, cli_meters, cli_profiles, cli_vending):
+for _commands in (cli_drills, cli_meters, cli_credit, cli_profiles, cli_vending):
     _commands.register(app)
 
 

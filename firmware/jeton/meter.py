@@ -361,7 +361,7 @@ class Meter:
             state.load_repeat_s = repeat_s
             state.unbalance_w = 0
             self._find_load()
-            watts = self._load.watts()
+            watts = self._load.watts() if self._load else None
             if watts is not None:
                 state.load_w = watts
 
