@@ -189,6 +189,29 @@ def test_alarms_on_the_idle_screen():
     assert text(meter, T0)[3].endswith(meter.profile.say("off"))
 
 
+def test_a_key_quiets_the_alarm_where_the_profile_says_so():
+    for name in ("generic", "hexing"):
+        meter, _ = new_meter(profile=name, credit_wh=50000)
+        meter.use_energy(48000, T0)
+        assert meter.status(T0)["alarm"]
+        press(meter, "5", T0)
+        assert meter.status(T0)["alarm"] != meter.profile.credit_mute_any_key
+        press(meter, "*", T0)
+    press(meter, "045#", T0)
+    assert text(meter, T0)[0] == "Alarm muted"
+    assert not meter.status(T0)["alarm"]
+
+
+def test_enter_takes_what_is_offered_once():
+    meter, _ = new_meter()
+    assert text(meter, T0) == ["Emergency? Enter", "OFF     0.00 kWh"]
+    press(meter, "#", T0)
+    assert text(meter, T0) == ["Emergency", "5.00 kWh"]
+    press(meter, "##", T0)
+    assert meter.state.credit_wh == 5000
+    assert text(meter, T0)[0] == "Low credit"
+
+
 def test_right_to_left():
     meter, _ = new_meter(profile="somelec", display=[2, 16, 1], credit_wh=50000)
     say = meter.profile.say

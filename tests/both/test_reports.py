@@ -1,8 +1,12 @@
 """Faults wait for the utility: in order, each once, through power cuts and a full queue."""
 
-from both_support import raises
+import json
+
+from both_support import T0, again, new_meter, raises
+from drivers.clock import Clock
 from jeton import events, reports
 from jeton import state as states
+from jeton.console import Console
 
 T = 800_000_000
 
@@ -134,3 +138,31 @@ def test_every_kind_of_event_is_read_by_its_name():
         -249,
     ]
     assert events.since(state, events.LOST + 249, ()) == found[-1:]
+
+
+def console(meter, now):
+    clock = Clock()
+    clock.rate = 0
+    clock.set(now)
+    return Console(meter, clock, dict)
+
+
+def call(rig, *request):
+    return json.loads(rig.rpc(json.dumps(list(request))))
+
+
+def test_a_fault_reaches_the_host_through_a_power_cut():
+    meter, store = new_meter(credit_wh=50000)
+    rig = console(meter, T0)
+    assert call(rig, "reports")["ok"] == []
+    call(rig, "tamper", True)
+    fault = {"seq": 1, "time": T0, "kind": "tamper", "on": True}
+    assert call(rig, "reports")["ok"] == [fault]
+    rig = console(again(store), T0)
+    assert call(rig, "reports")["ok"] == [fault]
+    assert "acknowledge" in call(rig, "acknowledge", 2)["error"]
+    assert call(rig, "acknowledge", 1)["ok"] == 0
+    # What is acknowledged stays so.
+    rig = console(again(store), T0)
+    assert call(rig, "reports")["ok"] == []
+    assert call(rig, "acknowledge", 1)["ok"] == 0
