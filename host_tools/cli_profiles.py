@@ -8,6 +8,7 @@ import typer
 
 from host_tools import profiles
 from host_tools.errors import ProfileError
+from host_tools.link import Meter
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The profile's name.")]
@@ -163,6 +164,28 @@ def new(
         print(f"edit it, then: jeton profile check {name} && jeton new NAME --profile {name}")
 
 
+def language(
+    where: Annotated[str, typer.Argument(metavar="NAME|PORT", help="A meter's name, or a port.")],
+    code: Annotated[
+        str | None, typer.Argument(metavar="[LANGUAGE]", help="One of its profile's, to choose.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show or choose the language of a meter's display.
+
+    Arabic needs a display of dots: `jeton new NAME --graphic`.
+
+    Examples: `jeton language home` · `jeton language home fr`
+    """
+    with Meter.open(where) as meter:
+        spoken = meter.language(code)
+    if as_json:
+        _put({"language": spoken})
+    else:
+        print(spoken)
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
     app.add_typer(_profile, name="profile")
+    app.command()(language)
