@@ -26,13 +26,14 @@ class Profile:
         def __getattr__(self, name): ...
 
     def __init__(self, profiles, name, language=None, draws=False):
-        for section, value in profiles(name).items():
+        data = profiles(name)
+        for section, value in data.items():
             if isinstance(value, dict):
                 for key in value:
                     setattr(self, section + "_" + key, value[key])
             else:
                 setattr(self, section, value)
-        self.languages = [code for code in self.languages if draws or code not in _DRAWN]
+        self.languages = [code for code in data["languages"] if draws or code not in _DRAWN]
         if language is None:
             language = self.languages[0]
         elif language not in self.languages:
