@@ -70,11 +70,13 @@ def begin(state, profile, now):
 
 def follow_credit(state, profile, now, reason=NO_CREDIT):
     """Open the switch where there is no credit and no protection, close it on new credit."""
-    if state.credit_wh > 0 or profile.credit_never_cut:
-        if state.hold & HOLD_NO_CREDIT and profile.supply_reconnect == "manual":
-            state.hold |= HOLD_KEY
-        release(state, HOLD_NO_CREDIT, CREDIT, now)
-    elif not state.hold & HOLD_NO_CREDIT and not credit.protected(state, profile, now):
+    protected = state.credit_wh <= 0 and credit.protected(state, profile, now)
+    if state.credit_wh > 0 or (protected and profile.credit_never_cut):
+        if state.hold & HOLD_NO_CREDIT:
+            if profile.supply_reconnect == "manual":
+                state.hold |= HOLD_KEY
+            release(state, HOLD_NO_CREDIT, CREDIT, now)
+    elif not protected and not state.hold & HOLD_NO_CREDIT:
         hold(state, HOLD_NO_CREDIT, reason, now)
 
 

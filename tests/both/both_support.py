@@ -131,10 +131,25 @@ def profiles(name, language=None):
     return octets if language else json.loads(octets)
 
 
-def new_meter(key=KEY, **config):
-    """Return (meter, its store), provisioned at T0."""
+def behaving(changes):
+    """Return the profiles' port with some settings changed: {"credit.low_wh": 5000}."""
+
+    def port(name, language=None):
+        data = profiles(name, language)
+        if language is None:
+            for path in changes or ():
+                section, setting = path.split(".")
+                assert setting in data[section], path
+                data[section][setting] = changes[path]
+        return data
+
+    return port
+
+
+def new_meter(key=KEY, changes=None, **config):
+    """Return (meter, its store), provisioned at T0; `changes` as for `behaving`."""
     store = Store()
-    meter = Meter(store, profiles)
+    meter = Meter(store, behaving(changes))
     meter.start()
     values = {
         "drn": "00000000000",
@@ -148,9 +163,9 @@ def new_meter(key=KEY, **config):
     return meter, store
 
 
-def again(store):
+def again(store, changes=None):
     """Return a meter that starts from what a store holds: the same one after a power cut."""
-    meter = Meter(store, profiles)
+    meter = Meter(store, behaving(changes))
     meter.start()
     return meter
 
