@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,9 @@ test11 test13 test14 test15 test16 test17 test18 yes no ok
 MESSAGES = (*NAMES[1:], *_MESSAGES.split())
 _LONGEST = {"enter_code": "4", "digits": "99", "wait": "86400", "history": "50"}
 _LONGEST |= dict.fromkeys(NAMES[1:], "99")  # the wrong tokens in a row
+# Labels that share a line with a value: kWh below 100, W below 100,000, 20/20, a result's number.
+_ROOM = {"credit": 6, "index": 6, "load": 8, "supply": 8, "token": 10, "last_result": 13}
+_ROOM |= {"on": 7, "off": 7}
 
 
 @dataclass(frozen=True)
@@ -310,13 +314,15 @@ def load(name: str) -> dict[str, Any]:
     return data
 
 
+@lru_cache
+def _shared(language: str) -> dict[str, str]:
+    path = languages_dir() / f"{language}.json"
+    return dict(read(path)["messages"]) if path.is_file() else {}
+
+
 def words(data: dict[str, Any], language: str) -> dict[str, str]:
     """Return all that a profile says in a language: the shared words and its own instead."""
-    shared: dict[str, str] = {}
-    path = languages_dir() / f"{language}.json"
-    if path.is_file():
-        shared = dict(read(path)["messages"])
-    return shared | data.get("messages", {}).get(language, {})
+    return _shared(language) | data.get("messages", {}).get(language, {})
 
 
 def source_of(data: dict[str, Any], language: str, message: str) -> str:
@@ -483,8 +489,9 @@ def _message(language: str, message: str, text: Any) -> str | None:
         letter = next(letter for letter in text if not _plain(letter))
         return f"has {letter!r}, which displays of characters cannot show: write it plainly"
     cells = len(cells_of(language, text.replace("{}", _LONGEST.get(message, ""))))
-    if cells > SMALLEST_COLS:
-        return f"is too long for the smallest display: {cells} of {SMALLEST_COLS} columns: {text}"
+    room = _ROOM.get(message, SMALLEST_COLS)
+    if cells > room:
+        return f"is too long for the smallest display: {cells} of {room} columns: {text}"
     return None
 
 

@@ -234,6 +234,7 @@ def test_what_is_wrong_is_said_in_one_line(said: str, change: Change) -> None:
     ("message", "words", "said"),
     [
         ("Accept", "x" * 17, "too long for the smallest display: 17 of 16 columns"),
+        ("token", "Enter token", "11 of 10 columns"),
         ("history", "Token number is {}", "too long"),
         ("Accept", "Accepté", "displays of characters cannot show"),
         ("Accept", "two\nlines", "displays of characters cannot show"),
