@@ -58,6 +58,8 @@ def test_arabic_on_a_display_of_dots() -> None:
         lines = meter.display().lines
         assert lines[0] == "0.00 kWh      \ufeaa\ufef4\ufebb\ufeae\ufedf\ufe8d"
         assert [len(line) for line in lines] == [20] * 4
+        meter.reset()
+        assert meter.rpc("info")["mem_used"] <= HEAP_LIMIT
     # A terminal is told not to turn the cells once more.
     console = Console(width=80)
     with console.capture() as capture:
