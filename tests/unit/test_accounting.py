@@ -99,7 +99,7 @@ class Accounting(RuleBasedStateMachine):
             assert 0 <= outcome.repaid_wh + outcome.recovered_wh <= outcome.amount_wh
             self.known_wh += 100 * units - outcome.repaid_wh - outcome.recovered_wh
         else:
-            assert outcome.result in (R.USED, R.OLD, R.OVERFLOW, R.NOT_READY)
+            assert outcome.result in (R.USED, R.OLD, R.OVERFLOW, R.NOT_READY, R.LOCK_OUT)
 
     @rule(register=st.sampled_from([0, 0xFFFF, 3]))
     def clear_credit(self, register: int) -> None:
