@@ -102,6 +102,7 @@ class Meter:
                 from . import management
 
                 management.recall_sections(self)
+                self._plan()
             self._save_or_note()
         return self._at
 
@@ -242,10 +243,6 @@ class Meter:
         state = self.state
         seq = state.event_seq
         self._run(now)
-        deadline = self.key_change.deadline()
-        if self.key_change.process(now):
-            events.record(state, deadline, events.KEY_CHANGE_FORGOTTEN)
-            state.sections = bytes(32)
         self.entry.process(now)
         ended = self.lockout.process(now)
         if self._unsaved or ended or state.event_seq != seq or self._save_due(now):
@@ -258,7 +255,7 @@ class Meter:
         profile = self.profile
         at = self._at
         while at < now:
-            end = self._next if self._next < now else now
+            end = max(at, min(self._next, now))
             if state.switch_closed and state.load_w:
                 end = credit.draw(state, profile, at, end, self._level)
             self._at = at = end
@@ -280,6 +277,10 @@ class Meter:
             supply.trip(state, self.profile, at)
         if state.reconnect_at and at >= state.reconnect_at:
             supply.due(state, self.profile, at)
+        deadline = self.key_change.deadline()
+        if self.key_change.process(at):
+            events.record(state, deadline, events.KEY_CHANGE_FORGOTTEN)
+            state.sections = bytes(32)
         if at >= (state.day + 1) * credit.DAY_S:
             from . import history
 
@@ -303,6 +304,9 @@ class Meter:
             found = min(found, self._trip_at)
         if state.reconnect_at:
             found = min(found, state.reconnect_at)
+        forgotten = self.key_change.deadline()
+        if forgotten is not None:
+            found = min(found, forgotten + 1)  # the last second of the window still counts
         if state.credit_wh <= 0 and state.switch_closed:
             found = min(found, credit.next_turn(profile, self._at))
         self._next = found
@@ -313,10 +317,7 @@ class Meter:
         return used_wh >= SAVE_WH and now - self._saved_at >= SAVE_S
 
     def _deadline(self, now):
-        forgotten = self.key_change.deadline()
         found = [self.entry.deadline(), self.screen.deadline(now)]
-        if forgotten is not None:
-            found.append(forgotten + 1)  # the last second of the window still counts
         found.append(self.lockout.deadline())
         found.append(self._next)
         state = self.state
@@ -467,8 +468,13 @@ class Meter:
 
                 history.turn(state, now)
 
-        self._atomically(action)
-        for part in (self.key_change, self.entry, self.screen):
+        self.key_change.shift(moved)
+        try:
+            self._atomically(action)
+        except BaseException:
+            self.key_change.shift(-moved)
+            raise
+        for part in (self.entry, self.screen):
             part.shift(moved)
 
     # Keys and tokens

@@ -118,11 +118,11 @@ def trip(state, profile, now):
     kind = events.UNBALANCE if unbalanced else events.TRIP
     events.record(state, now, kind, state.trips, 0, value)
     if profile.supply_trips and state.trips >= profile.supply_trips:
-        state.reconnect_at = now + profile.supply_lock_s
+        state.reconnect_at = now + max(profile.supply_lock_s, 1)
         hold(state, HOLD_LOCKED, LOCKED, now)
         return
     wait_s = profile.supply_reconnect_s
-    state.reconnect_at = 0 if wait_s is None else now + wait_s
+    state.reconnect_at = 0 if wait_s is None else now + max(wait_s, 1)
     if unbalanced:
         hold(state, HOLD_UNBALANCE, UNBALANCE, now)
     else:

@@ -146,11 +146,8 @@ def behaving(changes):
     return port
 
 
-def new_meter(key=KEY, changes=None, **config):
-    """Return (meter, its store), provisioned at T0; `changes` as for `behaving`."""
-    store = Store()
-    meter = Meter(store, behaving(changes))
-    meter.start()
+def configuration(key=KEY, **config):
+    """Return what sets up a meter; `config` changes or adds values."""
     values = {
         "drn": "00000000000",
         "ea": 7 if len(key) == 8 else 11,
@@ -159,7 +156,15 @@ def new_meter(key=KEY, changes=None, **config):
         "tid0": 1000,
     }
     values.update(config)
-    meter.provision(values, T0)
+    return values
+
+
+def new_meter(key=KEY, changes=None, **config):
+    """Return (meter, its store), provisioned at T0; `changes` as for `behaving`."""
+    store = Store()
+    meter = Meter(store, behaving(changes))
+    meter.start()
+    meter.provision(configuration(key, **config), T0)
     return meter, store
 
 

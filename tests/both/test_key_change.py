@@ -148,3 +148,15 @@ def test_padding_of_the_third_section():
     padded = token(2, 8, {"sgc": 201458, "pad": 5})
     assert meter.enter(padded, T0).result == R.FORMAT
     assert meter.status(T0)["pending"] == []
+
+
+def test_what_is_forgotten_stands_in_the_log_where_it_happened():
+    # In one leap over the end of the window and of the credit.
+    meter, _ = new_meter(credit_wh=1000, changes={"key_change.window_s": 600})
+    meter.enter(key_change()[0], T0)
+    meter.set_load(1000, T0)
+    meter.process(T0 + 86400)
+    found = [(e["kind"], e["time"] - T0) for e in meter.events()]
+    at = found.index(("key_change_forgotten", 600))
+    assert ("switch_opened", 3600) in found[at:]
+    assert [time for _, time in found] == sorted([time for _, time in found])

@@ -8,6 +8,7 @@ from both_support import (
     T0,
     again,
     class1,
+    configuration,
     credit,
     key_change,
     new_meter,
@@ -40,9 +41,11 @@ def key_in(meter, digits, now=T0):
 
 
 def each(**config):
-    """Yield (settings, meter) of every profile."""
+    """Yield (settings, meter) of every profile: one meter, anew, for a small heap holds one."""
+    meter = new_meter()[0]
     for name in PROFILES:
-        yield profiles(name), new_meter(profile=name, **config)[0]
+        meter.provision(configuration(profile=name, **config), T0)
+        yield profiles(name), meter
 
 
 def words(profile):

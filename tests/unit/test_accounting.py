@@ -39,7 +39,7 @@ BEHAVIOURS = st.fixed_dictionaries(
         "credit.friendly": st.sampled_from([[], _HOURS]),
         "credit.holidays": st.sampled_from([[], ["05-09"]]),
         "supply.limit_delay_s": st.sampled_from([0, 1, 30]),
-        "supply.reconnect_s": st.sampled_from([None, 1, 60]),
+        "supply.reconnect_s": st.sampled_from([None, 0, 1, 60]),
         "supply.trips": st.sampled_from([None, 1, 3]),
         "supply.lock_s": st.sampled_from([1, 1800]),
         "supply.reconnect": st.sampled_from(["auto", "manual"]),
@@ -196,8 +196,10 @@ class Accounting(RuleBasedStateMachine):
             assert self.changes["credit.min_wh"] <= s.credit_wh <= self.changes["credit.max_wh"]
             assert 0 <= s.charged_wh <= s.total_wh
             assert 0 <= s.rest_ws < 3600
-            if self.changes["credit.min_wh"] < -1_000_000:
-                assert s.charged_wh == s.total_wh
+            if s.charged_wh != s.total_wh:  # the register was as low as it goes
+                assert s.total_wh > s.charged_wh
+                lowest = came - s.recovered_wh - s.cleared_wh - self.changes["credit.min_wh"]
+                assert s.charged_wh <= lowest
             assert bool(s.switch_closed) == (not s.hold)
 
     @invariant()
