@@ -360,7 +360,7 @@ def load(
     """Connect a load behind the meter's switch: constant, from a file, or made up.
 
     A CSV begins now; --repeat begins it at midnight and over and over. The household's week
-    follows the meter's clock. At most 512 steps are kept on the meter; --play takes more.
+    follows the meter's clock. At most 256 steps are kept on the meter; --play takes more.
 
     Examples: `jeton load demo 1500` · `jeton load demo --csv day.csv --repeat 1d` ·
     `jeton load demo --profile household --seed 7` · `jeton load demo --csv year.csv --play`

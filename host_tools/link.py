@@ -38,8 +38,9 @@ _FAREWELL = 1.0  # seconds to wait for the friendly prompt at the end
 _SLICE = 0.1  # seconds a read may last before the deadline is looked at
 _TAIL = 200
 _LONGEST_TOKEN = 200  # more than 99 digits no keypad counts, and a small heap has other uses
-_STEPS = 96  # of a load, in one line
-LOAD_STEPS = 512  # the board's load.STEPS
+_STEPS = 32  # of a load, in one line
+_EVENTS = 20  # of the log
+LOAD_STEPS = 256  # the board's load.STEPS
 
 
 class TokenResult(IntEnum):
@@ -732,7 +733,13 @@ class Meter:
 
     def events(self, after: int = 0) -> list[Event]:
         """Return the logged events with a number above `after`, oldest first."""
-        return _events(self.rpc("events", after))
+        found: list[Event] = []
+        while True:  # in parts: a small heap has no room for all as one line
+            part = _events(self.rpc("events", after, _EVENTS))
+            found += part
+            if len(part) < _EVENTS:
+                return found
+            after = part[-1].seq
 
     def reports(self) -> list[Event]:
         """Return the fault reports that nobody has acknowledged yet, oldest first."""

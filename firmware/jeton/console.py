@@ -3,6 +3,7 @@
 `rpc` takes and gives one line of JSON, so that every client, of any language, needs only that.
 """
 
+import gc
 import json
 
 from . import __version__
@@ -38,11 +39,19 @@ class Console:
             verb = request[0]
             if verb not in VERBS:
                 raise ValueError("no verb %s; there are: %s" % (verb, ", ".join(VERBS)))
-            value = getattr(self, verb)(*request[1:])
+            line = None
+            if verb in _ONCE:
+                gc.collect()
+                return json.dumps({"ok": getattr(self, verb)(*request[1:])})
+            try:
+                return json.dumps({"ok": getattr(self, verb)(*request[1:])})
+            except MemoryError:
+                # Done wholly or not at all: once more, without what the first try has left.
+                gc.collect()
+            return json.dumps({"ok": getattr(self, verb)(*request[1:])})
         except Exception as error:
             # Whatever went wrong: the client gets one line, and the meter goes on as it was.
             return json.dumps({"error": describe(error)})
-        return json.dumps({"ok": value})
 
     def _now(self):
         # The record's clock has 32 bits: it stands still in 2136, whatever the rate.
@@ -105,9 +114,10 @@ class Console:
         status["rate"] = self._clock.rate
         return status
 
-    def events(self, after=0):
-        """Return the logged events with a number above `after`."""
-        return self._meter.events(whole("after", after, 0, _LATEST))
+    def events(self, after=0, most=100):
+        """Return the logged events with a number above `after`, the oldest `most` of them."""
+        whole("most", most, 1, 100)
+        return self._meter.events(whole("after", after, 0, _LATEST), most)
 
     def load(self, watts):
         """Connect a load behind the switch."""
@@ -236,6 +246,8 @@ class Console:
         return NAMES[self._meter.tids.check(tid, self._meter.state.ken)]
 
 
+# Not tried again: something would be done twice.
+_ONCE = ("press", "advance", "consume", "advance_grant", "emergency", "clock")
 VERBS = (
     "info",
     "provision",

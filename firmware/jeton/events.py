@@ -63,8 +63,8 @@ def record(state, now, kind, code=0, detail=0, value=0):
         reports.queue(state, now, kind, value, code, detail)
 
 
-def since(state, after, reasons):
+def since(state, after, reasons, most=SLOTS):
     """Return the kept events with a number above `after` (see `reports.since`)."""
     from . import reports
 
-    return reports.since(state, after, reasons)
+    return reports.since(state, after, reasons, most)

@@ -7,7 +7,7 @@ import struct
 
 from .state import whole
 
-STEPS = 512
+STEPS = 256
 _STEP = "<II"
 _OCTETS = 8
 _LONGEST_S = 100 * 366 * 86400
@@ -20,7 +20,8 @@ def packed(steps, repeat_s, before=b""):
     first = len(before) // _OCTETS
     if first + len(steps) > STEPS:
         raise ValueError("a load has at most %d steps, this has %d" % (STEPS, first + len(steps)))
-    octets = bytearray(_OCTETS * len(steps))
+    octets = bytearray(len(before) + _OCTETS * len(steps))
+    octets[: len(before)] = before
     last = struct.unpack_from(_STEP, before, len(before) - _OCTETS)[0] if first else -1
     for i, step in enumerate(steps):
         if not isinstance(step, list) or len(step) != 2:
@@ -30,10 +31,10 @@ def packed(steps, repeat_s, before=b""):
         if step[0] <= last:
             raise ValueError("steps go forward in time: %d s comes after %d s" % (step[0], last))
         last = step[0]
-        struct.pack_into(_STEP, octets, _OCTETS * i, step[0], step[1])
+        struct.pack_into(_STEP, octets, _OCTETS * (first + i), step[0], step[1])
     if repeat_s and repeat_s <= last:
         raise ValueError("a load that repeats each %d s has no step at %d s" % (repeat_s, last))
-    return before + bytes(octets)
+    return octets
 
 
 class Load:

@@ -55,15 +55,17 @@ class Outcome:
 class Meter:
     """One prepayment meter.
 
-    `storage` has `load()`, which returns octets or None, `save(octets)` and `set_aside()`;
-    `profiles` is what `Profile` asks. Call `start` once, then `process` whenever its deadline
-    comes.
+    `storage` has `load()`, which returns octets or None, `save(octets, more)`, which keeps both
+    as one but no reference to them, and `set_aside()`; `profiles` is what `Profile` asks. Call
+    `start` once, then `process` whenever its deadline comes.
     """
 
     def __init__(self, storage, profiles):
         self._storage = storage
         self._profiles = profiles
         self.state = states.State()
+        # Packed in place: a heap in splinters has no room for a new one at each commit.
+        self._record = bytearray(states.SIZE)
         self._at = 0
         self._saved_at = 0
         self._saved_total_wh = 0
@@ -176,7 +178,8 @@ class Meter:
         state = self.state
         state.tids = bytes(self.tids.octets)
         state.clock = self._at
-        self._storage.save(state.pack())
+        state.pack_into(self._record)
+        self._storage.save(self._record, state.load_steps)
         self._saved_at = self._at
         self._saved_total_wh = state.total_wh
         self._unsaved = False
@@ -683,9 +686,9 @@ class Meter:
         self.process(now)
         return reports.pending(self.state, supply.REASONS)
 
-    def events(self, after=0):
-        """Return the kept events with a number above `after`, oldest first."""
-        return events.since(self.state, after, supply.REASONS)
+    def events(self, after=0, most=events.SLOTS):
+        """Return the kept events with a number above `after`, the oldest `most` of them."""
+        return events.since(self.state, after, supply.REASONS, most)
 
 
 def _class(digits):

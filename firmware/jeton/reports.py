@@ -76,15 +76,15 @@ def _described(ring, slots, seq, reasons):
     return event
 
 
-def since(state, after, reasons):
-    """Return the kept events with a number above `after`, oldest first, as dictionaries.
+def since(state, after, reasons, most=events.SLOTS):
+    """Return the oldest `most` of the events with a number above `after`, as dictionaries.
 
     Numbers start at 1 and never repeat. `reasons` names the switching reasons by number.
     """
     first = max(after, state.event_seq - events.SLOTS, 0) + 1
     return [
         _described(state.events, events.SLOTS, seq, reasons)
-        for seq in range(first, state.event_seq + 1)
+        for seq in range(first, min(first + most - 1, state.event_seq) + 1)
     ]
 
 

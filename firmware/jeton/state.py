@@ -135,14 +135,19 @@ class State:
         return other
 
     def pack(self):
-        """Return the record as octets: magic, version and CRC-32, then the fields."""
+        """Return the whole record as octets of its own."""
         record = bytearray(SIZE)
+        self.pack_into(record)
+        return record + self.load_steps
+
+    def pack_into(self, record):
+        """Write all but the steps of the load into `record`, SIZE octets; those come after it.
+
+        Magic, version and a CRC-32 of the fields and those steps, then the fields.
+        """
         struct.pack_into(_FORMAT, record, _HEAD_OCTETS, *[getattr(self, name) for name in FIELDS])
-        if self.load_steps:
-            record += self.load_steps
-        crc = crc32(memoryview(record)[_HEAD_OCTETS:])
+        crc = crc32(self.load_steps, crc32(memoryview(record)[_HEAD_OCTETS:]))
         struct.pack_into(_HEAD, record, 0, MAGIC, VERSION, crc)
-        return record
 
 
 def unpack(octets):

@@ -93,10 +93,10 @@ class Store:
     def set_aside(self):
         self.octets = None
 
-    def save(self, octets):
+    def save(self, octets, more=b""):
         if self.full:
             raise OSError(28)
-        self.octets = octets
+        self.octets = bytes(octets) + more
         self.saves += 1
 
 
