@@ -15,10 +15,11 @@ from jeton.console import Console
 from jeton.meter import Meter
 
 
-def _profile(name):
+def _profile(name, language=None):
+    """Return a profile's settings or, with a language, its messages."""
     try:
-        with open("/profiles/%s.json" % name) as file:
-            return json.load(file)
+        with open("/profiles/%s.%s" % (name, language or "json"), "rb") as file:
+            return file.read() if language else json.load(file)
     except OSError:
         raise ValueError("no profile %s on this board" % name)
 
@@ -42,3 +43,5 @@ meter = Console(_meter, clock, _about)
 if hasattr(board, "keep"):
     board.keep(meter.save)
 gc.collect()
+# Collect often: the record is saved as one piece, and a heap in splinters has no room for it.
+gc.threshold(16384)  # type: ignore[attr-defined]

@@ -23,7 +23,7 @@ def application() -> Any:
     """Return the command with all its commands, as Typer has it."""
     import typer
 
-    from host_tools import __version__, cli_meters, cli_vending
+    from host_tools import __version__, cli_credit, cli_meters, cli_profiles, cli_vending
     from host_tools.drills import cli as cli_drills
 
     app = typer.Typer(
@@ -53,7 +53,7 @@ def application() -> Any:
     ) -> None:
         pass
 
-    for commands in (cli_drills, cli_meters, cli_vending):
+    for commands in (cli_drills, cli_meters, cli_credit, cli_profiles, cli_vending):
         commands.register(app)
     return app
 

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from host_tools import meters
+from host_tools import loads, meters
 from host_tools.draw import panel
 from host_tools.errors import BoardError, JetonError, VendingError
 from host_tools.link import EnterResult, Meter, Status, TokenResult
@@ -145,7 +145,8 @@ def kwh(energy_wh: int) -> str:
     return f"{energy_wh / 1000:.3f}" if energy_wh % 10 else f"{energy_wh / 1000:.2f}"
 
 
-def _put(value: Any) -> None:
+def put(value: Any) -> None:
+    """Print a value as one line of JSON."""
     print(json.dumps(value, ensure_ascii=False))
 
 
@@ -202,11 +203,15 @@ def new(
         ),
     ] = None,
     display: Annotated[DisplaySize, typer.Option(help="Rows and columns.")] = DisplaySize.TWO_16,
+    graphic: Annotated[
+        bool, typer.Option("--graphic", help="A display of dots: it draws Arabic too.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Make a meter that is kept, and register it with the point of sale.
 
-    Examples: `jeton new demo` · `jeton new lome --profile ceet --bdt 93 --credit 12.5`
+    Examples: `jeton new demo` · `jeton new lome --profile ceet --bdt 93 --credit 12.5` ·
+    `jeton new atar --profile somelec --graphic`
     """
     pos = PointOfSale()
     meters.check_free(name, pos)
@@ -229,7 +234,7 @@ def new(
             ours = False
             raise
         about = pos.config_for(name, at=at)
-        return about | {"credit_wh": credit_wh, "display": display.size}
+        return about | {"credit_wh": credit_wh, "display": [*display.size, int(graphic)]}
 
     try:
         meter = meters.create(name, config)
@@ -239,7 +244,7 @@ def new(
                 pos.remove_meter(name)
         raise
     if as_json:
-        _put(meter.as_dict())
+        put(meter.as_dict())
     else:
         about = meter.about
         print(
@@ -256,7 +261,7 @@ def list_(as_json: Json = False) -> None:
     """
     found = meters.all_meters()
     if as_json:
-        _put([meter.as_dict() for meter in found])
+        put([meter.as_dict() for meter in found])
         return
     if not found:
         print("no meters yet: `jeton new NAME` makes one")
@@ -276,7 +281,7 @@ def delete(name: Name, as_json: Json = False) -> None:
     """
     meters.delete(name, PointOfSale())
     if as_json:
-        _put({"name": name, "deleted": True})
+        put({"name": name, "deleted": True})
 
 
 def serve(
@@ -339,7 +344,7 @@ def enter(
             )
     if as_json:
         found = [result.as_dict() for result in results]
-        _put(found if len(codes) > 1 else found[0])
+        put(found if len(codes) > 1 else found[0])
     if not results[-1].good and not as_json:
         raise BoardError(refusal(results[-1]))
     if not all(result.good for result in results):
@@ -365,7 +370,7 @@ def status(where: Where, as_json: Json = False) -> None:
     with Meter.open(where) as meter:
         now = meter.status()
         if as_json:
-            _put(now.as_dict())
+            put(now.as_dict())
             raise typer.Exit(1 if now.fault else 0)
         _show(meter, now.drn)
     print(_summary(now))
@@ -398,16 +403,65 @@ def advance(
 
 def load(
     where: Where,
-    watts: Annotated[str, typer.Argument(help="Power of the load, W.")],
+    watts: Annotated[str | None, typer.Argument(help="Power of the load, W.")] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="Lines of time and W: seconds, HH:MM or ISO 8601.")
+    ] = None,
+    repeat: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Begin the CSV anew each 1d, 1w, …")
+    ] = None,
+    play: Annotated[
+        bool, typer.Option("--play", help="Let the time of the CSV pass at once, of any length.")
+    ] = False,
+    profile: Annotated[str | None, typer.Option(help="A made-up week: household.")] = None,
+    seed: Annotated[int, typer.Option(help="Which household: the same seed, the same week.")] = 1,
+    phases: Annotated[
+        str | None, typer.Option(metavar="W,W,W", help="A load on each of three phases.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Connect a load behind the meter's switch.
+    """Connect a load behind the meter's switch: constant, from a file, or made up.
 
-    Example: `jeton load demo 1500`
+    A CSV begins now; --repeat begins it at midnight and over and over. The household's week
+    follows the meter's clock. At most 256 steps are kept on the meter; --play takes more.
+
+    Examples: `jeton load demo 1500` · `jeton load demo --csv day.csv --repeat 1d` ·
+    `jeton load demo --profile household --seed 7` · `jeton load demo --csv year.csv --play`
     """
-    power = watts_of(watts)
+    power = None if watts is None else watts_of(watts)
+    given = [value is not None for value in (watts, csv, profile, phases)]
+    if sum(given) != 1:
+        raise JetonError("say one load: WATTS, --csv FILE, --profile household or --phases W,W,W")
+    if csv is None and (repeat or play):
+        raise JetonError("--repeat and --play go with --csv FILE")
+    if repeat and play:
+        raise JetonError("--repeat and --play do not go together: choose one")
+    steps = loads.from_csv(csv) if csv else loads.week(profile, seed) if profile else []
+    three = _phases(phases) if phases else None
     with Meter.open(where) as meter:
-        _print_status(meter.set_load(power), as_json)
+        if power is not None:
+            now = meter.set_load(power)
+        elif three:
+            now = meter.set_phases(*three)
+        elif play:
+            now = meter.play(steps)
+        else:
+            repeat_s = loads.WEEK_S if profile else duration(repeat) if repeat else 0
+            start = None
+            if profile:
+                start = loads.monday(meter.clock())
+            elif repeat:
+                start = meter.clock().replace(hour=0, minute=0, second=0)
+            now = meter.set_load_steps(steps, start=start, repeat_s=repeat_s)
+        _print_status(now, as_json)
+
+
+def _phases(text: str) -> tuple[int, int, int]:
+    parts = text.split(",")
+    if len(parts) != 3 or not all(part.strip().isdecimal() for part in parts):
+        raise JetonError(f"{text!r} are not three loads: say for example 1000,1000,4000")
+    first, second, third = (int(part) for part in parts)
+    return first, second, third
 
 
 def events(
@@ -422,7 +476,7 @@ def events(
     with Meter.open(where) as meter:
         found = meter.events(after)
     if as_json:
-        _put([event.as_dict() for event in found])
+        put([event.as_dict() for event in found])
         return
     for event in found:
         details = ", ".join(f"{name} {value}" for name, value in event.details.items())
@@ -431,7 +485,7 @@ def events(
 
 def _print_status(now: Status, as_json: bool) -> None:
     if as_json:
-        _put(now.as_dict())
+        put(now.as_dict())
     else:
         print(_summary(now))
 
@@ -465,7 +519,7 @@ def run(name: Name, as_json: Json = False) -> None:
                     said, value, good = str(error), {"error": str(error)}, False
                 all_good = all_good and good
                 if as_json:
-                    _put(value)
+                    put(value)
                     continue
                 console.print(panel_of(meter, name))
                 if said:

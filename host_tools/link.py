@@ -13,7 +13,7 @@ import errno
 import json
 import termios
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
@@ -41,6 +41,10 @@ _TAIL = 200
 _PATIENCE = 3.0  # seconds to wait for another command that has a named meter for a moment
 _BUSY = (errno.EBUSY, errno.EAGAIN, errno.EWOULDBLOCK)
 _GONE = (errno.ENOENT, errno.ENXIO, errno.ENODEV)
+_LONGEST_TOKEN = 200  # more than 99 digits no keypad counts, and a small heap has other uses
+_STEPS = 32  # of a load, in one line
+_EVENTS = 20  # of the log
+LOAD_STEPS = 256  # the board's load.STEPS
 
 
 class TokenResult(IntEnum):
@@ -95,10 +99,16 @@ class Display:
     rows: int
     cols: int
     lines: tuple[str, ...]
+    flash: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as the board sent it."""
-        return {"rows": self.rows, "cols": self.cols, "lines": list(self.lines)}
+        return {
+            "rows": self.rows,
+            "cols": self.cols,
+            "lines": list(self.lines),
+            "flash": self.flash,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +116,8 @@ class EnterResult:
     """What became of one token.
 
     `token`, `token_class`, `subclass` and `tid` are None where the token could not be decrypted;
-    `missing` lists the sections of a key change set that are still to come.
+    `missing` lists the sections of a key change set that are still to come. Of `amount_wh`
+    `repaid_wh` went to emergency credit and `recovered_wh` to advances of the utility.
     """
 
     result: TokenResult
@@ -119,6 +130,8 @@ class EnterResult:
     missing: tuple[int, ...]
     display: tuple[str, ...]
     message: str = ""
+    repaid_wh: int = 0
+    recovered_wh: int = 0
 
     @property
     def good(self) -> bool:
@@ -135,6 +148,8 @@ class EnterResult:
             "subclass": self.subclass,
             "tid": self.tid,
             "amount_wh": self.amount_wh,
+            "repaid_wh": self.repaid_wh,
+            "recovered_wh": self.recovered_wh,
             "missing": list(self.missing),
             "message": self.message,
             "display": list(self.display),
@@ -190,10 +205,19 @@ class Status:
     bdt: str | None
     credit_wh: int
     total_wh: int
+    emergency_debt_wh: int
+    advance_debt_wh: int
+    low_credit: bool
+    alarm: bool
+    emergency: bool
     load_w: int
+    load_steps: int
     power_w: int
     switch: str
     switch_reason: str
+    trips: int
+    reconnect_at: datetime | None
+    lock_until: datetime | None
     max_power_limit_w: int | None
     phase_unbalance_limit_w: int | None
     tariff_rate: int | None
@@ -206,9 +230,75 @@ class Status:
     rate: int
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it with the clock as ISO 8601."""
+        """Return it with times as ISO 8601."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
-        return values | {"clock": self.clock.isoformat(), "pending": list(self.pending)}
+        for name in ("clock", "reconnect_at", "lock_until"):
+            values[name] = values[name].isoformat() if values[name] else None
+        return values | {"pending": list(self.pending)}
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What makes up the credit, and what is owed.
+
+    initial + tokens + advances + emergency - charged - recovered - cleared = credit, always.
+    """
+
+    initial_wh: int
+    tokens_wh: int
+    advances_wh: int
+    emergency_wh: int
+    charged_wh: int
+    recovered_wh: int
+    cleared_wh: int
+    credit_wh: int
+    emergency_debt_wh: int
+    advance_debt_wh: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as the board sent it."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class Emergency:
+    """Whether emergency credit was taken, else why not: none, used or not_needed."""
+
+    taken: bool
+    reason: str | None
+    ledger: Ledger
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as the board sent it."""
+        return {"taken": self.taken, "reason": self.reason, "ledger": self.ledger.as_dict()}
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Wh by day ("2025-05-08") and month ("2025-05"), oldest first; the last is counted still."""
+
+    days: Mapping[str, int]
+    months: Mapping[str, int]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as two lists."""
+        return {
+            "days": [{"date": date, "wh": wh} for date, wh in self.days.items()],
+            "months": [{"month": month, "wh": wh} for month, wh in self.months.items()],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Led:
+    """The pulses of the LED since the meter began, and whether the supply LED is lit."""
+
+    pulses: int
+    pulses_per_kwh: int
+    supply: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as the board sent it."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +319,7 @@ class Info:
         return {item.name: getattr(self, item.name) for item in fields(self)}
 
 
-_T = TypeVar("_T", Status, Info)
+_T = TypeVar("_T", Status, Info, Ledger, Led)
 
 
 def _made(kind: type[_T], value: Any, **changed: Any) -> _T:
@@ -256,7 +346,21 @@ def _entered(value: Mapping[str, Any]) -> EnterResult:
         missing=tuple(value["missing"]),
         display=tuple(value["display"]),
         message=value.get("message", ""),
+        repaid_wh=value.get("repaid_wh", 0),
+        recovered_wh=value.get("recovered_wh", 0),
     )
+
+
+def _events(values: list[dict[str, Any]]) -> list[Event]:
+    return [
+        Event(
+            value["seq"],
+            moment(value["time"]),
+            value["kind"],
+            {k: v for k, v in value.items() if k not in ("seq", "time", "kind")},
+        )
+        for value in values
+    ]
 
 
 class _Silence(Exception):
@@ -647,8 +751,11 @@ class Meter:
         return self._status(self.rpc("provision", dict(config)))
 
     def enter(self, token: str) -> EnterResult:
-        """Key a token in by the wire; spaces and dashes do not matter."""
-        return _entered(self.rpc("enter", token))
+        """Key a token in by the wire; spaces and dashes do not matter.
+
+        Of an endless token no more than the first 200 characters are sent.
+        """
+        return _entered(self.rpc("enter", token[:_LONGEST_TOKEN]))
 
     def press(self, keys: str) -> PressResult:
         """Press keys: digits, * for backspace, # for Enter."""
@@ -659,7 +766,8 @@ class Meter:
     def display(self) -> Display:
         """Return what the display shows."""
         value = self.rpc("display")
-        return Display(value["rows"], value["cols"], tuple(value["lines"]))
+        lines = tuple(value["lines"])
+        return Display(value["rows"], value["cols"], lines, bool(value.get("flash")))
 
     def status(self) -> Status:
         """Return registers, key attributes and states."""
@@ -667,19 +775,119 @@ class Meter:
 
     def events(self, after: int = 0) -> list[Event]:
         """Return the logged events with a number above `after`, oldest first."""
-        return [
-            Event(
-                value["seq"],
-                moment(value["time"]),
-                value["kind"],
-                {k: v for k, v in value.items() if k not in ("seq", "time", "kind")},
-            )
-            for value in self.rpc("events", after)
-        ]
+        found: list[Event] = []
+        while True:  # in parts: a small heap has no room for all as one line
+            part = _events(self.rpc("events", after, _EVENTS))
+            found += part
+            if len(part) < _EVENTS:
+                return found
+            after = part[-1].seq
+
+    def reports(self) -> list[Event]:
+        """Return the fault reports that nobody has acknowledged yet, oldest first."""
+        return _events(self.rpc("reports"))
+
+    def acknowledge(self, seq: int) -> int:
+        """Let the fault reports up to number `seq` go; return how many still wait."""
+        left: int = self.rpc("acknowledge", seq)
+        return left
 
     def set_load(self, watts: int) -> Status:
         """Connect a load behind the switch."""
         return self._status(self.rpc("load", watts))
+
+    def set_load_steps(
+        self,
+        steps: Sequence[tuple[int, int]],
+        *,
+        start: datetime | None = None,
+        repeat_s: int = 0,
+    ) -> Status:
+        """Connect a load in steps (seconds from `start`, W); `start` is now, or in the past.
+
+        With `repeat_s` they come over and over. At most LOAD_STEPS; `play` takes more.
+        """
+        if not steps or len(steps) > LOAD_STEPS:
+            raise BoardError(
+                f"a load of {len(steps)} steps does not fit: a meter keeps 1 to {LOAD_STEPS}"
+            )
+        at = seconds_of(start if start is not None else self.clock())
+        value = None
+        for first in range(0, len(steps), _STEPS):
+            load: dict[str, Any] = {
+                "steps": [list(step) for step in steps[first : first + _STEPS]],
+                "at": at,
+                "repeat_s": repeat_s if first + _STEPS >= len(steps) else 0,
+            }
+            value = self.rpc("load_profile", load | ({"more": True} if first else {}))
+        return self._status(value)
+
+    def play(self, steps: Sequence[tuple[int, int]], end_s: int | None = None) -> Status:
+        """Let time pass under a load of any number of steps (seconds from now, W), then `end_s`.
+
+        The last step's load stays connected.
+        """
+        start = self.clock()
+        rate = self.status().rate
+        self.set_rate(0)
+        try:
+            self.clock()
+            for first in range(0, len(steps), LOAD_STEPS):
+                part = steps[first : first + LOAD_STEPS]
+                self.set_load_steps(part, start=start)
+                last = end_s if first + LOAD_STEPS >= len(steps) else part[-1][0]
+                last = max(part[-1][0], last or 0)
+                status = self.status()
+                self.advance(max(0, last - (seconds_of(status.clock) - seconds_of(start))))
+        finally:
+            self.set_rate(rate)
+        return self.status()
+
+    def set_phases(self, first_w: int, second_w: int, third_w: int) -> Status:
+        """Connect a load to each of the three phases."""
+        return self._status(self.rpc("phases", [first_w, second_w, third_w]))
+
+    def grant(self, energy_wh: int) -> Ledger:
+        """Grant an advance of the utility, which later credit tokens repay."""
+        return _made(Ledger, self.rpc("advance_grant", energy_wh))
+
+    def emergency(self) -> Emergency:
+        """Take emergency credit, as by key or code."""
+        value = self.rpc("emergency")
+        return Emergency(value["taken"], value["reason"], _made(Ledger, value["ledger"]))
+
+    def ledger(self) -> Ledger:
+        """Return what makes up the credit, and what is owed."""
+        return _made(Ledger, self.rpc("ledger"))
+
+    def reconnect(self) -> bool:
+        """Press the key that closes the switch where it waits for one; tell whether it did."""
+        return bool(self.rpc("reconnect")["done"])
+
+    def mute(self) -> Status:
+        """Silence the alarm."""
+        return self._status(self.rpc("mute"))
+
+    def language(self, language: str | None = None) -> str:
+        """Return the display's language; with an argument choose it first."""
+        value = self.rpc("language", *([] if language is None else [language]))
+        return str(value["language"])
+
+    def history(self) -> History:
+        """Return what was used by day and month."""
+        value = self.rpc("history")
+        days: dict[str, int] = {}
+        months: dict[str, int] = {}
+        # A clock that was set back makes a date come twice.
+        for entry in value["days"]:
+            days[entry["date"]] = days.get(entry["date"], 0) + entry["wh"]
+        for entry in value["months"]:
+            months[entry["month"]] = months.get(entry["month"], 0) + entry["wh"]
+        return History(days, months)
+
+    def led(self) -> Led:
+        """Return the LED: pulses so far, and whether the supply is on."""
+        return _made(Led, self.rpc("led"))
 
     def consume(self, energy_wh: int) -> Status:
         """Count energy that flowed."""
@@ -707,11 +915,14 @@ class Meter:
 
     @staticmethod
     def _status(value: Any) -> Status:
+        changed: dict[str, Any] = {}
         try:
-            clock, pending = moment(value["clock"]), tuple(value["pending"])
+            changed = {"clock": moment(value["clock"]), "pending": tuple(value["pending"])}
+            for name in ("reconnect_at", "lock_until"):
+                changed[name] = None if value[name] is None else moment(value[name])
         except (KeyError, TypeError):
-            clock, pending = EPOCH, ()
-        return _made(Status, value, clock=clock, pending=pending)
+            changed = {}
+        return _made(Status, value, **changed)
 
     # The board.
 

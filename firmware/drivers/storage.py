@@ -2,6 +2,7 @@
 
 import errno
 import os
+from binascii import crc32
 
 
 class Storage:
@@ -16,12 +17,13 @@ class Storage:
         """Return the record as bytes, None when there is none yet."""
         try:
             with open(self.path, "rb") as file:
-                self._last = file.read()
+                record = file.read()
         except OSError as error:
             if error.args[0] != errno.ENOENT:
                 raise  # a record that cannot be read is not a record that is not there
-            self._last = None
-        return self._last
+            return None
+        self._last = crc32(record)
+        return record
 
     def set_aside(self):
         """Keep a record that is of no use out of the way, for whoever wants to look at it."""
@@ -31,12 +33,17 @@ class Storage:
             pass
         self._last = None
 
-    def save(self, record):
-        """Replace the record in one step; the same record again costs no flash cycle."""
-        record = bytes(record)
-        if record == self._last:
+    def save(self, record, more=b""):
+        """Replace the record by `record` and `more` in one step; the same again costs no flash.
+
+        What was saved last is known by its CRC: a copy would cost the heap more than the record.
+        """
+        crc = crc32(more, crc32(record))
+        if crc == self._last:
             return
         with open(self._new, "wb") as file:
             file.write(record)
+            if more:
+                file.write(more)
         os.rename(self._new, self.path)
-        self._last = record
+        self._last = crc

@@ -3,12 +3,13 @@
 `rpc` takes and gives one line of JSON, so that every client, of any language, needs only that.
 """
 
+import gc
 import json
 
 from . import __version__
 from .entry import check_keys
 from .meter import describe
-from .setup import whole
+from .state import whole
 from .sts.digits import clean
 from .sts.results import NAMES
 from .sts.tids import MAX_TID
@@ -38,11 +39,19 @@ class Console:
             verb = request[0]
             if verb not in VERBS:
                 raise ValueError("no verb %s; there are: %s" % (verb, ", ".join(VERBS)))
-            value = getattr(self, verb)(*request[1:])
+            line = None
+            if verb in _ONCE:
+                gc.collect()
+                return json.dumps({"ok": getattr(self, verb)(*request[1:])})
+            try:
+                return json.dumps({"ok": getattr(self, verb)(*request[1:])})
+            except MemoryError:
+                # Done wholly or not at all: once more, without what the first try has left.
+                gc.collect()
+            return json.dumps({"ok": getattr(self, verb)(*request[1:])})
         except Exception as error:
             # Whatever went wrong: the client gets one line, and the meter goes on as it was.
             return json.dumps({"error": describe(error)})
-        return json.dumps({"ok": value})
 
     def _now(self):
         # The record's clock has 32 bits: it stands still in 2136, whatever the rate.
@@ -75,10 +84,11 @@ class Console:
         return self._outcome(self._meter.enter(clean(digits), now), now)
 
     def press(self, keys):
-        """Press keys one after another: 0 to 9, * backspace, # Enter."""
+        """Press keys one after another: 0 to 9, * backspace, # Enter, i where there is one."""
         if not isinstance(keys, str):
             raise ValueError("keys are a string, not %r" % (keys,))
-        check_keys(keys)
+        profile = self._meter.profile
+        check_keys(keys, profile.codes_start if profile else "")
         now = self._now()
         outcome = None
         for key in keys:
@@ -92,9 +102,11 @@ class Console:
         return value
 
     def display(self):
-        """Return the display's size and lines."""
-        lines = self._meter.display(self._now())
-        return {"rows": len(lines), "cols": len(lines[0]), "lines": lines}
+        """Return the display's size and lines, and whether they flash."""
+        now = self._now()
+        lines = self._meter.display(now)
+        flash = bool(self._meter.flashes(now))
+        return {"rows": len(lines), "cols": len(lines[0]), "lines": lines, "flash": flash}
 
     def status(self):
         """Return registers, key attributes and states; never a key."""
@@ -102,14 +114,92 @@ class Console:
         status["rate"] = self._clock.rate
         return status
 
-    def events(self, after=0):
-        """Return the logged events with a number above `after`."""
-        return self._meter.events(whole("after", after, 0, _LATEST))
+    def events(self, after=0, most=100):
+        """Return the logged events with a number above `after`, the oldest `most` of them."""
+        whole("most", most, 1, 100)
+        return self._meter.events(whole("after", after, 0, _LATEST), most)
 
     def load(self, watts):
         """Connect a load behind the switch."""
         self._meter.set_load(watts, self._now())
         return self.status()
+
+    def load_profile(self, load):
+        """Connect a load in steps [[seconds, W], …] that begins now.
+
+        Or {"steps": …, "repeat_s": over and over, "at": seconds since 2000 when it begins,
+        "more": true for steps that follow those that are there}.
+        """
+        if isinstance(load, list):
+            load = {"steps": load}
+        if not isinstance(load, dict):
+            raise ValueError("a load is a list of steps, or has steps, repeat_s, at and more")
+        for name in load:
+            if name not in ("steps", "repeat_s", "at", "more"):
+                raise ValueError("a load has no %s" % name)
+        start = load.get("at")
+        if start is not None:
+            whole("at", start, 0, _LATEST)
+        repeat_s = whole("repeat_s", load.get("repeat_s", 0), 0, _LONGEST_ADVANCE_S)
+        self._meter.set_load_steps(
+            load.get("steps"), self._now(), start, repeat_s, bool(load.get("more"))
+        )
+        return self.status()
+
+    def phases(self, watts):
+        """Connect loads to the three phases."""
+        if not isinstance(watts, list) or len(watts) != 3:
+            raise ValueError("phases are three loads: [W, W, W]")
+        for load in watts:
+            whole("the load of a phase", load, 0, 0x3FFFFFFF)
+        self._meter.set_load(sum(watts), self._now(), max(watts) - min(watts))
+        return self.status()
+
+    def advance_grant(self, energy_wh):
+        """Grant an advance, which later credit tokens repay."""
+        self._meter.grant(energy_wh, self._now())
+        return self.ledger()
+
+    def emergency(self):
+        """Take emergency credit."""
+        taken, reason = self._meter.emergency(self._now())
+        return {"taken": taken, "reason": reason or None, "ledger": self.ledger()}
+
+    def ledger(self):
+        """Return what makes up the credit, and what is owed."""
+        return self._meter.ledger(self._now())
+
+    def reconnect(self):
+        """Press the key that closes the switch where it waits for one."""
+        return {"done": self._meter.reconnect(self._now()), "status": self.status()}
+
+    def mute(self):
+        """Silence the alarm."""
+        self._meter.mute(self._now())
+        return self.status()
+
+    def language(self, language=None):
+        """Return the display's language and those there are; with an argument choose it first."""
+        if language is not None:
+            self._meter.set_language(language, self._now())
+        profile = self._meter.profile
+        return {"language": profile.language, "languages": profile.languages}
+
+    def history(self):
+        """Return what was used by day and month."""
+        return self._meter.history(self._now())
+
+    def led(self):
+        """Return the pulses so far, and whether the supply LED is lit."""
+        return self._meter.led(self._now())
+
+    def reports(self):
+        """Return the fault reports that wait to be acknowledged, oldest first."""
+        return self._meter.reports(self._now())
+
+    def acknowledge(self, seq):
+        """Let fault reports up to this number go; return how many still wait."""
+        return self._meter.acknowledge(seq, self._now())
 
     def consume(self, energy_wh):
         """Count energy that flowed, as pulses of a meter would."""
@@ -156,6 +246,8 @@ class Console:
         return NAMES[self._meter.tids.check(tid, self._meter.state.ken)]
 
 
+# Not tried again: something would be done twice.
+_ONCE = ("press", "advance", "consume", "advance_grant", "emergency", "clock")
 VERBS = (
     "info",
     "provision",
@@ -165,6 +257,18 @@ VERBS = (
     "status",
     "events",
     "load",
+    "load_profile",
+    "phases",
+    "advance_grant",
+    "emergency",
+    "ledger",
+    "reconnect",
+    "mute",
+    "language",
+    "history",
+    "led",
+    "reports",
+    "acknowledge",
     "consume",
     "advance",
     "clock",

@@ -1,68 +1,125 @@
-"""The keypad above debounce: digits, backspace and Enter become the digits of a token.
+"""The keypad above debounce: keys become tokens, short codes and turned pages.
 
-Keys are characters, as on a telephone: 0 to 9, `*` for backspace and `#` for Enter.
+Keys are characters, as on a telephone: 0 to 9, `*` for backspace, `#` for Enter, and `i` where a
+profile's short codes begin with that key.
 """
 
 from .sts.digits import DIGITS
 
 BACKSPACE = "*"
 ENTER = "#"
+INFO = "i"
 KEYS = "0123456789" + BACKSPACE + ENTER
 # Somebody who keys three tokens in one go is told so; what comes after is counted as one more.
 _LONGEST = 99
 
 
-def check_keys(keys):
-    """Raise ValueError for a key that is not on the keypad."""
+def check_keys(keys, start=""):
+    """Raise ValueError for a key that is not on the keypad; `start` begins its short codes."""
     for key in keys:
-        if key not in KEYS:
-            raise ValueError("no key %r on this keypad: 0 to 9, * backspace, # Enter" % key)
+        if key not in KEYS and key != start:
+            also = ", i for short codes" if start == INFO else ""
+            raise ValueError(
+                "no key %r on this keypad: 0 to 9, * backspace, # Enter%s" % (key, also)
+            )
+
+
+def find(show, code):
+    """Return (what, n) of a short code in a profile's `codes.show`, or None.
+
+    A key of `show` is a code, or a range "301-350" of which `code` is the `n`th (else n is 1).
+    """
+    if code in show:
+        return show[code], 1
+    for key in show:
+        first, dash, last = key.partition("-")
+        if dash and len(code) == len(first) and first <= code <= last:
+            return show[key], int(code) - int(first) + 1
+    return None
 
 
 class Entry:
-    """What has been keyed since the last Enter."""
+    """What has been keyed since the last Enter; `code` tells that a short code is keyed."""
 
-    def __init__(self, auto_enter, idle_timeout_s):
-        self._auto_enter = auto_enter
-        self._idle_timeout_s = idle_timeout_s
+    def __init__(self, profile):
+        self._auto_enter = profile.entry_auto_enter
+        self._idle_timeout_s = profile.entry_idle_timeout_s
+        self._clear_s = profile.entry_clear_s
+        self._split = profile.entry_several == "split"
+        self._start = profile.codes_start
+        self._code_digits = profile.codes_digits
+        self._profile = profile
         self.digits = ""
+        self.code = False
         self._last = 0
+        self._backspace = None
 
     def press(self, key, now):
-        """Take one key; return the digits when they are entered, else None.
+        """Take one key; return what it completes, else None.
 
-        Enter on an empty entry returns "". With auto-enter the 20th digit enters by itself.
-        Raise ValueError for a key that is not on the keypad.
+        ("token", [digits, …]): what was entered, split into tokens of 20 digits where the profile
+        splits; ("code", code): a short code; ("page",): Enter with nothing keyed. Raise ValueError
+        for a key that is not on the keypad.
         """
         if len(key) != 1:
             raise ValueError("one key at a time, not %r" % key)
-        check_keys(key)
-        self._last = now
+        check_keys(key, self._start)
+        since, self._last = self._backspace, now
+        self._backspace = None
         if key == BACKSPACE:
-            self.digits = self.digits[:-1]
+            again = since is not None and self._clear_s is not None
+            if again and now - since <= self._clear_s:
+                self.drop()
+            else:
+                self._backspace = now
+                self.code = self.code and bool(self.digits)
+                self.digits = self.digits[:-1]
+            return None
+        if key == self._start and not self.digits and (not self.code or key == INFO):
+            self.code = True
+            return None
+        if key == INFO:
+            self.digits = ""
+            self.code = True
             return None
         if key == ENTER:
             return self._take()
         if len(self.digits) < _LONGEST:
             self.digits += key
-        if self._auto_enter and len(self.digits) == DIGITS:
-            return self._take()
+        if len(self.digits) == (self._code_digits if self.code else DIGITS):
+            if self.code or self._auto_enter:
+                return self._take()
         return None
 
     def _take(self):
-        digits, self.digits = self.digits, ""
-        return digits
+        digits, code = self.digits, self.code
+        self.drop()
+        if not digits:
+            return ("page",)
+        if code or (not self._start and find(self._profile.codes_show, digits)):
+            return ("code", digits)
+        count = len(digits)
+        if self._split and count > DIGITS and count % DIGITS == 0:
+            return ("token", [digits[i : i + DIGITS] for i in range(0, count, DIGITS)])
+        return ("token", [digits])
+
+    def drop(self):
+        """Forget what has been keyed."""
+        self.digits = ""
+        self.code = False
 
     def deadline(self):
         """Return when an unfinished entry is dropped, or None."""
-        return self._last + self._idle_timeout_s if self.digits else None
+        return self._last + self._idle_timeout_s if self.digits or self.code else None
 
     def process(self, now):
         """Drop an unfinished entry that nobody went on with."""
         deadline = self.deadline()
         if deadline is not None and now >= deadline:
-            self.digits = ""
+            self.drop()
 
     def shift(self, seconds):
         """Follow a clock that was set forward by `seconds` (negative: back)."""
         self._last += seconds
+        if self._backspace is not None:
+            self._backspace += seconds

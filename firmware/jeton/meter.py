@@ -4,29 +4,20 @@ It knows no clock, file or pin: `now` is an argument (seconds since 2000-01-01 0
 and profiles are ports, energy arrives as Wh or as a load in W.
 """
 
-from . import __version__, credit, events, screens, setup, supply
+from . import credit, events, screens, supply
 from . import state as states
-from .entry import Entry
+from .entry import Entry, check_keys
+from .lockout import Lockout, counts
 from .profile import Profile
 from .sts import digits as token_digits
 from .sts import keys, tokens
 from .sts.decoder import decode
-from .sts.results import GOOD, NAMES, SECTION, TokenResult
+from .sts.results import GOOD, NAMES, TokenResult
 from .sts.tids import TidStore
 
 # Consumption is saved each 0.01 kWh and at most every 10 s: flash wears (20 years at 23 kW).
 SAVE_WH = 10
 SAVE_S = 10
-
-# ClearCredit: the electricity register and all; 1 to 7 are registers this meter does not have.
-_REGISTER_ELECTRICITY = 0
-_REGISTER_LAST = 7
-_REGISTER_ALL = 0xFFFF
-
-# Section number of a key change token, by subclass.
-_SECTIONS = {3: 1, 4: 2, 8: 3, 9: 4}
-
-_TESTS = 18
 
 
 class Outcome:
@@ -36,6 +27,8 @@ class Outcome:
         self.result = result
         self.token = None
         self.amount_wh = None
+        self.repaid_wh = 0
+        self.recovered_wh = 0
         self.value = ""
         self.missing = []
         self.message = ""
@@ -52,6 +45,8 @@ class Outcome:
             "subclass": token.sub if token else None,
             "tid": token.tid if token else None,
             "amount_wh": self.amount_wh,
+            "repaid_wh": self.repaid_wh,
+            "recovered_wh": self.recovered_wh,
             "missing": self.missing,
             "message": self.message,
         }
@@ -60,15 +55,17 @@ class Outcome:
 class Meter:
     """One prepayment meter.
 
-    `storage` has `load()`, which returns octets or None, and `save(octets)`; `profiles(name)`
-    returns a profile's dictionary or raises ValueError. Call `start` once, then `process` whenever
-    its deadline comes.
+    `storage` has `load()`, which returns octets or None, `save(octets, more)`, which keeps both
+    as one but no reference to them, and `set_aside()`; `profiles` is what `Profile` asks. Call
+    `start` once, then `process` whenever its deadline comes.
     """
 
     def __init__(self, storage, profiles):
         self._storage = storage
         self._profiles = profiles
         self.state = states.State()
+        # Packed in place: a heap in splinters has no room for a new one at each commit.
+        self._record = bytearray(states.SIZE)
         self._at = 0
         self._saved_at = 0
         self._saved_total_wh = 0
@@ -89,16 +86,27 @@ class Meter:
             octets = self._storage.load()
             if octets is not None:
                 self.state = states.unpack(octets)
+            self._at = self._saved_at = self.state.clock
             self._setup()
         except (ValueError, OSError) as error:
             self.state = states.State()
             self.fault = describe(error)
             self._setup_bare()
             return 0
-        self._at = self._saved_at = self.state.clock
-        # A power-up right after a power-up says nothing new, and would push older events out.
-        if self.state.provisioned and events.last_kind(self.state) != events.POWER_UP:
-            events.record(self.state, self._at, events.POWER_UP)
+        state = self.state
+        if state.provisioned:
+            at = self._at
+            state.power_fails = min(state.power_fails + 1, 0xFFFF)
+            # A power cut right after a power-up says nothing new, and would push older events out.
+            if events.last_kind(state) != events.POWER_UP:
+                events.record(state, at, events.POWER_DOWN)
+                events.record(state, at, events.POWER_UP)
+            self.lockout.power_up(at)
+            if state.sections != bytes(len(state.sections)):
+                from . import management
+
+                management.recall_sections(self)
+                self._plan()
             self._save_or_note()
         return self._at
 
@@ -107,16 +115,18 @@ class Meter:
 
         Raise ValueError with one line for a value that is missing or wrong; then nothing changes.
         """
+        from . import setup
+
         state = setup.configured(config, self._profiles)
         if self.fault:
             self._storage.set_aside()
 
         def action():
             self.state = state
-            self._setup()
             self._at = self._saved_at = now
-            events.record(state, now, events.PROVISIONED)
-            supply.follow_credit(state, now, supply.NOT_PROVISIONED)
+            state.day = now // credit.DAY_S
+            self._setup()
+            setup.begin(state, self.profile, now)
 
         self._atomically(action)
         self.fault = ""
@@ -124,14 +134,26 @@ class Meter:
     def _setup(self):
         """Make what is derived from the record, and forget what does not outlive a power cut."""
         state = self.state
-        self.profile = Profile(self._profiles(states.text(state.profile)))
-        self.tids = TidStore(state.tids)
-        self.screen = screens.Screen(state.rows, state.cols)
-        self.entry = Entry(self.profile.auto_enter, self.profile.idle_timeout_s)
-        self.key_change = keys.KeyChange(
-            state.ea, state.kct, self.profile.key_change_ordered, self.profile.key_change_window_s
+        self.profile = profile = Profile(
+            self._profiles,
+            states.text(state.profile),
+            states.text(state.language) or None,
+            bool(state.graphic),
         )
-        self._decrypt = self._cipher(state) if state.provisioned else None
+        self.tids = TidStore(state.tids)
+        self.screen = screens.Screen(state.rows, state.cols, profile.rtl)
+        self.entry = Entry(profile)
+        self.lockout = Lockout(profile, state)
+        self.key_change = keys.KeyChange(
+            state.ea, state.kct, profile.key_change_ordered, profile.key_change_window_s
+        )
+        self._decrypt = None
+        if state.provisioned:
+            self.use_key()
+        self._saved_total_wh = state.total_wh
+        self._trip_at = None
+        self._find_load()
+        self._plan()
 
     def _setup_bare(self):
         """Be a meter that only tells its fault."""
@@ -139,7 +161,8 @@ class Meter:
         self.profile = None  # type: ignore[assignment]
         self.tids = TidStore(state.tids)
         self.screen = screens.Screen(state.rows, state.cols)
-        self.entry = Entry(False, 1)
+        self.entry = self.lockout = self._load = self._trip_at = None  # type: ignore[assignment]
+        self._next = self._level = 0
         self.key_change = keys.KeyChange(state.ea, state.kct)
         self._decrypt = None
 
@@ -147,16 +170,18 @@ class Meter:
         if self.fault:
             raise ValueError(self.fault + "; provision the meter anew")
 
-    @staticmethod
-    def _cipher(state):
+    def use_key(self):
+        """Decrypt with the key of the record from now on."""
+        state = self.state
         key = state.decoder_key[: keys.key_octets(state.ea)]
-        return keys.cipher(state.ea, key, bool(state.sample_tables))
+        self._decrypt = keys.cipher(state.ea, key, bool(state.sample_tables))
 
     def _save(self):
         state = self.state
         state.tids = bytes(self.tids.octets)
         state.clock = self._at
-        self._storage.save(state.pack())
+        state.pack_into(self._record)
+        self._storage.save(self._record, state.load_steps)
         self._saved_at = self._at
         self._saved_total_wh = state.total_wh
         self._unsaved = False
@@ -179,24 +204,39 @@ class Meter:
     def _atomically(self, action):
         """Run `action` and save; if either fails, be as before and let the error through.
 
-        The action works on a copy of the record. Going back only exchanges references: it must
-        work where memory has just run out.
+        Going back only exchanges references: it must work where memory has just run out.
         """
         change = self.key_change
-        kept = (self.state, self.profile, self.tids, self.tids.octets, self.screen, self.entry)
-        more = (self._decrypt, change, change.sections, self._at, self._saved_at)
-        self.state = self.state.copy()
-        change.sections = dict(change.sections)
+        before = self.state.copy()
+        sections = dict(change.sections)
+        kept = (self.profile, self.tids, self.tids.octets, self.screen, self.entry, self.lockout)
+        more = (self._decrypt, change, self._at, self._saved_at, self._load, self._trip_at)
+        plan = (self._next, self._level)
         try:
             value = action()
+            self._settle()
             self._save()
         except BaseException:
-            self.state, self.profile, self.tids, octets, self.screen, self.entry = kept
+            self.state = before
+            self.profile, self.tids, octets, self.screen, self.entry, self.lockout = kept
             self.tids.octets = octets
-            self._decrypt, self.key_change, sections, self._at, self._saved_at = more
+            self._decrypt, self.key_change, self._at, self._saved_at, self._load, trip_at = more
+            self._trip_at = trip_at
+            self._next, self._level = plan
             self.key_change.sections = sections
+            if self.lockout:
+                self.lockout.state = before
             raise
         return value
+
+    def _settle(self):
+        """Let switch and warnings follow what has changed."""
+        at = self._at
+        credit.watch(self.state, self.profile, at)
+        supply.follow_credit(self.state, self.profile, at)
+        self._plan()
+        if self._next <= at:
+            self._due(at)
 
     # Time and energy
 
@@ -206,76 +246,205 @@ class Meter:
         A clock that went back takes no time away.
         """
         state = self.state
-        elapsed = now - self._at
-        changed = self._unsaved
-        if elapsed > 0 and state.switch_closed:
-            used_s = credit.use_load(state, elapsed)
-            if state.credit_wh <= 0:
-                supply.open_switch(state, supply.NO_CREDIT, self._at + used_s)
-                changed = True
-        self._at = now
-        deadline = self.key_change.deadline()
-        if self.key_change.process(now):
-            events.record(state, deadline, events.KEY_CHANGE_FORGOTTEN)
-            changed = True
+        seq = state.event_seq
+        self._run(now)
         self.entry.process(now)
-        if changed or self._save_due(now):
+        ended = self.lockout.process(now)
+        if self._unsaved or ended or state.event_seq != seq or self._save_due(now):
             self._save_or_note()
         return self._deadline(now)
+
+    def _run(self, now):
+        """Go from event to event up to `now`: a step of the load, a level of credit, midnight."""
+        state = self.state
+        profile = self.profile
+        at = self._at
+        while at < now:
+            end = max(at, min(self._next, now))
+            if state.switch_closed and state.load_w:
+                end = credit.draw(state, profile, at, end, self._level)
+            self._at = at = end
+            if state.credit_wh <= self._level:
+                credit.watch(state, profile, at)
+                supply.follow_credit(state, profile, at)
+                self._plan()
+            if at >= self._next:
+                self._due(at)
+        self._at = now
+
+    def _due(self, at):
+        """Do what is due at `at`, then find what comes next."""
+        state = self.state
+        if self._load is not None and self._load.next is not None and at >= self._load.next:
+            state.load_w = self._load.step()
+        if self._trip_at is not None and at >= self._trip_at:
+            self._trip_at = None
+            supply.trip(state, self.profile, at)
+        if state.reconnect_at and at >= state.reconnect_at:
+            supply.due(state, self.profile, at)
+        deadline = self.key_change.deadline()
+        if self.key_change.process(at):
+            events.record(state, deadline, events.KEY_CHANGE_FORGOTTEN)
+            state.sections = bytes(32)
+        if at >= (state.day + 1) * credit.DAY_S:
+            from . import history
+
+            history.turn(state, at)
+        if state.credit_wh <= 0:
+            supply.follow_credit(state, self.profile, at)
+        self._plan()
+
+    def _plan(self):
+        """Find when the next event comes by time, and at which credit."""
+        state = self.state
+        profile = self.profile
+        found = (state.day + 1) * credit.DAY_S
+        if self._load is not None and self._load.next is not None:
+            found = min(found, self._load.next)
+        if not supply.exceeds(state, profile):
+            self._trip_at = None
+        else:
+            if self._trip_at is None:
+                self._trip_at = self._at + profile.supply_limit_delay_s
+            found = min(found, self._trip_at)
+        if state.reconnect_at:
+            found = min(found, state.reconnect_at)
+        forgotten = self.key_change.deadline()
+        if forgotten is not None:
+            found = min(found, forgotten + 1)  # the last second of the window still counts
+        if state.credit_wh <= 0 and state.switch_closed:
+            found = min(found, credit.next_turn(profile, self._at))
+        self._next = found
+        self._level = credit.level(state, profile)
 
     def _save_due(self, now):
         used_wh = self.state.total_wh - self._saved_total_wh
         return used_wh >= SAVE_WH and now - self._saved_at >= SAVE_S
 
     def _deadline(self, now):
-        forgotten = self.key_change.deadline()
         found = [self.entry.deadline(), self.screen.deadline(now)]
-        if forgotten is not None:
-            found.append(forgotten + 1)  # the last second of the window still counts
-        if self.state.switch_closed:
-            left_s = credit.seconds_left(self.state)
-            found.append(None if left_s is None else now + left_s)
-        found = [deadline for deadline in found if deadline is not None]
-        return min(found) if found else None
+        found.append(self.lockout.deadline())
+        found.append(self._next)
+        state = self.state
+        if state.switch_closed and state.load_w and self._level > credit.NEVER:
+            left_ws = (state.credit_wh - self._level) * credit.WS_PER_WH - state.rest_ws
+            found.append(now + (left_ws + state.load_w - 1) // state.load_w)
+        return min([deadline for deadline in found if deadline is not None])
 
-    def set_load(self, load_w, now):
-        """Connect a load of `load_w` watts (0 to 4294967295) behind the switch."""
-        setup.whole("the load", load_w, 0, 0xFFFFFFFF)
+    def _change(self, now, change, *arguments):
+        """Let time pass up to `now`, then do something to the record, in one commit."""
         self._check_fault()
         self.process(now)
+        return self._atomically(lambda: change(self.state, *arguments))
 
-        def action():
-            self.state.load_w = load_w
+    def set_load(self, load_w, now, unbalance_w=0):
+        """Connect a load of `load_w` watts (0 to 4294967295) behind the switch.
 
-        self._atomically(action)
+        `unbalance_w` is how far its phases are apart.
+        """
+        states.whole("the load", load_w, 0, 0xFFFFFFFF)
+
+        def change(state):
+            state.load_steps = b""
+            state.load_w = load_w
+            state.unbalance_w = unbalance_w
+            self._load = None
+
+        self._change(now, change)
+
+    def set_load_steps(self, steps, now, start=None, repeat_s=0, more=False):
+        """Connect a load in steps [seconds, W] that begin at `start`, over and over if it repeats.
+
+        With `more` they follow those that are there, and begin with them. ValueError for steps
+        that are none; `load.STEPS` is the most a meter keeps.
+        """
+        from . import load
+
+        def change(state):
+            state.load_steps = load.packed(steps, repeat_s, state.load_steps if more else b"")
+            if not more:
+                state.load_from = now if start is None else start
+            state.load_repeat_s = repeat_s
+            state.unbalance_w = 0
+            self._find_load()
+            watts = self._load.watts() if self._load else None
+            if watts is not None:
+                state.load_w = watts
+
+        self._change(now, change)
+
+    def _find_load(self):
+        self._load = None
+        if self.state.load_steps:
+            from . import load
+
+            self._load = load.Load(self.state, self._at)
 
     def use_energy(self, energy_wh, now):
         """Count energy that flowed, in Wh; refuse it (ValueError) while the switch is open."""
-        setup.whole("the energy", energy_wh, 0, 0xFFFFFFFF)
+        states.whole("the energy", energy_wh, 0, 0xFFFFFFFF)
+
+        def change(state):
+            if not state.switch_closed:
+                raise ValueError("no energy flows: the load switch is open")
+            credit.charge(state, self.profile, energy_wh)
+
+        self._change(now, change)
+
+    def grant(self, amount_wh, now):
+        """Add an advance of the utility, which later tokens repay; ValueError if refused."""
+        states.whole("the advance", amount_wh, 1, 0xFFFFFFFF)
+        self._change(now, credit.grant, self.profile, amount_wh, now)
+
+    def emergency(self, now):
+        """Take emergency credit; return (taken, why not: "none", "used", "not_needed" or "")."""
         self._check_fault()
         self.process(now)
-        if not self.state.switch_closed:
-            raise ValueError("no energy flows: the load switch is open")
+        reason = credit.refusal(self.state, self.profile)
+        if not reason:
+            self._change(now, credit.take_emergency, self.profile, now)
+        return not reason, reason
 
-        def action():
-            credit.use_energy(self.state, energy_wh)
-            if self.state.credit_wh <= 0:
-                supply.open_switch(self.state, supply.NO_CREDIT, now)
+    def mute(self, now):
+        """Silence the alarm until credit has been above its level again."""
+        self._check_fault()
+        self.process(now)
+        if credit.alarm_sounds(self.state):
+            self._change(now, credit.mute)
 
-        self._atomically(action)
+    def reconnect(self, now):
+        """Close the switch by hand where it waits for that; tell whether that did anything."""
+        self._check_fault()
+        self.process(now)
+        if not supply.waits_for_key(self.state, self.profile):
+            return False
+        return self._change(now, supply.by_key, self.profile, now)
+
+    def set_language(self, language, now):
+        """Show messages in another of the profile's languages; ValueError if it has not got it."""
+
+        def change(state):
+            profile = Profile(
+                self._profiles, self.profile.name, language, bool(self.state.graphic)
+            )
+            state.language = profile.language.encode()
+            self.profile = profile
+            self.screen = screens.Screen(state.rows, state.cols, profile.rtl)
+
+        self._change(now, change)
+
+    def acknowledge(self, seq, now):
+        """Let the fault reports up to number `seq` go; return how many still wait."""
+        from . import reports
+
+        return self._change(now, reports.acknowledge, seq, now)
 
     def set_tamper(self, on, now):
         """Raise or drop the tamper input; the condition stays until a token clears it."""
         self._check_fault()
         self.process(now)
-        if not on or self.state.tamper:
-            return
-
-        def action():
-            self.state.tamper = 1
-            events.record(self.state, now, events.TAMPER, value=1)
-
-        self._atomically(action)
+        if on and not self.state.tamper:
+            self._change(now, supply.set_tamper, self.profile, True, now)
 
     def clock_set(self, was, now):
         """Follow a clock that was set from `was` to `now`: time jumps, nothing is used."""
@@ -284,30 +453,78 @@ class Meter:
         moved = now - was
 
         def action():
+            state = self.state
             self._at = now
             self._saved_at += moved
+            self.lockout.shift(moved)
+            for name in ("reconnect_at", "reconnected", "sections_from"):
+                at = getattr(state, name)
+                if at:  # 0: none
+                    setattr(state, name, max(1, min(at + moved, 0xFFFFFFFF)))
+            if self._trip_at is not None:
+                self._trip_at += moved
+            if self._load is not None:
+                state.load_from += moved
+                self._find_load()
             clipped = max(-0x80000000, min(moved, 0x7FFFFFFF))
-            events.record(self.state, now, events.CLOCK_SET, value=clipped)
+            events.record(state, now, events.CLOCK_SET, 0, 0, clipped)
+            if now // credit.DAY_S != state.day:
+                from . import history
 
-        self._atomically(action)
+                history.turn(state, now)
+
         self.key_change.shift(moved)
-        self.entry.shift(moved)
-        self.screen.shift(moved)
+        try:
+            self._atomically(action)
+        except BaseException:
+            self.key_change.shift(-moved)
+            raise
+        for part in (self.entry, self.screen):
+            part.shift(moved)
 
     # Keys and tokens
 
     def press(self, key, now):
-        """Take one key (0 to 9, * backspace, # Enter); return the Outcome of a token it enters."""
+        """Take one key (0 to 9, * backspace, # Enter, i); return the Outcome of a token it enters.
+
+        A key that only quiets the alarm, turns a page or reconnects the supply returns None.
+        """
         self._check_fault()
+        check_keys(key, self.profile.codes_start)
         self.process(now)
-        entered = self.entry.press(key, now)
-        if entered is None:
+        if self.profile.credit_mute_any_key:
+            self.mute(now)
+        if self.profile.entry_lock_while_result and self.screen.result(now):
+            return None
+        done = self.entry.press(key, now)
+        if done is None:
             self.screen.clear()
-            return None
-        if not entered:
+        elif done[0] == "page":
+            self._enter_key(now)
+        elif done[0] == "code":
+            from . import shortcodes
+
+            pages = shortcodes.code(done[1], self, now)
+            self.screen.show(pages, now, self.profile.screens_page_s)
+        else:
+            outcome = None
+            pages = []
+            for digits in done[1]:
+                outcome = self._enter(digits, now)
+                pages += self._pages(outcome, digits)
+            self._show(pages, outcome, now)
+            return outcome
+        return None
+
+    def _enter_key(self, now):
+        """Do what Enter does where nothing is keyed: a page, the supply, emergency credit."""
+        if self.screen.deadline(now) is not None:
             self.screen.next_page(now)
-            return None
-        return self.enter(entered, now)
+        elif not self.reconnect(now) and credit.offered(self.state, self.profile):
+            from . import shortcodes
+
+            pages = shortcodes.show("emergency", self, now)
+            self.screen.show(pages, now, self.profile.screens_page_s)
 
     def enter(self, digits, now):
         """Take the digits of a token, from keypad or wire; return its Outcome.
@@ -316,20 +533,44 @@ class Meter:
         """
         self._check_fault()
         self.process(now)
+        outcome = self._enter(digits, now)
+        self._show(self._pages(outcome, digits), outcome, now)
+        return outcome
+
+    def _enter(self, digits, now):
         outcome = Outcome()
         if self.state.provisioned:
             self._atomically(lambda: self._take(digits, outcome, now))
         else:
             outcome.result = TokenResult.NOT_READY
             outcome.message = "the meter has no key yet: provision it"
-        pages = outcome.pages or [self._result_page(outcome, digits)]
-        seconds = self.profile.page_s if len(pages) > 1 else self.profile.result_s
-        self.screen.show(pages, now, seconds)
         return outcome
+
+    def _pages(self, outcome, digits):
+        return outcome.pages or screens.result_pages(outcome, digits, self)
+
+    def _show(self, pages, outcome, now):
+        profile = self.profile
+        page_s = profile.screens_page_s
+        if outcome.pages:
+            self.screen.show(pages, now, page_s)
+        else:
+            page_s = profile.screens_amount_s or page_s
+            self.screen.show(pages, now, page_s, profile.screens_result_s, True)
 
     def _take(self, digits, outcome, now):
         """Do what a token says, and log it; the caller commits."""
-        self._decode(digits, outcome, now)
+        left_s = self.lockout.blocked(now)
+        if left_s and _class(digits) not in (None, 1):
+            outcome.result = TokenResult.LOCK_OUT
+            outcome.message = "too many wrong tokens: wait %d s" % left_s
+            outcome.value = "%d" % left_s
+        else:
+            self._decode(digits, outcome, now)
+            if counts(outcome.result):
+                self.lockout.wrong(now)
+            elif outcome.result in GOOD and outcome.token.cls != 1:
+                self.lockout.accepted(now)
         token = outcome.token
         self.state.result = outcome.result
         events.record(
@@ -345,12 +586,26 @@ class Meter:
         state = self.state
         result, token, message = decode(digits, self._decrypt, state.ea, state.mfr_code)
         outcome.result, outcome.token, outcome.message = result, token, message
-        if result == TokenResult.ACCEPT:
+        if result == TokenResult.ACCEPT and self._bars(token):
+            outcome.result = TokenResult.NOT_READY
+            outcome.message = "the meter was tampered with: a token must clear that first"
+        if outcome.result == TokenResult.ACCEPT:
             outcome.result = self._validate(token)
         if outcome.result == TokenResult.ACCEPT:
             outcome.result = self._execute(token, outcome, now)
             if outcome.result == TokenResult.ACCEPT and token.tid is not None:
                 self.tids.add(token.tid)
+        if outcome.result == TokenResult.ACCEPT and token.cls == 0:
+            state.last_token = token_digits.clean(digits).encode()
+            state.last_at = now
+            state.last_tid = token.tid
+            state.last_wh = min(outcome.amount_wh, 0xFFFFFFFF)
+
+    def _bars(self, token):
+        """Tell whether a tampered meter takes such a token only after that is cleared."""
+        if not self.state.tamper or self.profile.supply_tamper_takes == "all":
+            return False
+        return token.cls == 0 or (token.cls == 2 and token.sub not in (1, 5))
 
     def _validate(self, token):
         """Return the ValidationResult, in the standard's order: DDTK, KEN, Used, Old."""
@@ -361,112 +616,24 @@ class Meter:
         return self.tids.check(token.tid, self.state.ken)
 
     def _execute(self, token, outcome, now):
-        if token.cls == 2 and token.sub in _SECTIONS:
-            return self._key_section(token, outcome, now)
-        action = _ACTIONS.get((token.cls, token.sub))
-        if action is None:
-            return TokenResult.FUNCTION
-        return action(self, token.fields, outcome, now)
+        if token.cls == 0:
+            return self._credit(token, outcome, now)
+        from . import management
 
-    def _credit(self, fields, outcome, now):
-        amount_wh = 100 * tokens.amount_value(fields["amount"])
-        if credit.overflows(self.state, self.profile, amount_wh):
+        return management.execute(self, token, outcome, now)
+
+    def _credit(self, token, outcome, now):
+        if token.sub:
+            return TokenResult.FUNCTION  # water, gas, time, money
+        amount_wh = 100 * tokens.amount_value(token.fields["amount"])
+        repaid, recovered = credit.shares(self.state, self.profile, amount_wh)
+        if credit.overflows(self.state, self.profile, amount_wh - repaid - recovered):
             return TokenResult.OVERFLOW
-        credit.add(self.state, amount_wh)
-        supply.follow_credit(self.state, now)
+        credit.add(self.state, amount_wh, repaid, recovered, now)
+        outcome.repaid_wh, outcome.recovered_wh = repaid, recovered
         outcome.amount_wh = amount_wh
         outcome.value = "+" + screens.kwh(amount_wh, 1)
         return TokenResult.ACCEPT
-
-    def _power_limit(self, fields, outcome, now):
-        self.state.max_power_limit_w = tokens.amount_value(fields["mpl"])
-        outcome.value = "%d W" % self.state.max_power_limit_w
-        return TokenResult.ACCEPT
-
-    def _unbalance_limit(self, fields, outcome, now):
-        self.state.phase_unbalance_limit_w = tokens.amount_value(fields["mppul"])
-        outcome.value = "%d W" % self.state.phase_unbalance_limit_w
-        return TokenResult.ACCEPT
-
-    def _clear_credit(self, fields, outcome, now):
-        register = fields["register"]
-        if register not in (_REGISTER_ELECTRICITY, _REGISTER_ALL):
-            known = register <= _REGISTER_LAST
-            return TokenResult.FUNCTION if known else TokenResult.RANGE
-        credit.clear(self.state)
-        supply.follow_credit(self.state, now, supply.CLEAR_CREDIT)
-        outcome.value = screens.kwh(self.state.credit_wh)
-        return TokenResult.ACCEPT
-
-    def _tariff(self, fields, outcome, now):
-        self.state.tariff_rate = fields["rate"]
-        outcome.value = "%d" % fields["rate"]
-        return TokenResult.ACCEPT
-
-    def _clear_tamper(self, fields, outcome, now):
-        if fields["pad"]:
-            return TokenResult.FORMAT
-        if self.state.tamper:
-            self.state.tamper = 0
-            events.record(self.state, now, events.TAMPER, value=0)
-        return TokenResult.ACCEPT
-
-    def _test(self, fields, outcome, now):
-        control = fields["control"]
-        every = (1 << (36 if outcome.token.sub == 0 else 28)) - 1
-        if control == every:
-            # Test 0: all that the meter has but 1, which interrupts the supply.
-            wanted = list(range(2, _TESTS + 1))
-        else:
-            wanted = [n + 1 for n in range(36) if control >> n & 1]
-        pages = []
-        for number in wanted:
-            page = screens.test_page(number, self.state, self.profile, __version__)
-            if page:
-                pages.append(page)
-            elif control != every:
-                return TokenResult.FUNCTION
-        if not pages:
-            return TokenResult.RANGE
-        if control != every and 1 in wanted and self.state.switch_closed:
-            supply.open_switch(self.state, supply.TEST, now)
-            supply.close_switch(self.state, supply.TEST, now)
-        outcome.pages = pages
-        return TokenResult.ACCEPT
-
-    def _key_section(self, token, outcome, now):
-        change = self.key_change
-        number = _SECTIONS[token.sub]
-        if not change.accepts(number):
-            return TokenResult.FUNCTION
-        result = change.add(number, token.fields, now)
-        outcome.missing = change.missing()
-        if result == TokenResult.NOT_READY:
-            outcome.message = (
-                "the codes of a key change go in order; code %d is next" % (outcome.missing[0])
-            )
-        if result != TokenResult.ACCEPT:
-            return result
-        new = change.combine(self.state.kt)
-        change.forget()
-        if not isinstance(new, dict):
-            return new
-        self._change_key(new, now)
-        return TokenResult.ACCEPT
-
-    def _change_key(self, new, now):
-        """Take a whole key change in one step; credit and the other registers stay."""
-        state = self.state
-        for name in ("krn", "kt", "ti", "ken"):
-            setattr(state, name, new[name])
-        state.decoder_key = new["key"] + bytes(16 - len(new["key"]))
-        if new["sgc"] is not None:
-            state.sgc = new["sgc"]
-        if new["ro"]:
-            self.tids.fill(0)
-            state.bdt = 0  # the new base date is not transferred
-        self._decrypt = self._cipher(state)
-        events.record(state, now, events.KEY_CHANGED, state.krn, 0, new["ro"])
 
     # What people and programs see
 
@@ -475,71 +642,63 @@ class Meter:
         if self.fault:
             return self.screen.lines(now, ["STORE FAULT", self.fault[:16], self.fault[16:]])
         self.process(now)
-        idle = screens.idle(self.state, self.profile, self.screen)
-        if self.entry.digits:
-            idle = screens.entry(self.entry.digits, self.profile, self.screen)
+        if self.entry.digits or self.entry.code:
+            idle = screens.entry(self.entry, self.profile, self.screen)
+        else:
+            idle = screens.idle(self.state, self.profile, self.screen, now)
         return self.screen.lines(now, idle)
 
-    def _result_page(self, outcome, digits):
-        say = self.profile.say
-        token = outcome.token
-        lines = [say(NAMES[outcome.result])]
-        count = len(token_digits.clean(digits))
-        if outcome.result == TokenResult.FORMAT and count != token_digits.DIGITS:
-            lines.append(say("digits", count))
-        elif outcome.result in SECTION or outcome.result == TokenResult.NOT_READY:
-            if outcome.missing:
-                lines.append(say("enter_code", outcome.missing[0]))
-        elif outcome.result == TokenResult.ACCEPT and token and token.sub in _SECTIONS:
-            if token.cls == 2:
-                lines.append(say("key_changed"))
-        if outcome.value:
-            lines.append(outcome.value)
-        if outcome.result in GOOD and self.screen.rows >= 4:
-            cols = self.screen.cols
-            value = screens.kwh(self.state.credit_wh)
-            lines.append(screens.row(say("credit"), value, cols))
-        return lines
+    def flashes(self, now):
+        """Tell whether what is shown flashes, as some meters show what became of a token."""
+        return not self.fault and self.profile.screens_flash and self.screen.result(now)
 
     def status(self, now):
         """Return registers, key attributes and states as a dictionary; never a key."""
+        from . import status
+
         if not self.fault:
             self.process(now)
-        state = self.state
-        return {
-            "clock": now,
-            "provisioned": bool(state.provisioned),
-            "fault": self.fault or self.store_error or None,
-            "profile": self.profile.name if self.profile else None,
-            "drn": states.text(state.drn),
-            "ea": state.ea,
-            "kct": state.kct,
-            "krn": state.krn,
-            "kt": state.kt,
-            "ti": state.ti,
-            "sgc": "%06d" % state.sgc,
-            "ken": state.ken,
-            "bdt": "%02d" % state.bdt if state.bdt else None,
-            "credit_wh": state.credit_wh,
-            "total_wh": state.total_wh,
-            "load_w": state.load_w,
-            "power_w": supply.power_w(state),
-            "switch": "closed" if state.switch_closed else "open",
-            "switch_reason": supply.REASONS[state.switch_reason],
-            "max_power_limit_w": state.max_power_limit_w,
-            "phase_unbalance_limit_w": state.phase_unbalance_limit_w,
-            "tariff_rate": state.tariff_rate,
-            "tamper": bool(state.tamper),
-            "result": state.result,
-            "result_name": NAMES[state.result],
-            "pending": sorted(self.key_change.sections),
-            "tid_newest": self.tids.newest,
-            "tid_oldest": self.tids.oldest,
-        }
+        return status.status(self, now)
 
-    def events(self, after=0):
-        """Return the kept events with a number above `after`, oldest first."""
-        return events.since(self.state, after, supply.REASONS)
+    def ledger(self, now):
+        """Return what makes up the credit: the identity of `credit`, and what is owed."""
+        from . import status
+
+        self.process(now)
+        return status.ledger(self.state)
+
+    def led(self, now):
+        """Return the LED: its pulses since the meter began, how many a kWh has, whether lit."""
+        from . import status
+
+        self.process(now)
+        return status.led(self)
+
+    def history(self, now):
+        """Return what was used by day and month, oldest first."""
+        from . import history
+
+        self.process(now)
+        return history.as_dict(self.state)
+
+    def reports(self, now):
+        """Return the fault reports that wait to be acknowledged, oldest first."""
+        from . import reports
+
+        self.process(now)
+        return reports.pending(self.state, supply.REASONS)
+
+    def events(self, after=0, most=events.SLOTS):
+        """Return the kept events with a number above `after`, the oldest `most` of them."""
+        return events.since(self.state, after, supply.REASONS, most)
+
+
+def _class(digits):
+    """Return the class of a token, or None if these are no token's digits."""
+    try:
+        return token_digits.split(token_digits.clean(digits))[0]
+    except ValueError:
+        return None
 
 
 def describe(error):
@@ -551,14 +710,3 @@ def describe(error):
 
 
 _ERRNO = {5: "cannot be read or written", 28: "is full", 30: "is read-only", 84: "is damaged"}
-
-_ACTIONS = {
-    (0, 0): Meter._credit,
-    (1, 0): Meter._test,
-    (1, 1): Meter._test,
-    (2, 0): Meter._power_limit,
-    (2, 1): Meter._clear_credit,
-    (2, 2): Meter._tariff,
-    (2, 5): Meter._clear_tamper,
-    (2, 6): Meter._unbalance_limit,
-}

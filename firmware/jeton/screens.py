@@ -1,8 +1,8 @@
 """What the display shows, as lines of text of the display's width."""
 
-from . import supply
-from .state import text
-from .sts.digits import DIGITS, grouped
+from . import credit, supply
+from .sts.digits import DIGITS, clean, grouped
+from .sts.results import GOOD, NAMES, SECTION, TokenResult
 
 
 def kwh(energy_wh, decimals=2):
@@ -14,35 +14,55 @@ def kwh(energy_wh, decimals=2):
     return "%s%d.%0*d kWh" % (sign, whole, decimals, part)
 
 
-def row(label, value, cols):
-    """Return a line with a label on the left and a value on the right, which keeps its room."""
+def row(label, value, cols, rtl=False):
+    """Return a line with a label where reading starts and a value, which keeps its room, opposite.
+
+    Words that go from right to left are in the order of the cells: they begin at the right.
+    """
     if len(value) >= cols:
         return value[:cols]
     room = cols - len(value) - 1
-    return label[:room] + " " * (cols - len(label[:room]) - len(value)) + value
+    if rtl:
+        label = label[max(len(label) - room, 0) :]
+        return value + " " * (cols - len(label) - len(value)) + label
+    label = label[:room]
+    return label + " " * (cols - len(label) - len(value)) + value
 
 
 class Screen:
     """A display of `rows` lines of `cols` characters that goes back to idle by itself."""
 
-    def __init__(self, rows, cols):
+    def __init__(self, rows, cols, rtl=False):
         self.rows = rows
         self.cols = cols
+        self.rtl = rtl
         self._pages = []
         self._since = 0
-        self._page_s = 1
+        self._first_s = self._page_s = 1
+        self._result = False
 
-    def show(self, pages, now, page_s):
-        """Show pages (lists of lines) one after another, `page_s` seconds each, then idle."""
+    def show(self, pages, now, page_s, first_s=None, result=False):
+        """Show pages (lists of lines) one after another, `page_s` seconds each, then idle.
+
+        The first stays for `first_s`, if that is given. `result` tells that it is what became of
+        a token, which some meters flash and some let nobody key over.
+        """
         self._pages = pages
         self._since = now
         self._page_s = page_s
+        self._first_s = first_s or page_s
+        self._result = result
+
+    def result(self, now):
+        """Tell whether what became of a token is shown now."""
+        return self._result and self._page(now) is not None
 
     def next_page(self, now):
         """Go on to the next page, or to idle after the last."""
         at = self._page(now)
         self._pages = self._pages[at + 1 :] if at is not None else []
         self._since = now
+        self._first_s = self._page_s
 
     def clear(self):
         """Go to idle."""
@@ -53,94 +73,120 @@ class Screen:
         self._since += seconds
 
     def _page(self, now):
-        at = max(now - self._since, 0) // self._page_s
+        at = max((now - self._since - self._first_s) // self._page_s + 1, 0)
         return at if at < len(self._pages) else None
 
     def deadline(self, now):
         """Return when what is shown changes next, or None on the idle screen."""
         at = self._page(now)
-        return None if at is None else self._since + (at + 1) * self._page_s
+        return None if at is None else self._since + self._first_s + at * self._page_s
 
     def lines(self, now, idle):
         """Return the `rows` lines at `now`: the page that is due, else `idle`."""
         at = self._page(now)
         shown = idle if at is None else self._pages[at]
-        lines = [_fit(line, self.cols) for line in shown[: self.rows]]
+        lines = [self._fit(line) for line in shown[: self.rows]]
         return lines + [" " * self.cols] * (self.rows - len(lines))
 
+    def _fit(self, line):
+        blank = " " * (self.cols - len(line))
+        return blank + line[-self.cols :] if self.rtl else line[: self.cols] + blank
 
-def _fit(line, cols):
-    return line[:cols] + " " * (cols - len(line))
-
-
-def idle(state, profile, screen):
-    """Return the lines of a meter that is left alone."""
-    if not state.provisioned:
-        return [profile.say("not_provisioned")]
-    cols = screen.cols
-    load = "%d W" % supply.power_w(state) if state.switch_closed else profile.say("off")
-    if screen.rows < 4:
-        value = kwh(state.credit_wh)
-        return [row(profile.say("credit"), load, cols), row("", value, cols)]
-    return [
-        row(profile.say("credit"), kwh(state.credit_wh), cols),
-        row(profile.say("load"), "%d W" % supply.power_w(state), cols),
-        row(profile.say("index"), kwh(state.total_wh), cols),
-        row(profile.say("supply"), profile.say("on" if state.switch_closed else "off"), cols),
-    ]
+    def row(self, label, value):
+        """Return a line with a label and a value."""
+        return row(label, value, self.cols, self.rtl)
 
 
-def entry(digits, profile, screen):
-    """Return the lines while digits are keyed: a counter, and the digits scrolling leftwards."""
-    cols = screen.cols
-    counter = row(profile.say("token"), "%d/%d" % (len(digits), DIGITS), cols)
-    keyed = grouped(digits, profile.separator)
-    if screen.rows >= 4 and len(digits) <= DIGITS:
-        first = 3 * (4 + len(profile.separator))
-        return [counter, keyed[:first], keyed[first:]]
-    return [counter, keyed[-cols:]]
-
-
-def test_page(number, state, profile, version):
-    """Return the lines of class 1 test `number`, or None if this meter does not have it.
-
-    IEC 62055-41 6.2.3; `version` is the firmware's.
-    """
+def alarms(state, profile, now):
+    """Return the messages of all that is out of order, the gravest first."""
     say = profile.say
-    if number == 2:
-        return ["8" * 40, "8" * 40, "8" * 40, "8" * 40]
-    if number in (1, 6):
-        value = say("ok")
-        if number == 1:
-            value = say("on" if state.switch_closed else "off")
-    elif number == 3:
-        value = kwh(state.total_wh)
-    elif number == 4:
-        value = "%d / %d" % (state.krn, state.kt)
-    elif number == 5:
-        value = "%02d" % state.ti
-    elif number == 7:
-        value = "%d W" % state.max_power_limit_w
-    elif number == 8:
-        value = say("yes" if state.tamper else "no")
-    elif number == 9:
-        value = "%d W" % supply.power_w(state)
-    elif number == 10:
-        value = version
-    elif number == 11:
-        value = "%d W" % state.phase_unbalance_limit_w
-    elif number == 13:
-        value = "%d" % state.tariff_rate
-    elif number == 14:
-        value = "%02d" % state.ea
-    elif number == 15:
-        value = "%d" % state.kct
-    elif number == 16:
-        value = "%06d" % state.sgc
-    elif number == 17:
-        value = "%d" % state.ken
-    elif number == 18:
-        value = text(state.drn)
-    else:
-        return None
-    return [say("test%d" % number), value]
+    found = []
+    if state.hold & supply.HOLD_LOCKED:
+        found.append(say("trip_locked"))
+    elif state.hold & supply.HOLD_POWER:
+        found.append(say("over_power"))
+    if state.hold & supply.HOLD_UNBALANCE:
+        found.append(say("unbalanced"))
+    if supply.waits_for_key(state, profile):
+        found.append(say("reconnect"))
+    if state.tamper:
+        found.append(say("tampered"))
+    if state.lock_until > now:
+        found.append(say("wait", state.lock_until - now))
+    if credit.offered(state, profile):
+        found.append(say("emergency_offer"))
+    if state.credit_wh <= 0:
+        # Supply without credit: friendly hours, or a utility that never cuts.
+        friendly = state.switch_closed and not profile.credit_never_cut
+        found.append(say("friendly" if friendly else "no_credit"))
+    elif state.warned:
+        found.append(say("low_credit"))
+    return found
+
+
+def idle(state, profile, screen, now):
+    """Return the lines of a meter that is left alone; several alarms take turns."""
+    say = profile.say
+    if not state.provisioned:
+        return [say("not_provisioned")]
+    load = "%d W" % supply.power_w(state)
+    value = kwh(state.credit_wh)
+    found = alarms(state, profile, now)
+    alarm = found[now // profile.screens_page_s % len(found)] if found else ""
+    if screen.rows >= 4:
+        return [
+            screen.row(say("credit"), value),
+            screen.row(say("load"), load),
+            alarm or screen.row(say("index"), kwh(state.total_wh)),
+            screen.row(say("supply"), say("on" if state.switch_closed else "off")),
+        ]
+    if not state.switch_closed:
+        load = say("off")
+    if not alarm:
+        return [screen.row(say("credit"), load), screen.row("", value)]
+    return [alarm, screen.row(load if len(load) + len(value) < screen.cols else "", value)]
+
+
+def entry(keyed, profile, screen):
+    """Return the lines while a token or short code is keyed: `keyed` is the Entry.
+
+    Digits come in at the right and scroll to the left; a display of four lines shows all of them.
+    """
+    digits = keyed.digits
+    if keyed.code:
+        return [profile.say("code"), screen.row("", profile.codes_start + digits)]
+    counter = "%d/%d" % (len(digits), DIGITS) if profile.entry_counter else ""
+    label = screen.row(profile.say("token"), counter)
+    separator = profile.entry_separator
+    keyed = grouped(digits, separator)
+    if screen.rows >= 4 and len(digits) <= DIGITS:
+        first = 3 * (4 + len(separator))
+        return [label, row(keyed[:first], "", screen.cols), row(keyed[first:], "", screen.cols)]
+    return [label, row("", keyed[-screen.cols :], screen.cols)]
+
+
+def result_pages(outcome, digits, meter):
+    """Return the pages that tell what became of a token."""
+    state, profile, screen = meter.state, meter.profile, meter.screen
+    say = profile.say
+    result, token = outcome.result, outcome.token
+    lines = [say(NAMES[result], state.lock_count)]
+    count = len(clean(digits))
+    if result == TokenResult.FORMAT and count != DIGITS:
+        lines.append(say("digits", count))
+    elif result == TokenResult.LOCK_OUT:
+        lines.append(say("wait", outcome.value))
+        return [lines]
+    elif result in SECTION or result == TokenResult.NOT_READY:
+        if outcome.missing:
+            lines.append(say("enter_code", outcome.missing[0]))
+    elif result == TokenResult.ACCEPT and token.cls == 2 and token.sub in (3, 4, 8, 9):
+        lines.append(say("key_changed"))
+    pages = [lines]
+    if outcome.value:
+        if profile.screens_amount_s:
+            pages.append([])
+        pages[-1].append(outcome.value)
+    if result in GOOD and screen.rows >= 4:
+        pages[-1].append(screen.row(say("credit"), kwh(state.credit_wh)))
+    return pages

@@ -3,8 +3,10 @@
 The names are those of Prism's TokenApi in lower case (DRN, EA, SGC, KRN, TI, KEN, BDT).
 """
 
+from . import history, supply
 from . import state as states
 from .profile import Profile
+from .state import whole
 from .sts import keys
 from .sts.digits import is_digits, luhn_ok
 from .sts.tids import MAX_TID, TidStore
@@ -30,16 +32,6 @@ _KEYS = (
 )
 
 _BASE_DATES = ("93", "14", "35")
-
-
-def whole(what, value, low, high):
-    """Return `value` if it is a whole number from `low` to `high`, else raise ValueError."""
-    # bool is an int to isinstance; True watts is a mistake.
-    if type(value) is not int or not low <= value <= high:
-        raise ValueError(
-            "%s must be a whole number from %d to %d, not %r" % (what, low, high, value)
-        )
-    return value
 
 
 def _profile_name(value):
@@ -98,7 +90,7 @@ def configured(config, profiles):
             raise ValueError("the configuration needs %s" % name)
     get = config.get
     name = _profile_name(get("profile", "generic"))
-    profile = Profile(profiles(name))
+    profile = Profile(profiles, name)
     state = states.State()
     state.provisioned = 1
     state.profile = name.encode()
@@ -136,16 +128,25 @@ def configured(config, profiles):
     store.fill(whole("tid0", get("tid0", 0), 0, MAX_TID))
     state.tids = bytes(store.octets)
     state.credit_wh = whole("credit_wh", get("credit_wh", 0), 0, profile.credit_max_wh)
+    state.initial_wh = state.credit_wh
     display = get("display", [2, 16])
-    if not isinstance(display, list) or len(display) != 2:
+    if not isinstance(display, list) or len(display) not in (2, 3):
         raise ValueError("display must be [rows, columns], not %r" % (display,))
-    rows, cols = display
-    if (
-        type(rows) is not int
-        or type(cols) is not int
-        or rows not in (2, 4)
-        or cols not in (16, 20)
-    ):
-        raise ValueError("display must be 2 or 4 rows of 16 or 20 columns, not %r" % (display,))
-    state.rows, state.cols = rows, cols
+    for value in display:
+        if type(value) is not int:
+            display = [0, 0]
+    rows, cols, graphic = display + [0] if len(display) == 2 else display
+    if rows not in (2, 4) or cols not in (16, 20) or graphic not in (0, 1):
+        raise ValueError(
+            "display must be 2 or 4 rows of 16 or 20 columns (and 1 if it draws dots), not %r"
+            % (get("display"),)
+        )
+    state.rows, state.cols, state.graphic = rows, cols, graphic
     return state
+
+
+def begin(state, profile, now):
+    """Let a new meter begin at `now`: its switch, its history."""
+    state.clock = now
+    history.begin(state, now)
+    supply.begin(state, profile, now)

@@ -7,56 +7,107 @@ commit. Where and how it is written is the storage port's matter.
 import struct
 from binascii import crc32
 
-from .events import RING_OCTETS
+from .events import REPORT_OCTETS, RING_OCTETS
 from .sts.tids import OCTETS as TID_OCTETS
 
 MYPY = False
 MAGIC = b"JTON"
-VERSION = 1
+VERSION = 2
 
-# Name, struct code, value of a meter fresh from the factory. A text field ends at its first NUL.
-FIELDS = (
-    ("provisioned", "B", 0),
-    ("drn", "13s", b""),
-    ("profile", "16s", b"generic"),
-    ("rows", "B", 2),
-    ("cols", "B", 16),
-    ("ea", "B", 7),
-    ("sample_tables", "B", 0),
-    ("decoder_key", "16s", b""),
-    ("kt", "B", 0),
-    ("krn", "B", 1),
-    ("ti", "B", 0),
-    ("ken", "B", 255),
-    ("sgc", "I", 0),
-    ("bdt", "B", 0),
-    ("kct", "B", 2),
-    ("mfr_code", "H", 0),
-    ("tids", "%ds" % TID_OCTETS, bytes(TID_OCTETS)),
-    ("credit_wh", "q", 0),
-    ("total_wh", "Q", 0),
-    ("rest_ws", "H", 0),
-    ("load_w", "I", 0),
-    ("max_power_limit_w", "I", 0),
-    ("phase_unbalance_limit_w", "I", 0),
-    ("tariff_rate", "H", 0),
-    ("tamper", "B", 0),
-    ("switch_closed", "B", 0),
-    ("switch_reason", "B", 0),
-    ("result", "B", 0),
-    ("clock", "I", 0),
-    ("event_seq", "I", 0),
-    ("events", "%ds" % RING_OCTETS, bytes(RING_OCTETS)),
+# Name, struct code. Flat, because a tuple for each field would cost a small heap 3 KB. A text
+# field ends at its first NUL. A new meter has 0 or no octets, save what State.__init__ sets.
+# fmt: off
+_table = (
+    "provisioned", "B",
+    "drn", "13s",
+    "profile", "16s",
+    "language", "2s",  # empty: the first of the profile's that the display can draw
+    "rows", "B",
+    "cols", "B",
+    "graphic", "B",  # a display of dots, which can draw every script
+    "ea", "B",
+    "sample_tables", "B",
+    "decoder_key", "16s",
+    "kt", "B",
+    "krn", "B",
+    "ti", "B",
+    "ken", "B",
+    "sgc", "I",
+    "bdt", "B",
+    "kct", "B",
+    "mfr_code", "H",
+    "tids", "%ds" % TID_OCTETS,
+    # The ledger (credit.py): the first seven make up credit_wh at every moment.
+    "initial_wh", "q",
+    "tokens_wh", "Q",
+    "advances_wh", "Q",
+    "emergency_wh", "Q",
+    "charged_wh", "Q",
+    "recovered_wh", "Q",
+    "cleared_wh", "q",
+    "credit_wh", "q",
+    "emergency_debt_wh", "Q",
+    "advance_debt_wh", "Q",
+    "warned", "B",  # credit.LOW | credit.ALARM
+    "muted", "B",
+    # Energy, and the load that draws it.
+    "total_wh", "Q",
+    "rest_ws", "H",
+    "load_w", "I",
+    "unbalance_w", "I",
+    "load_from", "q",  # before 2000 if the clock was set back
+    "load_repeat_s", "I",
+    "day", "H",  # days since 2000-01-01 of the day that is being counted
+    "day_from_wh", "Q",
+    "month_from_wh", "Q",
+    "days", "186s",  # history.py
+    "months", "78s",
+    # Supply.
+    "max_power_limit_w", "I",
+    "phase_unbalance_limit_w", "I",
+    "tariff_rate", "H",
+    "tamper", "B",
+    "switch_closed", "B",
+    "switch_reason", "B",
+    "hold", "B",  # supply.HOLD_*
+    "trips", "B",
+    "reconnect_at", "I",
+    "reconnected", "I",
+    # Tokens and who keys them.
+    "result", "B",
+    "sections", "32s",  # of a key change half done, as they were keyed, where a profile keeps them
+    "sections_from", "I",
+    "last_token", "20s",
+    "last_at", "I",
+    "last_tid", "I",
+    "last_wh", "I",
+    "lock_count", "B",
+    "lock_until", "I",
+    "lock_first", "I",
+    # Time and what happened in it.
+    "clock", "I",
+    "power_fails", "H",
+    "event_seq", "I",
+    "events", "%ds" % RING_OCTETS,
+    "report_seq", "I",
+    "report_done", "I",
+    "report_lost", "H",
+    "reports", "%ds" % REPORT_OCTETS,
 )
-
-_FORMAT = "<" + "".join([code for _, code, _ in FIELDS])
+# fmt: on
+# After the fields: the steps of a load, as many as there are (load.py).
+FIELDS = [_table[i] for i in range(0, len(_table), 2)]
+_FORMAT = "<" + "".join([_table[i] for i in range(1, len(_table), 2)])
+del _table
+# Written in place: a copy for each event would be garbage of 1 KB.
+_RINGS = ("events", "reports")
 _HEAD = "<4sHI"
 _HEAD_OCTETS = struct.calcsize(_HEAD)
 SIZE = _HEAD_OCTETS + struct.calcsize(_FORMAT)
 
 
 class State:
-    """The record as attributes, named as in FIELDS."""
+    """The record as attributes, named as in FIELDS, and `load_steps`."""
 
     if MYPY:  # the type checker cannot see what the table makes
 
@@ -64,41 +115,68 @@ class State:
 
         def __setattr__(self, name, value): ...
 
-    def __init__(self):
-        for name, _, value in FIELDS:
-            setattr(self, name, value)
+    def __init__(self, values=None):
+        """Take the values of FIELDS in their order; without them be as a new meter is."""
+        fresh = values is None
+        if fresh:
+            values = struct.unpack(_FORMAT, bytes(SIZE - _HEAD_OCTETS))
+        for name, value in zip(FIELDS, values):
+            setattr(self, name, bytearray(value) if name in _RINGS else value)
+        if fresh:
+            self.profile = b"generic"
+            self.rows, self.cols = 2, 16
+            self.ea, self.kct, self.krn, self.ken = 7, 2, 1, 255
+        self.load_steps = b""
 
     def copy(self):
         """Return a record of its own with the same values."""
-        other = State()
-        for name, _, _ in FIELDS:
-            setattr(other, name, getattr(self, name))
+        other = State([getattr(self, name) for name in FIELDS])
+        other.load_steps = self.load_steps
         return other
 
     def pack(self):
-        """Return the record as octets: magic, version and CRC-32, then the fields."""
-        body = struct.pack(_FORMAT, *[getattr(self, name) for name, _, _ in FIELDS])
-        return struct.pack(_HEAD, MAGIC, VERSION, crc32(body)) + body
+        """Return the whole record as octets of its own."""
+        record = bytearray(SIZE)
+        self.pack_into(record)
+        return record + self.load_steps
+
+    def pack_into(self, record):
+        """Write all but the steps of the load into `record`, SIZE octets; those come after it.
+
+        Magic, version and a CRC-32 of the fields and those steps, then the fields.
+        """
+        struct.pack_into(_FORMAT, record, _HEAD_OCTETS, *[getattr(self, name) for name in FIELDS])
+        crc = crc32(self.load_steps, crc32(memoryview(record)[_HEAD_OCTETS:]))
+        struct.pack_into(_HEAD, record, 0, MAGIC, VERSION, crc)
 
 
 def unpack(octets):
     """Return the State in `octets`; raise ValueError with one line if it is no intact record."""
     if len(octets) < _HEAD_OCTETS or octets[:4] != MAGIC:
         raise ValueError("the store holds no meter record")
-    _, version, crc = struct.unpack(_HEAD, octets[:_HEAD_OCTETS])
+    _, version, crc = struct.unpack_from(_HEAD, octets)
     if version != VERSION:
         raise ValueError(
-            "the record is of version %d, this firmware reads %d" % (version, VERSION)
+            "the meter record is of version %d and this firmware reads version %d: set the meter "
+            "up anew" % (version, VERSION)
         )
-    body = octets[_HEAD_OCTETS:]
-    if len(octets) != SIZE or crc32(body) != crc:
+    if len(octets) < SIZE or crc32(memoryview(octets)[_HEAD_OCTETS:]) != crc:
         raise ValueError("the meter record is damaged: its checksum is wrong")
-    state = State()
-    for (name, _, _), value in zip(FIELDS, struct.unpack(_FORMAT, body)):
-        setattr(state, name, value)
+    state = State(struct.unpack_from(_FORMAT, octets, _HEAD_OCTETS))
+    state.load_steps = bytes(octets[SIZE:])
     return state
 
 
 def text(octets):
     """Return a fixed-width text field as str, without the NULs that fill it."""
     return octets.rstrip(b"\0").decode()
+
+
+def whole(what, value, low, high):
+    """Return `value` if it is a whole number from `low` to `high`, else raise ValueError."""
+    # bool is an int to isinstance; True watts is a mistake.
+    if type(value) is not int or not low <= value <= high:
+        raise ValueError(
+            "%s must be a whole number from %d to %d, not %r" % (what, low, high, value)
+        )
+    return value

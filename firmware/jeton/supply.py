@@ -1,39 +1,178 @@
-"""The load switch: when it opens and closes, and why."""
+"""The load switch: what holds it open, when it trips, and what closes it again."""
 
-from . import events
+from . import credit, events
 
 # Reason numbers are stored: append only.
-REASONS = ("not_provisioned", "credit", "no_credit", "test", "clear_credit")
+REASONS = (
+    "not_provisioned",
+    "credit",
+    "no_credit",
+    "test",
+    "clear_credit",
+    "over_power",
+    "locked",
+    "tamper",
+    "unbalance",
+    "wait_key",
+    "reconnected",
+    "key",
+)
 NOT_PROVISIONED, CREDIT, NO_CREDIT, TEST, CLEAR_CREDIT = range(5)
+OVER_POWER, LOCKED, TAMPER, UNBALANCE, WAIT_KEY, RECONNECTED, KEY = range(5, 12)
+
+# What holds the switch open; it closes when nothing does. Bits are stored: append only.
+HOLD_NO_CREDIT = 1
+HOLD_POWER = 2  # tripped; a delay or a key ends it
+HOLD_LOCKED = 4  # after the profile's number of trips
+HOLD_TAMPER = 8
+HOLD_UNBALANCE = 16
+HOLD_KEY = 32  # all is well; somebody at the meter must say that the load may come
+_BY_BIT = (NO_CREDIT, OVER_POWER, LOCKED, TAMPER, UNBALANCE, WAIT_KEY)
+_TRIPPED = HOLD_POWER | HOLD_LOCKED | HOLD_UNBALANCE
 
 
 def _switch(state, closed, reason, now):
-    if bool(state.switch_closed) == closed:
-        return
-    state.switch_closed = int(closed)
-    state.switch_reason = reason
-    kind = events.SWITCH_CLOSED if closed else events.SWITCH_OPENED
-    events.record(state, now, kind, reason)
+    if bool(state.switch_closed) != closed:
+        state.switch_closed = int(closed)
+        state.switch_reason = reason
+        kind = events.SWITCH_CLOSED if closed else events.SWITCH_OPENED
+        events.record(state, now, kind, reason)
 
 
-def open_switch(state, reason, now):
-    """Open the load switch, if it is closed, and log it."""
+def hold(state, bit, reason, now):
+    """Open the switch, or keep it open, for one more reason."""
+    state.hold |= bit
     _switch(state, False, reason, now)
 
 
-def close_switch(state, reason, now):
-    """Close the load switch, if it is open, and log it."""
-    _switch(state, True, reason, now)
+def release(state, bits, reason, now):
+    """End what holds the switch open; it closes when nothing else does."""
+    if not state.hold & bits:
+        return
+    state.hold &= ~bits
+    if not state.hold:
+        _switch(state, True, reason, now)
+        return
+    for i in range(len(_BY_BIT)):
+        if state.hold >> i & 1:
+            state.switch_reason = _BY_BIT[i]
+            return
 
 
-def follow_credit(state, now, reason=NO_CREDIT):
-    """Open the switch at zero credit and close it when there is credit again."""
-    if state.credit_wh > 0:
-        close_switch(state, CREDIT, now)
+def begin(state, profile, now):
+    """Set the switch of a new meter."""
+    state.hold = HOLD_NO_CREDIT
+    if state.credit_wh > 0 or credit.protected(state, profile, now):
+        release(state, HOLD_NO_CREDIT, CREDIT, now)
     else:
-        open_switch(state, reason, now)
+        events.record(state, now, events.SWITCH_OPENED, NOT_PROVISIONED)
+
+
+def follow_credit(state, profile, now, reason=NO_CREDIT):
+    """Open the switch where there is no credit and no protection, close it on new credit."""
+    protected = state.credit_wh <= 0 and credit.protected(state, profile, now)
+    if state.credit_wh > 0 or (protected and profile.credit_never_cut):
+        if state.hold & HOLD_NO_CREDIT:
+            if profile.supply_reconnect == "manual":
+                state.hold |= HOLD_KEY
+            release(state, HOLD_NO_CREDIT, CREDIT, now)
+    elif not protected and not state.hold & HOLD_NO_CREDIT:
+        hold(state, HOLD_NO_CREDIT, reason, now)
+
+
+def test(state, now):
+    """Interrupt the supply for a moment, as class 1 test 1 does."""
+    if state.switch_closed:
+        _switch(state, False, TEST, now)
+        _switch(state, True, TEST, now)
 
 
 def power_w(state):
     """Return the active power through the meter: the load's, while the switch is closed."""
     return state.load_w if state.switch_closed else 0
+
+
+def _unbalanced(state, profile):
+    limit_w = state.phase_unbalance_limit_w
+    return profile.supply_unbalance and 0 < limit_w < state.unbalance_w
+
+
+def exceeds(state, profile):
+    """Tell whether the load is above a limit while the switch is closed."""
+    if not state.switch_closed:
+        return False
+    return 0 < state.max_power_limit_w < state.load_w or _unbalanced(state, profile)
+
+
+def trip(state, profile, now):
+    """Open the switch because the load was above a limit for longer than the profile's delay.
+
+    Trips count up to the lock; they are forgotten when the supply stayed on for the time of a
+    lock since it came back.
+    """
+    if state.trips and now - state.reconnected > profile.supply_lock_s:
+        state.trips = 0
+    state.trips = min(state.trips + 1, 255)
+    unbalanced = _unbalanced(state, profile)
+    value = min(state.unbalance_w if unbalanced else state.load_w, 0x7FFFFFFF)
+    kind = events.UNBALANCE if unbalanced else events.TRIP
+    events.record(state, now, kind, state.trips, 0, value)
+    if profile.supply_trips and state.trips >= profile.supply_trips:
+        state.reconnect_at = now + max(profile.supply_lock_s, 1)
+        hold(state, HOLD_LOCKED, LOCKED, now)
+        return
+    wait_s = profile.supply_reconnect_s
+    state.reconnect_at = 0 if wait_s is None else now + max(wait_s, 1)
+    if unbalanced:
+        hold(state, HOLD_UNBALANCE, UNBALANCE, now)
+    else:
+        hold(state, HOLD_POWER, OVER_POWER, now)
+
+
+def due(state, profile, now):
+    """Do what `reconnect_at` is for: the delay after a trip, or the lock, is over."""
+    state.reconnect_at = 0
+    if state.hold & HOLD_LOCKED:
+        state.trips = 0
+        if profile.supply_reconnect_s is None:
+            state.hold |= HOLD_POWER
+            release(state, HOLD_LOCKED, RECONNECTED, now)
+            return
+    _reconnect(state, _TRIPPED, RECONNECTED, now)
+
+
+def waits_for_key(state, profile):
+    """Tell whether a key would bring the supply back, or one reason less against it."""
+    bits = HOLD_KEY
+    if profile.supply_reconnect_s is None:
+        bits |= HOLD_POWER | HOLD_UNBALANCE
+    return state.hold & bits
+
+
+def by_key(state, profile, now):
+    """Reconnect because somebody at the meter wants it; tell whether that did anything."""
+    bits = waits_for_key(state, profile)
+    if bits:
+        _reconnect(state, bits, KEY, now)
+    return bool(bits)
+
+
+def _reconnect(state, bits, reason, now):
+    state.reconnected = now
+    release(state, bits, reason, now)
+    if state.switch_closed:
+        events.record(state, now, events.RECONNECTED)
+
+
+def set_tamper(state, profile, on, now):
+    """Raise the tamper condition or clear it, and do what the profile's policy says."""
+    if bool(state.tamper) == on:
+        return
+    state.tamper = int(on)
+    events.record(state, now, events.TAMPER, 0, 0, int(on))
+    if profile.supply_tamper == "open":
+        if on:
+            hold(state, HOLD_TAMPER, TAMPER, now)
+        else:
+            release(state, HOLD_TAMPER, CREDIT, now)
+    follow_credit(state, profile, now)

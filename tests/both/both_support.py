@@ -5,11 +5,14 @@ point of sale's table-driven encryptor must not be what proves it.
 """
 
 import json
+import os
+import sys
 
 from jeton.meter import Meter
 from jeton.sts import digits, ea07, ea11, tokens
 
-ROOT = __file__.rsplit("/", 3)[0]
+MICROPYTHON = sys.implementation.name == "micropython"
+ROOT = sys.argv[4] if MICROPYTHON else __file__.rsplit("/", 3)[0]
 T0 = 800_000_000  # some time in 2025, in seconds since 2000
 
 KEY = bytes.fromhex("87f3ecbb2e46b48f")
@@ -90,26 +93,61 @@ class Store:
     def set_aside(self):
         self.octets = None
 
-    def save(self, octets):
+    def save(self, octets, more=b""):
         if self.full:
             raise OSError(28)
-        self.octets = octets
+        self.octets = bytes(octets) + more
         self.saves += 1
 
 
-def profiles(name):
+if MICROPYTHON:
+    # As they lie on a board, beside the compiled firmware.
+    _FOLDER = sys.argv[2] + "/../profiles/"
+    _names = os.listdir(_FOLDER)
+
+    def _profile_file(name):
+        with open(_FOLDER + name, "rb") as file:
+            return file.read()
+else:
+    from host_tools import profiles as host_profiles
+
+    _names = _files = host_profiles.board_files(host_profiles.shipped())
+
+    def _profile_file(name):
+        if name not in _files:
+            raise OSError(2)
+        return _files[name]
+
+
+# A new profile is tested with the others by itself.
+PROFILES = sorted([name[:-5] for name in _names if name.endswith(".json")])
+
+
+def profiles(name, language=None):
     try:
-        with open(ROOT + "/firmware/profiles/%s.json" % name) as file:
-            return json.load(file)
+        octets = _profile_file("%s.%s" % (name, language or "json"))
     except OSError:
         raise ValueError("no profile %s" % name)
+    return octets if language else json.loads(octets)
 
 
-def new_meter(key=KEY, **config):
-    """Return (meter, its store), provisioned at T0."""
-    store = Store()
-    meter = Meter(store, profiles)
-    meter.start()
+def behaving(changes):
+    """Return the profiles' port with some settings changed: {"credit.low_wh": 5000}."""
+
+    def port(name, language=None):
+        data = profiles(name, language)
+        if language is None:
+            for path in changes or ():
+                section, setting = path.split(".")
+                assert setting in data[section], path
+                data[section][setting] = changes[path]
+        return data
+
+    return port
+
+
+def configuration(key=KEY, **config):
+    """Return what sets up a meter; `config` changes or adds values."""
     values = {
         "drn": "00000000000",
         "ea": 7 if len(key) == 8 else 11,
@@ -118,13 +156,21 @@ def new_meter(key=KEY, **config):
         "tid0": 1000,
     }
     values.update(config)
-    meter.provision(values, T0)
+    return values
+
+
+def new_meter(key=KEY, changes=None, **config):
+    """Return (meter, its store), provisioned at T0; `changes` as for `behaving`."""
+    store = Store()
+    meter = Meter(store, behaving(changes))
+    meter.start()
+    meter.provision(configuration(key, **config), T0)
     return meter, store
 
 
-def again(store):
+def again(store, changes=None):
     """Return a meter that starts from what a store holds: the same one after a power cut."""
-    meter = Meter(store, profiles)
+    meter = Meter(store, behaving(changes))
     meter.start()
     return meter
 

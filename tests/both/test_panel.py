@@ -4,14 +4,10 @@ import json
 
 from both_support import T0, Store, credit, new_meter, profiles, raises, text
 from drivers.clock import Clock
-from jeton import profile as profile_rules
 from jeton.console import VERBS, Console
 from jeton.meter import Meter
 from jeton.screens import kwh, row
-from jeton.sts.results import NAMES
 from jeton.sts.results import TokenResult as R
-
-NAMES_OF_PROFILES = ("generic", "ceet")
 
 
 def press(meter, keys, now):
@@ -35,16 +31,16 @@ def test_token_by_keypad():
 
 
 def test_backspace_and_enter_with_too_few_or_too_many():
-    meter, _ = new_meter()
+    meter, _ = new_meter(credit_wh=50000)
     press(meter, "123**", T0)
     assert meter.entry.digits == "1"
     assert press(meter, "#", T0).result == R.FORMAT
     assert text(meter, T0) == ["Wrong format", "1 digits not 20"]
-    for count in (40, 60, 200):
+    for count in (19, 21, 41, 200):
         assert press(meter, "1" * count + "#", T0).result == R.FORMAT
         assert meter.entry.digits == ""
     assert press(meter, "*#", T0) is None
-    assert meter.state.credit_wh == 0
+    assert meter.state.credit_wh == 50000
     raises(ValueError, meter.press, "x", T0)
     raises(ValueError, meter.press, "", T0)
     raises(ValueError, meter.press, "12", T0)
@@ -62,11 +58,11 @@ def test_an_entry_left_alone_is_dropped():
     assert meter.process(T0) == T0 + 30
     meter.press("5", T0 + 29)
     assert text(meter, T0 + 58)[0] == "Token       5/20"
-    assert text(meter, T0 + 59)[0] == "Credit       OFF"
+    assert text(meter, T0 + 59)[0] == "Emergency? Enter"
 
 
 def test_enter_turns_pages_and_a_digit_leaves_them():
-    meter, _ = new_meter()
+    meter, _ = new_meter(credit_wh=50000)
     meter.enter("18446744073843772416", T0)  # test 4
     assert text(meter, T0) == ["KRN / key type", "1 / 2"]
     meter.press("#", T0)
@@ -89,48 +85,147 @@ def test_displays_of_two_and_four_lines():
             assert [len(line) for line in lines] == [size[1]] * size[0]
         press(meter, "12345678901234", T0 + 2)
         assert "5678" in meter.display(T0 + 2)[1]
-    four = [line.rstrip() for line in new_meter(display=[4, 20], credit_wh=1234)[0].display(T0)]
+    four = [line.rstrip() for line in new_meter(display=[4, 20], credit_wh=51234)[0].display(T0)]
     assert four == [
-        "Credit      1.23 kWh",
+        "Credit     51.23 kWh",
         "Load             0 W",
         "Total       0.00 kWh",
         "Supply            on",
     ]
 
 
-def test_every_message_fits_the_smallest_display():
-    for name in NAMES_OF_PROFILES:
-        data = profiles(name)
-        profile_rules.check(data)
-        assert data["name"] == name
-        for language in data["languages"]:
-            for message in profile_rules.MESSAGES:
-                words = data["messages"][language][message]
-                filled = words.replace("{}", "60" if message == "digits" else "4")
-                assert 0 < len(filled) <= 16, (name, message, words)
-        for result in NAMES[1:]:
-            assert result in profile_rules.MESSAGES
+def test_sixty_digits_in_one_go():
+    tokens = [credit(2000, 10), credit(2001, 20), credit(2002, 30)]
+    meter, _ = new_meter(credit_wh=50000)
+    assert press(meter, "".join(tokens) + "#", T0).result == R.ACCEPT
+    assert meter.state.credit_wh == 56000
+    # What became of each is shown, one after another.
+    seen = [text(meter, T0), text(meter, T0 + 5), text(meter, T0 + 8), text(meter, T0 + 11)]
+    assert [page[1] for page in seen[:3]] == ["+1.0 kWh", "+2.0 kWh", "+3.0 kWh"]
+    assert seen[3] == ["Credit       0 W", "       56.00 kWh"]
+    # One of them is wrong: the others count.
+    tokens = [credit(2003, 10), credit(2000, 20)]
+    assert press(meter, "".join(tokens) + "#", T0).result == R.USED
+    assert meter.state.credit_wh == 57000
+    meter, _ = new_meter(profile="ceet", credit_wh=50000)
+    assert press(meter, "".join(tokens) + "#", T0).result == R.FORMAT
+    assert text(meter, T0) == ["FORMAT ERRONE", "40 CHIFFRES / 20"]
+    assert meter.state.credit_wh == 50000
 
 
-def test_a_profile_that_is_not_whole():
-    data = profiles("generic")
-    del data["entry"]["auto_enter"]
-    assert "entry.auto_enter" in raises(ValueError, profile_rules.check, data)
-    data = profiles("generic")
-    data["screens"]["result_s"] = True
-    assert "wrong type" in raises(ValueError, profile_rules.check, data)
-    data = profiles("generic")
-    data["screens"]["page_s"] = 0
-    assert "1 or more" in raises(ValueError, profile_rules.check, data)
-    data = profiles("generic")
-    data["messages"]["en"]["Accept"] = 5
-    assert "message Accept" in raises(ValueError, profile_rules.check, data)
-    data = profiles("generic")
-    del data["messages"]["en"]["Accept"]
-    assert "message Accept" in raises(ValueError, profile_rules.check, data)
-    data = profiles("generic")
-    data["languages"] = []
-    assert "language" in raises(ValueError, profile_rules.check, data)
+def test_result_then_amount_and_a_locked_keypad():
+    meter, _ = new_meter(profile="clou", credit_wh=50000)
+    press(meter, credit(2000, 125), T0)
+    assert text(meter, T0)[0] == "Token      20/20"
+    press(meter, "#", T0)
+    # 3 s the result, then 5 s the amount; meanwhile no key does anything.
+    assert text(meter, T0 + 2) == ["Accepted", ""]
+    assert meter.process(T0 + 2) == T0 + 3
+    press(meter, "5*#", T0 + 2)
+    assert text(meter, T0 + 3) == ["+12.5 kWh", ""]
+    press(meter, "5", T0 + 7)
+    assert text(meter, T0 + 7) == ["+12.5 kWh", ""]
+    assert text(meter, T0 + 8)[0].startswith("Credit")
+    press(meter, "5", T0 + 8)
+    assert text(meter, T0 + 8) == ["Token       1/20", "               5"]
+    # Where the keypad is not locked, a digit begins the next token.
+    meter, _ = new_meter(credit_wh=50000)
+    press(meter, credit(2000, 125) + "#7", T0)
+    assert text(meter, T0)[0] == "Token       1/20"
+
+
+def test_separators_and_counters_of_makers():
+    for name, shown in (
+        ("clou", ["Token      11/20", "   1234-5678-901"]),
+        ("landis_gyr", ["Token", "   1234.5678.901"]),
+        ("generic", ["Token      11/20", "   1234 5678 901"]),
+    ):
+        meter, _ = new_meter(profile=name)
+        press(meter, "12345678901", T0)
+        assert text(meter, T0) == shown, name
+
+
+def test_two_quick_backspaces_clear():
+    meter, _ = new_meter(profile="landis_gyr", credit_wh=50000)
+    press(meter, "1234*", T0)
+    assert meter.entry.digits == "123"
+    press(meter, "*", T0 + 1)
+    assert text(meter, T0 + 1)[0].startswith("Credit")
+
+
+def test_the_twentieth_digit_enters_by_itself():
+    meter, _ = new_meter(profile="landis_gyr")
+    assert press(meter, credit(2000, 10), T0).result == R.ACCEPT
+    assert text(meter, T0) == [":-)", "+1.0 kWh"]
+
+
+def test_what_flashes():
+    for name, flashes in (("conlog", True), ("generic", False)):
+        meter, _ = new_meter(profile=name)
+        assert not meter.flashes(T0)
+        meter.enter(credit(2000, 10), T0)
+        result_s = meter.profile.screens_result_s
+        assert meter.flashes(T0 + result_s - 1) == flashes
+        assert not meter.flashes(T0 + result_s)
+
+
+def test_alarms_on_the_idle_screen():
+    meter, _ = new_meter(credit_wh=50000)
+    assert text(meter, T0)[0] == "Credit       0 W"
+    meter.set_load(2300, T0)
+    meter.use_energy(45500, T0)
+    assert text(meter, T0) == ["Low credit", "2300 W  4.50 kWh"]
+    meter.set_tamper(True, T0)
+    # Several take turns, a page each.
+    page_s = meter.profile.screens_page_s
+    first = T0 - T0 % (2 * page_s) + 2 * page_s
+    assert [text(meter, first + i * page_s)[0] for i in range(3)] == [
+        "Tampered",
+        "Low credit",
+        "Tampered",
+    ]
+    meter, _ = new_meter(profile="ceet", display=[4, 20])
+    assert text(meter, T0)[2] == meter.profile.say("no_credit")
+    assert text(meter, T0)[3].endswith(meter.profile.say("off"))
+
+
+def test_a_key_quiets_the_alarm_where_the_profile_says_so():
+    for name in ("generic", "hexing"):
+        meter, _ = new_meter(profile=name, credit_wh=50000)
+        meter.use_energy(48000, T0)
+        assert meter.status(T0)["alarm"]
+        press(meter, "5", T0)
+        assert meter.status(T0)["alarm"] != meter.profile.credit_mute_any_key
+        press(meter, "*", T0)
+    press(meter, "045#", T0)
+    assert text(meter, T0)[0] == "Alarm muted"
+    assert not meter.status(T0)["alarm"]
+
+
+def test_enter_takes_what_is_offered_once():
+    meter, _ = new_meter()
+    assert text(meter, T0) == ["Emergency? Enter", "OFF     0.00 kWh"]
+    press(meter, "#", T0)
+    assert text(meter, T0) == ["Emergency", "5.00 kWh"]
+    press(meter, "##", T0)
+    assert meter.state.credit_wh == 5000
+    assert text(meter, T0)[0] == "Low credit"
+
+
+def test_right_to_left():
+    meter, _ = new_meter(profile="somelec", display=[2, 16, 1], credit_wh=50000)
+    say = meter.profile.say
+    assert meter.profile.rtl
+    lines = meter.display(T0)
+    assert lines[0].endswith(say("credit"))
+    assert lines[0].startswith("0 W")
+    assert lines[1].startswith("50.00 kWh")
+    meter.enter(credit(2000, 10), T0)
+    assert meter.display(T0)[0] == " " * (16 - len(say("Accept"))) + say("Accept")
+    # A display of characters cannot draw it: the second language.
+    meter, _ = new_meter(profile="somelec", credit_wh=50000)
+    assert not meter.profile.rtl
+    assert meter.display(T0)[0].startswith(meter.profile.say("credit"))
 
 
 def test_kwh_is_cut_not_rounded():
@@ -216,7 +311,7 @@ def test_requests_that_are_wrong_are_answered_in_one_line():
         assert answer["error"], line
         assert "\n" not in answer["error"], line
     assert rig._meter.state.pack() == before
-    assert len(VERBS) == 15
+    assert len(VERBS) == 27
 
 
 def test_a_wrong_key_among_others_presses_none():
@@ -224,7 +319,7 @@ def test_a_wrong_key_among_others_presses_none():
     call(rig, "provision", CONFIG)
     assert "keypad" in call(rig, "press", "70630503470028726114#x")["error"]
     assert call(rig, "status")["ok"]["credit_wh"] == 0
-    assert call(rig, "press", "")["ok"]["display"][0].startswith("Credit")
+    assert call(rig, "press", "")["ok"]["display"][0] == "Emergency? Enter"
 
 
 def test_the_clock_stands_still_at_its_end():

@@ -230,7 +230,7 @@ def test_run_by_hand(demo: str) -> None:
     assert said.count("┏") == 7
     assert _status()["credit_wh"] == 2900
     lines = jeton("run", demo, "--json", keys="12*\nstatus\n").splitlines()
-    assert [sorted(json.loads(line))[0] for line in lines] == ["display", "bdt"]
+    assert [sorted(json.loads(line))[0] for line in lines] == ["display", "advance_debt_wh"]
 
 
 def test_serve(demo: str, tmp_path: Path) -> None:
@@ -316,7 +316,7 @@ def test_several_tokens_in_one_call() -> None:
 
 
 def test_a_profile_there_is_not() -> None:
-    assert "there are: ceet, generic" in refused("new", "home", "--profile", "nobody")
+    assert "there are: ceet, " in refused("new", "home", "--profile", "nobody")
     assert json.loads(jeton("list", "--json")) == []
 
 

@@ -1,0 +1,82 @@
+"""The load behind the switch as data: steps in time, once or over and over.
+
+A step is (seconds from the beginning, W). Loaded only where a meter has such a load.
+"""
+
+import struct
+
+from .state import whole
+
+STEPS = 256
+_STEP = "<II"
+_OCTETS = 8
+_LONGEST_S = 100 * 366 * 86400
+
+
+def packed(steps, repeat_s, before=b""):
+    """Return checked steps as octets, after those `before`; raise ValueError with one line."""
+    if not isinstance(steps, list) or not steps:
+        raise ValueError("a load is a list of steps: [[seconds, watts], …]")
+    first = len(before) // _OCTETS
+    if first + len(steps) > STEPS:
+        raise ValueError("a load has at most %d steps, this has %d" % (STEPS, first + len(steps)))
+    octets = bytearray(len(before) + _OCTETS * len(steps))
+    octets[: len(before)] = before
+    last = struct.unpack_from(_STEP, before, len(before) - _OCTETS)[0] if first else -1
+    for i, step in enumerate(steps):
+        if not isinstance(step, list) or len(step) != 2:
+            raise ValueError("a step is [seconds, watts], not %r" % (step,))
+        whole("the seconds of a step", step[0], 0, _LONGEST_S)
+        whole("the load of a step", step[1], 0, 0xFFFFFFFF)
+        if step[0] <= last:
+            raise ValueError("steps go forward in time: %d s comes after %d s" % (step[0], last))
+        last = step[0]
+        struct.pack_into(_STEP, octets, _OCTETS * (first + i), step[0], step[1])
+    if repeat_s and repeat_s <= last:
+        raise ValueError("a load that repeats each %d s has no step at %d s" % (repeat_s, last))
+    return octets
+
+
+class Load:
+    """The steps of a record, and where among them its meter is; `next` is the next change."""
+
+    def __init__(self, state, now):
+        """Find the place of `now`; steps in the past are passed over."""
+        self._steps = state.load_steps
+        self._count = len(self._steps) // _OCTETS
+        self._repeat_s = state.load_repeat_s
+        self._base = state.load_from
+        if self._repeat_s and now >= self._base:
+            self._base += (now - self._base) // self._repeat_s * self._repeat_s
+        self._i = 0
+        while self._i < self._count and self._base + self._at(self._i) <= now:
+            self._i += 1
+        self._plan()
+
+    def _at(self, i):
+        return struct.unpack_from(_STEP, self._steps, _OCTETS * i)[0]
+
+    def _plan(self):
+        if self._i == self._count and self._repeat_s:
+            self._i = 0
+            self._base += self._repeat_s
+        self.next = self._base + self._at(self._i) if self._i < self._count else None
+
+    def watts(self):
+        """Return the watts of the step that is on, None where the first is still to come."""
+        i = self._i - 1
+        if i < 0:
+            if not self._repeat_s:
+                return None
+            i = self._count - 1
+        return struct.unpack_from(_STEP, self._steps, _OCTETS * i)[1]
+
+    def step(self):
+        """Go on to the next step and return its watts."""
+        at = _OCTETS * self._i
+        self._i += 1
+        if self._i < self._count:
+            self.next = self._base + self._at(self._i)
+        else:
+            self._plan()
+        return struct.unpack_from(_STEP, self._steps, at)[1]

@@ -1,0 +1,131 @@
+"""The log as it is read, and the faults that wait until the utility has acknowledged them.
+
+Imported only when somebody reads the log or a fault happens: it need not stand in the heap.
+"""
+
+import struct
+
+from . import events
+from .sts.results import NAMES
+
+_KINDS = (
+    "none",
+    "provisioned",
+    "power_up",
+    "token",
+    "key_changed",
+    "key_change_forgotten",
+    "switch_opened",
+    "switch_closed",
+    "tamper",
+    "clock_set",
+    "power_down",
+    "low_credit",
+    "alarm",
+    "emergency",
+    "advance",
+    "trip",
+    "reconnected",
+    "locked_out",
+    "limit",
+    "unbalance",
+    "lost",
+)
+# What the value of an event is, by kind; those that are not here are said in `_described`.
+_VALUES = {
+    events.CLOCK_SET: "moved_s",
+    events.LOW_CREDIT: "credit_wh",
+    events.ALARM: "credit_wh",
+    events.EMERGENCY: "amount_wh",
+    events.ADVANCE: "amount_wh",
+    events.TRIP: "power_w",
+    events.LIMIT: "limit_w",
+    events.UNBALANCE: "power_w",
+    events.LOCKED_OUT: "seconds",
+    events.LOST: "count",
+}
+
+
+def _described(ring, slots, seq, reasons):
+    """Return entry number `seq` (from 1) of a ring as a dictionary."""
+    slot = (seq - 1) % slots * events.OCTETS
+    time, kind, code, detail, value = struct.unpack(
+        events.ENTRY, ring[slot : slot + events.OCTETS]
+    )
+    event = {"seq": seq, "time": time, "kind": _KINDS[kind]}
+    if kind in _VALUES:
+        event[_VALUES[kind]] = value
+    if kind == events.TOKEN:
+        event["result"] = code
+        event["name"] = NAMES[code]
+        if detail != events.NO_TOKEN:
+            event["class"] = detail >> 4
+            event["subclass"] = detail & 15
+        event["amount_wh"] = value
+    elif kind == events.KEY_CHANGED:
+        event["krn"] = code
+        event["rollover"] = bool(value)
+    elif kind in (events.SWITCH_OPENED, events.SWITCH_CLOSED):
+        event["reason"] = reasons[code]
+    elif kind == events.TAMPER:
+        event["on"] = bool(value)
+    elif kind == events.TRIP:
+        event["trips"] = code
+    elif kind == events.LOCKED_OUT:
+        event["wrong"] = code
+    return event
+
+
+def since(state, after, reasons, most=events.SLOTS):
+    """Return the oldest `most` of the events with a number above `after`, as dictionaries.
+
+    Numbers start at 1 and never repeat. `reasons` names the switching reasons by number.
+    """
+    first = max(after, state.event_seq - events.SLOTS, 0) + 1
+    return [
+        _described(state.events, events.SLOTS, seq, reasons)
+        for seq in range(first, min(first + most - 1, state.event_seq) + 1)
+    ]
+
+
+def queue(state, now, kind, value=0, code=0, detail=0):
+    """Let a fault wait for the utility; it is in the record and so survives a power cut.
+
+    A full queue keeps what it has: what came first is reported first. How many found no room is
+    reported itself, as `lost`, as soon as there is room.
+    """
+    if state.report_seq - state.report_done >= events.REPORT_SLOTS:
+        state.report_lost = min(state.report_lost + 1, 0xFFFF)
+        return
+    entry = struct.pack(events.ENTRY, now, kind, code, detail, value)
+    events.put(state.reports, state.report_seq % events.REPORT_SLOTS, entry)
+    state.report_seq += 1
+
+
+def pending(state, reasons=()):
+    """Return the faults that nobody has acknowledged yet, oldest first, as dictionaries.
+
+    Reading takes nothing away. Each has a number of its own that never repeats, so that a reader
+    who was cut off before it acknowledged knows again what it has seen.
+    """
+    return [
+        _described(state.reports, events.REPORT_SLOTS, seq, reasons)
+        for seq in range(state.report_done + 1, state.report_seq + 1)
+    ]
+
+
+def acknowledge(state, seq, now):
+    """Let the faults up to number `seq` go; return how many still wait.
+
+    A number that was acknowledged before changes nothing: the answer may have been lost. Raise
+    ValueError for one that was never given.
+    """
+    if type(seq) is not int or seq < 0 or seq > state.report_seq:
+        raise ValueError(
+            "no fault report %r to acknowledge; the last is %d" % (seq, state.report_seq)
+        )
+    state.report_done = max(state.report_done, seq)
+    if state.report_lost and state.report_seq - state.report_done < events.REPORT_SLOTS:
+        lost, state.report_lost = state.report_lost, 0
+        queue(state, now, events.LOST, lost)
+    return state.report_seq - state.report_done

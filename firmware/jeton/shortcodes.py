@@ -1,0 +1,162 @@
+"""What short codes and the class 1 tests show: registers as pages. Imported when one is asked for.
+
+A page is a list of lines, the words first.
+"""
+
+import struct
+
+from . import __version__, calendar, events, supply
+from .entry import find
+from .screens import kwh
+from .state import text
+from .sts.digits import DIGITS, grouped
+from .sts.results import NAMES, TokenResult
+
+# The class 1 test that shows the same register. IEC 62055-41 6.2.3
+_TESTS = {
+    "krn_kt": 4,
+    "ti": 5,
+    "limit": 7,
+    "tamper": 8,
+    "version": 10,
+    "ea": 14,
+    "sgc": 16,
+    "ken": 17,
+    "drn": 18,
+}
+
+
+def test_page(number, meter):
+    """Return the lines of class 1 test `number`, or None if this meter does not have it.
+
+    IEC 62055-41 6.2.3.
+    """
+    state = meter.state
+    say = meter.profile.say
+    if number == 2:
+        return ["8" * 40] * 4
+    if number == 6:
+        value = say("ok")
+    elif number == 1:
+        value = say("on" if state.switch_closed else "off")
+    elif number == 3:
+        value = kwh(state.total_wh)
+    elif number == 4:
+        value = "%d / %d" % (state.krn, state.kt)
+    elif number == 5:
+        value = "%02d" % state.ti
+    elif number == 7:
+        value = "%d W" % state.max_power_limit_w
+    elif number == 8:
+        value = say("yes" if state.tamper else "no")
+    elif number == 9:
+        value = "%d W" % supply.power_w(state)
+    elif number == 10:
+        value = __version__
+    elif number == 11:
+        value = "%d W" % state.phase_unbalance_limit_w
+    elif number == 13:
+        value = "%d" % state.tariff_rate
+    elif number == 14:
+        value = "%02d" % state.ea
+    elif number == 15:
+        value = "%d" % state.kct
+    elif number == 16:
+        value = "%06d" % state.sgc
+    elif number == 17:
+        value = "%d" % state.ken
+    elif number == 18:
+        value = text(state.drn)
+    else:
+        return None
+    return [say("test%d" % number), value]
+
+
+def code(keyed, meter, now):
+    """Return the pages of a short code as it was keyed; some codes also do something."""
+    found = find(meter.profile.codes_show, keyed)
+    if not found:
+        return [[meter.profile.say("no_code"), keyed]]
+    return show(found[0], meter, now, found[1])
+
+
+def show(what, meter, now, n=1):
+    """Return the pages of a profile's `codes.show` value; `n` counts tokens of the history."""
+    if what in _TESTS:
+        return [test_page(_TESTS[what], meter)]
+    state = meter.state
+    say = meter.profile.say
+    label = what
+    if what == "credit":
+        value = kwh(state.credit_wh)
+    elif what in ("total", "index"):
+        label = "index"
+        value = kwh(state.total_wh)
+    elif what == "load":
+        value = "%d W" % supply.power_w(state)
+    elif what == "day":
+        value = kwh(state.total_wh - state.day_from_wh)
+    elif what == "month":
+        value = kwh(state.total_wh - state.month_from_wh)
+    elif what == "advance":
+        value = kwh(state.advance_debt_wh)
+    elif what == "power_fails":
+        value = "%d" % state.power_fails
+    elif what == "date":
+        value = _time(now)
+    elif what == "last_tid":
+        value = "%d" % state.last_tid if state.last_at else "-"
+    elif what == "last_amount":
+        value = kwh(state.last_wh, 1) if state.last_at else "-"
+    elif what == "last_token":
+        return _last_token(state, meter.profile)
+    elif what == "last_result":
+        words = say(NAMES[state.result], state.lock_count) if state.result else "-"
+        return [[meter.screen.row(say(what), "%d" % state.result), words]]
+    elif what == "history_token":
+        time, amount_wh = _history(state, n)
+        value = _time(time) if time else "-"
+        page = [say("history", n), value]
+        return [page, [page[0], kwh(amount_wh, 1)]] if time else [page]
+    elif what == "emergency":
+        taken, reason = meter.emergency(now)
+        value = kwh(meter.profile.credit_emergency_wh) if taken else say("emergency_" + reason)
+    elif what == "mute":
+        meter.mute(now)
+        return [[say("muted")]]
+    else:
+        raise ValueError("no short code shows %s" % what)
+    return [[say(label), value]]
+
+
+def _time(now):
+    """Return a date and time of day in 16 characters."""
+    minutes = now % calendar.DAY_S // 60
+    return "%04d-%02d-%02d %02d:%02d" % (
+        calendar.date(now // calendar.DAY_S) + (minutes // 60, minutes % 60)
+    )
+
+
+def _last_token(state, profile):
+    label = profile.say("last_token")
+    if not state.last_at:
+        return [[label, "-"]]
+    digits = text(state.last_token)
+    half = 12 if len(digits) == DIGITS else len(digits)
+    separator = profile.entry_separator
+    return [
+        [label, _time(state.last_at)],
+        [grouped(digits[:half], separator), grouped(digits[half:], separator)],
+    ]
+
+
+def _history(state, n):
+    """Return (time, Wh) of the `n`th credit token back that the log still holds, or (0, 0)."""
+    for seq in range(state.event_seq - 1, max(state.event_seq - events.SLOTS, 0) - 1, -1):
+        at = seq % events.SLOTS * events.OCTETS
+        time, kind, result, detail, value = struct.unpack_from(events.ENTRY, state.events, at)
+        if kind == events.TOKEN and result == TokenResult.ACCEPT and detail >> 4 == 0:
+            n -= 1
+            if not n:
+                return time, value
+    return 0, 0

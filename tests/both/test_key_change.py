@@ -1,0 +1,162 @@
+"""Key changes: sections in any order or in order, whole or forgotten, over a power cut."""
+
+from both_support import (
+    KEY11,
+    NEW,
+    NEW11,
+    T0,
+    again,
+    credit,
+    key_change,
+    new_meter,
+    text,
+    token,
+)
+from jeton.sts.results import TokenResult as R
+
+
+def test_key_change_of_two_in_any_order():
+    for order in ((0, 1), (1, 0)):
+        meter, store = new_meter(credit_wh=5000)
+        codes = key_change()
+        names = [meter.enter(codes[i], T0).result for i in order]
+        assert names == [(R.KCT1, R.KCT2)[order[0]], R.ACCEPT]
+        assert meter.enter(credit(2000), T0).result == R.CRC
+        assert meter.enter(credit(2000, key=NEW), T0).result == R.ACCEPT
+        status = again(store).status(T0)
+        assert (status["krn"], status["kt"], status["ti"], status["ken"]) == (2, 2, 2, 255)
+        assert status["credit_wh"] == 15000
+        assert status["sgc"] == "201457"
+
+
+def test_key_change_of_three_and_four_in_any_order():
+    for key, new, three in ((None, NEW, True), (KEY11, NEW11, False)):
+        count = 3 if three else 4
+        orders = [(2, 1, 0), (1, 2, 0), (2, 0, 1)] if three else [(3, 2, 1, 0), (1, 3, 0, 2)]
+        for order in orders:
+            meter, _ = new_meter(key) if key else new_meter()
+            codes = key_change(new=new, three=True) if three else key_change(key, new)
+            assert len(codes) == count
+            for i in order[:-1]:
+                result = meter.enter(codes[i], T0).result
+                assert result == (R.KCT1, R.KCT2, R.KCT3, R.KCT4)[i]
+            outcome = meter.enter(codes[order[-1]], T0)
+            assert outcome.result == R.ACCEPT
+            assert meter.status(T0)["sgc"] == "201458"
+            assert meter.enter(credit(2000, key=new), T0).result == R.ACCEPT
+
+
+def test_missing_sections_are_asked_for():
+    meter, _ = new_meter(KEY11)
+    codes = key_change(KEY11, NEW11)
+    outcome = meter.enter(codes[0], T0)
+    assert outcome.missing == [2, 3, 4]
+    assert text(meter, T0) == ["Key code 1 OK", "Enter code 2"]
+    assert meter.enter(codes[2], T0).missing == [2, 4]
+    assert meter.status(T0)["pending"] == [1, 3]
+
+
+def test_a_meter_of_two_tokens_forgets_the_supply_group():
+    meter, _ = new_meter(kct=2)
+    assert meter.enter(key_change(three=True)[2], T0).result == R.FUNCTION
+    for code in key_change():
+        meter.enter(code, T0)
+    assert meter.status(T0)["sgc"] == "000000"
+
+
+def test_rollover_clears_the_store_and_only_a_rollover():
+    for ro in (0, 1):
+        meter, _ = new_meter()
+        meter.enter(credit(3000), T0)
+        for code in key_change(ro=ro):
+            meter.enter(code, T0)
+        low = meter.enter(credit(5, key=NEW), T0).result
+        assert low == (R.ACCEPT if ro else R.OLD)
+        assert meter.tids.oldest == (0 if ro else 1000)
+
+
+def test_key_types():
+    allowed = {0: (0, 1, 2), 1: (1, 2), 2: (1, 2)}
+    for parent in (0, 1, 2):
+        for child in (0, 1, 2, 3):
+            meter, _ = new_meter(kt=parent)
+            codes = key_change(kt=child)
+            assert meter.enter(codes[0], T0).result == R.KCT1
+            expected = R.ACCEPT if child in allowed[parent] else R.KEY_TYPE
+            assert meter.enter(codes[1], T0).result == expected, (parent, child)
+            # Both halves of a refused change are forgotten.
+            assert meter.status(T0)["pending"] == []
+            assert meter.status(T0)["kt"] == (child if expected == R.ACCEPT else parent)
+
+
+def test_fields_out_of_range():
+    meter, _ = new_meter()
+    for krn in (0, 10, 15):
+        assert meter.enter(key_change(krn=krn)[0], T0).result == R.RANGE
+    assert meter.enter(key_change(ti=100)[1], T0).result == R.RANGE
+    assert meter.enter(key_change(three=True, sgc=1000000)[2], T0).result == R.RANGE
+    assert meter.status(T0)["pending"] == []
+    big, _ = new_meter(KEY11)
+    codes = key_change(KEY11, NEW11, sgc=1000000)
+    results = [big.enter(code, T0).result for code in codes]
+    assert results == [R.KCT1, R.KCT2, R.KCT3, R.RANGE]
+    assert big.enter(credit(2000, key=KEY11), T0).result == R.ACCEPT
+
+
+def test_same_section_again_and_tokens_between():
+    meter, _ = new_meter()
+    codes = key_change()
+    other = key_change(krn=3)
+    assert meter.enter(other[0], T0).result == R.KCT1
+    assert meter.enter(codes[0], T0).result == R.KCT1
+    assert meter.enter(credit(2000), T0).result == R.ACCEPT
+    assert meter.enter("0" * 20, T0).result == R.CRC
+    assert meter.enter(codes[1], T0).result == R.ACCEPT
+    assert meter.status(T0)["krn"] == 2
+
+
+def test_half_a_change_is_forgotten_in_time_and_at_power_up():
+    meter, store = new_meter()
+    codes = key_change()
+    meter.enter(codes[0], T0)
+    assert meter.process(T0) <= T0 + 600
+    meter.process(T0 + 600)
+    assert meter.status(T0 + 600)["pending"] == [1]
+    assert meter.enter(codes[1], T0 + 601).result == R.KCT2
+    assert "key_change_forgotten" in [e["kind"] for e in meter.events()]
+    assert meter.enter(credit(2000), T0 + 602).result == R.ACCEPT
+    after = again(store)
+    assert after.status(T0 + 603)["pending"] == []
+    assert after.enter(codes[0], T0 + 603).result == R.KCT1
+
+
+def test_ceet_takes_codes_in_order_within_two_minutes():
+    meter, _ = new_meter(profile="ceet")
+    codes = key_change(ro=1)
+    assert meter.enter(codes[1], T0).result == R.NOT_READY
+    assert text(meter, T0) == ["PAS PRET", "ENTRER CODE 1"]
+    assert meter.enter(codes[0], T0).result == R.KCT1
+    assert meter.enter(codes[1], T0 + 121).result == R.NOT_READY
+    assert meter.enter(credit(2000), T0 + 122).result == R.ACCEPT
+    assert meter.enter(codes[0], T0 + 130).result == R.KCT1
+    assert meter.enter(codes[1], T0 + 250).result == R.ACCEPT
+    assert text(meter, T0 + 250) == ["ACCEPT", "CLE MISE A JOUR"]
+
+
+def test_padding_of_the_third_section():
+    meter, _ = new_meter()
+    padded = token(2, 8, {"sgc": 201458, "pad": 5})
+    assert meter.enter(padded, T0).result == R.FORMAT
+    assert meter.status(T0)["pending"] == []
+
+
+def test_what_is_forgotten_stands_in_the_log_where_it_happened():
+    # In one leap over the end of the window and of the credit.
+    meter, _ = new_meter(credit_wh=1000, changes={"key_change.window_s": 600})
+    meter.enter(key_change()[0], T0)
+    meter.set_load(1000, T0)
+    meter.process(T0 + 86400)
+    found = [(e["kind"], e["time"] - T0) for e in meter.events()]
+    at = found.index(("key_change_forgotten", 600))
+    assert ("switch_opened", 3600) in found[at:]
+    assert [time for _, time in found] == sorted([time for _, time in found])

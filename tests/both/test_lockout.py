@@ -1,0 +1,223 @@
+"""Wrong tokens lock a meter by its profile's steps."""
+
+from both_support import NEW, PROFILES, T0, again, class1, credit, key_change, new_meter, text
+from jeton import events, reports
+from jeton import state as states
+from jeton.lockout import Lockout, counts
+from jeton.sts.results import NAMES
+from jeton.sts.results import TokenResult as R
+
+T = 800_000_000
+DOUBLING = [10, 20, 40, 80, 160, 320, 640, 1280]
+
+
+class Rule:
+    """The part of a profile that says how it locks."""
+
+    def __init__(self, after=3, within_s=None, steps_s=DOUBLING, by_power=True):
+        self.lockout_after = after
+        self.lockout_within_s = within_s
+        self.lockout_steps_s = steps_s
+        self.lockout_cleared_by_power_cycle = by_power
+
+
+def rig(**rule):
+    state = states.State()
+    return Lockout(Rule(**rule), state), state
+
+
+def test_three_in_a_row_then_doubling_up_to_the_cap():
+    lockout, _ = rig()
+    now = T
+    assert [lockout.wrong(now), lockout.wrong(now)] == [0, 0]
+    for i in range(12):
+        seconds = lockout.wrong(now)
+        assert seconds == min(10 * 2**i, 1280)
+        assert lockout.blocked(now) == seconds
+        assert lockout.deadline() == now + seconds
+        assert lockout.blocked(now + seconds - 1) == 1
+        assert not lockout.process(now + seconds - 1)
+        assert lockout.process(now + seconds)
+        assert lockout.blocked(now + seconds) == 0
+        assert lockout.deadline() is None
+        now += seconds + 5
+
+
+def test_an_accepted_token_forgets():
+    lockout, state = rig()
+    for _ in range(5):
+        lockout.wrong(T)
+    lockout.accepted(T)
+    assert lockout.blocked(T) == 0
+    assert state.lock_count == 0
+    assert [lockout.wrong(T), lockout.wrong(T), lockout.wrong(T)] == [0, 0, 10]
+
+
+def test_a_window_counts_from_its_first_wrong_token():
+    lockout, state = rig(after=5, within_s=600, steps_s=[3600])
+    for i in range(4):
+        assert lockout.wrong(T + i) == 0
+    assert lockout.deadline() == T + 600
+    # Ten minutes after the first they are forgotten.
+    assert lockout.wrong(T + 600) == 0
+    assert state.lock_count == 1
+    for i in range(3):
+        assert lockout.wrong(T + 700 + i) == 0
+    assert lockout.wrong(T + 1100) == 3600
+    lockout.process(T + 1200)
+    # The window is over before the lock is.
+    assert lockout.blocked(T + 1200) == 3500
+    assert lockout.deadline() == T + 4700
+    lockout.process(T + 4700)
+    assert lockout.blocked(T + 4700) == 0
+    assert lockout.wrong(T + 4700) == 0
+
+
+def test_a_meter_without_lock_out():
+    lockout, state = rig(after=None, steps_s=[])
+    for _ in range(500):
+        assert lockout.wrong(T) == 0
+    assert (lockout.blocked(T), lockout.deadline(), state.event_seq) == (0, None, 0)
+
+
+def test_a_power_cycle_clears_only_where_the_profile_says_so():
+    for by_power in (True, False):
+        lockout, state = rig(by_power=by_power)
+        for _ in range(4):
+            lockout.wrong(T)
+        state = states.unpack(state.pack())
+        lockout = Lockout(Rule(by_power=by_power), state)
+        assert lockout.blocked(T + 1) == 19
+        lockout.power_up(T + 1)
+        assert lockout.blocked(T + 1) == (0 if by_power else 19)
+        assert lockout.wrong(T + 2) == (0 if by_power else 40)
+
+
+def test_setting_the_clock_does_not_end_a_lock():
+    for moved in (86400, -86400):
+        lockout, _ = rig(after=2, within_s=600, steps_s=[3600])
+        lockout.wrong(T)
+        lockout.shift(moved)
+        assert lockout.deadline() == T + moved + 600
+        lockout.wrong(T + moved + 10)
+        lockout.shift(moved)
+        assert lockout.blocked(T + 2 * moved + 10) == 3600
+
+
+def test_a_lock_is_logged_and_reported():
+    lockout, state = rig(after=1)
+    lockout.wrong(T)
+    logged = {"seq": 1, "time": T, "kind": "locked_out", "wrong": 1, "seconds": 10}
+    assert events.since(state, 0, ()) == [logged]
+    assert reports.pending(state) == [logged]
+    for _ in range(300):
+        lockout.wrong(T)
+    assert state.lock_count == 255
+    assert lockout.blocked(T) == 1280
+
+
+def test_only_a_token_made_under_another_key_is_wrong():
+    assert [n for n in range(1, len(NAMES)) if counts(n)] == [R.CRC]
+
+
+# A meter's own lock-out, by keypad and by wire
+
+
+def wrong(tid, key=NEW):
+    """Return a token made under another key than the meter's."""
+    return credit(tid, 100, key)
+
+
+def lock(meter, now):
+    """Enter wrong tokens until the meter is locked; return for how many seconds."""
+    for tid in range(3000, 3099):
+        assert meter.enter(wrong(tid), now).result == R.CRC
+        if meter.lockout.blocked(now):
+            return meter.lockout.blocked(now)
+    raise AssertionError("the meter never locks")
+
+
+def test_a_locked_meter_takes_no_token_from_keypad_or_wire():
+    meter, _ = new_meter(profile="clou")
+    good = credit(2000)
+    assert lock(meter, T0) == 10
+    for now in (T0, T0 + 9):
+        outcome = meter.enter(good, now)
+        assert outcome.result == R.LOCK_OUT
+        assert outcome.amount_wh is None
+    now = T0 + 3  # the result has gone, and the keypad is free
+    meter.screen.clear()
+    for key in good:
+        meter.press(key, now)
+    assert meter.press("#", now).result == R.LOCK_OUT
+    assert text(meter, now) == [meter.profile.say("LockOut"), meter.profile.say("wait", 7)]
+    # A token that was refused for the lock is neither used nor counted as wrong.
+    assert meter.enter(good, T0 + 10).result == R.ACCEPT
+    assert meter.state.lock_count == 0
+    assert meter.state.credit_wh == 10000
+    assert [e["kind"] for e in meter.events() if e["kind"] == "locked_out"] == ["locked_out"]
+
+
+def test_class_1_tokens_and_short_codes_work_while_locked():
+    meter, _ = new_meter(profile="clou")
+    lock(meter, T0)
+    assert meter.enter(class1(4), T0).result == R.ACCEPT
+    # They do not unlock it either.
+    assert meter.lockout.blocked(T0) == 10
+    meter.screen.clear()
+    for key in "07#":
+        meter.press(key, T0)
+    assert text(meter, T0)[0] == meter.profile.say("credit")
+    # Whoever guesses class 1 tokens learns nothing; and too few digits are no token.
+    assert meter.enter(class1(4)[:-1] + "0", T0).result != R.LOCK_OUT
+    assert meter.enter("123", T0).result == R.FORMAT
+
+
+def test_what_is_authentic_is_not_wrong():
+    meter, _ = new_meter(profile="clou")
+    meter.enter(credit(2000), T0)
+    for _ in range(20):
+        assert meter.enter(credit(2000), T0).result == R.USED
+        assert meter.enter(credit(5), T0).result == R.OLD
+        assert meter.enter("12345", T0).result == R.FORMAT
+        assert meter.enter("9" * 20, T0).result == R.FORMAT
+    assert meter.state.lock_count == 0
+
+
+def test_a_key_change_token_unlocks_too():
+    meter, _ = new_meter(profile="clou")
+    lock(meter, T0)
+    for section in key_change():
+        meter.enter(section, T0 + 10)
+    assert meter.state.lock_count == 0
+    assert meter.state.krn == 2
+
+
+def lock_and_restart(name):
+    meter, store = new_meter(profile=name)
+    if meter.profile.lockout_after is None:
+        for tid in range(3000, 3030):
+            assert meter.enter(wrong(tid), T0).result == R.CRC, name
+        return
+    first_s = meter.profile.lockout_steps_s[0]
+    assert lock(meter, T0) == first_s, name
+    assert meter.state.lock_count == meter.profile.lockout_after, name
+    cleared = meter.profile.lockout_cleared_by_power_cycle
+    meter = again(store)
+    assert (meter.lockout.blocked(T0) == 0) == cleared, name
+    assert (meter.enter(credit(2000), T0).result == R.ACCEPT) == cleared, name
+    assert meter.lockout.blocked(T0) == (0 if cleared else first_s)
+
+
+def test_a_lock_is_in_the_record():
+    for name in PROFILES:
+        lock_and_restart(name)
+
+
+def test_the_clock_of_a_locked_meter_is_set():
+    meter, _ = new_meter(profile="landis_gyr")
+    lock(meter, T0)
+    for was, now in ((T0, T0 + 86400), (T0 + 86400, T0 - 86400)):
+        meter.clock_set(was, now)
+        assert meter.lockout.blocked(now) == 3600
+        assert meter.enter(credit(2000), now).result == R.LOCK_OUT

@@ -1,0 +1,99 @@
+"""Profiles on a whole board: heap, words, languages, and profiles of one's own."""
+
+from pathlib import Path
+
+import pytest
+import typer
+from rich.console import Console
+from typer.testing import CliRunner
+
+from host_tools import cli_meters, cli_profiles, meters, profiles
+from host_tools.draw import panel
+from host_tools.errors import JetonError
+from host_tools.link import Meter, TokenResult
+
+HEAP_LIMIT = 110 * 1024  # in use after start, of 192 KiB in words of 64 bits
+
+app = typer.Typer()
+for commands in (cli_meters, cli_profiles):
+    commands.register(app)
+
+
+def jeton(*arguments: str) -> str:
+    result = CliRunner().invoke(app, list(arguments))
+    assert result.exit_code == 0, (result.output, result.exception)
+    return result.stdout
+
+
+def refused(*arguments: str) -> str:
+    result = CliRunner().invoke(app, list(arguments))
+    assert isinstance(result.exception, JetonError), (result.output, result.exception)
+    return str(result.exception)
+
+
+@pytest.mark.device
+@pytest.mark.parametrize("name", profiles.shipped())
+def test_every_profile_on_a_board(name: str) -> None:
+    data = profiles.load(name)
+    with Meter.open("virtual", profile=name) as meter:
+        meter.reset()
+        assert meter.rpc("info")["mem_used"] <= HEAP_LIMIT
+        spoken = [one for one in data["languages"] if one not in profiles.RIGHT_TO_LEFT]
+        assert meter.language() == spoken[0]
+        for language in spoken:
+            assert meter.language(language) == language
+            result = meter.enter("1" * 20)
+            assert result.result == TokenResult.CRC
+            words = profiles.words(data, language)["CRCError"]
+            assert meter.display().lines[0].startswith(words.partition("{")[0])
+            meter.reset()
+            assert meter.language() == language
+
+
+@pytest.mark.device
+def test_arabic_on_a_display_of_dots() -> None:
+    config = meters.make_config(profile="somelec") | {"display": [4, 20, 1]}
+    with Meter.open("virtual", config=config) as meter:
+        assert meter.language() == "ar"
+        lines = meter.display().lines
+        assert lines[0] == "0.00 kWh      \ufeaa\ufef4\ufebb\ufeae\ufedf\ufe8d"
+        assert [len(line) for line in lines] == [20] * 4
+        meter.reset()
+        assert meter.rpc("info")["mem_used"] <= HEAP_LIMIT
+    # A terminal is told not to turn the cells once more.
+    console = Console(width=80)
+    with console.capture() as capture:
+        console.print(panel(lines, 4, 20))
+    assert f"\u202d{lines[0]}\u202c" in capture.get()
+
+
+@pytest.mark.device
+def test_language_by_command() -> None:
+    jeton("new", "atar", "--profile", "onee", "--graphic")
+    assert jeton("language", "atar") == "fr\n"
+    assert jeton("language", "atar", "ar") == "ar\n"
+    assert jeton("language", "atar", "--json") == '{"language": "ar"}\n'
+    assert "no 'en', only: fr, ar" in refused("language", "atar", "en")
+    jeton("new", "lome", "--profile", "ceet")
+    assert "no 'ar', only: fr" in refused("language", "lome", "ar")
+
+
+@pytest.mark.device
+def test_a_profile_of_ones_own_on_a_board(jeton_home: Path) -> None:
+    path = profiles.new("village", "eneo")
+    path.write_text(path.read_text().replace('"messages": {}', '"messages": {"fr": {"off": "X"}}'))
+    assert "messages.fr.off has no source" in refused("new", "v", "--profile", "village")
+    assert meters.all_meters() == []
+    path.write_text(
+        path.read_text().replace('"sources": {', '"sources": {"messages.fr": "U: a sign",')
+    )
+    assert "profile village" in jeton("new", "v", "--profile", "village")
+    with Meter.open("v") as meter:
+        assert meter.display().lines[1] == "X       0.00 kWh"
+    # Changed later, it reaches the meters that have it.
+    path.write_text(path.read_text().replace('"off": "X"', '"off": "Y"'))
+    with Meter.open("v") as meter:
+        assert meter.display().lines[1] == "Y       0.00 kWh"
+    path.unlink()
+    assert "no profile village on this board" in refused("status", "v")
+    assert "there is no profile 'village'" in refused("new", "w", "--profile", "village")
