@@ -33,11 +33,19 @@ def _seconds(text: str) -> tuple[int, bool]:
     return (when - datetime(2000, 1, 1, tzinfo=UTC)) // timedelta(seconds=1), True
 
 
+def _is_time(text: str) -> bool:
+    try:
+        _seconds(text)
+    except (ValueError, OverflowError):
+        return False
+    return True
+
+
 def from_csv(path: Path) -> Steps:
     """Return the steps of a CSV file with a time and a load in W in each line, times ascending.
 
     A time is seconds, HH:MM, HH:MM:SS (both may pass 24 h) or ISO 8601; ISO times count from the
-    first. A first line that is none is taken for the heading. JetonError with the line's number.
+    first. A first line that begins with none is the heading. JetonError with the line's number.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -50,14 +58,14 @@ def from_csv(path: Path) -> Steps:
     for number, row in enumerate(csv.reader(text.splitlines(), delimiter=delimiter), 1):
         if not row or row[0].lstrip().startswith("#"):
             continue
+        if number == 1 and not _is_time(row[0]):
+            continue
         try:
             seconds, dated = _seconds(row[0])
             watts = round(float(row[1]))
             if not 0 <= watts <= _MOST_W:
                 raise ValueError(row[1])
         except (ValueError, IndexError, OverflowError):
-            if not steps and number == 1:
-                continue
             raise JetonError(
                 f"{path}, line {number}: {delimiter.join(row)!r} is not a time and a load in W"
             ) from None

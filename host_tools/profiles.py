@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ _MESSAGES = """
 key_changed enter_code digits wait token code no_code
 credit load index supply on off no_credit low_credit muted
 over_power trip_locked unbalanced tampered reconnect friendly not_provisioned
-emergency emergency_offer emergency_used emergency_not_needed emergency_none advance
+emergency emergency_offer emergency_used emergency_not_needed emergency_none emergency_debt advance
 last_result last_token last_amount last_tid history power_fails date day month
 test1 test2 test3 test4 test5 test6 test7 test8 test9 test10
 test11 test13 test14 test15 test16 test17 test18 yes no ok
@@ -142,18 +143,25 @@ class Setting:
     def _hours(self, value: Any) -> str | None:
         if not isinstance(value, list) or len(value) > 32:
             return f"must be {self.wanted}"
+        end = 0
         for span in value:
             good = isinstance(span, list) and len(span) == 3 and all(type(n) is int for n in span)
             if not good or not (0 <= span[0] <= 6 and 0 <= span[1] < span[2] <= _DAY_S):
                 return f"{json.dumps(span)[:40]} is no span: weekday 0 to 6, from, to in seconds"
+            if span[0] * _DAY_S + span[1] < end:
+                return f"{json.dumps(span)} begins before the span above it ends"
+            end = span[0] * _DAY_S + span[2]
         return None
 
     def _days(self, value: Any) -> str | None:
         if not isinstance(value, list) or len(value) > 32:
             return f"must be {self.wanted}"
         for day in value:
-            match = re.fullmatch(r"([0-9]{2})-([0-9]{2})", day) if isinstance(day, str) else None
-            if not match or not 1 <= int(match[1]) <= 12 or not 1 <= int(match[2]) <= 31:
+            try:
+                if not re.fullmatch(r"[0-9]{2}-[0-9]{2}", day, re.ASCII):
+                    raise ValueError(day)
+                date.fromisoformat(f"2000-{day}")  # a leap year
+            except (ValueError, TypeError):
                 return f'{json.dumps(day)[:40]} is no day: month and day, such as "12-25"'
         return None
 
@@ -414,7 +422,8 @@ def _heading(data: dict[str, Any], path: Path | None) -> Iterator[str]:
         yield f"name is {name!r} in a file called {path.name}: they must agree"
     elif path is not None and name in shipped() and path.resolve().parent != _shipped_dir():
         yield f"a profile {name} ships with Jeton: choose another name"
-    if not isinstance(data.get("title"), str) or not data["title"].strip():
+    title = data.get("title")
+    if not isinstance(title, str) or not title.strip() or not title.isprintable():
         yield "title must be a line of text"
     languages = data.get("languages")
     if not isinstance(languages, list) or not languages:
@@ -442,6 +451,8 @@ def _together(data: dict[str, Any]) -> Iterator[str]:
     low, alarm = credit["low_wh"], credit["alarm_wh"]
     if alarm is not None and (low is None or alarm > low):
         yield "credit.alarm_wh is above credit.low_wh: the buzzer would sound before the display"
+    if credit["emergency_auto"] and not credit["emergency_wh"]:
+        yield "credit.emergency_auto needs a credit.emergency_wh above zero: there is none to take"
     if credit["never_cut"] and not credit["min_wh"]:
         yield "credit.never_cut needs a credit.min_wh below zero, where the debt is kept"
 

@@ -73,7 +73,10 @@ def refusal(state, profile):
         return "none"
     if state.emergency_debt_wh:
         return "used"
-    return "not_needed" if state.credit_wh > profile.credit_emergency_offer_wh else ""
+    if state.credit_wh > profile.credit_emergency_offer_wh:
+        return "not_needed"
+    # It would be used up by what is owed, and no supply would come of it.
+    return "debt" if state.credit_wh + profile.credit_emergency_wh <= 0 else ""
 
 
 def offered(state, profile):
@@ -90,6 +93,12 @@ def take_emergency(state, profile, now):
     _event(state, now, events.EMERGENCY, amount_wh)
 
 
+def take_by_itself(state, profile, now):
+    """Take emergency credit at zero where a profile's meters do so unasked."""
+    if profile.credit_emergency_auto and state.credit_wh <= 0 and not refusal(state, profile):
+        take_emergency(state, profile, now)
+
+
 def clear(state):
     """Set the register to zero, as ClearCredit does; debts and energy in flight stay."""
     state.cleared_wh += state.credit_wh
@@ -99,10 +108,15 @@ def clear(state):
 # What goes out
 
 
-def charge(state, profile, energy_wh):
-    """Count energy that has flowed; the register ends at the lowest balance of the profile."""
+def charge(state, energy_wh, lowest_wh=None):
+    """Count energy that has flowed; with `lowest_wh` the register ends there.
+
+    Without it what the credit does not cover makes it negative: the next credit is netted.
+    """
     state.total_wh += energy_wh
-    covered = max(min(energy_wh, state.credit_wh - profile.credit_min_wh), 0)
+    covered = energy_wh
+    if lowest_wh is not None:
+        covered = max(min(energy_wh, state.credit_wh - lowest_wh), 0)
     state.credit_wh -= covered
     state.charged_wh += covered
 
@@ -125,18 +139,18 @@ def draw(state, profile, at, end, stop):
     load_w = state.load_w
     used_ws = state.rest_ws + load_w * (end - at)
     used_wh = used_ws // WS_PER_WH
-    if state.credit_wh - used_wh <= stop:
+    if stop > NEVER and state.credit_wh - used_wh <= stop:
         need_ws = (state.credit_wh - stop) * WS_PER_WH - state.rest_ws
         end = at + (need_ws + load_w - 1) // load_w
         used_ws = state.rest_ws + load_w * (end - at)
         if stop == 0:
-            if profile.credit_emergency_auto and not state.emergency_debt_wh:
+            if profile.credit_emergency_auto and refusal(state, profile) in ("", "not_needed"):
                 take_emergency(state, profile, end)
             elif not protected(state, profile, end):
                 used_ws = state.credit_wh * WS_PER_WH
         used_wh = used_ws // WS_PER_WH
     state.rest_ws = used_ws - used_wh * WS_PER_WH
-    charge(state, profile, used_wh)
+    charge(state, used_wh, profile.credit_min_wh)
     return end
 
 

@@ -387,7 +387,7 @@ class Meter:
         def change(state):
             if not state.switch_closed:
                 raise ValueError("no energy flows: the load switch is open")
-            credit.charge(state, self.profile, energy_wh)
+            credit.charge(state, energy_wh)
 
         self._change(now, change)
 

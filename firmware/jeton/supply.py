@@ -70,6 +70,7 @@ def begin(state, profile, now):
 
 def follow_credit(state, profile, now, reason=NO_CREDIT):
     """Open the switch where there is no credit and no protection, close it on new credit."""
+    credit.take_by_itself(state, profile, now)
     protected = state.credit_wh <= 0 and credit.protected(state, profile, now)
     if state.credit_wh > 0 or (protected and profile.credit_never_cut):
         if state.hold & HOLD_NO_CREDIT:

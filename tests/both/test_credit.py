@@ -246,3 +246,55 @@ def test_levels_in_any_order():
         state.credit_wh = rules.level(state, profile)
         found.append(state.credit_wh)
     assert found == [300, 100, 0]
+
+
+def test_pulses_beyond_the_credit_are_netted_from_the_next():
+    meter, _ = new_meter(changes=EMERGENCY, credit_wh=1000)
+    meter.use_energy(4000, T0)
+    s = meter.state
+    assert (s.credit_wh, s.total_wh, s.charged_wh, s.switch_closed) == (-3000, 4000, 4000, 0)
+    meter.enter(credit(2000, 50), T0)
+    assert (meter.state.credit_wh, meter.state.switch_closed) == (2000, 1)
+    assert balanced(meter)
+    # As much as there can be, and time goes on.
+    meter.use_energy(0xFFFFFFFF, T0)
+    meter.set_load(1000, T0)
+    meter.process(T0 + DAY)
+    assert meter.state.credit_wh == 2000 - 0xFFFFFFFF
+    assert balanced(meter)
+
+
+def test_emergency_credit_that_would_bring_no_supply_is_not_burnt():
+    meter, _ = new_meter(changes=EMERGENCY, credit_wh=1000)
+    meter.use_energy(6000, T0)
+    assert meter.emergency(T0) == (False, "debt")
+    assert not meter.status(T0)["emergency"]
+    assert meter.state.emergency_wh == 0
+    meter.enter(credit(2000, 1), T0)
+    assert meter.emergency(T0) == (True, "")
+    assert (meter.state.credit_wh, meter.state.switch_closed) == (100, 1)
+    assert balanced(meter)
+
+
+def test_emergency_credit_comes_by_itself_however_credit_ends():
+    changes = dict(EMERGENCY)
+    changes["credit.emergency_auto"] = True
+    for how in ("load", "pulses", "clear"):
+        meter, _ = new_meter(changes=changes, credit_wh=1000)
+        if how == "load":
+            meter.set_load(1000, T0)
+            meter.process(T0 + HOUR)
+        elif how == "pulses":
+            meter.use_energy(1000, T0)
+        else:
+            meter.enter(token(2, 1, {"rnd": 1, "tid": 2000, "register": 0}), T0)
+        s = meter.state
+        assert (s.credit_wh, s.emergency_debt_wh, s.switch_closed) == (5000, 5000, 1), how
+        assert len(kinds(meter, "emergency")) == 1
+        assert not kinds(meter, "switch_opened")
+        assert balanced(meter)
+    changes["credit.emergency_wh"] = 0
+    meter, _ = new_meter(changes=changes, credit_wh=1000)
+    meter.set_load(1000, T0)
+    meter.process(T0 + DAY)
+    assert kinds(meter, "switch_opened", "emergency") == [(T0 + HOUR, "switch_opened")]

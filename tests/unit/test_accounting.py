@@ -62,7 +62,7 @@ class Accounting(RuleBasedStateMachine):
         self.now = T0
         self.tid = 2000
         self.known_wh = credit_wh  # by our own account: what came in less what was given back
-        self.energy_wh = 0
+        self.pulsed = False  # energy by pulses makes the register as negative as it must
 
     def both(self, name: str, *arguments: Any) -> Any:
         found = []
@@ -148,7 +148,11 @@ class Accounting(RuleBasedStateMachine):
 
     @rule(energy_wh=st.sampled_from([0, 1, 300, 20_000]))
     def energy(self, energy_wh: int) -> None:
-        self.both("use_energy", energy_wh, self.now)
+        self.both("process", self.now)
+        before = self.meters[0].state.charged_wh
+        if self.both("use_energy", energy_wh, self.now) is None:
+            self.pulsed = True
+            assert self.meters[0].state.charged_wh - before == energy_wh
 
     @rule()
     def emergency(self) -> None:
@@ -193,13 +197,15 @@ class Accounting(RuleBasedStateMachine):
             assert s.emergency_debt_wh + s.advance_debt_wh == (
                 s.emergency_wh + s.advances_wh - s.recovered_wh
             )
-            assert self.changes["credit.min_wh"] <= s.credit_wh <= self.changes["credit.max_wh"]
+            assert s.credit_wh <= self.changes["credit.max_wh"]
+            if not self.pulsed:
+                assert self.changes["credit.min_wh"] <= s.credit_wh
             assert 0 <= s.charged_wh <= s.total_wh
             assert 0 <= s.rest_ws < 3600
             if s.charged_wh != s.total_wh:  # the register was as low as it goes
                 assert s.total_wh > s.charged_wh
                 lowest = came - s.recovered_wh - s.cleared_wh - self.changes["credit.min_wh"]
-                assert s.charged_wh <= lowest
+                assert s.charged_wh <= lowest or self.pulsed
             assert bool(s.switch_closed) == (not s.hold)
 
     @invariant()

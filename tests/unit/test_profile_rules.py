@@ -324,3 +324,33 @@ def test_profiles_of_ones_own(jeton_home: Path) -> None:
     mine = jeton_home / "profiles" / "ceet.json"
     mine.write_text(json.dumps(data))
     assert any("ships with Jeton" in line for line in profiles.problems(data, mine))
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "says"),
+    [
+        ("title", "Two\nlines", "title must be"),
+        ("credit.holidays", ["02-30"], "is no day"),
+        ("credit.holidays", ["04-31"], "is no day"),
+        ("credit.holidays", [5], "is no day"),
+        ("credit.friendly", [[1, 0, 900], [0, 0, 900]], "begins before"),
+        ("credit.friendly", [[1, 0, 900], [1, 899, 1000]], "begins before"),
+        ("credit.emergency_auto", True, "emergency_auto needs"),
+    ],
+)
+def test_what_looks_right_and_is_not(setting: str, value: object, says: str) -> None:
+    data = copy.deepcopy(profiles.load("generic"))
+    section, _, key = setting.partition(".")
+    data["credit"]["emergency_wh"] = 0
+    if key:
+        data[section][key] = value
+    else:
+        data[section] = value
+    assert any(says in problem for problem in profiles.problems(data))
+
+
+def test_leap_day_and_spans_that_touch() -> None:
+    data = copy.deepcopy(profiles.load("generic"))
+    data["credit"]["holidays"] = ["02-29"]
+    data["credit"]["friendly"] = [[0, 0, 900], [0, 900, 86400], [1, 0, 5]]
+    assert list(profiles.problems(data)) == []

@@ -1,0 +1,28 @@
+"""Loads from CSV: what is a heading, and what is wrong on which line."""
+
+from pathlib import Path
+
+import pytest
+
+from host_tools.errors import JetonError
+from host_tools.loads import from_csv
+
+
+@pytest.mark.parametrize("first", ["time,watts", "t,5", "-1,5", "0,100"])
+def test_a_heading_begins_with_no_time(tmp_path: Path, first: str) -> None:
+    path = tmp_path / "load.csv"
+    path.write_text(first + "\n60,200\n")
+    steps = [(0, 100)] if first == "0,100" else []
+    assert from_csv(path) == [*steps, (60, 200)]
+
+
+@pytest.mark.parametrize("wrong", ["0,-1", "0,oops", "0,nan", "0,1e400", "0", "0,", "00:99,5"])
+def test_a_wrong_line_is_named(tmp_path: Path, wrong: str) -> None:
+    path = tmp_path / "load.csv"
+    if wrong != "00:99,5":
+        path.write_text(wrong + "\n60,200\n")
+        with pytest.raises(JetonError, match="line 1:"):
+            from_csv(path)
+    path.write_text("time,watts\n" + wrong + "\n60,200\n")
+    with pytest.raises(JetonError, match="line 2:"):
+        from_csv(path)
