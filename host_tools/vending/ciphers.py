@@ -43,14 +43,7 @@ def encrypt(ea: int, key: bytes, block: bytes, tables: str = "certified") -> byt
     check_key(key, ea)
     if ea == 11:
         return _misty1_encrypt(_misty1_schedule(key), block)
-    state = int.from_bytes(block, "big")
-    for r in _encrypt_rounds(key, tables):
-        b = state.to_bytes(8, "little")
-        state = (
-            r[0][b[0]] | r[1][b[1]] | r[2][b[2]] | r[3][b[3]]
-            | r[4][b[4]] | r[5][b[5]] | r[6][b[6]] | r[7][b[7]]
-        )  # fmt: skip
-    return state.to_bytes(8, "big")
+    return _through(_encrypt_rounds(key, tables), block)
 
 
 def decrypt(ea: int, key: bytes, block: bytes, tables: str = "certified") -> bytes:
@@ -58,8 +51,13 @@ def decrypt(ea: int, key: bytes, block: bytes, tables: str = "certified") -> byt
     check_key(key, ea)
     if ea == 11:
         return ea11.decrypt_expanded(_misty1_schedule(key), block)
+    return _through(_decrypt_rounds(key, tables), block)
+
+
+def _through(rounds: tuple[_Rows, ...], block: bytes) -> bytes:
+    """Return a block of 8 octets after the rounds of EA07, either way."""
     state = int.from_bytes(block, "big")
-    for r in _decrypt_rounds(key, tables):
+    for r in rounds:
         b = state.to_bytes(8, "little")
         state = (
             r[0][b[0]] | r[1][b[1]] | r[2][b[2]] | r[3][b[3]]

@@ -7,6 +7,7 @@ import re
 
 from host_tools.errors import VendingError
 from host_tools.vending import shown
+from jeton.sts import digits as sts_digits
 
 IIN_11 = "600727"
 """Issuer number of meters with an 11-digit DRN."""
@@ -28,7 +29,7 @@ def luhn_digit(digits: str) -> str:
 
 def luhn_valid(digits: str) -> bool:
     """Say whether the last digit is the right check digit for those before it."""
-    return bool(_DIGITS.fullmatch(digits)) and luhn_digit(digits[:-1]) == digits[-1]
+    return sts_digits.is_digits(digits) and sts_digits.luhn_ok(digits)
 
 
 def check_drn(drn: str) -> str:
