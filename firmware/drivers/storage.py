@@ -33,17 +33,19 @@ class Storage:
             pass
         self._last = None
 
-    def save(self, record, more=b""):
-        """Replace the record by `record` and `more` in one step; the same again costs no flash.
+    def save(self, parts):
+        """Replace the record by these octets, one after the other, in one step.
 
-        What was saved last is known by its CRC: a copy would cost the heap more than the record.
+        The same again costs no flash. What was saved last is known by its CRC: a copy would cost
+        the heap more than the record.
         """
-        crc = crc32(more, crc32(record))
+        crc = 0
+        for part in parts:
+            crc = crc32(part, crc)
         if crc == self._last:
             return
         with open(self._new, "wb") as file:
-            file.write(record)
-            if more:
-                file.write(more)
+            for part in parts:
+                file.write(part)
         os.rename(self._new, self.path)
         self._last = crc

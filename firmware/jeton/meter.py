@@ -55,9 +55,9 @@ class Outcome:
 class Meter:
     """One prepayment meter.
 
-    `storage` has `load()`, which returns octets or None, `save(octets, more)`, which keeps both
-    as one but no reference to them, and `set_aside()`; `profiles` is what `Profile` asks. Call
-    `start` once, then `process` whenever its deadline comes.
+    `storage` has `load()`, which returns octets or None, `save(parts)`, which keeps a list of
+    octets as one but no reference to them, and `set_aside()`; `profiles` is what `Profile` asks.
+    Call `start` once, then `process` whenever its deadline comes.
     """
 
     def __init__(self, storage, profiles):
@@ -180,8 +180,7 @@ class Meter:
         state = self.state
         state.tids = bytes(self.tids.octets)
         state.clock = self._at
-        state.pack_into(self._record)
-        self._storage.save(self._record, state.load_steps)
+        self._storage.save(state.parts(self._record))
         self._saved_at = self._at
         self._saved_total_wh = state.total_wh
         self._unsaved = False
@@ -597,9 +596,8 @@ class Meter:
                 self.tids.add(token.tid)
         if outcome.result == TokenResult.ACCEPT and token.cls == 0:
             state.last_token = token_digits.clean(digits).encode()
-            state.last_at = now
             state.last_tid = token.tid
-            state.last_wh = min(outcome.amount_wh, 0xFFFFFFFF)
+            events.bought(state, now, outcome.amount_wh)
 
     def _bars(self, token):
         """Tell whether a tampered meter takes such a token only after that is cleared."""

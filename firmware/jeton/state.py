@@ -7,7 +7,7 @@ commit. Where and how it is written is the storage port's matter.
 import struct
 from binascii import crc32
 
-from .events import REPORT_OCTETS, RING_OCTETS
+from . import events
 from .sts.tids import OCTETS as TID_OCTETS
 
 MYPY = False
@@ -78,9 +78,8 @@ _table = (
     "sections", "32s",  # of a key change half done, as they were keyed, where a profile keeps them
     "sections_from", "I",
     "last_token", "20s",
-    "last_at", "I",
     "last_tid", "I",
-    "last_wh", "I",
+    "bought", "I",  # credit tokens accepted so far
     "lock_count", "B",
     "lock_until", "I",
     "lock_first", "I",
@@ -88,26 +87,27 @@ _table = (
     "clock", "I",
     "power_fails", "H",
     "event_seq", "I",
-    "events", "%ds" % RING_OCTETS,
     "report_seq", "I",
     "report_done", "I",
     "report_lost", "H",
-    "reports", "%ds" % REPORT_OCTETS,
 )
 # fmt: on
-# After the fields: the steps of a load, as many as there are (load.py).
 FIELDS = [_table[i] for i in range(0, len(_table), 2)]
 _FORMAT = "<" + "".join([_table[i] for i in range(1, len(_table), 2)])
 del _table
-# Written in place: a copy for each event would be garbage of 1 KB.
-_RINGS = ("events", "reports")
 _HEAD = "<4sHI"
 _HEAD_OCTETS = struct.calcsize(_HEAD)
 SIZE = _HEAD_OCTETS + struct.calcsize(_FORMAT)
+# After the fields: the rings, and the steps of a load, as many as there are (load.py).
+_RINGS = (
+    ("events", events.LOG_OCTETS),
+    ("reports", events.REPORT_OCTETS),
+    ("history", events.HISTORY_OCTETS),
+)
 
 
 class State:
-    """The record as attributes, named as in FIELDS, and `load_steps`."""
+    """The record as attributes: those of FIELDS, the rings of `events`, and `load_steps`."""
 
     if MYPY:  # the type checker cannot see what the table makes
 
@@ -121,33 +121,45 @@ class State:
         if fresh:
             values = struct.unpack(_FORMAT, bytes(SIZE - _HEAD_OCTETS))
         for name, value in zip(FIELDS, values):
-            setattr(self, name, bytearray(value) if name in _RINGS else value)
+            setattr(self, name, value)
         if fresh:
             self.profile = b"generic"
             self.rows, self.cols = 2, 16
             self.ea, self.kct, self.krn, self.ken = 7, 2, 1, 255
-        self.load_steps = b""
+            for name, octets in _RINGS:
+                setattr(self, name, bytearray(octets))
+            self.load_steps = b""
 
     def copy(self):
-        """Return a record of its own with the same values."""
+        """Return a record with the same values, to go back to.
+
+        It shares the rings: what is written to them after its counts has never happened.
+        """
         other = State([getattr(self, name) for name in FIELDS])
+        for name, _ in _RINGS:
+            setattr(other, name, getattr(self, name))
         other.load_steps = self.load_steps
         return other
 
+    def parts(self, record):
+        """Return the whole record as a list of octets, one part after the other.
+
+        Head and fields are written into `record`, SIZE octets; the rest is not copied, because a
+        heap in splinters has no room for it: magic, version and a CRC-32 of all that follows, the
+        fields, the rings, the steps of the load.
+        """
+        found = [getattr(self, name) for name in FIELDS]
+        struct.pack_into(_FORMAT, record, _HEAD_OCTETS, *found)
+        found = [record] + [getattr(self, name) for name, _ in _RINGS] + [self.load_steps]
+        crc = crc32(memoryview(record)[_HEAD_OCTETS:])
+        for part in found[1:]:
+            crc = crc32(part, crc)
+        struct.pack_into(_HEAD, record, 0, MAGIC, VERSION, crc)
+        return found
+
     def pack(self):
         """Return the whole record as octets of its own."""
-        record = bytearray(SIZE)
-        self.pack_into(record)
-        return record + self.load_steps
-
-    def pack_into(self, record):
-        """Write all but the steps of the load into `record`, SIZE octets; those come after it.
-
-        Magic, version and a CRC-32 of the fields and those steps, then the fields.
-        """
-        struct.pack_into(_FORMAT, record, _HEAD_OCTETS, *[getattr(self, name) for name in FIELDS])
-        crc = crc32(self.load_steps, crc32(memoryview(record)[_HEAD_OCTETS:]))
-        struct.pack_into(_HEAD, record, 0, MAGIC, VERSION, crc)
+        return b"".join(self.parts(bytearray(SIZE)))
 
 
 def unpack(octets):
@@ -160,10 +172,16 @@ def unpack(octets):
             "the meter record is of version %d and this firmware reads version %d: set the meter "
             "up anew" % (version, VERSION)
         )
-    if len(octets) < SIZE or crc32(memoryview(octets)[_HEAD_OCTETS:]) != crc:
+    at = SIZE
+    if len(octets) < at + sum([size for _, size in _RINGS]) or crc != crc32(
+        memoryview(octets)[_HEAD_OCTETS:]
+    ):
         raise ValueError("the meter record is damaged: its checksum is wrong")
     state = State(struct.unpack_from(_FORMAT, octets, _HEAD_OCTETS))
-    state.load_steps = bytes(octets[SIZE:])
+    for name, size in _RINGS:
+        setattr(state, name, bytearray(octets[at : at + size]))
+        at += size
+    state.load_steps = bytes(octets[at:])
     return state
 
 

@@ -80,23 +80,44 @@ def class1(*numbers, sub=0, mfr_code=0):
 
 
 class Store:
-    """A storage port in memory; set `full` and it fails like a full flash."""
+    """A storage port in memory; set `full` and it fails like a full flash.
+
+    It keeps the record in place, as a flash does: the meter's heap is the meter's.
+    """
 
     def __init__(self):
-        self.octets = None
+        self._kept = bytearray(3100)
+        self._length = None
         self.saves = 0
         self.full = False
+
+    @property
+    def octets(self):
+        return None if self._length is None else bytes(self._kept[: self._length])
+
+    @octets.setter
+    def octets(self, octets):
+        self.save([octets])
+
+    def _add(self, octets):
+        end = self._length + len(octets)
+        if end > len(self._kept):
+            self._kept.extend(bytes(end - len(self._kept)))
+        self._kept[self._length : end] = octets
+        self._length = end
 
     def load(self):
         return self.octets
 
     def set_aside(self):
-        self.octets = None
+        self._length = None
 
-    def save(self, octets, more=b""):
+    def save(self, parts):
         if self.full:
             raise OSError(28)
-        self.octets = bytes(octets) + more
+        self._length = 0
+        for part in parts:
+            self._add(part)
         self.saves += 1
 
 

@@ -85,12 +85,12 @@ def test_storage_replaces_whole_and_only_what_changed(
     path = tmp_path / "meter.bin"
     storage = Storage(str(path))
     assert storage.load() is None
-    storage.save(bytearray(b"one"))
+    storage.save([bytearray(b"o"), b"ne"])
     assert storage.load() == path.read_bytes() == b"one"
     before = path.stat().st_ino
-    storage.save(b"one")
+    storage.save([b"one"])
     assert path.stat().st_ino == before
-    storage.save(b"two")
+    storage.save([b"two"])
     assert Storage(str(path)).load() == b"two"
     assert [file.name for file in tmp_path.iterdir()] == ["meter.bin"]
 
@@ -101,7 +101,7 @@ def test_a_failed_save_keeps_the_old_record_and_is_tried_again(
     import drivers.storage as module
 
     storage = module.Storage(str(tmp_path / "meter.bin"))
-    storage.save(b"old")
+    storage.save([b"old"])
     with monkeypatch.context() as patch:
 
         def fail(*_: object) -> None:
@@ -109,9 +109,9 @@ def test_a_failed_save_keeps_the_old_record_and_is_tried_again(
 
         patch.setattr(module.os, "rename", fail)
         with pytest.raises(OSError, match="28"):
-            storage.save(b"new")
+            storage.save([b"new"])
     assert module.Storage(storage.path).load() == b"old"
-    storage.save(b"new")
+    storage.save([b"new"])
     assert module.Storage(storage.path).load() == b"new"
 
 
