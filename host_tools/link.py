@@ -38,7 +38,7 @@ _ATTEMPT = 1.5  # seconds for one try at the raw REPL: what was sent to a board 
 _FAREWELL = 1.0  # seconds to wait for the friendly prompt at the end
 _SLICE = 0.1  # seconds a read may last before the deadline is looked at
 _TAIL = 200
-_PATIENCE = 3.0  # seconds to wait for another command that has a named meter for a moment
+_PATIENCE = 8.0  # seconds to wait while other commands have a named meter for a moment
 _BUSY = (errno.EBUSY, errno.EAGAIN, errno.EWOULDBLOCK)
 _GONE = (errno.ENOENT, errno.ENXIO, errno.ENODEV)
 _LONGEST_TOKEN = 200  # more than 99 digits no keypad counts, and a small heap has other uses
@@ -611,7 +611,7 @@ class Meter:
         """Open a named meter; wait for a moment while another program has it."""
         from host_tools import meters
 
-        deadline = time.monotonic() + min(_PATIENCE, timeout)
+        deadline = time.monotonic() + _PATIENCE
         while True:
             port, board = meters.attach(name, heap=heap)
             try:
