@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from host_tools.cli_meters import Json, Where, kwh, put, watt_hours
+from host_tools.cli_meters import NUMBERS, Json, Where, event_line, kwh, put, watt_hours
 from host_tools.errors import JetonError
 from host_tools.link import Ledger, Meter
 
@@ -12,8 +12,10 @@ _WHY = {
     "none": "this meter has no emergency credit",
     "used": "it was taken already: a credit token repays it first",
     "not_needed": "there is credit enough",
+    "debt": "it would all go to what is owed",
 }
 _BAR = 30
+_LARGEST_WH = 0xFFFFFFFF
 
 
 def _told(ledger: Ledger) -> str:
@@ -51,7 +53,7 @@ def grant(
     where: Where,
     energy: Annotated[
         str | None,
-        typer.Argument(metavar="[KWH]", help="The advance, kWh; without it, the ledger."),
+        typer.Argument(metavar="KWH", help="The advance, kWh; without it, the ledger."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -61,8 +63,13 @@ def grant(
 
     Examples: `jeton grant demo 5` · `jeton grant demo --json`
     """
+    advance_wh = None if energy is None else watt_hours(energy)
+    if advance_wh is not None and not 1 <= advance_wh <= _LARGEST_WH:
+        raise JetonError(
+            f"an advance of {energy} kWh will not do: 0.001 to {kwh(_LARGEST_WH)} kWh"
+        )
     with Meter.open(where) as meter:
-        ledger = meter.grant(watt_hours(energy)) if energy is not None else meter.ledger()
+        ledger = meter.ledger() if advance_wh is None else meter.grant(advance_wh)
     if as_json:
         put(ledger.as_dict())
         return
@@ -120,13 +127,11 @@ def reports(
     if not found:
         print("no fault reports wait")
     for report in found:
-        details = ", ".join(f"{name} {value}" for name, value in report.details.items())
-        print(
-            f"{report.seq}  {report.time:%Y-%m-%d %H:%M:%S} UTC  {report.kind}  {details}".rstrip()
-        )
+        print(event_line(report))
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the application."""
     for function in (emergency, grant, history, reports):
-        app.command(function.__name__)(function)
+        takes_numbers = function is grant
+        app.command(context_settings=NUMBERS if takes_numbers else None)(function)

@@ -262,7 +262,7 @@ class Ledger:
 
 @dataclass(frozen=True, slots=True)
 class Emergency:
-    """Whether emergency credit was taken, else why not: none, used or not_needed."""
+    """Whether emergency credit was taken, else why not: none, used, not_needed or debt."""
 
     taken: bool
     reason: str | None
@@ -872,6 +872,10 @@ class Meter:
         """Return the display's language; with an argument choose it first."""
         value = self.rpc("language", *([] if language is None else [language]))
         return str(value["language"])
+
+    def languages(self) -> list[str]:
+        """Return the languages that this meter and its display have."""
+        return [str(code) for code in self.rpc("language")["languages"]]
 
     def history(self) -> History:
         """Return what was used by day and month."""

@@ -50,8 +50,10 @@ def from_csv(path: Path) -> Steps:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             text = file.read()
-    except (OSError, UnicodeDecodeError) as error:
-        raise JetonError(f"{path} cannot be read: {error}") from None
+    except OSError as error:
+        raise JetonError(f"{path} cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise JetonError(f"{path} cannot be read: it is no text in UTF-8") from None
     delimiter = ";" if text.partition("\n")[0].count(";") else ","
     steps: Steps = []
     base: int | None = None
