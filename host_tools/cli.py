@@ -118,7 +118,7 @@ def _run(as_json: bool) -> int:
     _prepare()
     app = application()
     try:
-        status = app(standalone_mode=False)
+        status = app(standalone_mode=False, prog_name="jeton")
     except Exception as error:
         # An error of usage; Typer's class of these has no public name.
         if not hasattr(error, "format_message") or not hasattr(error, "exit_code"):

@@ -197,7 +197,8 @@ def _matters(status: Status) -> list[str]:
 
 def event_line(event: Event) -> str:
     """Return the one line of an entry of the log, or of a fault report."""
-    details = ", ".join(f"{name} {value}" for name, value in event.details.items())
+    # In an order of its own: a board gives them in any.
+    details = ", ".join(f"{name} {value}" for name, value in sorted(event.details.items()))
     return f"{event.seq:>5}  {at_utc(event.time)}  {event.kind}  {details}".rstrip()
 
 
