@@ -30,6 +30,11 @@ def _told(ledger: Ledger) -> str:
     return ", ".join([f"{kwh(ledger.credit_wh)} kWh left", *(owed or ["nothing owed"])])
 
 
+def _column(energy_wh: int) -> str:
+    """Return Wh as kWh in a column, point below point."""
+    return f"{energy_wh / 1000:12.3f}"
+
+
 def emergency(where: Where, as_json: Json = False) -> None:
     """Take emergency credit, as the customer does by key or code.
 
@@ -83,8 +88,8 @@ def grant(
         ("cleared", "-", ledger.cleared_wh),
     ):
         if wh or name in ("tokens", "energy"):
-            print(f"{sign} {kwh(wh):>12} kWh  {name}")
-    print(f"= {kwh(ledger.credit_wh):>12} kWh  credit")
+            print(f"{sign} {_column(wh)} kWh  {name}")
+    print(f"= {_column(ledger.credit_wh)} kWh  credit")
     print(_told(ledger))
 
 
@@ -101,7 +106,7 @@ def history(where: Where, as_json: Json = False) -> None:
     for kind in (found.days, found.months):
         most = max([*kind.values(), 1])
         for when, wh in kind.items():
-            print(f"{when:10} {kwh(wh):>12} kWh  {'#' * round(_BAR * wh / most)}".rstrip())
+            print(f"{when:10} {_column(wh)} kWh  {'#' * round(_BAR * wh / most)}".rstrip())
 
 
 def reports(

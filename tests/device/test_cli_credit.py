@@ -86,11 +86,11 @@ def test_emergency_credit_as_json(home: str) -> None:
 def test_an_advance_is_granted_and_recovered(home: str) -> None:
     said = jeton("grant", home, "5")
     assert said == (
-        "          2.00 kWh  began with\n"
-        "+         0.00 kWh  tokens\n"
-        "+         5.00 kWh  advances\n"
-        "-         0.00 kWh  energy\n"
-        "=         7.00 kWh  credit\n"
+        "         2.000 kWh  began with\n"
+        "+        0.000 kWh  tokens\n"
+        "+        5.000 kWh  advances\n"
+        "-        0.000 kWh  energy\n"
+        "=        7.000 kWh  credit\n"
         "7.00 kWh left, 5.00 kWh of advances to repay\n"
     )
     entered = told("enter", home, _token(home, "6"))
@@ -100,7 +100,7 @@ def test_an_advance_is_granted_and_recovered(home: str) -> None:
     _identity(ledger)
     assert told("enter", home, _token(home, "6"))["recovered_wh"] == 2000
     shown = jeton("grant", home)
-    assert "-         5.00 kWh  repaid\n" in shown
+    assert "-        5.000 kWh  repaid\n" in shown
     assert shown.endswith("14.00 kWh left, nothing owed\n")
 
 
@@ -134,13 +134,13 @@ def test_history_by_day_and_month(home: str) -> None:
     ]
     assert found["months"] == [{"month": "2026-01", "wh": 480}, {"month": "2026-02", "wh": 520}]
     lines = jeton("history", home).splitlines()
-    assert lines[0] == "2026-01-30         0.24 kWh  " + "#" * 30
-    assert lines[4] == "2026-02-03         0.04 kWh  " + "#" * 5
-    assert lines[6] == "2026-02            0.52 kWh  " + "#" * 30
+    assert lines[0] == "2026-01-30        0.240 kWh  " + "#" * 30
+    assert lines[4] == "2026-02-03        0.040 kWh  " + "#" * 5
+    assert lines[6] == "2026-02           0.520 kWh  " + "#" * 30
 
 
 def test_the_history_of_a_new_meter(home: str) -> None:
-    assert jeton("history", home) == ("2026-01-30         0.00 kWh\n2026-01            0.00 kWh\n")
+    assert jeton("history", home) == ("2026-01-30        0.000 kWh\n2026-01           0.000 kWh\n")
 
 
 # Fault reports
