@@ -80,24 +80,69 @@ def class1(*numbers, sub=0, mfr_code=0):
 
 
 class Store:
-    """A storage port in memory; set `full` and it fails like a full flash."""
+    """A storage port in memory; set `full` and it fails like a full flash.
+
+    It keeps the record in place, as a flash does: the meter's heap is the meter's.
+    """
 
     def __init__(self):
-        self.octets = None
-        self.saves = 0
+        self._kept = bytearray(3100)
+        self._length = 0
+        self.tick = None
+        self.saves = self.ticks = 0
         self.full = False
+
+    @property
+    def octets(self):
+        return bytes(self._kept[: self._length]) if self._length else None
+
+    @octets.setter
+    def octets(self, octets):
+        self._length = 0
+        self._add(octets)
+
+    def _add(self, octets):
+        end = self._length + len(octets)
+        if end > len(self._kept):
+            self._kept.extend(bytes(end - len(self._kept)))
+        self._kept[self._length : end] = octets
+        self._length = end
 
     def load(self):
         return self.octets
 
-    def set_aside(self):
-        self.octets = None
+    def load_tick(self):
+        return self.tick
 
-    def save(self, octets, more=b""):
+    def set_aside(self):
+        self._length = 0
+        self.tick = None
+
+    def holds(self, parts, start, end):
+        kept, at = memoryview(self._kept)[: self._length], 0
+        for part in parts:
+            part = memoryview(part)
+            if at == 0:
+                if kept[:start] != part[:start] or kept[end : len(part)] != part[end:]:
+                    return False
+            elif kept[at : at + len(part)] != part:
+                return False
+            at += len(part)
+        return at == self._length
+
+    def save(self, parts):
         if self.full:
             raise OSError(28)
-        self.octets = bytes(octets) + more
+        self._length = 0
+        for part in parts:
+            self._add(part)
         self.saves += 1
+
+    def save_tick(self, octets):
+        if self.full:
+            raise OSError(28)
+        self.tick = bytes(octets)
+        self.ticks += 1
 
 
 if MICROPYTHON:

@@ -74,9 +74,9 @@ def test_a_commit_makes_no_record_anew():
     kept = []
     save = store.save
 
-    def saving(record, more=b""):
-        kept.append(record)
-        save(record, more)
+    def saving(parts):
+        kept.append(parts[0])
+        save(parts)
 
     store.save = saving
     meter.set_load_steps([[i, i] for i in range(STEPS)], T0)

@@ -32,8 +32,14 @@ class Store:
     def load(self) -> bytes | None:
         return self.octets
 
-    def save(self, octets: bytes) -> None:
-        self.octets = octets
+    def load_tick(self) -> None:
+        return None
+
+    def holds(self, parts: list[bytes], start: int, end: int) -> bool:
+        return False
+
+    def save(self, parts: list[bytes]) -> None:
+        self.octets = b"".join(parts)
 
 
 class Bench:
