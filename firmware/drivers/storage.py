@@ -8,6 +8,7 @@ import errno
 import os
 
 _PIECE = 128
+_NAME = 240  # octets of a name; 255 is the most that littlefs takes
 
 
 class Storage:
@@ -20,13 +21,31 @@ class Storage:
 
     def load(self):
         """Return the record as bytes, None when there is none yet."""
+        record = None
         try:
             with open(self.path, "rb") as file:
-                return file.read()
+                record = file.read()
         except OSError as error:
             if error.args[0] != errno.ENOENT:
                 raise  # a record that cannot be read is not a record that is not there
-            return None
+        try:
+            self._renew()
+        except OSError:
+            pass  # a full flash: whoever saves is told
+        return record
+
+    def _renew(self):
+        """Let littlefs begin a new log: the end of this one may be half written.
+
+        Such cells can read as written now and as erased later, and all that stands behind them
+        would be lost. Each of these names takes a tenth of the log's 4 KB.
+        """
+        names = [self._new + "-" * _NAME, self._new + "+" * _NAME]
+        with open(names[0], "wb") as file:
+            file.write(bytes(_PIECE))
+        for i in range(12):
+            os.rename(names[i & 1], names[1 - (i & 1)])
+        os.remove(names[0])
 
     def load_tick(self):
         """Return the tick as bytes, None when none can be read: the record stands without it."""
