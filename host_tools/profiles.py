@@ -585,3 +585,11 @@ def board_files(wanted: Iterable[str] | None = None) -> dict[str, bytes]:
         for language in data["languages"]:
             found[f"{name}.{language}"] = messages_for_board(data, language)
     return found
+
+
+def port(name: str, language: str | None = None) -> Any:
+    """Return what a board's meter is given when it asks for a profile, for a meter in here."""
+    data = load(name)
+    if language is None:
+        return json.loads(settings_for_board(data))
+    return messages_for_board(data, language)

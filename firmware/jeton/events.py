@@ -1,16 +1,25 @@
-"""The event log: a ring of fixed entries inside the meter's record, each with its time.
+"""The rings inside the meter's record: the event log, fault reports, the history of credit tokens.
 
-A token's event keeps what became of it, never its digits. Reading it is `reports`' matter.
+A token's event keeps what became of it, never its digits. Reading them is `reports`' matter.
 """
 
 import struct
 
 SLOTS = 100
 REPORT_SLOTS = 32
+TOKENS = 50
+# More slots than are read: what an action wrote before it failed has overwritten nothing that
+# counts, and only the number of entries goes back.
+_SPARE = 12
+LOG_SLOTS = SLOTS + _SPARE
+QUEUE_SLOTS = REPORT_SLOTS + _SPARE
 ENTRY = "<IBBHi"
 OCTETS = struct.calcsize(ENTRY)
-RING_OCTETS = SLOTS * OCTETS
-REPORT_OCTETS = REPORT_SLOTS * OCTETS
+LOG_OCTETS = LOG_SLOTS * OCTETS
+REPORT_OCTETS = QUEUE_SLOTS * OCTETS
+_BOUGHT = "<II"
+_BOUGHT_OCTETS = struct.calcsize(_BOUGHT)
+HISTORY_OCTETS = (TOKENS + 1) * _BOUGHT_OCTETS
 
 # Kind numbers are stored: append only. The names stand in `reports`.
 PROVISIONED = 1
@@ -54,7 +63,7 @@ def record(state, now, kind, code=0, detail=0, value=0):
     bits): Wh, W or seconds.
     """
     entry = struct.pack(ENTRY, now, kind, code, detail, value)
-    put(state.events, state.event_seq % SLOTS, entry)
+    put(state.events, state.event_seq % LOG_SLOTS, entry)
     state.event_seq += 1
     # A tamper input that is cleared (value 0) is no fault.
     if kind in _FAULTS and (value or kind != TAMPER):
@@ -67,7 +76,22 @@ def last_kind(state):
     """Return the kind of the latest event, 0 if there is none."""
     if not state.event_seq:
         return 0
-    return state.events[(state.event_seq - 1) % SLOTS * OCTETS + 4]
+    return state.events[(state.event_seq - 1) % LOG_SLOTS * OCTETS + 4]
+
+
+def bought(state, now, amount_wh):
+    """Keep when a credit token was accepted, and its Wh."""
+    at = state.bought % (TOKENS + 1) * _BOUGHT_OCTETS
+    struct.pack_into(_BOUGHT, state.history, at, now, min(amount_wh, 0xFFFFFFFF))
+    state.bought += 1
+
+
+def bought_before(state, n):
+    """Return (time, Wh) of the `n`th credit token back (1: the last), or None."""
+    if n > min(state.bought, TOKENS):
+        return None
+    at = (state.bought - n) % (TOKENS + 1) * _BOUGHT_OCTETS
+    return struct.unpack_from(_BOUGHT, state.history, at)
 
 
 def since(state, after, reasons, most=SLOTS):

@@ -193,9 +193,8 @@ class Meter:
         if anew or not self._storage.holds(parts, states.TICK_START, states.TICK_END):
             states.seal(parts)
             self._storage.save(parts)
-            states.tick_into(tick, record, 0)
-        elif failed or states.tick_differs(tick, record):
-            states.tick_into(tick, record, states.tick_seq(tick) + 1)
+            states.tick_into(tick, record, True)
+        elif states.tick_into(tick, record) or failed:
             self._storage.save_tick(tick)
         self._saved_at = self._at
         self._saved_total_wh = state.total_wh
@@ -611,9 +610,8 @@ class Meter:
                 self.tids.add(token.tid)
         if outcome.result == TokenResult.ACCEPT and token.cls == 0:
             state.last_token = token_digits.clean(digits).encode()
-            state.last_at = now
             state.last_tid = token.tid
-            state.last_wh = min(outcome.amount_wh, 0xFFFFFFFF)
+            events.bought(state, now, outcome.amount_wh)
 
     def _bars(self, token):
         """Tell whether a tampered meter takes such a token only after that is cleared."""

@@ -39,7 +39,7 @@ def unpack(octets):
         slots = len(value) // events.OCTETS
         for seq in range(max(state.event_seq - slots, 0), state.event_seq):
             at = seq % slots * events.OCTETS
-            events.put(state.events, seq % events.SLOTS, value[at : at + events.OCTETS])
+            events.put(state.events, seq % events.LOG_SLOTS, value[at : at + events.OCTETS])
     # What was bought before is not known: the ledger begins with what is there.
     state.initial_wh = state.credit_wh
     history.begin(state, state.clock)

@@ -83,7 +83,7 @@ def since(state, after, reasons, most=events.SLOTS):
     """
     first = max(after, state.event_seq - events.SLOTS, 0) + 1
     return [
-        _described(state.events, events.SLOTS, seq, reasons)
+        _described(state.events, events.LOG_SLOTS, seq, reasons)
         for seq in range(first, min(first + most - 1, state.event_seq) + 1)
     ]
 
@@ -98,7 +98,7 @@ def queue(state, now, kind, value=0, code=0, detail=0):
         state.report_lost = min(state.report_lost + 1, 0xFFFF)
         return
     entry = struct.pack(events.ENTRY, now, kind, code, detail, value)
-    events.put(state.reports, state.report_seq % events.REPORT_SLOTS, entry)
+    events.put(state.reports, state.report_seq % events.QUEUE_SLOTS, entry)
     state.report_seq += 1
 
 
@@ -109,7 +109,7 @@ def pending(state, reasons=()):
     who was cut off before it acknowledged knows again what it has seen.
     """
     return [
-        _described(state.reports, events.REPORT_SLOTS, seq, reasons)
+        _described(state.reports, events.QUEUE_SLOTS, seq, reasons)
         for seq in range(state.report_done + 1, state.report_seq + 1)
     ]
 

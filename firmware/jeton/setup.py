@@ -3,7 +3,7 @@
 The names are those of Prism's TokenApi in lower case (DRN, EA, SGC, KRN, TI, KEN, BDT).
 """
 
-from . import history, supply
+from . import events, history, supply
 from . import state as states
 from .profile import Profile
 from .state import whole
@@ -146,7 +146,8 @@ def configured(config, profiles):
 
 
 def begin(state, profile, now):
-    """Let a new meter begin at `now`: its switch, its history."""
+    """Let a new meter begin at `now`: its log, its switch, its history."""
     state.clock = now
+    events.record(state, now, events.PROVISIONED)
     history.begin(state, now)
     supply.begin(state, profile, now)

@@ -3,14 +3,12 @@
 A page is a list of lines, the words first.
 """
 
-import struct
-
 from . import __version__, calendar, events, supply
 from .entry import find
 from .screens import kwh
 from .state import text
 from .sts.digits import DIGITS, grouped
-from .sts.results import NAMES, TokenResult
+from .sts.results import NAMES
 
 # The class 1 test that shows the same register. IEC 62055-41 6.2.3
 _TESTS = {
@@ -105,19 +103,21 @@ def show(what, meter, now, n=1):
     elif what == "date":
         value = _time(now)
     elif what == "last_tid":
-        value = "%d" % state.last_tid if state.last_at else "-"
+        value = "%d" % state.last_tid if state.bought else "-"
     elif what == "last_amount":
-        value = kwh(state.last_wh, 1) if state.last_at else "-"
+        found = events.bought_before(state, 1)
+        value = kwh(found[1], 1) if found else "-"
     elif what == "last_token":
         return _last_token(state, meter.profile)
     elif what == "last_result":
         words = say(NAMES[state.result], state.lock_count) if state.result else "-"
         return [[meter.screen.row(say(what), "%d" % state.result), words]]
     elif what == "history_token":
-        time, amount_wh = _history(state, n)
-        value = _time(time) if time else "-"
-        page = [say("history", n), value]
-        return [page, [page[0], kwh(amount_wh, 1)]] if time else [page]
+        label = say("history", n)
+        found = events.bought_before(state, n)
+        if not found:
+            return [[label, "-"]]
+        return [[label, _time(found[0])], [label, kwh(found[1], 1)]]
     elif what == "emergency":
         taken, reason = meter.emergency(now)
         value = kwh(meter.profile.credit_emergency_wh) if taken else say("emergency_" + reason)
@@ -139,24 +139,13 @@ def _time(now):
 
 def _last_token(state, profile):
     label = profile.say("last_token")
-    if not state.last_at:
+    found = events.bought_before(state, 1)
+    if not found:
         return [[label, "-"]]
     digits = text(state.last_token)
     half = 12 if len(digits) == DIGITS else len(digits)
     separator = profile.entry_separator
     return [
-        [label, _time(state.last_at)],
+        [label, _time(found[0])],
         [grouped(digits[:half], separator), grouped(digits[half:], separator)],
     ]
-
-
-def _history(state, n):
-    """Return (time, Wh) of the `n`th credit token back that the log still holds, or (0, 0)."""
-    for seq in range(state.event_seq - 1, max(state.event_seq - events.SLOTS, 0) - 1, -1):
-        at = seq % events.SLOTS * events.OCTETS
-        time, kind, result, detail, value = struct.unpack_from(events.ENTRY, state.events, at)
-        if kind == events.TOKEN and result == TokenResult.ACCEPT and detail >> 4 == 0:
-            n -= 1
-            if not n:
-                return time, value
-    return 0, 0

@@ -8,7 +8,7 @@ times less. Where and how both are written is the storage port's matter.
 import struct
 from binascii import crc32
 
-from .events import REPORT_OCTETS, RING_OCTETS
+from . import events
 from .sts.tids import OCTETS as TID_OCTETS
 
 MYPY = False
@@ -83,44 +83,42 @@ _table = (
     "sections", "32s",  # of a key change half done, as they were keyed, where a profile keeps them
     "sections_from", "I",
     "last_token", "20s",
-    "last_at", "I",
     "last_tid", "I",
-    "last_wh", "I",
+    "bought", "I",  # credit tokens accepted so far
     "lock_count", "B",
     "lock_until", "I",
     "lock_first", "I",
     # What happened.
     "power_fails", "H",
     "event_seq", "I",
-    "events", "%ds" % RING_OCTETS,
     "report_seq", "I",
     "report_done", "I",
     "report_lost", "H",
-    "reports", "%ds" % REPORT_OCTETS,
 )
 # fmt: on
-# After the fields: the steps of a load, as many as there are (load.py).
 FIELDS = [_table[i] for i in range(0, len(_table), 2)]
 _FORMAT = "<" + "".join([_table[i] for i in range(1, len(_table), 2)])
 _TICK_FORMAT = "<" + "".join([_table[i] for i in range(1, 12, 2)])
 del _table
-# Written in place: a copy for each event would be garbage of 1 KB.
-_RINGS = ("events", "reports")
 # Magic, version, CRC-32 of all that follows it, epoch: one more each time the record is written.
 _HEAD = "<4sHII"
-_HEAD_OCTETS = struct.calcsize(_HEAD)
-SIZE = _HEAD_OCTETS + struct.calcsize(_FORMAT)
+TICK_START = 14
+SIZE = TICK_START + struct.calcsize(_FORMAT)
 # A tick: CRC-32 of what follows it, begun with that of its record; epoch of its record; sequence.
 _TICK_HEAD = "<III"
-_TICK_HEAD_OCTETS = struct.calcsize(_TICK_HEAD)
-# Where in a record stands what a tick carries.
-TICK_START = _HEAD_OCTETS
+# From TICK_START to TICK_END stands in a record what a tick carries.
 TICK_END = TICK_START + struct.calcsize(_TICK_FORMAT)
-TICK_OCTETS = _TICK_HEAD_OCTETS + TICK_END - TICK_START
+TICK_OCTETS = 12 + TICK_END - TICK_START
+# After the fields: the rings, and the steps of a load, as many as there are (load.py).
+_RINGS = (
+    ("events", events.LOG_OCTETS),
+    ("reports", events.REPORT_OCTETS),
+    ("history", events.HISTORY_OCTETS),
+)
 
 
 class State:
-    """The record as attributes, named as in FIELDS, and `load_steps`."""
+    """The record as attributes: those of FIELDS, the rings of `events`, and `load_steps`."""
 
     if MYPY:  # the type checker cannot see what the table makes
 
@@ -132,30 +130,38 @@ class State:
         """Take the values of FIELDS in their order; without them be as a new meter is."""
         fresh = values is None
         if fresh:
-            values = struct.unpack(_FORMAT, bytes(SIZE - _HEAD_OCTETS))
+            values = struct.unpack(_FORMAT, bytes(SIZE - TICK_START))
         for name, value in zip(FIELDS, values):
-            setattr(self, name, bytearray(value) if name in _RINGS else value)
+            setattr(self, name, value)
         if fresh:
             self.profile = b"generic"
             self.rows, self.cols = 2, 16
             self.ea, self.kct, self.krn, self.ken = 7, 2, 1, 255
-        self.load_steps = b""
+            for name, octets in _RINGS:
+                setattr(self, name, bytearray(octets))
+            self.load_steps = b""
 
     def copy(self):
-        """Return a record of its own with the same values."""
+        """Return a record with the same values, to go back to.
+
+        It shares the rings: what is written to them after its counts has never happened.
+        """
         other = State([getattr(self, name) for name in FIELDS])
+        for name, _ in _RINGS:
+            setattr(other, name, getattr(self, name))
         other.load_steps = self.load_steps
         return other
 
     def parts(self, record):
         """Return the whole record as a list of octets, one part after the other.
 
-        The fields are written into `record`, SIZE octets, whose head stays as it is (see `seal`);
-        after them come the steps of the load, which are not copied.
+        The fields are written into `record`, SIZE octets, whose head stays as it is (see `seal`).
+        The rings and the steps of the load, which follow, are not copied: a heap in splinters has
+        no room for that.
         """
         found = [getattr(self, name) for name in FIELDS]
-        struct.pack_into(_FORMAT, record, _HEAD_OCTETS, *found)
-        return [record, self.load_steps]
+        struct.pack_into(_FORMAT, record, TICK_START, *found)
+        return [record] + [getattr(self, name) for name, _ in _RINGS] + [self.load_steps]
 
     def pack(self):
         """Return the whole record as octets of its own."""
@@ -169,28 +175,26 @@ def seal(parts):
     record = parts[0]
     epoch = struct.unpack_from(_HEAD, record)[3] + 1 & 0xFFFFFFFF
     struct.pack_into(_HEAD, record, 0, MAGIC, VERSION, 0, epoch)
-    crc = crc32(memoryview(record)[_HEAD_OCTETS - 4 :])
+    crc = crc32(memoryview(record)[TICK_START - 4 :])
     for part in parts[1:]:
         crc = crc32(part, crc)
     struct.pack_into(_HEAD, record, 0, MAGIC, VERSION, crc, epoch)
 
 
-def tick_into(tick, record, seq):
-    """Write into `tick` what `record`, sealed but for what has changed since, is to be now."""
+def tick_into(tick, record, fresh=False):
+    """Write into `tick` what `record`, sealed but for what has changed since, is to be now.
+
+    Tell whether that is something else than it was; `fresh` begins with what was just sealed.
+    """
+    values = memoryview(record)[TICK_START:TICK_END]
+    if not fresh and memoryview(tick)[12:] == values:
+        return False
     _, _, crc, epoch = struct.unpack_from(_HEAD, record)
+    seq = 0 if fresh else struct.unpack_from(_TICK_HEAD, tick)[2] + 1
+    tick[12:] = values
     struct.pack_into(_TICK_HEAD, tick, 0, 0, epoch, seq)
-    tick[_TICK_HEAD_OCTETS:] = memoryview(record)[TICK_START:TICK_END]
     struct.pack_into("<I", tick, 0, crc32(memoryview(tick)[4:], crc))
-
-
-def tick_differs(tick, record):
-    """Tell whether `record` holds something else than `tick` says."""
-    return memoryview(tick)[_TICK_HEAD_OCTETS:] != memoryview(record)[TICK_START:TICK_END]
-
-
-def tick_seq(tick):
-    """Return how many ticks there have been since their record was written."""
-    return struct.unpack_from(_TICK_HEAD, tick)[2]
+    return True
 
 
 def unpack(octets, tick=None):
@@ -198,7 +202,7 @@ def unpack(octets, tick=None):
 
     A tick counts only where it was made for this very record, and is whole.
     """
-    if len(octets) < _HEAD_OCTETS or octets[:4] != MAGIC:
+    if len(octets) < TICK_START or octets[:4] != MAGIC:
         raise ValueError("the store holds no meter record")
     _, version, crc, epoch = struct.unpack_from(_HEAD, octets)
     if version > VERSION or not version:
@@ -210,14 +214,20 @@ def unpack(octets, tick=None):
         from . import migration
 
         return migration.unpack(octets)
-    if len(octets) < SIZE or crc32(memoryview(octets)[_HEAD_OCTETS - 4 :]) != crc:
+    at = SIZE
+    if len(octets) < at + sum([size for _, size in _RINGS]) or crc != crc32(
+        memoryview(octets)[TICK_START - 4 :]
+    ):
         raise ValueError(DAMAGED)
-    state = State(struct.unpack_from(_FORMAT, octets, _HEAD_OCTETS))
-    state.load_steps = bytes(octets[SIZE:])
+    state = State(struct.unpack_from(_FORMAT, octets, TICK_START))
+    for name, size in _RINGS:
+        setattr(state, name, bytearray(octets[at : at + size]))
+        at += size
+    state.load_steps = bytes(octets[at:])
     if tick is not None and len(tick) == TICK_OCTETS:
         tick_crc, tick_epoch, _ = struct.unpack_from(_TICK_HEAD, tick)
         if tick_epoch == epoch and tick_crc == crc32(memoryview(tick)[4:], crc):
-            values = struct.unpack_from(_TICK_FORMAT, tick, _TICK_HEAD_OCTETS)
+            values = struct.unpack_from(_TICK_FORMAT, tick, 12)
             for name, value in zip(FIELDS, values):
                 setattr(state, name, value)
     return state

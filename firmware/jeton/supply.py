@@ -64,8 +64,6 @@ def begin(state, profile, now):
     state.hold = HOLD_NO_CREDIT
     if state.credit_wh > 0 or credit.protected(state, profile, now):
         release(state, HOLD_NO_CREDIT, CREDIT, now)
-    else:
-        events.record(state, now, events.SWITCH_OPENED, NOT_PROVISIONED)
 
 
 def follow_credit(state, profile, now, reason=NO_CREDIT):

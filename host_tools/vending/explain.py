@@ -12,6 +12,7 @@ on that is told for each case.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 from host_tools import profiles
@@ -30,6 +31,7 @@ from host_tools.vending.tokens import (
     split,
     tests_of,
 )
+from jeton import credit
 from jeton.sts import digits
 from jeton.sts import tokens as layouts
 
@@ -79,8 +81,10 @@ class Explanation:
     section of a key change, without a live meter, as the first of its set.
     `cause`: one word for programs: none, not-a-token, typing, other-meter, previous-key, next-key,
     key-change, key, used, old, expired, ddtk, function, range, format, overflow, order, maker,
-    key-type, reserved or unknown. "key-change": the answer depends on which of the vended key
-    changes were entered, and nothing tells; then `result` is None, and `cases` has each answer.
+    key-type, reserved, tamper, lock-out or unknown. "lock-out": a live meter that takes no token
+    now; the summary says what it would do otherwise. "key-change": the answer depends on which of
+    the vended key changes were entered, and nothing tells; then `result` is None, and `cases` has
+    each answer.
     """
 
     summary: str
@@ -148,7 +152,8 @@ def explain(
 ) -> Explanation:
     """Explain a token, for `meter` or, without one, for whichever known meter it fits.
 
-    `status`: the live meter's status, where there is one; it says which key the meter really has.
+    `status`: the live meter's `Status.as_dict`, where there is one; it says which key the meter
+    really has.
     `tid_state`: asks the live meter whether a TID is used or old. `events`: its log, which counts
     its key changes. Raise VendingError for an unknown meter; everything that is wrong with the
     token itself is an Explanation.
@@ -180,7 +185,7 @@ class _Explainer:
         except VendingError as error:
             return self._no_token(text, str(error), meter)
         if cls == 3:
-            return self._class_3(text, meter)
+            return self._locked(self._class_3(text, meter))
         if cls == 1:
             return self._class_1(text, meter)
         log = self._pos.issued(token=text)
@@ -188,7 +193,23 @@ class _Explainer:
             meter = self._find_meter(text, log)
         if meter is None:
             return self._unknown(text, cls)
-        return self._for_meter(text, meter, log)
+        return self._locked(self._for_meter(text, meter, log))
+
+    def _locked(self, found: Explanation) -> Explanation:
+        """Say first that the live meter takes no token yet, where that is so."""
+        until, clock = self._status.get("lock_until"), self._status.get("clock")
+        if not until or not clock:
+            return found
+        left = datetime.fromisoformat(until) - datetime.fromisoformat(clock)
+        if left <= timedelta():
+            return found
+        return replace(
+            found,
+            summary=f"Not now: after wrong tokens meter {found.meter} takes none for "
+            f"{left.total_seconds():.0f} s more (LockOut). Apart from that: {found.summary}",
+            result="LockOut",
+            cause="lock-out",
+        )
 
     # -- not under a key --------------------------------------------------------------------------
 
@@ -466,6 +487,12 @@ class _Explainer:
         meter = chain.meter
         cls, sub, fields = decoded.cls, decoded.sub or 0, decoded.fields
         number = decoded.tid
+        if self._bars(chain.meter, cls, sub):
+            return (
+                "NotReady",
+                "tamper",
+                "not ready for it, the meter was tampered with and a token must clear that first",
+            )
         if cls == 0 and key.kt == DDTK:
             return (
                 "DDTKError",
@@ -513,12 +540,27 @@ class _Explainer:
         except ProfileError:
             return None
 
+    def _bars(self, meter: MeterRecord, cls: int, sub: int) -> bool:
+        """Say whether a live meter that was tampered with takes no such token."""
+        if not self._status.get("tamper"):
+            return False
+        profile = self._profile(meter)
+        if profile is None or profile["supply"]["tamper_takes"] == "all":
+            return False
+        return cls != 2 or sub not in (1, 5)
+
     def _overflows(self, meter: MeterRecord, amount: int) -> bool:
         profile = self._profile(meter)
         if "credit_wh" not in self._status or profile is None:
             return False
-        most: int = profile["credit"]["max_wh"]
-        return bool(self._status["credit_wh"] + 100 * layouts.amount_value(amount) > most)
+        status = SimpleNamespace(**self._status)
+        settings = SimpleNamespace(
+            credit_advance_share=profile["credit"]["advance_share"],
+            credit_max_wh=profile["credit"]["max_wh"],
+        )
+        amount_wh = 100 * layouts.amount_value(amount)
+        kept_wh = amount_wh - sum(credit.shares(status, settings, amount_wh))
+        return bool(credit.overflows(status, settings, kept_wh))
 
     def _state_of(self, number: int, chain: Chain, key: MeterKey, details: list[str]) -> str:
         meter = chain.meter

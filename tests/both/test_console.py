@@ -75,12 +75,14 @@ def test_a_commit_makes_no_record_anew():
     save = store.save
 
     def saving(parts):
-        kept.append(parts[0])
+        kept.append(parts[:-1])
         save(parts)
 
     store.save = saving
     meter.set_load_steps([[i, i] for i in range(STEPS)], T0)
     meter.set_load(5, T0)
-    assert kept[0] is kept[1]
+    assert len(kept[0]) == 4
+    for i in range(4):
+        assert kept[0][i] is kept[1][i]
     meter.set_load_steps([[i, 7 * i] for i in range(STEPS)], T0)
     assert again(store).state.load_steps == meter.state.load_steps

@@ -18,9 +18,10 @@ from binascii import crc32
 
 import vfs
 
-sys.path[:] = [sys.argv[2], sys.argv[3], sys.argv[4] + "/tests/power_cut"]
+for folder in (sys.argv[4] + "/tests/power_cut", sys.argv[3], sys.argv[2]):
+    sys.path.insert(0, folder)
 
-from both_support import KEY, NEW, T0, configuration, credit, key_change, profiles, token
+from both_support import NEW, T0, configuration, credit, key_change, profiles, token
 from drivers.storage import Storage
 from jeton import state as states
 from jeton.meter import Meter
@@ -373,7 +374,7 @@ class Case:
         meter, _ = lab.boot(Nor(nor.snapshot()))
         if meter.fault or lasting(meter) != seen or not balanced(meter):
             return "lost", meter.fault or "what was saved is another after a start"
-        if meter.tids.check(9000) != R.USED or kind.code and meter.tids.check(5000) != R.USED:
+        if meter.tids.check(9000) != R.USED or (kind.code and meter.tids.check(5000) != R.USED):
             return "doubled", "a token that was taken is unknown"
         return what, ""
 

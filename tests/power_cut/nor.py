@@ -107,7 +107,7 @@ class Nor:
         end = offset + len(buf)
         if self.unsettled and self.unsettled[0] == block:
             first = self.unsettled[1]
-            self._again = self._again or first < end and offset < first + len(self.unsettled[2])
+            self._again = self._again or (first < end and offset < first + len(self.unsettled[2]))
         old = bytes(mine[offset:end])
         done = bytes(buf) if old == _ERASED[: len(old)] else _and(old, buf)
         garbage = _and(old, noise(len(old))) if self._last() else b""

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from host_tools import profiles
+from host_tools import link, profiles
 from host_tools.errors import VendingError
 from host_tools.vending import keys, tokens
 from host_tools.vending.explain import Explanation, explain, neighbours
@@ -48,7 +48,8 @@ class Bench:
     def __init__(self, pos: PointOfSale, *, credit_wh: int = 0, **options: Any):
         self.pos = pos
         pos.add_meter("e", **options)
-        self.meter = Meter(Store(), profiles.load)
+        self.now = CLOCK
+        self.meter = Meter(Store(), profiles.port)
         self.meter.start()
         self.provision(credit_wh=credit_wh)
 
@@ -57,12 +58,19 @@ class Bench:
 
     def enter(self, *issued: Issued | str) -> list[str]:
         entered = (entry if isinstance(entry, str) else entry.token for entry in issued)
-        return [NAMES[self.meter.enter(token, CLOCK).result] for token in entered]
+        return [NAMES[self.meter.enter(token, self.now).result] for token in entered]
+
+    def wait(self) -> None:
+        """Let the time of a lock-out pass."""
+        self.now = max(self.now, self.meter.status(self.now)["lock_until"] or 0)
+
+    def status(self) -> dict[str, Any]:
+        return link.Meter._status(self.meter.status(self.now) | {"rate": 1}).as_dict()
 
     def live(self) -> dict[str, Any]:
         used = {"UsedError": "Used", "OldError": "Old"}
         return {
-            "status": self.meter.status(CLOCK),
+            "status": self.status(),
             "tid_state": lambda n: used.get(NAMES[self.meter.tids.check(n)], "Valid"),
             "events": self.meter.events(0),
         }
@@ -73,6 +81,7 @@ class Bench:
 
     def check(self, token: Issued | str, cause: str | None = None) -> Explanation:
         """Ask about a token, key it in, and see that the meter said what was foretold."""
+        self.wait()
         found = self.ask(token, **self.live())
         bare = self.ask(token)
         answer = self.enter(token)[0]
@@ -130,12 +139,12 @@ def test_what_was_reported(pos: PointOfSale) -> None:
     old = pos.credit("e", 5, at=CHANGED)
     change = pos.key_change("e", bdt="14", at=CHANGED)
     new = pos.credit("e", 7, at=NOW)
-    status = {"status": bench.meter.status(CLOCK)}  # alone, as a program may have it
+    status = {"status": bench.status()}  # alone, as a program may have it
     assert bench.ask(old, **status).cause == "none"
     assert bench.ask(change[0], **status).result == "1stKCT"
     assert bench.ask(new, **status).cause == "next-key"
     assert bench.enter(*change) == ["1stKCT", "Accept"]
-    status = {"status": bench.meter.status(CLOCK)}
+    status = {"status": bench.status()}
     assert bench.ask(old, **status).cause == "previous-key"
     assert bench.ask(change[0], **status).cause == "previous-key"
     assert bench.ask(new, **status).result == "Accept"
@@ -485,3 +494,39 @@ def test_sections_that_fit_two_changed_parameters_are_a_chance(pos: PointOfSale)
     assert not ours[0].plausible
     assert "likely" not in found.summary
     assert "perhaps" in found.summary
+
+
+def test_a_locked_meter(pos: PointOfSale) -> None:
+    bench = Bench(pos)
+    token = pos.credit("e", 5)
+    pos.add_meter("f")
+    foreign = pos.credit("f", 5).token
+    while "LockOut" not in bench.enter(foreign):
+        pass
+    for wrong in (token, foreign):
+        found = bench.ask(wrong, **bench.live())
+        assert (found.result, found.cause) == ("LockOut", "lock-out")
+        assert bench.enter(wrong) == ["LockOut"]
+    assert "10 s more" in found.summary
+    for exempt in ("12", pos.test("e", [4])):
+        assert bench.enter(exempt) == [bench.ask(exempt, **bench.live()).result]
+    bench.check(token, "none")
+
+
+def test_a_meter_that_was_tampered_with(pos: PointOfSale) -> None:
+    bench = Bench(pos, profile="itron")
+    bench.meter.set_tamper(True, CLOCK)
+    token = pos.credit("e", 5)
+    bench.check(token, "tamper")
+    bench.check(pos.clear_tamper("e"), "none")
+    bench.check(token, "none")
+
+
+def test_what_goes_to_debts_does_not_overflow(pos: PointOfSale) -> None:
+    bench = Bench(pos, profile="eneo", credit_wh=1000)
+    most = bench.meter.profile.credit_max_wh
+    assert bench.meter.emergency(CLOCK) == (True, "")
+    bench.meter.state.credit_wh = most - 4000
+    bench.check(pos.credit("e", 13), "none")
+    assert bench.meter.state.credit_wh == most - 1000
+    bench.check(pos.credit("e", 2), "overflow")
