@@ -55,9 +55,11 @@ class Outcome:
 class Meter:
     """One prepayment meter.
 
-    `storage` has `load()`, which returns octets or None, `save(parts)`, which keeps a list of
-    octets as one but no reference to them, and `set_aside()`; `profiles` is what `Profile` asks.
-    Call `start` once, then `process` whenever its deadline comes.
+    `storage` has `load()` and `load_tick()`, which return octets or None; `save(parts)`, which
+    keeps a list of octets as one but no reference to them; `save_tick(octets)`; `holds(parts,
+    start, end)`, which tells whether that is what is kept, but for what stands from start to end
+    in the first part; and `set_aside()`. `profiles` is what `Profile` asks. Call `start` once,
+    then `process` whenever its deadline comes.
     """
 
     def __init__(self, storage, profiles):
@@ -66,6 +68,7 @@ class Meter:
         self.state = states.State()
         # Packed in place: a heap in splinters has no room for a new one at each commit.
         self._record = bytearray(states.SIZE)
+        self._tick = bytearray(states.TICK_OCTETS)
         self._at = 0
         self._saved_at = 0
         self._saved_total_wh = 0
@@ -85,7 +88,8 @@ class Meter:
         try:
             octets = self._storage.load()
             if octets is not None:
-                self.state = states.unpack(octets)
+                self.state = states.unpack(octets, self._storage.load_tick())
+                self._record[: states.TICK_START] = octets[: states.TICK_START]
             self._at = self._saved_at = self.state.clock
             self._setup()
         except (ValueError, OSError) as error:
@@ -107,7 +111,9 @@ class Meter:
 
                 management.recall_sections(self)
                 self._plan()
-            self._save_or_note()
+            # What a cut has left half written may read differently later: it is written anew
+            # before anybody acts on it.
+            self._save_or_note(True)
         return self._at
 
     def provision(self, config, now):
@@ -176,22 +182,30 @@ class Meter:
         key = state.decoder_key[: keys.key_octets(state.ea)]
         self._decrypt = keys.cipher(state.ea, key, bool(state.sample_tables))
 
-    def _save(self):
+    def _save(self, anew=False):
+        """Save what has changed: the record, or a tick if that says it all; `anew` the record."""
         state = self.state
         state.tids = bytes(self.tids.octets)
         state.clock = self._at
-        self._storage.save(state.parts(self._record))
+        record, tick = self._record, self._tick
+        parts = state.parts(record)
+        failed, self._unsaved = self._unsaved, True
+        if anew or not self._storage.holds(parts, states.TICK_START, states.TICK_END):
+            states.seal(parts)
+            self._storage.save(parts)
+            states.tick_into(tick, record, True)
+        elif states.tick_into(tick, record) or failed:
+            self._storage.save_tick(tick)
         self._saved_at = self._at
         self._saved_total_wh = state.total_wh
         self._unsaved = False
         self.store_error = ""
 
-    def _save_or_note(self):
+    def _save_or_note(self, anew=False):
         """Save what time alone has changed; a failure is noted and tried again, time goes on."""
         try:
-            self._save()
+            self._save(anew)
         except OSError as error:
-            self._unsaved = True
             self.store_error = describe(error)
 
     def save(self, now):

@@ -88,7 +88,8 @@ class Store:
     def __init__(self):
         self._kept = bytearray(3100)
         self._length = None
-        self.saves = 0
+        self.tick = None
+        self.saves = self.ticks = 0
         self.full = False
 
     @property
@@ -109,8 +110,25 @@ class Store:
     def load(self):
         return self.octets
 
+    def load_tick(self):
+        return self.tick
+
     def set_aside(self):
-        self._length = None
+        self._length = self.tick = None
+
+    def holds(self, parts, start, end):
+        if self._length is None:
+            return False
+        kept, at = memoryview(self._kept)[: self._length], 0
+        for part in parts:
+            part = memoryview(part)
+            if at == 0:
+                if kept[:start] != part[:start] or kept[end : len(part)] != part[end:]:
+                    return False
+            elif kept[at : at + len(part)] != part:
+                return False
+            at += len(part)
+        return at == self._length
 
     def save(self, parts):
         if self.full:
@@ -120,6 +138,12 @@ class Store:
             self._add(part)
         self.saves += 1
 
+    def save_tick(self, octets):
+        if self.full:
+            raise OSError(28)
+        self.tick = bytes(octets)
+        self.ticks += 1
+
 
 if MICROPYTHON:
     # As they lie on a board, beside the compiled firmware.
@@ -128,7 +152,8 @@ if MICROPYTHON:
 
     def _profile_file(name):
         with open(_FOLDER + name, "rb") as file:
-            return file.read()
+            # As on a board: a heap in splinters has no room for the whole text.
+            return json.load(file) if name.endswith(".json") else file.read()
 else:
     from host_tools import profiles as host_profiles
 
@@ -137,7 +162,8 @@ else:
     def _profile_file(name):
         if name not in _files:
             raise OSError(2)
-        return _files[name]
+        octets = _files[name]
+        return json.loads(octets) if name.endswith(".json") else octets
 
 
 # A new profile is tested with the others by itself.
@@ -146,10 +172,9 @@ PROFILES = sorted([name[:-5] for name in _names if name.endswith(".json")])
 
 def profiles(name, language=None):
     try:
-        octets = _profile_file("%s.%s" % (name, language or "json"))
+        return _profile_file("%s.%s" % (name, language or "json"))
     except OSError:
         raise ValueError("no profile %s" % name)
-    return octets if language else json.loads(octets)
 
 
 def behaving(changes):

@@ -77,25 +77,41 @@ def test_set_and_advance(clock_module: ModuleType, ticks: list[int]) -> None:
     assert isinstance(clock.now(), int)
 
 
-def test_storage_replaces_whole_and_only_what_changed(
-    clock_module: ModuleType, tmp_path: Path
-) -> None:
+def test_storage_replaces_whole(clock_module: ModuleType, tmp_path: Path) -> None:
     from drivers.storage import Storage
 
     path = tmp_path / "meter.bin"
     storage = Storage(str(path))
-    assert storage.load() is None
-    storage.save([bytearray(b"o"), b"ne"])
-    assert storage.load() == path.read_bytes() == b"one"
-    before = path.stat().st_ino
-    storage.save([b"one"])
-    assert path.stat().st_ino == before
+    assert storage.load() is storage.load_tick() is None
+    storage.save([bytearray(b"one"), b"", b" and more"])
+    assert storage.load() == path.read_bytes() == b"one and more"
     storage.save([b"two"])
     assert Storage(str(path)).load() == b"two"
-    assert [file.name for file in tmp_path.iterdir()] == ["meter.bin"]
+    storage.save_tick(bytearray(b"tick 1"))
+    storage.save_tick(b"tick")
+    assert Storage(str(path)).load_tick() == b"tick"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["meter.bin", "meter.bin.tick"]
 
 
-def test_a_failed_save_keeps_the_old_record_and_is_tried_again(
+def test_what_the_store_holds_is_read_again(clock_module: ModuleType, tmp_path: Path) -> None:
+    from drivers.storage import Storage
+
+    path = tmp_path / "meter.bin"
+    storage = Storage(str(path))
+    parts = [bytes(range(256)) * 2, b"", b"steps" * 60]
+    assert not storage.holds(parts, 14, 48)
+    storage.save(parts)
+    assert storage.holds(parts, 14, 48)
+    whole = b"".join(parts)
+    for at in range(0, len(whole), 1):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        assert storage.holds(parts, 14, 48) == (14 <= at < 48)
+    for wrong in (whole[:-1], whole + b"x", whole[:30], b""):
+        path.write_bytes(wrong)
+        assert not storage.holds(parts, 14, 48)
+
+
+def test_a_failed_save_keeps_the_old_record(
     clock_module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import drivers.storage as module
@@ -132,7 +148,9 @@ def test_a_useless_record_is_set_aside(clock_module: ModuleType, tmp_path: Path)
     path = tmp_path / "meter.bin"
     path.write_bytes(b"useless")
     storage = Storage(str(path))
+    storage.save_tick(b"tick")
     storage.set_aside()
-    assert storage.load() is None
+    assert storage.load() is storage.load_tick() is None
     assert (tmp_path / "meter.bin.bad").read_bytes() == b"useless"
+    assert (tmp_path / "meter.bin.tick.bad").read_bytes() == b"tick"
     storage.set_aside()

@@ -32,6 +32,12 @@ class Store:
     def load(self) -> bytes | None:
         return self.octets
 
+    def load_tick(self) -> None:
+        return None
+
+    def holds(self, parts: list[bytes], start: int, end: int) -> bool:
+        return False
+
     def save(self, parts: list[bytes]) -> None:
         self.octets = b"".join(parts)
 
