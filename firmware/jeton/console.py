@@ -22,13 +22,15 @@ class Console:
     """A meter with its clock: each method is a verb, its value made of what JSON knows.
 
     `clock` has `now()`, `set(seconds)`, `advance(seconds)` and `rate`; `about` is a function that
-    returns what only the board knows (its name, interpreter and free heap).
+    returns what only the board knows (its name, interpreter and free heap), `line` one that
+    returns the serial line: its `salt()`, and `restart(answer)`, which does not return.
     """
 
-    def __init__(self, meter, clock, about):
+    def __init__(self, meter, clock, about, line=None):
         self._meter = meter
         self._clock = clock
         self._about = about
+        self._line = line
 
     def rpc(self, line):
         """Answer '["verb", argument, …]' with '{"ok": value}' or '{"error": "one line"}'."""
@@ -220,6 +222,14 @@ class Console:
         self._meter.save(self._now())
         return self.status()
 
+    def lock(self, code):
+        """Lock the meter by an unlock code: the board starts anew, and has no REPL any more."""
+        from . import locked
+
+        line = self._line()
+        locked.set_code(self._meter, code, line.salt(), self._now())
+        line.restart(json.dumps({"ok": None}))
+
     def clock(self, seconds=None):
         """Return the clock, seconds since 2000-01-01 UTC; with an argument set it first."""
         if seconds is not None:
@@ -276,4 +286,5 @@ VERBS = (
     "tamper",
     "tid",
     "save",
+    "lock",
 )

@@ -124,6 +124,7 @@ class Meter:
         from . import setup
 
         state = setup.configured(config, self._profiles)
+        state.unlock = self.state.unlock  # who may set a locked meter up has not opened it
         if self.fault:
             self._storage.set_aside()
 
@@ -344,7 +345,7 @@ class Meter:
             found.append(now + (left_ws + state.load_w - 1) // state.load_w)
         return min([deadline for deadline in found if deadline is not None])
 
-    def _change(self, now, change, *arguments):
+    def change(self, now, change, *arguments):
         """Let time pass up to `now`, then do something to the record, in one commit."""
         self._check_fault()
         self.process(now)
@@ -363,7 +364,7 @@ class Meter:
             state.unbalance_w = unbalance_w
             self._load = None
 
-        self._change(now, change)
+        self.change(now, change)
 
     def set_load_steps(self, steps, now, start=None, repeat_s=0, more=False):
         """Connect a load in steps [seconds, W] that begin at `start`, over and over if it repeats.
@@ -384,7 +385,7 @@ class Meter:
             if watts is not None:
                 state.load_w = watts
 
-        self._change(now, change)
+        self.change(now, change)
 
     def _find_load(self):
         self._load = None
@@ -402,12 +403,12 @@ class Meter:
                 raise ValueError("no energy flows: the load switch is open")
             credit.charge(state, energy_wh)
 
-        self._change(now, change)
+        self.change(now, change)
 
     def grant(self, amount_wh, now):
         """Add an advance of the utility, which later tokens repay; ValueError if refused."""
         states.whole("the advance", amount_wh, 1, 0xFFFFFFFF)
-        self._change(now, credit.grant, self.profile, amount_wh, now)
+        self.change(now, credit.grant, self.profile, amount_wh, now)
 
     def emergency(self, now):
         """Take emergency credit; return (taken, why not: "none", "used", "not_needed" or "")."""
@@ -415,7 +416,7 @@ class Meter:
         self.process(now)
         reason = credit.refusal(self.state, self.profile)
         if not reason:
-            self._change(now, credit.take_emergency, self.profile, now)
+            self.change(now, credit.take_emergency, self.profile, now)
         return not reason, reason
 
     def mute(self, now):
@@ -423,7 +424,7 @@ class Meter:
         self._check_fault()
         self.process(now)
         if credit.alarm_sounds(self.state):
-            self._change(now, credit.mute)
+            self.change(now, credit.mute)
 
     def reconnect(self, now):
         """Close the switch by hand where it waits for that; tell whether that did anything."""
@@ -431,7 +432,7 @@ class Meter:
         self.process(now)
         if not supply.waits_for_key(self.state, self.profile):
             return False
-        return self._change(now, supply.by_key, self.profile, now)
+        return self.change(now, supply.by_key, self.profile, now)
 
     def set_language(self, language, now):
         """Show messages in another of the profile's languages; ValueError if it has not got it."""
@@ -444,20 +445,20 @@ class Meter:
             self.profile = profile
             self.screen = screens.Screen(state.rows, state.cols, profile.rtl)
 
-        self._change(now, change)
+        self.change(now, change)
 
     def acknowledge(self, seq, now):
         """Let the fault reports up to number `seq` go; return how many still wait."""
         from . import reports
 
-        return self._change(now, reports.acknowledge, seq, now)
+        return self.change(now, reports.acknowledge, seq, now)
 
     def set_tamper(self, on, now):
         """Raise or drop the tamper input; the condition stays until a token clears it."""
         self._check_fault()
         self.process(now)
         if on and not self.state.tamper:
-            self._change(now, supply.set_tamper, self.profile, True, now)
+            self.change(now, supply.set_tamper, self.profile, True, now)
 
     def clock_set(self, was, now):
         """Follow a clock that was set from `was` to `now`: time jumps, nothing is used."""

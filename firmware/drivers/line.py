@@ -1,0 +1,66 @@
+"""The serial line of a locked meter: octets in, lines out, no REPL; knows nothing of verbs."""
+
+import gc
+import select
+import sys
+from os import urandom
+from time import ticks_diff, ticks_ms  # type: ignore[attr-defined]
+
+import board
+from jeton.locked import MARK, Guard
+
+_TICK_MS = 5000
+
+
+def salt():
+    """Return 16 random octets."""
+    return urandom(16)
+
+
+def restart(answer):
+    """Give a client its answer, and start the board anew."""
+    print(answer)
+    raise SystemExit  # at the REPL, and in what a client runs there, this is a soft reset
+
+
+def serve(console, meter):
+    """Answer lines until the meter is not locked any more; Ctrl-C is off meanwhile.
+
+    A board without a timer has `tick`, which is called every 5 s, and `attend`, which tells
+    whoever plays the hardware that a program has the line, or (False) that it has it no more.
+    """
+    __import__("micropython").kbd_intr(-1)
+    guard = Guard(console, meter, salt)
+    tick = getattr(board, "tick", None)
+    attend = getattr(board, "attend", None)
+    # Free for whatever the meter needs next: the heap of a locked one is fuller.
+    gc.collect()
+    if attend:
+        attend()
+    print(MARK)
+    poll = select.poll()
+    poll.register(sys.stdin, select.POLLIN)
+    ticked = ticks_ms()
+    while guard.locked:
+        try:
+            answer = None
+            for _ in poll.ipoll(_TICK_MS):
+                octet = sys.stdin.buffer.read(1)
+                if octet == b"\x04" and attend:
+                    attend()
+                if octet:
+                    answer = guard.take(octet[0])
+            if answer:
+                print(answer)
+            if guard.resets:
+                import machine
+
+                machine.reset()
+            if tick and ticks_diff(ticks_ms(), ticked) >= _TICK_MS:
+                ticked = ticks_ms()
+                tick()
+        except Exception:
+            # Memory has run out: of a locked meter that must not be the way out.
+            gc.collect()
+    if attend:
+        attend(False)

@@ -1,0 +1,183 @@
+"""Locked mode: lines of JSON in place of a REPL, some verbs only after the unlock code.
+
+Loaded only where a meter is locked. It knows no line: octets come and answers go by `Guard.take`.
+Of the code the record keeps no more than a salted hash.
+"""
+
+import gc
+import hashlib
+import json
+
+from .console import VERBS
+from .meter import describe
+
+LONGEST_LINE = 4096
+# What Ctrl-A is answered: a client that looks for the raw REPL sees at once what it has found.
+MARK = '{"locked": true}'
+
+_SHORTEST, _LONGEST = 8, 64  # characters of an unlock code
+_SALT_OCTETS = 16
+_ROUNDS = 500
+# Wrong codes: three are free, then each costs a minute, twice that, …, at most an hour.
+_FREE = 3
+_WAIT_S = 60
+_LONGEST_WAIT_S = 3600
+
+# What a customer has in hand, and what a recharge from afar needs. All else is the engineer's.
+_FREE_VERBS = (
+    "info",
+    "enter",
+    "press",
+    "display",
+    "status",
+    "events",
+    "emergency",
+    "ledger",
+    "reconnect",
+    "mute",
+    "language",
+    "history",
+    "led",
+    "reports",
+    "acknowledge",
+    "tid",
+)
+
+
+def _hash(code, salt):
+    found = code.encode()
+    for _ in range(_ROUNDS):
+        found = hashlib.sha256(salt + found).digest()
+    return salt + found
+
+
+def set_code(meter, code, salt, now):
+    """Lock a meter by a code of 8 to 64 characters; ValueError for any other.
+
+    `salt` is 16 random octets.
+    """
+    if not isinstance(code, str) or not _SHORTEST <= len(code) <= _LONGEST:
+        raise ValueError("an unlock code has %d to %d characters" % (_SHORTEST, _LONGEST))
+    if not meter.state.provisioned:
+        raise ValueError("the meter has no key yet: provision it, then lock it")
+    _keep(meter, _hash(code, salt), now)
+
+
+def _keep(meter, unlock, now):
+    def change(state):
+        state.unlock = unlock
+        state.unlock_wrong = state.unlock_until = 0
+
+    meter.change(now, change)
+
+
+def _check_code(meter, code, now):
+    """Raise ValueError unless this is the unlock code; the try is counted and saved first."""
+    left_s = meter.state.unlock_until - now
+    if left_s > 0:
+        raise ValueError("too many wrong unlock codes: wait %d s" % left_s)
+    if not isinstance(code, str):
+        raise ValueError("an unlock code is a string")
+
+    def count(state):
+        state.unlock_wrong = min(state.unlock_wrong + 1, 255)
+        over = state.unlock_wrong - _FREE
+        if over >= 0:
+            state.unlock_until = now + min(_WAIT_S << min(over, 6), _LONGEST_WAIT_S)
+
+    meter.change(now, count)
+    unlock = meter.state.unlock
+    if _hash(code[:_LONGEST], unlock[:_SALT_OCTETS]) != unlock:
+        raise ValueError("that is not the unlock code")
+    _keep(meter, unlock, now)
+
+
+class Guard:
+    """What stands between the line and the console of a locked meter.
+
+    `salt` returns 16 random octets, for a new code.
+    """
+
+    def __init__(self, console, meter, salt):
+        self._console = console
+        self._meter = meter
+        self._salt = salt
+        self._unlocked = False
+        self._line = bytearray(LONGEST_LINE)
+        self._length = 0
+        self._skips = False  # to the end of a line that is too long
+        self.resets = False  # the board is to be reset
+
+    @property
+    def locked(self):
+        """Return whether the meter is locked still."""
+        return any(self._meter.state.unlock)
+
+    def take(self, octet):
+        """Take one octet from the line; return a line to answer, or None.
+
+        LF or CR ends a line. Ctrl-A forgets one half sent; other control characters do nothing.
+        """
+        if octet == 1:
+            self._length = 0
+            self._skips = False
+            return MARK
+        if octet in (10, 13):
+            length, self._length = self._length, 0
+            skips, self._skips = self._skips, False
+            return self._answer(length) if length and not skips else None
+        if octet < 32 or self._skips:
+            return None
+        if self._length == LONGEST_LINE:
+            self._skips = True
+            return json.dumps({"error": "a line has at most %d octets" % LONGEST_LINE})
+        self._line[self._length] = octet
+        self._length += 1
+        return None
+
+    def _answer(self, length):
+        try:
+            line = str(memoryview(self._line)[:length], "utf-8")
+            request = json.loads(line)
+            verb = request[0] if isinstance(request, list) and request else None
+            if verb in ("unlock", "lock", "open", "reset"):
+                line = None
+                gc.collect()
+                return json.dumps({"ok": getattr(self, "_" + verb)(*request[1:])})
+            needs = verb not in _FREE_VERBS and (verb != "clock" or len(request) > 1)
+            if needs and verb in VERBS:
+                self._check_unlocked(verb)
+            request = None
+            return self._console.rpc(line)
+        except _Locked as error:
+            return json.dumps({"error": str(error), "locked": True})
+        except Exception as error:
+            return json.dumps({"error": describe(error)})
+
+    def _check_unlocked(self, verb):
+        if not self._unlocked:
+            raise _Locked("this meter is locked: %s needs its unlock code" % verb)
+
+    def _unlock(self, code):
+        _check_code(self._meter, code, self._console.clock())
+        self._unlocked = True
+
+    def _lock(self, code=None):
+        if code is not None:
+            self._check_unlocked("another code")
+            set_code(self._meter, code, self._salt(), self._console.clock())
+        self._console.rate(1)  # or whoever guesses next waits in a hurry
+        self._unlocked = False
+
+    def _open(self, code):
+        now = self._console.clock()
+        _check_code(self._meter, code, now)
+        _keep(self._meter, bytes(len(self._meter.state.unlock)), now)
+
+    def _reset(self):
+        self._check_unlocked("reset")
+        self.resets = True
+
+
+class _Locked(Exception):
+    """A verb that needs the unlock code."""
