@@ -51,5 +51,5 @@ if hasattr(board, "keep"):
 gc.collect()
 # Collect often: the record is saved as one piece, and a heap in splinters has no room for it.
 gc.threshold(16384)  # type: ignore[attr-defined]
-if any(_meter.state.unlock):
+if any(_meter.state.lock):
     _line().serve(meter, _meter)

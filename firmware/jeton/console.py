@@ -226,9 +226,7 @@ class Console:
         """Lock the meter by an unlock code: the board starts anew, and has no REPL any more."""
         from . import locked
 
-        line = self._line()
-        locked.set_code(self._meter, code, line.salt(), self._now())
-        line.restart(json.dumps({"ok": None}))
+        locked.lock(self._meter, code, self._line(), self._now())
 
     def clock(self, seconds=None):
         """Return the clock, seconds since 2000-01-01 UTC; with an argument set it first."""

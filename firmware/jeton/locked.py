@@ -7,6 +7,7 @@ Of the code the record keeps no more than a salted hash.
 import gc
 import hashlib
 import json
+import struct
 
 from .console import VERBS
 from .meter import describe
@@ -16,7 +17,6 @@ LONGEST_LINE = 4096
 MARK = '{"locked": true}'
 
 _SHORTEST, _LONGEST = 8, 64  # characters of an unlock code
-_SALT_OCTETS = 16
 _ROUNDS = 500
 # Wrong codes: three are free, then each costs a minute, twice that, …, at most an hour.
 _FREE = 3
@@ -44,52 +44,54 @@ _FREE_VERBS = (
 )
 
 
+# The record's `lock`: salt and hash of the code, wrong codes since the last right one, and until
+# when no code is taken.
+_LOCK = "<16s32sBI"
+
+
 def _hash(code, salt):
     found = code.encode()
     for _ in range(_ROUNDS):
         found = hashlib.sha256(salt + found).digest()
-    return salt + found
+    return found
 
 
-def set_code(meter, code, salt, now):
-    """Lock a meter by a code of 8 to 64 characters; ValueError for any other.
-
-    `salt` is 16 random octets.
-    """
-    if not isinstance(code, str) or not _SHORTEST <= len(code) <= _LONGEST:
-        raise ValueError("an unlock code has %d to %d characters" % (_SHORTEST, _LONGEST))
-    if not meter.state.provisioned:
-        raise ValueError("the meter has no key yet: provision it, then lock it")
-    _keep(meter, _hash(code, salt), now)
-
-
-def _keep(meter, unlock, now):
+def _keep(meter, now, *lock):
     def change(state):
-        state.unlock = unlock
-        state.unlock_wrong = state.unlock_until = 0
+        state.lock = struct.pack(_LOCK, *lock)
 
     meter.change(now, change)
 
 
+def lock(meter, code, line, now):
+    """Lock a meter that is open: its board answers, and starts anew."""
+    _set_code(meter, code, line.salt(), now)
+    line.restart(json.dumps({"ok": None}))
+
+
+def _set_code(meter, code, salt, now):
+    if not isinstance(code, str) or not _SHORTEST <= len(code) <= _LONGEST:
+        raise ValueError("an unlock code has %d to %d characters" % (_SHORTEST, _LONGEST))
+    if not meter.state.provisioned:
+        raise ValueError("the meter has no key yet: provision it, then lock it")
+    _keep(meter, now, salt, _hash(code, salt), 0, 0)
+
+
 def _check_code(meter, code, now):
     """Raise ValueError unless this is the unlock code; the try is counted and saved first."""
-    left_s = meter.state.unlock_until - now
-    if left_s > 0:
-        raise ValueError("too many wrong unlock codes: wait %d s" % left_s)
+    salt, kept, wrong, until = struct.unpack(_LOCK, meter.state.lock)
+    if until > now:
+        raise ValueError("too many wrong unlock codes: wait %d s" % (until - now))
     if not isinstance(code, str):
         raise ValueError("an unlock code is a string")
-
-    def count(state):
-        state.unlock_wrong = min(state.unlock_wrong + 1, 255)
-        over = state.unlock_wrong - _FREE
-        if over >= 0:
-            state.unlock_until = now + min(_WAIT_S << min(over, 6), _LONGEST_WAIT_S)
-
-    meter.change(now, count)
-    unlock = meter.state.unlock
-    if _hash(code[:_LONGEST], unlock[:_SALT_OCTETS]) != unlock:
+    wrong = min(wrong + 1, 255)
+    until = 0
+    if wrong >= _FREE:
+        until = now + min(_WAIT_S << min(wrong - _FREE, 6), _LONGEST_WAIT_S)
+    _keep(meter, now, salt, kept, wrong, min(until, 0xFFFFFFFF))
+    if _hash(code[:_LONGEST], salt) != kept:
         raise ValueError("that is not the unlock code")
-    _keep(meter, unlock, now)
+    _keep(meter, now, salt, kept, 0, 0)
 
 
 class Guard:
@@ -111,7 +113,7 @@ class Guard:
     @property
     def locked(self):
         """Return whether the meter is locked still."""
-        return any(self._meter.state.unlock)
+        return any(self._meter.state.lock)
 
     def take(self, octet):
         """Take one octet from the line; return a line to answer, or None.
@@ -165,14 +167,14 @@ class Guard:
     def _lock(self, code=None):
         if code is not None:
             self._check_unlocked("another code")
-            set_code(self._meter, code, self._salt(), self._console.clock())
+            _set_code(self._meter, code, self._salt(), self._console.clock())
         self._console.rate(1)  # or whoever guesses next waits in a hurry
         self._unlocked = False
 
     def _open(self, code):
         now = self._console.clock()
         _check_code(self._meter, code, now)
-        _keep(self._meter, bytes(len(self._meter.state.unlock)), now)
+        _keep(self._meter, now, b"", b"", 0, 0)
 
     def _reset(self):
         self._check_unlocked("reset")

@@ -124,7 +124,7 @@ class Meter:
         from . import setup
 
         state = setup.configured(config, self._profiles)
-        state.unlock = self.state.unlock  # who may set a locked meter up has not opened it
+        state.lock = self.state.lock  # who may set a locked meter up has not opened it
         if self.fault:
             self._storage.set_aside()
 

@@ -94,10 +94,7 @@ _table = (
     "report_seq", "I",
     "report_done", "I",
     "report_lost", "H",
-    # Locked mode (locked.py): salt and hash of the unlock code, zeros where there is none.
-    "unlock", "48s",
-    "unlock_wrong", "B",
-    "unlock_until", "I",
+    "lock", "53s",  # zeros: not locked; else locked.py
 )
 # fmt: on
 FIELDS = [_table[i] for i in range(0, len(_table), 2)]
