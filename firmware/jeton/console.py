@@ -132,29 +132,16 @@ class Console:
         Or {"steps": …, "repeat_s": over and over, "at": seconds since 2000 when it begins,
         "more": true for steps that follow those that are there}.
         """
-        if isinstance(load, list):
-            load = {"steps": load}
-        if not isinstance(load, dict):
-            raise ValueError("a load is a list of steps, or has steps, repeat_s, at and more")
-        for name in load:
-            if name not in ("steps", "repeat_s", "at", "more"):
-                raise ValueError("a load has no %s" % name)
-        start = load.get("at")
-        if start is not None:
-            whole("at", start, 0, _LATEST)
-        repeat_s = whole("repeat_s", load.get("repeat_s", 0), 0, _LONGEST_ADVANCE_S)
-        self._meter.set_load_steps(
-            load.get("steps"), self._now(), start, repeat_s, bool(load.get("more"))
-        )
+        from . import load as loads
+
+        loads.connect(self._meter, load, self._now())
         return self.status()
 
     def phases(self, watts):
         """Connect loads to the three phases."""
-        if not isinstance(watts, list) or len(watts) != 3:
-            raise ValueError("phases are three loads: [W, W, W]")
-        for load in watts:
-            whole("the load of a phase", load, 0, 0x3FFFFFFF)
-        self._meter.set_load(sum(watts), self._now(), max(watts) - min(watts))
+        from . import load as loads
+
+        loads.connect_phases(self._meter, watts, self._now())
         return self.status()
 
     def advance_grant(self, energy_wh):
