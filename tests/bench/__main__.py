@@ -19,6 +19,8 @@ from host_tools.virtual import VirtualBoard
 
 HEAP = "192k"
 HERE = Path(__file__).parent
+YEARS = 20
+ENDURANCE = 100_000  # erases that a sector of a NOR flash is made for
 
 
 def inside() -> dict[str, float]:
@@ -99,6 +101,35 @@ def heap_in_use(profile: str) -> int:
     with Meter.open("virtual", config=make_config(profile=profile), heap=HEAP) as meter:
         meter.reset()
         return meter.info().mem_used
+
+
+def erases(watts: int, step_s: int, days: int) -> tuple[float, float, float]:
+    """Return what saving wears off a board's flash: (erases a save, mean, worst) in 20 years.
+
+    The real store saves for `days` on a NOR model that holds the firmware; the erases of that
+    stretch are multiplied. littlefs takes another sector when one had 100 erases, and goes round
+    all that are free. So the mean is that of the free sectors; the worst is what it would be if a
+    sector that was used in the stretch were used again in every such stretch.
+    """
+    micropython = interpreter.find()
+    firmware = firmware_build.build(micropython)
+    done = subprocess.run(
+        micropython.command(
+            *("-X", "heapsize=8M", str(HERE / "on_flash.py"), str(firmware.tree / "lib")),
+            *(str(HERE.parent / "power_cut"), str(firmware.image)),
+            *(str(watts), str(step_s), str(days)),
+        ),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=600,
+    )
+    found = json.loads(done.stdout)
+    image = firmware.image.read_bytes()
+    blocks = [image[at : at + 4096] for at in range(0, len(image), 4096)]
+    free = sum(block == b"\xff" * 4096 for block in blocks)
+    total, stretches = sum(found["erases"]), YEARS * 365.25 / days
+    return total / found["ticks"], total * stretches / free, max(found["erases"]) * stretches
 
 
 def check(meter: Meter, code: str) -> None:
