@@ -203,11 +203,23 @@ class Meter:
         self.store_error = ""
 
     def _save_or_note(self, anew=False):
-        """Save what time alone has changed; a failure is noted and tried again, time goes on."""
+        """Save what time alone has changed; a failure is noted and tried again, time goes on.
+
+        The switch is open meanwhile, save where a profile never opens it: a power cut would give
+        back what was used.
+        """
+        state = self.state
         try:
             self._save(anew)
+            if state.hold & supply.HOLD_STORE:
+                supply.release(state, supply.HOLD_STORE, supply.CREDIT, self._at)
+                self._plan()
+                self._save()
         except OSError as error:
             self.store_error = describe(error)
+            if not self.profile.credit_never_cut:
+                supply.hold(state, supply.HOLD_STORE, supply.STORE, self._at)
+                self._plan()
 
     def save(self, now):
         """Save all there is, as a meter does at the sign of a power failure."""
@@ -652,10 +664,12 @@ class Meter:
 
     def display(self, now):
         """Return what the display shows: `rows` strings of `cols` characters."""
-        if self.fault:
-            return self.screen.lines(now, ["STORE FAULT", self.fault[:16], self.fault[16:]])
-        self.process(now)
-        if self.entry.digits or self.entry.code:
+        if not self.fault:
+            self.process(now)
+        fault = self.fault or self.store_error
+        if fault:
+            idle = ["STORE FAULT", fault[:16], fault[16:]]
+        elif self.entry.digits or self.entry.code:
             idle = screens.entry(self.entry, self.profile, self.screen)
         else:
             idle = screens.idle(self.state, self.profile, self.screen, now)

@@ -372,7 +372,7 @@ def failing(error):
 
 
 def test_what_a_full_flash_refuses_has_no_effect():
-    meter, store = new_meter(credit_wh=500_000)
+    meter, store = new_meter(changes={"credit.never_cut": True}, credit_wh=500_000)
     meter.set_load(1000, T0)
     store.full = True
     raises(OSError, meter.set_load, 5, T0)

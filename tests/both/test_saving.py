@@ -3,9 +3,10 @@
 import struct
 from binascii import crc32
 
-from both_support import T0, again, credit, new_meter, raises
+from both_support import T0, again, credit, new_meter, raises, text
 from jeton import state as states
 from jeton.sts.results import TokenResult as R
+from jeton.supply import REASONS
 
 
 def test_a_tick_counts_for_its_own_record_only():
@@ -60,6 +61,39 @@ def test_a_failed_save_is_made_good_as_a_whole():
     meter.process(T0 + 20)
     assert again(store).state.credit_wh == meter.state.credit_wh == 99_980
     assert meter.enter(credit(2000), T0 + 20).result == R.ACCEPT
+
+
+def test_what_cannot_be_saved_is_not_sold():
+    meter, store = new_meter(credit_wh=100_000)
+    meter.set_load(3600, T0)
+    store.full = True
+    meter.process(T0 + 20)
+    meter.process(T0 + 3600)
+    # Nothing was lost but what was used until it was known.
+    s = meter.state
+    assert (s.total_wh, s.switch_closed, REASONS[s.switch_reason]) == (20, 0, "store")
+    assert text(meter, T0 + 3600)[:2] == ["STORE FAULT", "the flash is ful"]
+    assert meter.status(T0 + 3600)["fault"] == "the flash is full"
+    raises(OSError, meter.enter, credit(2000), T0 + 3600)
+    store.full = False
+    meter.process(T0 + 4000)
+    s = meter.state
+    assert (s.total_wh, s.switch_closed, meter.status(T0 + 4000)["fault"]) == (20, 1, None)
+    found = again(store).state
+    assert (found.switch_closed, found.credit_wh, found.hold) == (1, 99_980, 0)
+    assert meter.enter(credit(2000), T0 + 4000).result == R.ACCEPT
+
+
+def test_who_is_never_cut_goes_on_without_a_store():
+    meter, store = new_meter(changes={"credit.never_cut": True}, credit_wh=100_000)
+    meter.set_load(3600, T0)
+    store.full = True
+    meter.process(T0 + 20)
+    meter.process(T0 + 3600)
+    assert (meter.state.total_wh, meter.state.switch_closed) == (3600, 1)
+    store.full = False
+    meter.process(T0 + 3601)
+    assert again(store).state.total_wh == 3601
 
 
 def test_start_writes_back_what_it_read():

@@ -1,7 +1,9 @@
 """The power-cut laboratory: the real meter on the real store on littlefs on a NOR flash model.
 
-Runs in MicroPython. Arguments: what to do, the folder of the compiled firmware, the folder of
-`both_support`, the root of the sources, a seed, and how many rounds. Prints one JSON object.
+Runs in MicroPython, with a heap of 8 MB for flashes and their copies; that the firmware itself
+does with that of a board is shown elsewhere. Arguments: what to do, the folder of the compiled
+firmware, the folder of `both_support`, the root of the sources, a seed, and how many cuts to make
+or, for `flips`, of how many bits one is turned. Prints one JSON object.
 
 The power is cut at each program and erase of each kind of change of state. Then the meter starts
 from what is left, and must be as before or as after; it takes the token again if and only if it
@@ -9,7 +11,6 @@ does not know it, takes another, burns energy, saves, and starts once more with 
 """
 
 import errno
-import gc
 import json
 import random
 import struct
@@ -398,37 +399,97 @@ class Case:
         return mine == [getattr(other, n) for n in names]
 
 
-def cuts(lab, rounds, kinds=KINDS, modes=MODES):
-    """Cut at each operation in each mode, on `rounds` flashes for each kind, and in pairs."""
+def cuts(lab, count, kinds=KINDS, modes=MODES):
+    """Cut at each operation in each mode, on one flash after the other, until there are `count`.
+
+    Each kind comes first on the flash on which it does most: there a log of littlefs is full.
+    """
     flashes = worn(lab, 60)
-    for kind in kinds:
-        if kind.raw == "empty":
-            chosen = flashes[:1]
+    every = list(kinds)
+    first = True
+    while sum([row["cuts"] for row in lab.rows.values()]) < count:
+        for kind in every:
+            if kind.raw == "empty":
+                chosen = flashes[:1]
+            elif first:
+                some = [random.choice(flashes[1:]) for _ in range(12)]
+                cases = [(-Case(lab, kind, blocks).ops, i) for i, blocks in enumerate(some)]
+                chosen = [some[min(cases)[1]]]
+            else:
+                chosen = [random.choice(flashes[1:])]
+            case = Case(lab, kind, chosen[0])
+            if case.ops < 5 and kind.raw != "empty":
+                chosen = [random.choice(flashes[1:]) for _ in range(12)]
+            for blocks in chosen:
+                case = Case(lab, kind, blocks)
+                for cut_at in range(1, case.ops + 1):
+                    for mode in modes:
+                        case.cut(cut_at, mode)
+                    if len(modes) == len(MODES):
+                        case.cut(cut_at, random.choice(MODES[:5]), random.randrange(1, 40))
+            if not first and sum([row["cuts"] for row in lab.rows.values()]) >= count:
+                return
+        first = False
+        every.sort(key=lambda kind: random.getrandbits(16))
+
+
+def flips(lab, every):
+    """Turn single bits of a flash, one of `every`: the meter is as it was, or says why not."""
+    erased = bytearray(b"\xff" * BLOCK)
+    nor = Nor([erased] * BLOCKS)
+    vfs.VfsLfs2.mkfs(nor)
+    meter, store = lab.boot(nor)
+    meter.provision(CONFIG, T0)
+    meter.set_load(900, T0)
+    for i in range(4):
+        meter.process(meter.state.clock + 600)
+        meter.enter(credit(3000 + i), meter.state.clock)
+        meter.process(meter.state.clock + 100)
+    known = [signature(lab.boot(Nor(commit))[0]) for commit in store.commits]
+    blocks = nor.snapshot()
+    known.append(signature(lab.boot(Nor(blocks))[0]))
+    bits = 8 * BLOCK
+    used = [i for i in range(BLOCKS) if blocks[i] != erased]
+    for place in range(random.randrange(every), bits * len(used), every):
+        block, bit = used[place // bits], place % bits
+        changed = bytearray(blocks[block])
+        changed[bit // 8] ^= 1 << bit % 8
+        nor = Nor(blocks)
+        nor.blocks[block] = changed
+        nor = Nor(nor.blocks)
+        detail = "bit %d of block %d" % (bit, block)
+        try:
+            meter, _ = lab.boot(nor)
+        except OSError:
+            lab.count("one bit", "flip", "no file system", detail)
+            continue
+        if meter.fault:
+            closed = meter.state.switch_closed or meter.state.credit_wh
+            lab.count("one bit", "flip", "neither" if closed else "told", detail)
+            continue
+        found = signature(meter)
+        if found == known[-1]:
+            what = "new"
+        elif found in known:
+            what = "old"
+        elif not meter.state.provisioned:
+            what = "no record"
         else:
-            # The first is the one on which most happens: a log that is full.
-            some = [random.choice(flashes[1:]) for _ in range(12 + rounds)]
-            cases = sorted([(-Case(lab, kind, f).ops, i) for i, f in enumerate(some)])
-            chosen = [some[i] for _, i in cases[:1] + cases[-rounds:][1:]]
-        for blocks in chosen:
-            case = Case(lab, kind, blocks)
-            for mode in modes:
-                for cut_at in range(1, case.ops + 1):
-                    case.cut(cut_at, mode)
-            if len(modes) == len(MODES):
-                for cut_at in range(1, case.ops + 1):
-                    case.cut(cut_at, random.choice(MODES[:5]), random.randrange(1, 40))
-            gc.collect()
+            what = "neither"
+        lab.count("one bit", "flip", what, detail)
 
 
 def main():
     """Do what the arguments say."""
-    what, seed, rounds = sys.argv[1], int(sys.argv[5]), int(sys.argv[6])
+    what, seed, count = sys.argv[1], int(sys.argv[5]), int(sys.argv[6])
     random.seed(seed)
     lab = Lab(Unsafe if what == "control" else Recorder)
     if what == "control":
-        cuts(lab, rounds, KINDS[:1] + KINDS[9:10], MODES[:4])
+        cuts(lab, count, KINDS[:1] + KINDS[9:10], MODES[:4])
+    elif what == "flips":
+        flips(lab, count)
     else:
-        cuts(lab, rounds)
+        cuts(lab, count)
     rows = [dict(found, kind=key[0], mode=key[1]) for key, found in lab.rows.items()]
     print(json.dumps({"rows": rows, "failures": lab.failures}))
 
