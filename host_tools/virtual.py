@@ -75,6 +75,8 @@ _BOOTSTRAP = (
             continue
         try:
             execfile(name)
+        except SystemExit:
+            os.system("kill -TERM $PPID")
         except BaseException as error:
             import io
             said = io.StringIO()
@@ -374,7 +376,7 @@ class _Bridge(threading.Thread):
         self._failed += 1
         if self.state == "starting" or self._failed > 3:
             self._fail(f"the interpreter ends at once (status {status})")
-        elif status < 0 and status != -signal.SIGINT:
+        elif status < 0 and status not in (-signal.SIGINT, -signal.SIGTERM):
             self._start(raw=False)  # machine.reset(), or a crash
         else:
             self._to_host += _SOFT_REBOOT

@@ -7,7 +7,7 @@ DISPLAY = (2, 16)  # rows, columns; a meter's own set-up may say otherwise
 STATE_FILE = "/meter.bin"
 
 _save = None
-_terminal = None  # as it is while the interpreter has the line
+_attends = False
 
 
 def keep(save):
@@ -26,20 +26,17 @@ def tick():
             pass  # a flash that is full or damaged: the meter tells when it is asked
 
 
-def attend(on=True):
-    """Tell whoever plays the hardware that a program has the line, and that all is saved.
+def attend():
+    """Tell whoever plays the hardware that boot.py keeps the line, and that all is saved.
 
-    It asks by Ctrl-D whether all is. With `on` False the interpreter has the line again.
+    It asks by Ctrl-D whether all is.
     """
-    global _terminal
+    global _attends
     import os
     import termios
 
+    if not _attends:
+        _attends = True
+        termios.setraw(0)  # no key is a signal; what was typed ahead is lost
     tick()
-    if not on:
-        termios.tcsetattr(0, termios.TCSANOW, _terminal)
-        return
-    if _terminal is None:
-        _terminal = termios.tcgetattr(0)
-        termios.setraw(0)  # no key is a signal
     print(os.getenv("JETON_MARK"), end="")

@@ -24,10 +24,10 @@ def restart(answer):
 
 
 def serve(console, meter):
-    """Answer lines until the meter is not locked any more; Ctrl-C is off meanwhile.
+    """Answer lines until the meter is not locked any more, then start the board anew.
 
-    A board without a timer has `tick`, which is called every 5 s, and `attend`, which tells
-    whoever plays the hardware that a program has the line, or (False) that it has it no more.
+    A board without a timer has `tick`, which is called every 5 s. A board that somebody plays has
+    `attend`, which tells them that the line is taken, and again at each Ctrl-D.
     """
     __import__("micropython").kbd_intr(-1)
     guard = Guard(console, meter, salt)
@@ -41,7 +41,7 @@ def serve(console, meter):
     poll = select.poll()
     poll.register(sys.stdin, select.POLLIN)
     ticked = ticks_ms()
-    while guard.locked:
+    while guard.locked and not guard.resets:
         try:
             answer = None
             for _ in poll.ipoll(_TICK_MS):
@@ -52,15 +52,12 @@ def serve(console, meter):
                     answer = guard.take(octet[0])
             if answer:
                 print(answer)
-            if guard.resets:
-                import machine
-
-                machine.reset()
             if tick and ticks_diff(ticks_ms(), ticked) >= _TICK_MS:
                 ticked = ticks_ms()
                 tick()
         except Exception:
             # Memory has run out: of a locked meter that must not be the way out.
             gc.collect()
-    if attend:
-        attend(False)
+    if tick:
+        tick()
+    raise SystemExit  # in boot.py too this is a soft reset
