@@ -633,8 +633,8 @@ class Meter:
         "virtual" is a fresh board that is gone afterwards, set up by `config`, by default a meter
         of `profile` under the published test keys. A named meter is started, or joined where it
         is served. A meter that exists is left as it is: `profile` is then not looked at, and
-        `config` sets it up anew. `code` (or $JETON_UNLOCK_CODE) is the unlock code of a locked one: it
-        is given when a method needs it.
+        `config` sets it up anew. `code` (or $JETON_UNLOCK_CODE) is the unlock code of a locked
+        one: it is given when a method needs it.
         """
         from host_tools import meters  # it makes meters with this class
 
@@ -1014,7 +1014,9 @@ class Meter:
             self._opened = False
             return
         if code is None:
-            raise BoardError(f"meter {self.name} is not locked: give the code that is to unlock it")
+            raise BoardError(
+                f"meter {self.name} is not locked: give the code that is to unlock it"
+            )
         line = json.dumps(["lock", code])
         with self._talking(self.timeout) as repl:
             output = repl.ask_and_part(f"print(meter.rpc({line!r}))", self.timeout)

@@ -148,7 +148,8 @@ class _Bridge(threading.Thread):
         self._requests: deque[str] = deque()
         self._changed = threading.Condition()
         # For others to read, under _changed.
-        # off, starting, booting, serving (a program has the line), greeting, entering, running, dead
+        # off, starting, booting, serving (boot.py keeps the line), greeting, entering, running,
+        # dead
         self.state = "off"
         self.boots = 0
         self.failure = ""

@@ -44,7 +44,7 @@ def serve(console, meter):
     while guard.locked and not guard.resets:
         try:
             answer = None
-            for _ in poll.ipoll(_TICK_MS):
+            for _ in poll.ipoll(_TICK_MS):  # type: ignore[attr-defined]
                 octet = sys.stdin.buffer.read(1)
                 if octet == b"\x04" and attend:
                     attend()

@@ -143,7 +143,7 @@ class Guard:
             request = json.loads(line)
             verb = request[0] if isinstance(request, list) and request else None
             if verb in ("unlock", "lock", "open", "reset"):
-                line = None
+                del line
                 gc.collect()
                 return json.dumps({"ok": getattr(self, "_" + verb)(*request[1:])})
             needs = verb not in _FREE_VERBS and (verb != "clock" or len(request) > 1)
