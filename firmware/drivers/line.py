@@ -40,18 +40,24 @@ def serve(console, meter):
     print(MARK)
     poll = select.poll()
     poll.register(sys.stdin, select.POLLIN)
+    read, take = sys.stdin.buffer.read, guard.take
     ticked = ticks_ms()
+    asked = False
     while guard.locked and not guard.resets:
         try:
             answer = None
-            for _ in poll.ipoll(_TICK_MS):  # type: ignore[attr-defined]
-                octet = sys.stdin.buffer.read(1)
-                if octet == b"\x04" and attend:
-                    attend()
+            waits = True
+            for _ in poll.ipoll(0 if asked else _TICK_MS):  # type: ignore[attr-defined]
+                octet = read(1)
+                waits = False
+                asked = asked or (attend and octet == b"\x04")
                 if octet:
-                    answer = guard.take(octet[0])
+                    answer = take(octet[0])
             if answer:
                 print(answer)
+            if asked and waits:  # once, of however many
+                asked = False
+                attend()
             if tick and ticks_diff(ticks_ms(), ticked) >= _TICK_MS:
                 ticked = ticks_ms()
                 tick()

@@ -120,21 +120,22 @@ class Guard:
 
         LF or CR ends a line. Ctrl-A forgets one half sent; other control characters do nothing.
         """
-        if octet == 1:
+        length = self._length
+        if octet >= 32:
+            if length < LONGEST_LINE:
+                self._line[length] = octet
+                self._length = length + 1
+            elif not self._skips:
+                self._skips = True
+                return json.dumps({"error": "a line has at most %d octets" % LONGEST_LINE})
+        elif octet in (1, 10, 13):
+            skips = self._skips
             self._length = 0
             self._skips = False
-            return MARK
-        if octet in (10, 13):
-            length, self._length = self._length, 0
-            skips, self._skips = self._skips, False
-            return self._answer(length) if length and not skips else None
-        if octet < 32 or self._skips:
-            return None
-        if self._length == LONGEST_LINE:
-            self._skips = True
-            return json.dumps({"error": "a line has at most %d octets" % LONGEST_LINE})
-        self._line[self._length] = octet
-        self._length += 1
+            if octet == 1:
+                return MARK
+            if length and not skips:
+                return self._answer(length)
         return None
 
     def _answer(self, length):

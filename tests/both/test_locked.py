@@ -86,7 +86,7 @@ def test_locking_needs_a_good_code_and_a_meter_with_a_key():
 def test_the_record_holds_no_code():
     rig = Rig()
     assert CODE.encode() not in rig.store.octets
-    other, store = new_meter(credit_wh=5000)
+    other, _ = new_meter(credit_wh=5000)
     locked._set_code(other, CODE, bytes(16), T0)
     assert other.state.lock[16:48] != rig.meter.state.lock[16:48]
 
