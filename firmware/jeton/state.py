@@ -163,12 +163,6 @@ class State:
         struct.pack_into(_FORMAT, record, TICK_START, *found)
         return [record] + [getattr(self, name) for name, _ in _RINGS] + [self.load_steps]
 
-    def pack(self):
-        """Return the whole record as octets of its own."""
-        parts = self.parts(bytearray(SIZE))
-        seal(parts)
-        return b"".join(parts)
-
 
 def seal(parts):
     """Make these parts a record of their own, later than the one in whose place they come."""
@@ -197,14 +191,17 @@ def tick_into(tick, record, fresh=False):
     return True
 
 
-def unpack(octets, tick=None):
+def unpack(octets, tick=None, head=None):
     """Return the State in `octets`; raise ValueError with one line if it is no intact record.
 
-    A tick counts only where it was made for this very record, and is whole.
+    A tick counts only where it was made for this very record, and is whole. None where the record
+    is not later than another that begins with `head`.
     """
     if len(octets) < TICK_START or octets[:4] != MAGIC:
         raise ValueError("the store holds no meter record")
     _, version, crc, epoch = struct.unpack_from(_HEAD, octets)
+    if head and epoch <= struct.unpack_from(_HEAD, head)[3]:
+        return None
     if version > VERSION or not version:
         raise ValueError(
             "the meter record is of version %d and this firmware reads version %d: load newer "
