@@ -6,6 +6,7 @@ What it needs is imported when it runs, so that Ctrl-C in its first moments is n
 import errno
 import json
 import os
+import re
 import signal
 import sys
 from typing import Any, NoReturn
@@ -23,7 +24,14 @@ def application() -> Any:
     """Return the command with all its commands, as Typer has it."""
     import typer
 
-    from host_tools import __version__, cli_credit, cli_meters, cli_profiles, cli_vending
+    from host_tools import (
+        __version__,
+        cli_credit,
+        cli_meters,
+        cli_profiles,
+        cli_supply,
+        cli_vending,
+    )
     from host_tools.drills import cli as cli_drills
 
     app = typer.Typer(
@@ -53,7 +61,14 @@ def application() -> Any:
     ) -> None:
         pass
 
-    for commands in (cli_drills, cli_meters, cli_credit, cli_profiles, cli_vending):
+    for commands in (
+        cli_drills,
+        cli_meters,
+        cli_credit,
+        cli_supply,
+        cli_profiles,
+        cli_vending,
+    ):
         commands.register(app)
     return app
 
@@ -102,18 +117,24 @@ def _run(as_json: bool) -> int:
     """Run the command; return its exit status."""
     _prepare()
     app = application()
-    if not as_json:
-        app()  # ends with SystemExit
-        return 0
     try:
-        status = app(standalone_mode=False)
+        status = app(standalone_mode=False, prog_name="jeton")
     except Exception as error:
         # An error of usage; Typer's class of these has no public name.
         if not hasattr(error, "format_message") or not hasattr(error, "exit_code"):
             raise
-        _tell(" ".join(error.format_message().split()), as_json=True)
+        if said := " ".join(error.format_message().split()):  # else it has shown the help
+            _tell(_with_help(said, getattr(error, "ctx", None)), as_json=as_json)
         return int(error.exit_code)
     return status if isinstance(status, int) else 0
+
+
+def _with_help(said: str, context: Any) -> str:
+    """Return an error of usage and where to read how it is used."""
+    said = said[:1].lower() + said[1:].removesuffix(".")
+    if context is None:
+        return said
+    return f"{said} (see {re.sub('[{}]', '', context.command_path)} --help)"
 
 
 def _tell(message: str, *, as_json: bool) -> None:

@@ -4,7 +4,17 @@ from typing import Annotated
 
 import typer
 
-from host_tools.cli_meters import Json, Where, kwh, put, watt_hours
+from host_tools.cli_meters import (
+    HAPPENS,
+    NUMBERS,
+    TELLS,
+    Json,
+    Where,
+    event_line,
+    kwh,
+    put,
+    watt_hours,
+)
 from host_tools.errors import JetonError
 from host_tools.link import Ledger, Meter
 
@@ -12,8 +22,10 @@ _WHY = {
     "none": "this meter has no emergency credit",
     "used": "it was taken already: a credit token repays it first",
     "not_needed": "there is credit enough",
+    "debt": "it would all go to what is owed",
 }
 _BAR = 30
+_LARGEST_WH = 0xFFFFFFFF
 
 
 def _told(ledger: Ledger) -> str:
@@ -26,6 +38,11 @@ def _told(ledger: Ledger) -> str:
         if wh
     ]
     return ", ".join([f"{kwh(ledger.credit_wh)} kWh left", *(owed or ["nothing owed"])])
+
+
+def _column(energy_wh: int) -> str:
+    """Return Wh as kWh in a column, point below point."""
+    return f"{energy_wh / 1000:12.3f}"
 
 
 def emergency(where: Where, as_json: Json = False) -> None:
@@ -51,7 +68,7 @@ def grant(
     where: Where,
     energy: Annotated[
         str | None,
-        typer.Argument(metavar="[KWH]", help="The advance, kWh; without it, the ledger."),
+        typer.Argument(metavar="KWH", help="The advance, kWh; without it, the ledger."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -61,8 +78,13 @@ def grant(
 
     Examples: `jeton grant demo 5` · `jeton grant demo --json`
     """
+    advance_wh = None if energy is None else watt_hours(energy)
+    if advance_wh is not None and not 1 <= advance_wh <= _LARGEST_WH:
+        raise JetonError(
+            f"an advance of {energy} kWh will not do: 0.001 to {kwh(_LARGEST_WH)} kWh"
+        )
     with Meter.open(where) as meter:
-        ledger = meter.grant(watt_hours(energy)) if energy is not None else meter.ledger()
+        ledger = meter.ledger() if advance_wh is None else meter.grant(advance_wh)
     if as_json:
         put(ledger.as_dict())
         return
@@ -76,8 +98,8 @@ def grant(
         ("cleared", "-", ledger.cleared_wh),
     ):
         if wh or name in ("tokens", "energy"):
-            print(f"{sign} {kwh(wh):>12} kWh  {name}")
-    print(f"= {kwh(ledger.credit_wh):>12} kWh  credit")
+            print(f"{sign} {_column(wh)} kWh  {name}")
+    print(f"= {_column(ledger.credit_wh)} kWh  credit")
     print(_told(ledger))
 
 
@@ -94,7 +116,7 @@ def history(where: Where, as_json: Json = False) -> None:
     for kind in (found.days, found.months):
         most = max([*kind.values(), 1])
         for when, wh in kind.items():
-            print(f"{when:10} {kwh(wh):>12} kWh  {'#' * round(_BAR * wh / most)}".rstrip())
+            print(f"{when:10} {_column(wh)} kWh  {'#' * round(_BAR * wh / most)}".rstrip())
 
 
 def reports(
@@ -120,13 +142,12 @@ def reports(
     if not found:
         print("no fault reports wait")
     for report in found:
-        details = ", ".join(f"{name} {value}" for name, value in report.details.items())
-        print(
-            f"{report.seq}  {report.time:%Y-%m-%d %H:%M:%S} UTC  {report.kind}  {details}".rstrip()
-        )
+        print(event_line(report))
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the application."""
-    for function in (emergency, grant, history, reports):
-        app.command(function.__name__)(function)
+    app.command(rich_help_panel=HAPPENS)(emergency)
+    app.command(rich_help_panel=HAPPENS, context_settings=NUMBERS)(grant)
+    app.command(rich_help_panel=TELLS)(history)
+    app.command(rich_help_panel=TELLS)(reports)

@@ -20,7 +20,7 @@ from rich.console import Console
 from host_tools import loads, meters
 from host_tools.draw import panel
 from host_tools.errors import BoardError, JetonError, VendingError
-from host_tools.link import EnterResult, Meter, Status, TokenResult
+from host_tools.link import LOAD_STEPS, EnterResult, Event, Meter, PressResult, Status, TokenResult
 from host_tools.vending import tid
 from host_tools.vending.pos import PointOfSale
 from host_tools.virtual import HEAP
@@ -49,8 +49,14 @@ _PART = re.compile(r"([0-9]+)(min|[smhdw]?)", re.IGNORECASE)
 _LONGEST = 40  # characters of a number or a time span
 
 # So that `load -1` is a refused load and not an unknown option.
-_NUMBERS = {"ignore_unknown_options": True}
+NUMBERS = {"ignore_unknown_options": True}
 
+# The groups of commands in the help.
+METERS = "Meters"
+HAPPENS = "What happens to a meter"
+TELLS = "What a meter tells"
+
+_KEYS = "0 to 9, * backspace, # Enter, i where there is one"
 _HELP = "digits (Return is Enter), * backspace, load WATTS, advance 2h, status, quit"
 
 
@@ -155,11 +161,50 @@ def _show(meter: Meter, title: str = "") -> None:
     Console().print(panel(display.lines, display.rows, display.cols, title=title))
 
 
-def _summary(status: Status) -> str:
+def at_utc(time: datetime) -> str:
+    """Return a time for people."""
+    return f"{time:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def summary(status: Status) -> str:
+    """Return the one line that says how a meter is."""
+    switch = status.switch
+    if switch == "open":
+        switch += f" ({status.switch_reason.replace('_', ' ')})"
     return (
         f"{kwh(status.credit_wh)} kWh left, {kwh(status.total_wh)} kWh used, "
-        f"load {status.load_w} W, switch {status.switch}, {status.clock:%Y-%m-%d %H:%M:%S} UTC"
+        f"load {status.load_w} W, switch {switch}, {at_utc(status.clock)}"
     )
+
+
+def _matters(status: Status) -> list[str]:
+    """Return what is not as it is on a quiet day."""
+    found = [
+        (status.alarm, "the low credit alarm sounds"),
+        (status.low_credit and not status.alarm, "credit is low"),
+        (status.emergency, "emergency credit can be taken"),
+        (
+            status.emergency_debt_wh,
+            f"{kwh(status.emergency_debt_wh)} kWh of emergency credit to repay",
+        ),
+        (status.advance_debt_wh, f"{kwh(status.advance_debt_wh)} kWh of advances to repay"),
+        (status.trips, f"{status.trips} trip{'s' * (status.trips > 1)} of the switch"),
+    ]
+    if status.reconnect_at:
+        found.append((True, f"the switch closes at {at_utc(status.reconnect_at)}"))
+    if status.lock_until:
+        found.append((True, f"no tokens before {at_utc(status.lock_until)}: too many wrong ones"))
+    if status.pending:
+        codes = ", ".join(map(str, status.pending))
+        found.append((True, f"a key change is half done: it has code {codes}"))
+    return [what for holds, what in found if holds]
+
+
+def event_line(event: Event) -> str:
+    """Return the one line of an entry of the log, or of a fault report."""
+    # In an order of its own: a board gives them in any.
+    details = ", ".join(f"{name} {value}" for name, value in sorted(event.details.items()))
+    return f"{event.seq:>5}  {at_utc(event.time)}  {event.kind}  {details}".rstrip()
 
 
 def refusal(result: EnterResult) -> str:
@@ -314,7 +359,7 @@ def serve(
 def enter(
     where: Where,
     token: Annotated[
-        list[str], typer.Argument(metavar="TOKEN...", help="20 digits, in groups or not.")
+        list[str], typer.Argument(metavar="TOKEN", help="20 digits, in groups or not.")
     ],
     as_json: Json = False,
 ) -> None:
@@ -351,6 +396,35 @@ def enter(
         raise typer.Exit(1)
 
 
+def press(
+    where: Where,
+    keys: Annotated[
+        list[str], typer.Argument(metavar="KEYS", help="0 to 9, '*' backspace, '#' Enter, i.")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Press keys and see the display, for short codes say; digits are followed by Enter.
+
+    Quote # and *, or the shell keeps them. `jeton run` is for more than a few keys.
+
+    Examples: `jeton press demo 07` · `jeton press demo '#005#'` · `jeton press demo i002`
+    """
+    wanted = "".join(keys)
+    with Meter.open(where) as meter:
+        said, value, good = _keyed(meter, wanted)
+        if as_json:
+            put(value)
+        elif good:
+            _show(meter)
+    if as_json:
+        if not good:
+            raise typer.Exit(1)
+    elif not good:
+        raise BoardError(said)
+    elif said:
+        print(said)
+
+
 def tokens_of(words: Sequence[str]) -> list[str]:
     """Return the tokens among the words of a command line.
 
@@ -373,18 +447,25 @@ def status(where: Where, as_json: Json = False) -> None:
             put(now.as_dict())
             raise typer.Exit(1 if now.fault else 0)
         _show(meter, now.drn)
-    print(_summary(now))
+    print(summary(now))
     print(
         f"EA{now.ea:02d}, SGC {now.sgc}, TI {now.ti:02d}, KRN {now.krn}, KT {now.kt}, "
         f"KEN {now.ken}, base date {now.bdt or 'unknown'}, profile {now.profile}"
     )
     print(
-        f"power limit {now.max_power_limit_w} W, unbalance limit {now.phase_unbalance_limit_w} W, "
+        f"power limit {_limit(now.max_power_limit_w)}, "
+        f"unbalance limit {_limit(now.phase_unbalance_limit_w)}, "
         f"tariff rate {now.tariff_rate}, tamper {'yes' if now.tamper else 'no'}, "
-        f"last token {now.result_name}"
+        f"last token {now.result_name if now.result else '-'}"
     )
+    if matters := _matters(now):
+        print(", ".join(matters))
     if now.fault:
         raise BoardError(f"{where} has a fault: {now.fault}")
+
+
+def _limit(watts: int | None) -> str:
+    return f"{watts} W" if watts else "none"
 
 
 def advance(
@@ -403,9 +484,12 @@ def advance(
 
 def load(
     where: Where,
-    watts: Annotated[str | None, typer.Argument(help="Power of the load, W.")] = None,
+    watts: Annotated[
+        str | None, typer.Argument(metavar="WATTS", help="Power of the load, W.")
+    ] = None,
     csv: Annotated[
-        Path | None, typer.Option(help="Lines of time and W: seconds, HH:MM or ISO 8601.")
+        str | None,
+        typer.Option(metavar="FILE", help="Lines of time and W: seconds, HH:MM or ISO 8601."),
     ] = None,
     repeat: Annotated[
         str | None, typer.Option(metavar="TIME", help="Begin the CSV anew each 1d, 1w, …")
@@ -414,7 +498,9 @@ def load(
         bool, typer.Option("--play", help="Let the time of the CSV pass at once, of any length.")
     ] = False,
     profile: Annotated[str | None, typer.Option(help="A made-up week: household.")] = None,
-    seed: Annotated[int, typer.Option(help="Which household: the same seed, the same week.")] = 1,
+    seed: Annotated[
+        int | None, typer.Option(help="Which household: the same seed, the same week. Default: 1.")
+    ] = None,
     phases: Annotated[
         str | None, typer.Option(metavar="W,W,W", help="A load on each of three phases.")
     ] = None,
@@ -432,12 +518,28 @@ def load(
     given = [value is not None for value in (watts, csv, profile, phases)]
     if sum(given) != 1:
         raise JetonError("say one load: WATTS, --csv FILE, --profile household or --phases W,W,W")
-    if csv is None and (repeat or play):
+    if csv == "":
+        raise JetonError("--csv needs the name of a file")
+    if csv is None and (repeat is not None or play):
         raise JetonError("--repeat and --play go with --csv FILE")
-    if repeat and play:
+    if repeat is not None and play:
         raise JetonError("--repeat and --play do not go together: choose one")
-    steps = loads.from_csv(csv) if csv else loads.week(profile, seed) if profile else []
-    three = _phases(phases) if phases else None
+    if profile is None and seed is not None:
+        raise JetonError("--seed goes with --profile household")
+    steps: loads.Steps = []
+    if csv is not None:
+        steps = loads.from_csv(Path(csv))
+        if len(steps) > LOAD_STEPS and not play:
+            raise JetonError(
+                f"{csv} has {len(steps)} steps, and a meter keeps {LOAD_STEPS}: --play lets the "
+                "time of a file of any length pass at once"
+            )
+    elif profile is not None:
+        steps = loads.week(profile, 1 if seed is None else seed)
+    three = _phases(phases) if phases is not None else None
+    every_s = None if repeat is None else duration(repeat)
+    if every_s == 0:
+        raise JetonError(f"--repeat {repeat} will not do: say for example 1d or 1w")
     with Meter.open(where) as meter:
         if power is not None:
             now = meter.set_load(power)
@@ -446,11 +548,12 @@ def load(
         elif play:
             now = meter.play(steps)
         else:
-            repeat_s = loads.WEEK_S if profile else duration(repeat) if repeat else 0
+            repeat_s = every_s or 0
             start = None
             if profile:
+                repeat_s = loads.WEEK_S
                 start = loads.monday(meter.clock())
-            elif repeat:
+            elif every_s:
                 start = meter.clock().replace(hour=0, minute=0, second=0)
             now = meter.set_load_steps(steps, start=start, repeat_s=repeat_s)
         _print_status(now, as_json)
@@ -458,9 +561,9 @@ def load(
 
 def _phases(text: str) -> tuple[int, int, int]:
     parts = text.split(",")
-    if len(parts) != 3 or not all(part.strip().isdecimal() for part in parts):
-        raise JetonError(f"{text!r} are not three loads: say for example 1000,1000,4000")
-    first, second, third = (int(part) for part in parts)
+    if len(parts) != 3:
+        raise JetonError(f"{_short(text)} are not three loads: say for example 1000,1000,4000")
+    first, second, third = (watts_of(part) for part in parts)
     return first, second, third
 
 
@@ -479,15 +582,14 @@ def events(
         put([event.as_dict() for event in found])
         return
     for event in found:
-        details = ", ".join(f"{name} {value}" for name, value in event.details.items())
-        print(f"{event.seq:>5}  {event.time:%Y-%m-%d %H:%M:%S}  {event.kind}  {details}".rstrip())
+        print(event_line(event))
 
 
 def _print_status(now: Status, as_json: bool) -> None:
     if as_json:
         put(now.as_dict())
     else:
-        print(_summary(now))
+        print(summary(now))
 
 
 def run(name: Name, as_json: Json = False) -> None:
@@ -551,40 +653,56 @@ def _obeyed(meter: Meter, line: str) -> tuple[str, dict[str, Any], bool]:
     verb, _, rest = line.partition(" ")
     if verb == "load":
         now = meter.set_load(watts_of(rest))
-        return _summary(now), now.as_dict(), True
+        return summary(now), now.as_dict(), True
     if verb == "advance":
         now = meter.advance(duration(rest))
-        return _summary(now), now.as_dict(), True
+        return summary(now), now.as_dict(), True
     if verb == "status":
         now = meter.status()
-        return _summary(now), now.as_dict(), True
+        return summary(now), now.as_dict(), True
     if verb in ("help", "?"):
         return _HELP, {"help": _HELP}, True
+    return _keyed(meter, line)
+
+
+def _keyed(meter: Meter, line: str) -> tuple[str, dict[str, Any], bool]:
+    """Press the keys of a line; return what `_obeyed` does."""
     keys = re.sub(r"[\s-]", "", line)
-    if not re.fullmatch(r"[0-9*#]*", keys):
-        raise JetonError(f"{_short(line)} are not keys of a meter: {_HELP}")
-    if keys and not keys.endswith(("#", "*")):
-        keys += "#"
-    pressed = meter.press(keys)
+    if not re.fullmatch(r"[0-9*#i]*", keys):
+        raise JetonError(f"{_short(line)} are not keys of a meter: {_KEYS}")
+    pressed = _pressed(meter, keys)
     if pressed.result is None:
         return "", pressed.as_dict(), True
     said = accepted(pressed.result) if pressed.result.good else refusal(pressed.result)
     return said, pressed.as_dict(), pressed.result.good
 
 
+def _pressed(meter: Meter, keys: str) -> PressResult:
+    """Press keys, and Enter where they leave digits that wait for it.
+
+    Some keypads enter digit 20 by themselves, and codes that begin with the key i: a further Enter
+    would do something of its own there.
+    """
+    pressed = meter.press(keys)
+    if pressed.result is None and keys[-1:].isdigit() and "i" not in keys:
+        pressed = meter.press("#")
+    return pressed
+
+
 def register(app: typer.Typer) -> None:
     """Add these commands to the application."""
-    for name, function in (
-        ("new", new),
-        ("list", list_),
-        ("serve", serve),
-        ("run", run),
-        ("enter", enter),
-        ("status", status),
-        ("advance", advance),
-        ("load", load),
-        ("events", events),
-        ("delete", delete),
+    for name, function, group in (
+        ("new", new, METERS),
+        ("list", list_, METERS),
+        ("serve", serve, METERS),
+        ("run", run, METERS),
+        ("enter", enter, METERS),
+        ("press", press, METERS),
+        ("status", status, METERS),
+        ("advance", advance, HAPPENS),
+        ("load", load, HAPPENS),
+        ("events", events, TELLS),
+        ("delete", delete, METERS),
     ):
-        takes_numbers = function in (advance, load)
-        app.command(name, context_settings=_NUMBERS if takes_numbers else None)(function)
+        settings = NUMBERS if function in (advance, load) else None
+        app.command(name, context_settings=settings, rich_help_panel=group)(function)

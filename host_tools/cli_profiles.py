@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from host_tools import profiles
+from host_tools.cli_meters import METERS
 from host_tools.errors import ProfileError
 from host_tools.link import Meter
 
@@ -107,7 +108,7 @@ def show(
 def check(
     files: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[FILE|NAME]...", help="Default: all profiles there are."),
+        typer.Argument(metavar="FILE|NAME", help="Default: all profiles there are."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -139,8 +140,10 @@ def check(
 
 
 def _file(word: str) -> Path:
+    """Return the file of a profile that is named by its file or, where there is none, by name."""
     path = Path(word)
-    return profiles.path_of(word) if word in profiles.names() and not path.is_file() else path
+    known_by_name = word in profiles.names() or (len(path.parts) == 1 and not path.suffix)
+    return profiles.path_of(word) if known_by_name and not path.exists() else path
 
 
 @_profile.command("new")
@@ -167,7 +170,7 @@ def new(
 def language(
     where: Annotated[str, typer.Argument(metavar="NAME|PORT", help="A meter's name, or a port.")],
     code: Annotated[
-        str | None, typer.Argument(metavar="[LANGUAGE]", help="One of its profile's, to choose.")
+        str | None, typer.Argument(metavar="LANGUAGE", help="One of its profile's, to choose.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -179,13 +182,14 @@ def language(
     """
     with Meter.open(where) as meter:
         spoken = meter.language(code)
+        there_are = meter.languages()
     if as_json:
-        _put({"language": spoken})
+        _put({"language": spoken, "languages": there_are})
     else:
-        print(spoken)
+        print(f"{spoken}  [{', '.join(there_are)}]")
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
-    app.add_typer(_profile, name="profile")
-    app.command()(language)
+    app.add_typer(_profile, name="profile", rich_help_panel=METERS)
+    app.command(rich_help_panel=METERS)(language)

@@ -38,10 +38,12 @@ _ATTEMPT = 1.5  # seconds for one try at the raw REPL: what was sent to a board 
 _FAREWELL = 1.0  # seconds to wait for the friendly prompt at the end
 _SLICE = 0.1  # seconds a read may last before the deadline is looked at
 _TAIL = 200
-_PATIENCE = 3.0  # seconds to wait for another command that has a named meter for a moment
+_PATIENCE = 8.0  # seconds to wait while other commands have a named meter for a moment
 _BUSY = (errno.EBUSY, errno.EAGAIN, errno.EWOULDBLOCK)
 _GONE = (errno.ENOENT, errno.ENXIO, errno.ENODEV)
 _LONGEST_TOKEN = 200  # more than 99 digits no keypad counts, and a small heap has other uses
+_KEYS = 200  # in one line
+_PATIENCE_A_DAY = 0.05  # seconds a board may take to live a day, each hour with another load
 _STEPS = 32  # of a load, in one line
 _EVENTS = 20  # of the log
 LOAD_STEPS = 256  # the board's load.STEPS
@@ -262,7 +264,7 @@ class Ledger:
 
 @dataclass(frozen=True, slots=True)
 class Emergency:
-    """Whether emergency credit was taken, else why not: none, used or not_needed."""
+    """Whether emergency credit was taken, else why not: none, used, not_needed or debt."""
 
     taken: bool
     reason: str | None
@@ -611,7 +613,7 @@ class Meter:
         """Open a named meter; wait for a moment while another program has it."""
         from host_tools import meters
 
-        deadline = time.monotonic() + min(_PATIENCE, timeout)
+        deadline = time.monotonic() + _PATIENCE
         while True:
             port, board = meters.attach(name, heap=heap)
             try:
@@ -759,8 +761,10 @@ class Meter:
 
     def press(self, keys: str) -> PressResult:
         """Press keys: digits, * for backspace, # for Enter."""
-        value = self.rpc("press", keys)
-        result = value["result"]
+        result = None
+        for first in range(0, max(len(keys), 1), _KEYS):
+            value = self.rpc("press", keys[first : first + _KEYS])
+            result = value["result"] or result
         return PressResult(tuple(value["display"]), _entered(result) if result else None)
 
     def display(self) -> Display:
@@ -873,6 +877,10 @@ class Meter:
         value = self.rpc("language", *([] if language is None else [language]))
         return str(value["language"])
 
+    def languages(self) -> list[str]:
+        """Return the languages that this meter and its display have."""
+        return [str(code) for code in self.rpc("language")["languages"]]
+
     def history(self) -> History:
         """Return what was used by day and month."""
         value = self.rpc("history")
@@ -895,7 +903,9 @@ class Meter:
 
     def advance(self, seconds: int) -> Status:
         """Let time pass for the meter."""
-        return self._status(self.rpc("advance", seconds))
+        days = max(0, seconds) // 86400
+        patience = self.timeout + days * _PATIENCE_A_DAY
+        return self._status(self.rpc("advance", seconds, timeout=patience))
 
     def save(self) -> Status:
         """Have the meter save all it has counted, as it does when it notices a power failure."""

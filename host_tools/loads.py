@@ -3,7 +3,7 @@
 import csv
 import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from host_tools.errors import JetonError
 DAY_S = 86400
 WEEK_S = 7 * DAY_S
 _MOST_W = 0xFFFFFFFF
+_LONGEST = 60  # characters of a line, in a message
 _CLOCK = re.compile(r"([0-9]{1,3}):([0-9]{2})(?::([0-9]{2}))?")
 
 Steps = list[tuple[int, int]]
@@ -41,6 +42,13 @@ def _is_time(text: str) -> bool:
     return True
 
 
+def _rows(path: Path, text: str, delimiter: str) -> Iterator[list[str]]:
+    try:
+        yield from csv.reader(text.splitlines(), delimiter=delimiter)
+    except csv.Error as error:
+        raise JetonError(f"{path} cannot be read: {error}") from None
+
+
 def from_csv(path: Path) -> Steps:
     """Return the steps of a CSV file with a time and a load in W in each line, times ascending.
 
@@ -50,12 +58,14 @@ def from_csv(path: Path) -> Steps:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             text = file.read()
-    except (OSError, UnicodeDecodeError) as error:
-        raise JetonError(f"{path} cannot be read: {error}") from None
+    except OSError as error:
+        raise JetonError(f"{path} cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise JetonError(f"{path} cannot be read: it is no text in UTF-8") from None
     delimiter = ";" if text.partition("\n")[0].count(";") else ","
     steps: Steps = []
     base: int | None = None
-    for number, row in enumerate(csv.reader(text.splitlines(), delimiter=delimiter), 1):
+    for number, row in enumerate(_rows(path, text, delimiter), 1):
         if not row or row[0].lstrip().startswith("#"):
             continue
         if number == 1 and not _is_time(row[0]):
@@ -67,7 +77,8 @@ def from_csv(path: Path) -> Steps:
                 raise ValueError(row[1])
         except (ValueError, IndexError, OverflowError):
             raise JetonError(
-                f"{path}, line {number}: {delimiter.join(row)!r} is not a time and a load in W"
+                f"{path}, line {number}: {delimiter.join(row)[:_LONGEST]!r} is not a time and a "
+                "load in W"
             ) from None
         if base is None:
             base = seconds if dated else 0

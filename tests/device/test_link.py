@@ -16,6 +16,7 @@ from client import Client
 from host_tools import meters
 from host_tools.errors import BoardError
 from host_tools.link import EPOCH, Meter, TokenResult, moment, seconds_of
+from host_tools.loads import WEEK_S, household
 from host_tools.vending.pos import PointOfSale
 from host_tools.virtual import VirtualBoard
 
@@ -395,3 +396,20 @@ def test_a_profile_that_is_gone_from_the_flash_is_told() -> None:
             assert repl.run("import os; os.remove('/profiles/ceet.json')", 2.0)[1] == b""
         meter.reset()
         assert meter.status().fault == "no profile ceet on this board"
+
+
+def test_any_number_of_keys(meter: Meter) -> None:
+    pressed = meter.press("00000000000201328896#" + "1*" * 8000)
+    assert pressed.result is not None
+    assert pressed.result.result is TokenResult.ACCEPT  # the last there was, far before the end
+    again = meter.press("1" * 300 + "#").result
+    assert again is not None
+    assert again.name == "FormatError"
+
+
+def test_years_may_take_longer_than_a_word(meter: Meter) -> None:
+    meter.set_load_steps(household(1), repeat_s=WEEK_S)
+    before = meter.clock()
+    meter.timeout = 0.25  # a silent board's; ten years of a household take longer
+    status = meter.advance(3650 * 86400)
+    assert status.clock - before >= timedelta(days=3650)

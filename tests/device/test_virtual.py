@@ -15,7 +15,7 @@ import pytest
 from client import RAW, Client
 
 from host_tools import firmware_build
-from host_tools.errors import BoardError
+from host_tools.errors import BoardError, JetonError
 from host_tools.interpreter import Interpreter, find
 from host_tools.virtual import VirtualBoard, _Output
 
@@ -412,10 +412,24 @@ def test_firmware_is_compiled_once_by_processes_at_the_same_time(tmp_path: Path)
 def test_a_cache_that_cannot_be_written_is_one_line(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("JETON_HOME", str(tmp_path / "file"))
-    with pytest.raises(BoardError, match="cannot be prepared in"):
+    (tmp_path / "cache").write_text("")
+    monkeypatch.setenv("JETON_HOME", str(tmp_path))
+    with pytest.raises(BoardError) as caught:
         VirtualBoard().start()
+    assert f"cannot be prepared in {tmp_path / 'cache'}: " in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_home_that_is_no_folder_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # Profiles of one's own are looked for there, before anything is prepared.
+    home = tmp_path / "file"
+    home.write_text("")
+    monkeypatch.setenv("JETON_HOME", str(home))
+    with pytest.raises(JetonError) as caught:
+        VirtualBoard().start()
+    assert str(caught.value) == f"$JETON_HOME is {home}, which is not a folder"
 
 
 def test_no_path_of_the_host_goes_onto_the_board() -> None:

@@ -26,3 +26,19 @@ def test_a_wrong_line_is_named(tmp_path: Path, wrong: str) -> None:
     path.write_text("time,watts\n" + wrong + "\n60,200\n")
     with pytest.raises(JetonError, match="line 2:"):
         from_csv(path)
+
+
+def test_what_is_no_csv_is_one_short_line(tmp_path: Path) -> None:
+    path = tmp_path / "load.csv"
+    path.write_text("0," + "1" * 200_000 + "\n")  # more than the csv module takes
+    with pytest.raises(JetonError, match="cannot be read: field larger"):
+        from_csv(path)
+    path.write_text("0," + "x" * 100_000 + "\n")
+    with pytest.raises(JetonError, match=r"line 1: '0,x+' is not a time") as caught:
+        from_csv(path)
+    assert len(str(caught.value)) < 200 + len(str(path))
+    path.write_bytes(b"\xff\xfe0,1\n")
+    with pytest.raises(JetonError, match="no text in UTF-8"):
+        from_csv(path)
+    with pytest.raises(JetonError, match="cannot be read: Is a directory"):
+        from_csv(tmp_path)
