@@ -6,8 +6,6 @@ left open would be written whenever the heap is cleaned: `with` closes it at a k
 
 import os
 
-_ENOENT = 2
-
 
 class Storage:
     """The record in the file `path`, its tick beside it, and a copy of the record.
@@ -17,47 +15,26 @@ class Storage:
 
     def __init__(self, path):
         self.path = path
-        self._paths = (path, path + ".d/copy", path + ".tick")
+        self.paths = (path, path + ".d/copy", path + ".tick")
 
     def load(self, which):
         """Return the record (0), its copy (1) or the tick (2) as bytes, None when there is none.
 
-        A tick that cannot be read is none: the record stands without it. The copy is the last
-        that a start asks for.
+        The copy is the last that a start asks for.
         """
-        try:
-            with open(self._paths[which], "rb") as file:
-                return file.read()
-        except OSError as error:
-            if which != 2 and error.args[0] != _ENOENT:
-                raise  # a record that cannot be read is not a record that is not there
-        finally:
-            if which == 1:
-                try:
-                    self._renew()
-                except OSError:
-                    pass  # a full flash: whoever saves is told
+        from . import storage_start
 
-    def _renew(self):
-        """Let littlefs begin a new log: the end of this one may be half written.
+        return storage_start.load(self, which)
 
-        Such cells can read as written now and as erased later, and all that stands behind them
-        would be lost. Each of these names of 240 octets and more takes a tenth of the log's 4 KB.
-        """
-        try:
-            os.mkdir(self.path + ".d")
-        except OSError:
-            pass  # it is there
-        names = [self.path + "-" * 240, self.path + "+" * 240]
-        with open(names[0], "wb") as file:
-            file.write(bytes(128))
-        for i in range(12):
-            os.rename(names[i & 1], names[~i & 1])
-        os.remove(names[0])
+    def renew(self):
+        """Let littlefs begin a new log (see `storage_start`)."""
+        from . import storage_start
+
+        storage_start.renew(self.path)
 
     def set_aside(self):
         """Keep a record that is of no use out of the way, for whoever wants to look at it."""
-        for path in self._paths:
+        for path in self.paths:
             try:
                 os.rename(path, path + ".bad")
             except OSError:
@@ -82,7 +59,7 @@ class Storage:
 
     def save(self, parts):
         """Replace the record by these octets, one after the other, in one step; then the copy."""
-        for path in self._paths[:2]:
+        for path in self.paths[:2]:
             try:
                 with open(path + ".new", "wb") as file:
                     for part in parts:
@@ -95,7 +72,7 @@ class Storage:
 
     def save_tick(self, tick):
         """Replace the tick, in place: littlefs keeps so small a file beside its name."""
-        with open(self._paths[2], "wb") as file:
+        with open(self.paths[2], "wb") as file:
             file.write(tick)
 
 

@@ -58,9 +58,10 @@ class Recorder(Storage):
         super().__init__(path)
         self.commits = []
 
-    def _renew(self):
+    def renew(self):
+        """Begin a new log."""
         if not self.calm:
-            super()._renew()
+            super().renew()
 
     def save(self, parts):
         """Save and note."""
