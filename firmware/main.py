@@ -48,6 +48,12 @@ clock.set(_meter.start())
 meter = Console(_meter, clock, _about, _line)
 if hasattr(board, "keep"):
     board.keep(meter.save)
+# What only a start needs leaves its room.
+for _name in ("jeton.reading", "drivers.storage_start"):
+    if _name in sys.modules:
+        _package, _, _part = _name.partition(".")
+        delattr(sys.modules[_package], _part)
+        del sys.modules[_name]
 gc.collect()
 # Collect often: the record is saved as one piece, and a heap in splinters has no room for it.
 gc.threshold(16384)  # type: ignore[attr-defined]

@@ -1,63 +1,40 @@
-"""Keeps the meter's record and its tick in two files; knows nothing of what is in them.
+"""Keeps the meter's record and its tick in files; knows nothing of what is in them.
 
 On littlefs, or any file system whose rename replaces, each is there whole or not at all. A file
 left open would be written whenever the heap is cleaned: `with` closes it at a known moment.
 """
 
-import errno
 import os
-
-_PIECE = 128
-_NAME = 240  # octets of a name; 255 is the most that littlefs takes
 
 
 class Storage:
-    """The record in the file `path`, its tick beside it."""
+    """The record in the file `path`, its tick beside it, and a copy of the record.
+
+    The copy stands in a folder of its own: one damaged sector is never all there is.
+    """
 
     def __init__(self, path):
         self.path = path
-        self._new = path + ".new"
-        self._tick = path + ".tick"
+        self.paths = (path, path + ".d/copy", path + ".tick")
 
-    def load(self):
-        """Return the record as bytes, None when there is none yet."""
-        record = None
-        try:
-            with open(self.path, "rb") as file:
-                record = file.read()
-        except OSError as error:
-            if error.args[0] != errno.ENOENT:
-                raise  # a record that cannot be read is not a record that is not there
-        try:
-            self._renew()
-        except OSError:
-            pass  # a full flash: whoever saves is told
-        return record
+    def load(self, which):
+        """Return the record (0), its copy (1) or the tick (2) as bytes, None when there is none.
 
-    def _renew(self):
-        """Let littlefs begin a new log: the end of this one may be half written.
-
-        Such cells can read as written now and as erased later, and all that stands behind them
-        would be lost. Each of these names takes a tenth of the log's 4 KB.
+        The copy is the last that a start asks for.
         """
-        names = [self._new + "-" * _NAME, self._new + "+" * _NAME]
-        with open(names[0], "wb") as file:
-            file.write(bytes(_PIECE))
-        for i in range(12):
-            os.rename(names[i & 1], names[1 - (i & 1)])
-        os.remove(names[0])
+        from . import storage_start
 
-    def load_tick(self):
-        """Return the tick as bytes, None when none can be read: the record stands without it."""
-        try:
-            with open(self._tick, "rb") as file:
-                return file.read()
-        except OSError:
-            return None
+        return storage_start.load(self, which)
+
+    def renew(self):
+        """Let littlefs begin a new log (see `storage_start`)."""
+        from . import storage_start
+
+        storage_start.renew(self.path)
 
     def set_aside(self):
         """Keep a record that is of no use out of the way, for whoever wants to look at it."""
-        for path in (self._tick, self.path):
+        for path in self.paths:
             try:
                 os.rename(path, path + ".bad")
             except OSError:
@@ -81,24 +58,27 @@ class Storage:
             return False
 
     def save(self, parts):
-        """Replace the record by these octets, one after the other, in one step."""
-        with open(self._new, "wb") as file:
-            for part in parts:
-                file.write(part)
-        os.rename(self._new, self.path)
+        """Replace the record by these octets, one after the other, in one step; then the copy."""
+        for path in self.paths[:2]:
+            try:
+                with open(path + ".new", "wb") as file:
+                    for part in parts:
+                        file.write(part)
+                os.rename(path + ".new", path)
+            except OSError:
+                if path is self.path:
+                    raise
+                # The record is saved; where there is no room for a copy there is none.
 
     def save_tick(self, tick):
         """Replace the tick, in place: littlefs keeps so small a file beside its name."""
-        with open(self._tick, "wb") as file:
+        with open(self.paths[2], "wb") as file:
             file.write(tick)
 
 
 def _same(file, octets):
-    piece = bytearray(_PIECE)
-    for at in range(0, len(octets), _PIECE):
-        part = octets[at : at + _PIECE]
-        if file.readinto(memoryview(piece)[: len(part)]) != len(part):
-            return False
-        if memoryview(piece)[: len(part)] != part:
+    for at in range(0, len(octets), 128):
+        part = octets[at : at + 128]
+        if file.read(len(part)) != part:
             return False
     return True

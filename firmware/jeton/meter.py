@@ -55,11 +55,11 @@ class Outcome:
 class Meter:
     """One prepayment meter.
 
-    `storage` has `load()` and `load_tick()`, which return octets or None; `save(parts)`, which
-    keeps a list of octets as one but no reference to them; `save_tick(octets)`; `holds(parts,
-    start, end)`, which tells whether that is what is kept, but for what stands from start to end
-    in the first part; and `set_aside()`. `profiles` is what `Profile` asks. Call `start` once,
-    then `process` whenever its deadline comes.
+    `storage` has `load(which)`, which returns the octets of the record (0), of its copy (1) or of
+    the tick (2), or None; `save(parts)`, which keeps a list of octets as one record, and a copy,
+    but no reference to them; `save_tick(octets)`; `holds(parts, start, end)`, which tells whether
+    that is the record, but for what stands from start to end; and `set_aside()`. `profiles` is
+    what `Profile` asks. Call `start` once, then `process` whenever its deadline comes.
     """
 
     def __init__(self, storage, profiles):
@@ -86,10 +86,7 @@ class Meter:
         the display shows it, and only `provision` leads on.
         """
         try:
-            octets = self._storage.load()
-            if octets is not None:
-                self.state = states.unpack(octets, self._storage.load_tick())
-                self._record[: states.TICK_START] = octets[: states.TICK_START]
+            self._read()
             self._at = self._saved_at = self.state.clock
             self._setup()
         except (ValueError, OSError) as error:
@@ -115,6 +112,25 @@ class Meter:
             # before anybody acts on it.
             self._save_or_note(True)
         return self._at
+
+    def _read(self):
+        """Take the later of record and copy; one that is damaged counts only if both are."""
+        head = failed = None
+        tick = self._storage.load(2)
+        for which in (0, 1):
+            octets = None  # a small heap has no room for both
+            try:
+                octets = self._storage.load(which)
+                if octets is not None:
+                    found = states.unpack(octets, tick, head)
+                    if found:
+                        self.state, head = found, octets[: states.TICK_START]
+            except (ValueError, OSError) as error:
+                failed = failed or error
+        if head:
+            self._record[: states.TICK_START] = head
+        elif failed:
+            raise failed
 
     def provision(self, config, now):
         """Make this a new meter, all registers fresh (`setup.configured` describes `config`).

@@ -14,7 +14,6 @@ from .sts.tids import OCTETS as TID_OCTETS
 MYPY = False
 MAGIC = b"JTON"
 VERSION = 3
-DAMAGED = "the meter record is damaged: its checksum is wrong"
 
 # Name, struct code. Flat, because a tuple for each field would cost a small heap 3 KB. A text
 # field ends at its first NUL. A new meter has 0 or no octets, save what State.__init__ sets.
@@ -98,20 +97,20 @@ _table = (
 )
 # fmt: on
 FIELDS = [_table[i] for i in range(0, len(_table), 2)]
-_FORMAT = "<" + "".join([_table[i] for i in range(1, len(_table), 2)])
-_TICK_FORMAT = "<" + "".join([_table[i] for i in range(1, 12, 2)])
+FORMAT = "<" + "".join([_table[i] for i in range(1, len(_table), 2)])
+TICK_FORMAT = "<" + "".join([_table[i] for i in range(1, 12, 2)])
 del _table
 # Magic, version, CRC-32 of all that follows it, epoch: one more each time the record is written.
-_HEAD = "<4sHII"
+HEAD = "<4sHII"
 TICK_START = 14
-SIZE = TICK_START + struct.calcsize(_FORMAT)
+SIZE = TICK_START + struct.calcsize(FORMAT)
 # A tick: CRC-32 of what follows it, begun with that of its record; epoch of its record; sequence.
-_TICK_HEAD = "<III"
+TICK_HEAD = "<III"
 # From TICK_START to TICK_END stands in a record what a tick carries.
-TICK_END = TICK_START + struct.calcsize(_TICK_FORMAT)
+TICK_END = TICK_START + struct.calcsize(TICK_FORMAT)
 TICK_OCTETS = 12 + TICK_END - TICK_START
 # After the fields: the rings, and the steps of a load, as many as there are (load.py).
-_RINGS = (
+RINGS = (
     ("events", events.LOG_OCTETS),
     ("reports", events.REPORT_OCTETS),
     ("history", events.HISTORY_OCTETS),
@@ -131,14 +130,14 @@ class State:
         """Take the values of FIELDS in their order; without them be as a new meter is."""
         fresh = values is None
         if fresh:
-            values = struct.unpack(_FORMAT, bytes(SIZE - TICK_START))
+            values = struct.unpack(FORMAT, bytes(SIZE - TICK_START))
         for name, value in zip(FIELDS, values):
             setattr(self, name, value)
         if fresh:
             self.profile = b"generic"
             self.rows, self.cols = 2, 16
             self.ea, self.kct, self.krn, self.ken = 7, 2, 1, 255
-            for name, octets in _RINGS:
+            for name, octets in RINGS:
                 setattr(self, name, bytearray(octets))
             self.load_steps = b""
 
@@ -148,7 +147,7 @@ class State:
         It shares the rings: what is written to them after its counts has never happened.
         """
         other = State([getattr(self, name) for name in FIELDS])
-        for name, _ in _RINGS:
+        for name, _ in RINGS:
             setattr(other, name, getattr(self, name))
         other.load_steps = self.load_steps
         return other
@@ -161,25 +160,19 @@ class State:
         no room for that.
         """
         found = [getattr(self, name) for name in FIELDS]
-        struct.pack_into(_FORMAT, record, TICK_START, *found)
-        return [record] + [getattr(self, name) for name, _ in _RINGS] + [self.load_steps]
-
-    def pack(self):
-        """Return the whole record as octets of its own."""
-        parts = self.parts(bytearray(SIZE))
-        seal(parts)
-        return b"".join(parts)
+        struct.pack_into(FORMAT, record, TICK_START, *found)
+        return [record] + [getattr(self, name) for name, _ in RINGS] + [self.load_steps]
 
 
 def seal(parts):
     """Make these parts a record of their own, later than the one in whose place they come."""
     record = parts[0]
-    epoch = struct.unpack_from(_HEAD, record)[3] + 1 & 0xFFFFFFFF
-    struct.pack_into(_HEAD, record, 0, MAGIC, VERSION, 0, epoch)
+    epoch = struct.unpack_from(HEAD, record)[3] + 1 & 0xFFFFFFFF
+    struct.pack_into(HEAD, record, 0, MAGIC, VERSION, 0, epoch)
     crc = crc32(memoryview(record)[TICK_START - 4 :])
     for part in parts[1:]:
         crc = crc32(part, crc)
-    struct.pack_into(_HEAD, record, 0, MAGIC, VERSION, crc, epoch)
+    struct.pack_into(HEAD, record, 0, MAGIC, VERSION, crc, epoch)
 
 
 def tick_into(tick, record, fresh=False):
@@ -190,48 +183,19 @@ def tick_into(tick, record, fresh=False):
     values = memoryview(record)[TICK_START:TICK_END]
     if not fresh and memoryview(tick)[12:] == values:
         return False
-    _, _, crc, epoch = struct.unpack_from(_HEAD, record)
-    seq = 0 if fresh else struct.unpack_from(_TICK_HEAD, tick)[2] + 1
+    _, _, crc, epoch = struct.unpack_from(HEAD, record)
+    seq = 0 if fresh else struct.unpack_from(TICK_HEAD, tick)[2] + 1
     tick[12:] = values
-    struct.pack_into(_TICK_HEAD, tick, 0, 0, epoch, seq)
+    struct.pack_into(TICK_HEAD, tick, 0, 0, epoch, seq)
     struct.pack_into("<I", tick, 0, crc32(memoryview(tick)[4:], crc))
     return True
 
 
-def unpack(octets, tick=None):
-    """Return the State in `octets`; raise ValueError with one line if it is no intact record.
+def unpack(octets, tick=None, head=None):
+    """Return the State in `octets`; `reading.unpack`, needed at a start only, says more."""
+    from . import reading
 
-    A tick counts only where it was made for this very record, and is whole.
-    """
-    if len(octets) < TICK_START or octets[:4] != MAGIC:
-        raise ValueError("the store holds no meter record")
-    _, version, crc, epoch = struct.unpack_from(_HEAD, octets)
-    if version > VERSION or not version:
-        raise ValueError(
-            "the meter record is of version %d and this firmware reads version %d: load newer "
-            "firmware, or set the meter up anew" % (version, VERSION)
-        )
-    if version < VERSION:
-        from . import migration
-
-        return migration.unpack(octets)
-    at = SIZE
-    if len(octets) < at + sum([size for _, size in _RINGS]) or crc != crc32(
-        memoryview(octets)[TICK_START - 4 :]
-    ):
-        raise ValueError(DAMAGED)
-    state = State(struct.unpack_from(_FORMAT, octets, TICK_START))
-    for name, size in _RINGS:
-        setattr(state, name, bytearray(octets[at : at + size]))
-        at += size
-    state.load_steps = bytes(octets[at:])
-    if tick is not None and len(tick) == TICK_OCTETS:
-        tick_crc, tick_epoch, _ = struct.unpack_from(_TICK_HEAD, tick)
-        if tick_epoch == epoch and tick_crc == crc32(memoryview(tick)[4:], crc):
-            values = struct.unpack_from(_TICK_FORMAT, tick, 12)
-            for name, value in zip(FIELDS, values):
-                setattr(state, name, value)
-    return state
+    return reading.unpack(octets, tick, head)
 
 
 def text(octets):

@@ -28,12 +28,8 @@ class Store:
 
     octets = None
 
-    def load(self):
+    def load(self, which):
         """Return nothing: a new meter."""
-        return self.octets
-
-    def load_tick(self):
-        """Return nothing."""
 
     def set_aside(self):
         """Do nothing: no record here is damaged."""

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 
+from jeton import state as states
 from jeton.meter import Meter
 from jeton.sts import digits, ea07, ea11, tokens
 
@@ -79,6 +80,16 @@ def class1(*numbers, sub=0, mfr_code=0):
     return token(1, sub, {"control": control, "mfr_code": mfr_code})
 
 
+def pack(state):
+    """Return the whole record as octets of its own; a device never has it in one piece."""
+    parts = state.parts(bytearray(states.SIZE))
+    states.seal(parts)
+    return b"".join(parts)
+
+
+states.State.pack = pack
+
+
 class Store:
     """A storage port in memory; set `full` and it fails like a full flash.
 
@@ -88,7 +99,7 @@ class Store:
     def __init__(self):
         self._kept = bytearray(3100)
         self._length = None
-        self.tick = None
+        self.copy = self.tick = None  # a copy only where a test makes one
         self.saves = self.ticks = 0
         self.full = False
 
@@ -107,14 +118,11 @@ class Store:
         self._kept[self._length : end] = octets
         self._length = end
 
-    def load(self):
-        return self.octets
-
-    def load_tick(self):
-        return self.tick
+    def load(self, which):
+        return self.octets if which == 0 else self.copy if which == 1 else self.tick
 
     def set_aside(self):
-        self._length = self.tick = None
+        self._length = self.copy = self.tick = None
 
     def holds(self, parts, start, end):
         if self._length is None:

@@ -63,6 +63,35 @@ def test_a_failed_save_is_made_good_as_a_whole():
     assert meter.enter(credit(2000), T0 + 20).result == R.ACCEPT
 
 
+def test_the_later_of_record_and_copy_counts():
+    meter, store = new_meter(credit_wh=500)
+    first = store.octets
+    meter.enter(credit(2000), T0)
+    second = store.octets
+    torn = second[:90] + b"??" + second[92:]
+    for record, copy, credit_wh in (
+        (second, second, 10_500),
+        (second, first, 10_500),
+        (first, second, 10_500),
+        (None, second, 10_500),
+        (torn, second, 10_500),
+        (torn, first, 500),
+        (second, torn, 10_500),
+        (second, None, 10_500),
+    ):
+        store.set_aside()
+        if record:
+            store.octets = record
+        store.copy = copy
+        meter = again(store)
+        assert (meter.fault, meter.state.credit_wh) == ("", credit_wh)
+        # It is written back as a later one than either.
+        store.copy = second
+        assert again(store).state.credit_wh == credit_wh or record == torn
+    store.octets, store.copy = torn, torn
+    assert "checksum" in again(store).fault
+
+
 def test_what_cannot_be_saved_is_not_sold():
     meter, store = new_meter(credit_wh=100_000)
     meter.set_load(3600, T0)

@@ -40,7 +40,16 @@ def main() -> int:
             table.add_row(value or "all", *[f"{figure:,}" for figure in figures])
         Console().print(table)
     flips = bits["rows"][0]
-    outcomes = ("cuts", "new", "old", "told", "no record", "no file system", "neither")
+    outcomes = (
+        "cuts",
+        "new",
+        "energy lost",
+        "old",
+        "told",
+        "no record",
+        "no file system",
+        "neither",
+    )
     shown = ", ".join(
         f"{name if name != 'cuts' else 'bits turned'} {flips.get(name, 0):,}" for name in outcomes
     )

@@ -32,10 +32,10 @@ def test_the_control_fails() -> None:
 
 
 @pytest.mark.device
-def test_one_bit_invents_no_credit() -> None:
+def test_one_bit_takes_no_token_and_invents_no_credit() -> None:
     found = laboratory.finish(laboratory.start("flips", 1, 97), 300)
     rows = found["rows"]
     assert laboratory.total(rows, "cuts") > 2000
-    assert laboratory.total(rows, "neither") == 0
-    assert laboratory.total(rows, "told")
+    for name in ("neither", "old", "no record", "told"):
+        assert laboratory.total(rows, name) == 0, name
     assert laboratory.total(rows, "new") > laboratory.total(rows, "cuts") // 2

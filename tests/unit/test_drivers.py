@@ -82,15 +82,18 @@ def test_storage_replaces_whole(clock_module: ModuleType, tmp_path: Path) -> Non
 
     path = tmp_path / "meter.bin"
     storage = Storage(str(path))
-    assert storage.load() is storage.load_tick() is None
+    assert storage.load(0) is storage.load(1) is storage.load(2) is None
     storage.save([bytearray(b"one"), b"", b" and more"])
-    assert storage.load() == path.read_bytes() == b"one and more"
+    assert storage.load(0) == path.read_bytes() == b"one and more"
     storage.save([b"two"])
-    assert Storage(str(path)).load() == b"two"
+    assert Storage(str(path)).load(0) == b"two"
     storage.save_tick(bytearray(b"tick 1"))
     storage.save_tick(b"tick")
-    assert Storage(str(path)).load_tick() == b"tick"
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["meter.bin", "meter.bin.tick"]
+    assert Storage(str(path)).load(2) == b"tick"
+    assert storage.load(1) == b"two"
+    names = ["meter.bin", "meter.bin.d", "meter.bin.tick"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == names
+    assert [file.name for file in (tmp_path / "meter.bin.d").iterdir()] == ["copy"]
 
 
 def test_what_the_store_holds_is_read_again(clock_module: ModuleType, tmp_path: Path) -> None:
@@ -126,9 +129,18 @@ def test_a_failed_save_keeps_the_old_record(
         patch.setattr(module.os, "rename", fail)
         with pytest.raises(OSError, match="28"):
             storage.save([b"new"])
-    assert module.Storage(storage.path).load() == b"old"
+    assert module.Storage(storage.path).load(0) == b"old"
     storage.save([b"new"])
-    assert module.Storage(storage.path).load() == b"new"
+    assert module.Storage(storage.path).load(0) == b"new"
+
+
+def test_without_room_for_a_copy_there_is_none(clock_module: ModuleType, tmp_path: Path) -> None:
+    from drivers.storage import Storage
+
+    (tmp_path / "meter.bin.d").write_bytes(b"in the way")
+    storage = Storage(str(tmp_path / "meter.bin"))
+    storage.save([b"record"])
+    assert storage.load(0) == b"record"
 
 
 def test_a_record_that_cannot_be_read_is_not_one_that_is_not_there(
@@ -138,8 +150,8 @@ def test_a_record_that_cannot_be_read_is_not_one_that_is_not_there(
 
     (tmp_path / "meter.bin").mkdir()
     with pytest.raises(OSError, match="directory"):
-        Storage(str(tmp_path / "meter.bin")).load()
-    assert Storage(str(tmp_path / "none.bin")).load() is None
+        Storage(str(tmp_path / "meter.bin")).load(0)
+    assert Storage(str(tmp_path / "none.bin")).load(0) is None
 
 
 def test_a_useless_record_is_set_aside(clock_module: ModuleType, tmp_path: Path) -> None:
@@ -150,7 +162,7 @@ def test_a_useless_record_is_set_aside(clock_module: ModuleType, tmp_path: Path)
     storage = Storage(str(path))
     storage.save_tick(b"tick")
     storage.set_aside()
-    assert storage.load() is storage.load_tick() is None
+    assert storage.load(0) is storage.load(1) is storage.load(2) is None
     assert (tmp_path / "meter.bin.bad").read_bytes() == b"useless"
     assert (tmp_path / "meter.bin.tick.bad").read_bytes() == b"tick"
     storage.set_aside()
