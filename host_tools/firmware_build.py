@@ -94,19 +94,23 @@ _READ = (
             return Flash.ioctl(self, op, arg)
     try:
         vfs.mount(vfs.VfsLfs2(Held(image)), "/flash", readonly=True)
-        names = os.listdir("/flash")
-        free = os.statvfs("/flash")[3]
+        names = [name for name in os.listdir("/flash") if name.startswith(start)]
+        for name in names[:]:
+            if os.stat("/flash/" + name)[0] & 0x4000:
+                names.remove(name)
+                names += [name + "/" + one for one in os.listdir("/flash/" + name)]
+        blocks, free = os.statvfs("/flash")[2:4]
+        free = free if free <= blocks else 0  # littlefs counts some blocks twice
     except OSError:
         print(json.dumps(None))
         return
     found = {}
     for name in names:
-        if name.startswith(start):
-            try:
-                with open("/flash/" + name, "rb") as file:
-                    found[name] = hexlify(file.read(most)).decode()
-            except OSError:
-                found[name] = None
+        try:
+            with open("/flash/" + name, "rb") as file:
+                found[name] = hexlify(file.read(most)).decode()
+        except OSError:
+            found[name] = None
     print(json.dumps([free, found]))
 """
 )
@@ -299,8 +303,8 @@ def read_files(
 ) -> tuple[int, dict[str, bytes | None]] | None:
     """Return the free blocks of a flash, and its files whose names begin with `start`.
 
-    A file that cannot be read is None; None in place of all is a file system that cannot be
-    mounted. Nothing is written.
+    Files in folders of such a name are among them. A file that cannot be read is None; None in
+    place of all is a file system that cannot be mounted. Nothing is written.
     """
     call = f"read({str(path.absolute())!r}, {start!r}, {most})"
     try:

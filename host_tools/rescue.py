@@ -28,8 +28,10 @@ from jeton.sts.digits import is_digits, luhn_ok
 from jeton.sts.tids import MAX_TID, TidStore
 
 RECORD = "meter.bin"
+COPY = f"{RECORD}.d/copy"
 _HEAD = "<4sHI"  # of every record since version 1: magic, version, CRC-32 of all that follows
 _BODY = struct.calcsize(_HEAD)
+_LEAST = states.SIZE + sum(size for _, size in states.RINGS)
 _STEP_OCTETS = 8  # of the steps of a load, at the end of a record
 _STEPS = 256
 _FEW_BLOCKS = 2  # free ones that littlefs needs to write a record anew
@@ -48,7 +50,8 @@ _NUMBERS = (
 class Copy:
     """One record that was found; `state` is None where nothing of it can be read.
 
-    `intact` is one that firmware of this version takes as it is. `wrong` says what is the matter.
+    `intact` is one that firmware of this version takes as it is, `epoch` tells which of two is the
+    later, `newer` that its version is not known here. `wrong` says what is the matter.
     """
 
     name: str
@@ -56,6 +59,8 @@ class Copy:
     intact: bool
     wrong: str = ""
     tick: str = ""
+    epoch: int = 0
+    newer: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Return it for --json; never a key."""
@@ -80,18 +85,23 @@ class Found:
     def best(self) -> Copy | None:
         """Return the record to go by: the meter's own, else what is left of others."""
         readable = [copy for copy in self.copies if copy.state]
-        own = [copy for copy in readable if copy.name == RECORD and copy.intact]
-        return next(iter(own + readable), None)
+        own = [copy for copy in readable if copy.intact and copy.name in (RECORD, COPY)]
+        if own:
+            return max(own, key=lambda copy: copy.epoch)
+        return readable[0] if readable else None
 
     @property
     def intact(self) -> Any:
         """Return the State that may be gone on with, None where there is none.
 
-        Only the meter's own record: one that was set aside, or found among what the file system
-        has given up, may be older than tokens that were used since.
+        Only the meter's own record or its copy, as the meter itself does: one that was set aside,
+        found among what the file system has given up, or left by older firmware, may be older than
+        tokens used since.
         """
         best = self.best
-        return best.state if best and best.intact and best.name == RECORD else None
+        if best is None or not best.intact or best.name not in (RECORD, COPY):
+            return None
+        return None if any(copy.newer for copy in self.copies) else best.state
 
     def as_dict(self) -> dict[str, Any]:
         """Return it for --json; never a key."""
@@ -128,9 +138,15 @@ def _plausible(state: Any) -> bool:
     return is_digits(drn) and len(drn) in (11, 13) and luhn_ok(drn) and state.ea in (7, 11)
 
 
+def _epoch(octets: bytes) -> int:
+    """Return how often the record was written, 0 for one of a version that did not count."""
+    _, version, _, epoch = struct.unpack_from(states.HEAD, octets)
+    return int(epoch) if version == states.VERSION else 0
+
+
 def _sealed(body: bytes) -> bytes:
     """Return a record of this version with these octets after its head, as many as it needs."""
-    body = body.ljust(len(states.State().pack()) - _BODY, b"\0")
+    body = body.ljust(_LEAST - _BODY, b"\0")
     return struct.pack(_HEAD, states.MAGIC, states.VERSION, crc32(body)) + body
 
 
@@ -143,36 +159,36 @@ def _read_copy(name: str, octets: bytes | None, tick: bytes | None = None) -> Co
     except ValueError as error:
         wrong = str(error)
     else:
+        epoch = _epoch(octets)
         if tick is None:
-            return Copy(name, plain, True)
+            return Copy(name, plain, True, epoch=epoch)
         state = states.unpack(octets, tick)
-        used = [getattr(state, n) != getattr(plain, n) for n in states.FIELDS]
-        return Copy(name, state, True, tick="counted" if any(used) else "not counted")
+        used = any(getattr(state, n) != getattr(plain, n) for n in states.FIELDS)
+        return Copy(name, state, True, "", "counted" if used else "not counted", epoch)
     if octets[:4] != states.MAGIC or len(octets) < _BODY:
         return Copy(name, None, False, wrong)
     _, version, crc = struct.unpack_from(_HEAD, octets)
-    if version > states.VERSION:
+    newer = version > states.VERSION
+    if newer:
         whole = "whole" if crc == crc32(octets[_BODY:]) else "damaged"
         wrong = f"it is of version {version}, which this Jeton does not know, and {whole}"
     state = states.unpack(_sealed(octets[_BODY:]))
-    return Copy(name, state if _plausible(state) else None, False, wrong)
+    return Copy(name, state if _plausible(state) else None, False, wrong, newer=newer)
 
 
 def _remains(image: bytes) -> Iterator[Copy]:
     """Yield the intact records that lie anywhere in a flash, the latest first."""
-    least = len(states.State().pack())
     found: dict[bytes, int] = {}
     at = image.find(states.MAGIC)
     while at >= 0:
         _, version, crc = struct.unpack_from(_HEAD, image[at : at + _BODY].ljust(_BODY, b"\0"))
-        end = at + least
+        end = at + _LEAST
         reached = crc32(image[at + _BODY : end])
         for _ in range(_STEPS + 1):
             if version != states.VERSION or end > len(image):
                 break
             if reached == crc:
-                epoch = int.from_bytes(image[at + _BODY : at + _BODY + 4], "little")
-                found[image[at:end]] = epoch
+                found[image[at:end]] = _epoch(image[at:end])
                 break
             reached = crc32(image[end : end + _STEP_OCTETS], reached)
             end += _STEP_OCTETS
@@ -196,11 +212,14 @@ def look(flash: Path) -> Found:
     if answer is not None:
         free, files = answer
         wrong = "" if free > _FEW_BLOCKS else "it is full"
-        if RECORD in files:
-            copies.append(_read_copy(RECORD, files[RECORD], files.get(f"{RECORD}.tick")))
-        if f"{RECORD}.bad" in files:
-            aside = (files[f"{RECORD}.bad"], files.get(f"{RECORD}.tick.bad"))
-            copies.append(_read_copy(f"{RECORD}.bad", *aside))
+        for record, tick in (
+            (RECORD, f"{RECORD}.tick"),
+            (COPY, f"{RECORD}.tick"),
+            (f"{RECORD}.bad", f"{RECORD}.tick.bad"),
+            (f"{COPY}.bad", f"{RECORD}.tick.bad"),
+        ):
+            if record in files:
+                copies.append(_read_copy(record, files[record], files.get(tick)))
         if not copies:
             wrong = wrong or "it holds no meter record"
     if not any(copy.intact for copy in copies):

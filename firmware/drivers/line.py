@@ -50,14 +50,15 @@ def serve(console, meter):
             for _ in poll.ipoll(0 if asked else _TICK_MS):  # type: ignore[attr-defined]
                 octet = read(1)
                 waits = False
-                asked = asked or (attend and octet == b"\x04")
+                asked = asked or octet == b"\x04"
                 if octet:
                     answer = take(octet[0])
             if answer:
                 print(answer)
             if asked and waits:  # once, of however many
                 asked = False
-                attend()
+                if attend:
+                    attend()
             if tick and ticks_diff(ticks_ms(), ticked) >= _TICK_MS:
                 ticked = ticks_ms()
                 tick()

@@ -72,16 +72,24 @@ def home() -> Home:
     return Home()
 
 
-def poke(at: int, octets: bytes) -> str:
-    """Return a program that writes octets into the record."""
-    return f"with open('/meter.bin', 'r+b') as file:\n file.seek({at})\n file.write({octets!r})\n"
+BOTH = ("/meter.bin", "/meter.bin.d/copy")
+
+
+def poke(at: int, octets: bytes, names: tuple[str, ...] = BOTH) -> str:
+    """Return a program that writes octets into the record and its copy."""
+    return (
+        f"for name in {names}:\n with open(name, 'r+b') as file:\n"
+        f"  file.seek({at})\n  file.write({octets!r})\n"
+    )
 
 
 def test_an_intact_meter(home: Home) -> None:
     before = home.flash.read_bytes()
     found = home.report()
     assert home.flash.read_bytes() == before
-    (copy,) = found["copies"]
+    copy, second = found["copies"]
+    assert (second["name"], second["intact"]) == ("meter.bin.d/copy", True)
+    assert second["values"] == copy["values"]
     assert (copy["name"], copy["intact"], copy["wrong"]) == ("meter.bin", True, None)
     assert copy["tick"] == "counted"
     assert found["file_system"] is None
@@ -139,13 +147,14 @@ def broken(home: Home) -> str:
 
 def cut_short(home: Home) -> str:
     return (
-        "with open('/meter.bin', 'rb') as file: octets = file.read(900)\n"
-        "with open('/meter.bin', 'wb') as file: file.write(octets)\n"
+        f"for name in {BOTH}:\n"
+        " with open(name, 'rb') as file: octets = file.read(900)\n"
+        " with open(name, 'wb') as file: file.write(octets)\n"
     )
 
 
 def gone(home: Home) -> str:
-    return "import os\nos.rename('/meter.bin', '/meter.bin.bad')\n"
+    return f"import os\nfor name in {BOTH}: os.rename(name, name + '.bad')\n"
 
 
 @pytest.mark.parametrize(
@@ -174,10 +183,22 @@ def test_a_record_that_is_not_intact(
     assert home.report()["credit_wh"] == 1000
 
 
+def test_one_damaged_record_of_two(home: Home) -> None:
+    home.doing(poke(700, b"\xa5\xa5", BOTH[:1]))
+    found = home.report()
+    assert [copy["intact"] for copy in found["copies"]] == [False, True]
+    assert found["credit_wh"] == 8000
+    # Older firmware left its record where newer has one of its own: that one knows more.
+    home.doing(poke(4, b"\x63\x00", BOTH[:1]))
+    found = home.report()
+    assert [copy["intact"] for copy in found["copies"]] == [False, True]
+    assert found["credit_wh"] is None
+
+
 def test_a_record_that_was_set_aside_gives_no_credit(home: Home) -> None:
     home.doing(gone(home))
     found = home.report()
-    assert [copy["name"] for copy in found["copies"]] == ["meter.bin.bad"]
+    assert [copy["name"] for copy in found["copies"]] == ["meter.bin.bad", "meter.bin.d/copy.bad"]
     assert found["copies"][0]["intact"]
     assert found["credit_wh"] is None
     said = json.loads(run("rescue", "home", "--provision", "--json"))["provisioned"]
