@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from host_tools import rescue as rescues
-from host_tools.cli_meters import Json, Where, kwh, put
+from host_tools.cli_meters import METERS, Json, Where, kwh, put
 from host_tools.errors import JetonError
 from host_tools.link import UNLOCK_VARIABLE, Meter
 from host_tools.vending.pos import PointOfSale
@@ -178,4 +178,4 @@ def _tell(found: rescues.Found) -> None:
 def register(app: typer.Typer) -> None:
     """Add these commands to the application."""
     for function in (lock, unlock, rescue):
-        app.command(function.__name__)(function)
+        app.command(rich_help_panel=METERS)(function)
