@@ -752,8 +752,7 @@ class Meter:
 
     def rpc(self, verb: str, *arguments: Any, timeout: float | None = None) -> Any:
         """Call one of the board's verbs and return its value."""
-        if self._board is not None and not self._board.running:
-            raise BoardError("the board has no power: power_on() gives it back")
+        self._check_power()
         try:
             line = json.dumps([verb, *arguments])
         except (TypeError, ValueError, RecursionError) as error:
@@ -791,6 +790,10 @@ class Meter:
         self.rpc("unlock", code)
         self._code, self._opened = code, True
         return self.rpc(verb, *arguments, timeout=timeout)
+
+    def _check_power(self) -> None:
+        if self._board is not None and not self._board.running:
+            raise BoardError("the board has no power: power_on() gives it back")
 
     def close(self) -> None:
         """Leave the board at its friendly prompt, meter running, and let go of the port.
@@ -1001,6 +1004,7 @@ class Meter:
     @property
     def locked(self) -> bool:
         """Return whether the meter is locked: it has no REPL, and some methods need its code."""
+        self._check_power()
         with self._talking(self.timeout) as repl:
             return repl.locked
 

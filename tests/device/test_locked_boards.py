@@ -168,8 +168,11 @@ def test_a_board_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
         assert refused(meter.lock, "short") == "an unlock code has 8 to 64 characters"
         assert not meter.locked
         meter.lock(CODE)
-        for restart in (meter.reset, meter.power_cut, meter.power_on):
-            restart()
+        meter.reset()
+        meter.power_cut()
+        for action in (meter.status, meter.soft_reset, lambda: meter.locked):
+            assert "no power" in refused(action)
+        meter.power_on()
         assert meter.locked
         refused(meter.advance, 5)
         monkeypatch.setenv(UNLOCK_VARIABLE, CODE)
