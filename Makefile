@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help run test lint bench clean
+.PHONY: help run test lint bench soak clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -36,6 +36,9 @@ lint: $(STAMP)  ## ruff and mypy over host tools and firmware
 
 bench: $(STAMP)  ## Measure what the README claims, as a table
 	@$(BIN)/python -m tests.bench
+
+soak: $(STAMP)  ## Cut the power 100,000 times and print the table: about half an hour
+	@$(BIN)/python -m tests.power_cut
 
 clean:  ## Remove .venv and everything made
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

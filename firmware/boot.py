@@ -1,4 +1,8 @@
 """Start the meter wherever a reset starts MicroPython: after a soft reset main.py may not run."""
 
+# Ctrl-C must not end the start of a meter that may be locked.
+__import__("micropython").kbd_intr(-1)
 # firmware/main.py, by the name it has on a board, where a user's own /main.py cannot hide it.
-from jeton_main import meter  # type: ignore[import-not-found]  # noqa: F401
+from jeton_main import meter  # type: ignore[import-not-found]  # noqa: E402, F401
+
+__import__("micropython").kbd_intr(3)

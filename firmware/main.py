@@ -1,7 +1,7 @@
 """What every reset starts: board, storage, profiles and clock are put together into a meter.
 
 Leaves `meter`, the console, for the REPL and for clients. `boot.py` imports this, because boot.py
-alone runs after every kind of reset.
+alone runs after every kind of reset. Of a locked meter this does not end before it is opened.
 """
 
 import gc
@@ -36,12 +36,26 @@ def _about():
     }
 
 
+def _line():
+    from drivers import line
+
+    return line
+
+
 _meter = Meter(Storage(board.STATE_FILE), _profile)
 clock = Clock()
 clock.set(_meter.start())
-meter = Console(_meter, clock, _about)
+meter = Console(_meter, clock, _about, _line)
 if hasattr(board, "keep"):
     board.keep(meter.save)
+# What only a start needs leaves its room.
+for _name in ("jeton.reading", "drivers.storage_start"):
+    if _name in sys.modules:
+        _package, _, _part = _name.partition(".")
+        delattr(sys.modules[_package], _part)
+        del sys.modules[_name]
 gc.collect()
 # Collect often: the record is saved as one piece, and a heap in splinters has no room for it.
 gc.threshold(16384)  # type: ignore[attr-defined]
+if any(_meter.state.lock):
+    _line().serve(meter, _meter)

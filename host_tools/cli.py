@@ -27,6 +27,7 @@ def application() -> Any:
     from host_tools import (
         __version__,
         cli_credit,
+        cli_locked,
         cli_meters,
         cli_profiles,
         cli_supply,
@@ -66,6 +67,7 @@ def application() -> Any:
         cli_meters,
         cli_credit,
         cli_supply,
+        cli_locked,
         cli_profiles,
         cli_vending,
     ):

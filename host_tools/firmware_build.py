@@ -2,6 +2,7 @@
 
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ from host_tools.interpreter import BLOCK, FLASH_DEVICE, Interpreter
 from host_tools.paths import boards_dir, cache_home, firmware_dir
 
 FLASH_SIZE = 2 * 1024 * 1024  # the file system's partition on an ESP32 with 4 MB
+_PATIENCE = 10.0  # seconds for reading a file system that may be damaged
 _RECIPE = "1"  # raise it when this module makes something else of the same sources
 
 # /firmware.id on the flash: the hash on the first line, then the files that came with it. It is
@@ -71,6 +73,45 @@ _MAKE = (
         file.write("\\n".join(names[1:]))
     vfs.umount("/flash")
     print("written")
+"""
+)
+
+# A file system that cannot be mounted is told, and so is a file that cannot be read.
+_READ = (
+    "def read(image, start, most):\n    import errno, os, vfs\n    from binascii import hexlify\n"
+    "    import json\n"
+    + FLASH_DEVICE
+    + """
+    class Held(Flash):
+        def __init__(self, path):
+            self.file = open(path, "rb")
+            self.blocks = self.file.seek(0, 2) // 4096
+        def writeblocks(self, block, buf, offset=0):
+            raise OSError(errno.EROFS)
+        def ioctl(self, op, arg):
+            if op == 6:
+                raise OSError(errno.EROFS)
+            return Flash.ioctl(self, op, arg)
+    try:
+        vfs.mount(vfs.VfsLfs2(Held(image)), "/flash", readonly=True)
+        names = [name for name in os.listdir("/flash") if name.startswith(start)]
+        for name in names[:]:
+            if os.stat("/flash/" + name)[0] & 0x4000:
+                names.remove(name)
+                names += [name + "/" + one for one in os.listdir("/flash/" + name)]
+        blocks, free = os.statvfs("/flash")[2:4]
+        free = free if free <= blocks else 0  # littlefs counts some blocks twice
+    except OSError:
+        print(json.dumps(None))
+        return
+    found = {}
+    for name in names:
+        try:
+            with open("/flash/" + name, "rb") as file:
+                found[name] = hexlify(file.read(most)).decode()
+        except OSError:
+            found[name] = None
+    print(json.dumps([free, found]))
 """
 )
 
@@ -255,3 +296,22 @@ def update_image(
             f"{path} holds no {needs}: it is damaged or another flash, and was left as it is"
         )
     return answer == "written"
+
+
+def read_files(
+    interpreter: Interpreter, path: Path, start: str, most: int = 65536
+) -> tuple[int, dict[str, bytes | None]] | None:
+    """Return the free blocks of a flash, and its files whose names begin with `start`.
+
+    Files in folders of such a name are among them. A file that cannot be read is None; None in
+    place of all is a file system that cannot be mounted. Nothing is written.
+    """
+    call = f"read({str(path.absolute())!r}, {start!r}, {most})"
+    try:
+        answer = json.loads(interpreter.run(f"{_READ}\n{call}", timeout=_PATIENCE))
+    except (BoardError, ValueError):  # a file system so damaged that the interpreter fell
+        return None
+    if answer is None:
+        return None
+    free, found = answer
+    return free, {n: None if h is None else bytes.fromhex(h) for n, h in found.items()}

@@ -1,7 +1,8 @@
 """Meter: one typed client for any board, virtual or on a serial port.
 
 The only module that knows mpremote's Python interface, which is declared unstable. It enters the
-raw REPL without a soft reset, so the meter keeps running while a program talks to it.
+raw REPL without a soft reset, so the meter keeps running while a program talks to it. A locked
+meter has no REPL: its line takes the same verbs, and the client finds out which of the two it has.
 
 Opening the port of many ESP32 boards can reset them through DTR and RTS. Here both stay asserted,
 as the operating system sets them at opening, and RTS is dropped before DTR at closing: neither
@@ -11,6 +12,7 @@ resets a board. Who wants a reset calls `reset`.
 import contextlib
 import errno
 import json
+import os
 import termios
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,12 +29,14 @@ from mpremote.transport_serial import SerialTransport
 
 from host_tools.errors import BoardError
 from host_tools.virtual import HEAP, VirtualBoard
+from jeton.locked import MARK
 from jeton.sts.results import GOOD, NAMES
 from jeton.sts.results import TokenResult as _Numbers
 
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 TIMEOUT = 4.5  # so that a silent board is reported within 5 s
 BAUD = 115200
+UNLOCK_VARIABLE = "JETON_UNLOCK_CODE"
 
 _ATTEMPT = 1.5  # seconds for one try at the raw REPL: what was sent to a board that boots is lost
 _FAREWELL = 1.0  # seconds to wait for the friendly prompt at the end
@@ -41,6 +45,8 @@ _TAIL = 200
 _PATIENCE = 8.0  # seconds to wait while other commands have a named meter for a moment
 _BUSY = (errno.EBUSY, errno.EAGAIN, errno.EWOULDBLOCK)
 _GONE = (errno.ENOENT, errno.ENXIO, errno.ENODEV)
+_MARK = MARK.encode()
+_RAW_SIGN = b"raw REPL; CTRL-B to exit\r\n"
 _LONGEST_TOKEN = 200  # more than 99 digits no keypad counts, and a small heap has other uses
 _KEYS = 200  # in one line
 _PATIENCE_A_DAY = 0.05  # seconds a board may take to live a day, each hour with another load
@@ -371,6 +377,10 @@ def _events(values: list[dict[str, Any]]) -> list[Event]:
     ]
 
 
+class _Locked(Exception):
+    """Where the raw REPL was looked for a locked meter answers."""
+
+
 class _Silence(Exception):
     """The deadline passed while waiting for the board."""
 
@@ -428,13 +438,20 @@ class _Port:
         del self._buffer[:size]
         return data
 
-    def read_until(self, ending: bytes) -> bytes:
-        """Return everything up to and with `ending`."""
+    def read_until(self, *endings: bytes) -> bytes:
+        """Return everything up to and with the first of `endings` that comes."""
         start = 0
-        while (found := self._buffer.find(ending, start)) < 0:
-            start = max(0, len(self._buffer) - len(ending) + 1)
+        longest = max(len(ending) for ending in endings)
+        while True:
+            ends = [
+                (found, found + len(ending))
+                for ending in endings
+                if (found := self._buffer.find(ending, start)) >= 0
+            ]
+            if ends:
+                return self.read(min(ends)[1])
+            start = max(0, len(self._buffer) - longest + 1)
             self._fill()
-        return self.read(found + len(ending))
 
     def quiet(self, seconds: float) -> None:
         """Throw away what comes until nothing came for a while."""
@@ -503,6 +520,7 @@ class _Repl(SerialTransport):
     def __init__(self, device: str) -> None:
         # Not the parent's: that loses the reason for which a port cannot be opened.
         self.in_raw_repl = False
+        self.locked = False  # the line is a locked meter's
         self.use_raw_paste = True
         self.device_name = device
         self.mounted = False
@@ -519,15 +537,24 @@ class _Repl(SerialTransport):
         timeout_overall: float | None = None,
     ) -> bytes:
         """Return everything up to and with `ending`; unlike the parent, never less."""
+        if ending.startswith(_RAW_SIGN):
+            data = self.port.read_until(ending, _MARK + b"\r\n")
+            if not data.endswith(ending):
+                raise _Locked
+            return data
         return self.port.read_until(ending)
 
     def enter(self, timeout: float) -> None:
-        """Be in the raw REPL, whatever the board was doing; no soft reset."""
+        """Be in the raw REPL, whatever the board was doing, or in a locked meter's line.
+
+        There is no soft reset.
+        """
         deadline = time.monotonic() + timeout
         self.port.received = b""
         first = True
         while True:
             self.port.deadline = min(deadline, time.monotonic() + _ATTEMPT)
+            self.locked = False
             try:
                 self.enter_raw_repl(soft_reset=False)
                 if not first:  # the board may answer the earlier tries now
@@ -535,6 +562,9 @@ class _Repl(SerialTransport):
                     self.port.quiet(0.05)
                     self.port.deadline = deadline
                     self.enter_raw_repl(soft_reset=False)
+                return
+            except _Locked:
+                self.in_raw_repl, self.locked = False, True
                 return
             except _Silence:
                 if time.monotonic() >= deadline:
@@ -547,6 +577,23 @@ class _Repl(SerialTransport):
         self.port.received = b""
         output, error = self.exec_raw(source)
         return output, error
+
+    def call(self, line: str, timeout: float) -> bytes:
+        """Send a locked meter a line and return its answer."""
+        self.port.deadline = time.monotonic() + timeout
+        self.port.received = b""
+        self.port.write(line.encode() + b"\n")
+        while True:
+            answer = self.port.read_until(b"\n").strip()
+            if answer and answer != _MARK:  # an earlier Ctrl-A may be answered only now
+                return answer
+
+    def ask_and_part(self, source: str, timeout: float) -> bytes:
+        """Run source that ends in a soft reset; return what it printed before that."""
+        self.port.deadline = time.monotonic() + timeout
+        self.port.received = b""
+        self.exec_raw_no_follow(source)
+        return self.port.read_until(b"\x04")[:-1]
 
 
 class Meter:
@@ -562,8 +609,14 @@ class Meter:
         *,
         board: VirtualBoard | None = None,
         timeout: float = TIMEOUT,
+        name: str = "",
+        code: str | None = None,
     ) -> None:
         self.port = port
+        self.name = name or port
+        # Used where a locked meter asks for it; what it opened is closed at the end.
+        self._code = code or os.environ.get(UNLOCK_VARIABLE) or None
+        self._opened = False
         self.timeout = timeout
         self._board = board
         self._repl: _Repl | None = None
@@ -579,13 +632,15 @@ class Meter:
         config: Mapping[str, Any] | None = None,
         heap: str = HEAP,
         timeout: float = TIMEOUT,
+        code: str | None = None,
     ) -> Self:
         """Open a meter: "virtual", the name of a meter, or a serial port (a path or URL).
 
         "virtual" is a fresh board that is gone afterwards, set up by `config`, by default a meter
         of `profile` under the published test keys. A named meter is started, or joined where it
         is served. A meter that exists is left as it is: `profile` is then not looked at, and
-        `config` sets it up anew.
+        `config` sets it up anew. `code` (or $JETON_UNLOCK_CODE) is the unlock code of a locked
+        one: it is given when a method needs it.
         """
         from host_tools import meters  # it makes meters with this class
 
@@ -598,10 +653,10 @@ class Meter:
             port = board.path
             config = config if config is not None else meters.make_config(profile=profile)
         if meters.exists(port) or (meters.is_name(port) and not Path(port).exists()):
-            meter = cls._open_named(port, heap=heap, timeout=timeout)
+            meter = cls._open_named(port, heap=heap, timeout=timeout, code=code)
         else:
             try:
-                meter = cls(port, board=board, timeout=timeout)
+                meter = cls(port, board=board, timeout=timeout, code=code)
             except BaseException:
                 if board is not None:
                     board.close()
@@ -615,7 +670,7 @@ class Meter:
         return meter
 
     @classmethod
-    def _open_named(cls, name: str, *, heap: str, timeout: float) -> Self:
+    def _open_named(cls, name: str, *, heap: str, timeout: float, code: str | None) -> Self:
         """Open a named meter; wait for a moment while another program has it."""
         from host_tools import meters
 
@@ -623,7 +678,7 @@ class Meter:
         while True:
             port, board = meters.attach(name, heap=heap)
             try:
-                meter = cls(port, board=board, timeout=timeout)
+                meter = cls(port, board=board, timeout=timeout, name=name, code=code)
             except _Passing as taken:
                 if board is not None:
                     board.close()
@@ -703,14 +758,17 @@ class Meter:
 
     def rpc(self, verb: str, *arguments: Any, timeout: float | None = None) -> Any:
         """Call one of the board's verbs and return its value."""
-        if self._board is not None and not self._board.running:
-            raise BoardError("the board has no power: power_on() gives it back")
+        self._check_power()
         try:
             line = json.dumps([verb, *arguments])
         except (TypeError, ValueError, RecursionError) as error:
             raise BoardError(f"{verb} cannot be sent to the board: {error}") from None
+        raised = b""
         with self._talking(timeout or self.timeout) as repl:
-            output, raised = repl.run(f"print(meter.rpc({line!r}))", timeout or self.timeout)
+            if repl.locked:
+                output = repl.call(line, timeout or self.timeout)
+            else:
+                output, raised = repl.run(f"print(meter.rpc({line!r}))", timeout or self.timeout)
         if raised:
             last = raised.decode(errors="replace").strip().splitlines()[-1]
             if last.startswith("NameError") and "meter" in last:
@@ -723,20 +781,38 @@ class Meter:
             if "error" not in answer:
                 return answer["ok"]
         except (ValueError, IndexError, KeyError, TypeError):
+            self._ready = False  # it is not what it was: a meter that was opened, say
             raise BoardError(
                 f"the board at {self.port} answered {verb} with no JSON: {_shown(output)}"
             ) from None
-        raise BoardError(str(answer["error"]))
+        if not answer.get("locked"):
+            raise BoardError(str(answer["error"]))
+        if self._code is None:
+            raise BoardError(
+                f"meter {self.name} is locked: {verb} needs its unlock code "
+                f"(jeton unlock {self.name}, or ${UNLOCK_VARIABLE})"
+            )
+        code, self._code = self._code, None  # a wrong one is tried once
+        self.rpc("unlock", code)
+        self._code, self._opened = code, True
+        return self.rpc(verb, *arguments, timeout=timeout)
+
+    def _check_power(self) -> None:
+        if self._board is not None and not self._board.running:
+            raise BoardError("the board has no power: power_on() gives it back")
 
     def close(self) -> None:
         """Leave the board at its friendly prompt, meter running, and let go of the port.
 
         A virtual board that was started for this is switched off, its meter saved.
         """
+        if self._opened:
+            with contextlib.suppress(BoardError):
+                self.rpc("lock")
         if self._board is not None:
             # Before the port is let go of, or somebody could open it for this last moment.
             self._board.close()
-        elif self._repl is not None:
+        elif self._repl is not None and not self._repl.locked:
             with contextlib.suppress(OSError, _Silence, TransportError):
                 self._repl.exit_raw_repl()
                 # Not before the board has heard it: what is on its way is lost when the next
@@ -928,6 +1004,68 @@ class Meter:
         """Raise the tamper input."""
         return self._status(self.rpc("tamper", on))
 
+    # Locked mode.
+
+    @property
+    def locked(self) -> bool:
+        """Return whether the meter is locked: it has no REPL, and some methods need its code."""
+        self._check_power()
+        with self._talking(self.timeout) as repl:
+            return repl.locked
+
+    def lock(self, code: str | None = None) -> None:
+        """Lock the meter by an unlock code of 8 to 64 characters: it starts anew at once.
+
+        A locked one closes what `unlock` opened; with a code it has another code from then on.
+        """
+        if self.locked:
+            self.rpc("lock", *([] if code is None else [code]))
+            self._opened = False
+            return
+        if code is None:
+            raise BoardError(
+                f"meter {self.name} is not locked: give the code that is to unlock it"
+            )
+        line = json.dumps(["lock", code])
+        with self._talking(self.timeout) as repl:
+            output = repl.ask_and_part(f"print(meter.rpc({line!r}))", self.timeout)
+        try:
+            answer = json.loads(output.strip().splitlines()[-1])
+            error = answer.get("error")
+        except (ValueError, IndexError, AttributeError):
+            error = f"the board at {self.port} answered lock with no JSON: {_shown(output)}"
+        if error:
+            self._ready = False
+            raise BoardError(str(error))
+        self._greeted(_MARK + b"\r\n")
+        self._reconnect()
+
+    def _greeted(self, *endings: bytes) -> None:
+        """Wait until a board that starts anew has said so; what is sent before that is lost."""
+        with self._talking(self.timeout) as repl:
+            repl.port.deadline = time.monotonic() + self.timeout
+            with contextlib.suppress(_Silence, OSError):
+                repl.port.read_until(*endings)
+        self._ready = self._opened = False
+        if not self._alive():
+            self._drop()  # USB of the chip itself: the port goes and comes back
+
+    def unlock(self, code: str) -> None:
+        """Let every method work until `lock` or the next start."""
+        self._check_locked()
+        self.rpc("unlock", code)
+
+    def open_up(self, code: str) -> None:
+        """Remove the lock: the meter has its REPL again."""
+        self._check_locked()
+        self.rpc("open", code)
+        self._greeted(b">>> ", _RAW_SIGN + b">")
+        self._reconnect()
+
+    def _check_locked(self) -> None:
+        if not self.locked:
+            raise BoardError(f"meter {self.name} is not locked")
+
     @staticmethod
     def _status(value: Any) -> Status:
         changed: dict[str, Any] = {}
@@ -948,6 +1086,9 @@ class Meter:
 
     def soft_reset(self) -> None:
         """Start the interpreter afresh (Ctrl-D), and with it the meter from its saved state."""
+        if self.locked:
+            self.reset()
+            return
         with self._talking(self.timeout) as repl:
             port = repl.port
             port.deadline = time.monotonic() + self.timeout
@@ -962,6 +1103,9 @@ class Meter:
             self._catch_up()
             self._board.reset()
             self._ready = False
+        elif self.locked:
+            self.rpc("reset")
+            self._greeted(_MARK + b"\r\n")
         else:
             with self._talking(self.timeout) as repl:
                 repl.port.deadline = time.monotonic() + self.timeout
@@ -969,7 +1113,7 @@ class Meter:
                 with contextlib.suppress(_Silence, OSError):
                     repl.port.read_until(b">>> ")
             self._ready = False
-            if self._repl is not None and not self._alive():
+            if not self._alive():
                 self._drop()  # USB of the chip itself: the port goes and comes back
         self._reconnect()
 

@@ -4,7 +4,9 @@ What a serial client sees is what it would see of an ESP32 board: friendly and r
 soft reset, hard reset, power cut. Nothing in here knows about meters.
 
 What a board's timer does is done from here: every few seconds, while the interpreter waits at its
-prompt, `board.tick()` is called through the raw REPL, and no client sees anything of it.
+prompt, `board.tick()` is called through the raw REPL, and no client sees anything of it. A boot.py
+that keeps the line for itself says so by $JETON_MARK: it then looks after its time alone, Ctrl-C
+is a key like others, and Ctrl-D has it save and print the mark again.
 """
 
 import errno
@@ -73,6 +75,8 @@ _BOOTSTRAP = (
             continue
         try:
             execfile(name)
+        except SystemExit:
+            os.system("kill -TERM $PPID")
         except BaseException as error:
             import io
             said = io.StringIO()
@@ -130,7 +134,9 @@ class _Output:
 class _Bridge(threading.Thread):
     """Joins the clients' pseudo-terminal to the interpreter's, over all of its lives."""
 
-    def __init__(self, spawn: Callable[[int, str, bool], subprocess.Popen[bytes]]) -> None:
+    def __init__(
+        self, spawn: Callable[[int, tuple[str, str], bool], subprocess.Popen[bytes]]
+    ) -> None:
         super().__init__(name="jeton-virtual-board", daemon=True)
         self._spawn_process = spawn
         self._outer, self._slave = os.openpty()
@@ -142,7 +148,9 @@ class _Bridge(threading.Thread):
         self._requests: deque[str] = deque()
         self._changed = threading.Condition()
         # For others to read, under _changed.
-        self.state = "off"  # off, starting, booting, greeting, entering, running, dead
+        # off, starting, booting, serving (boot.py keeps the line), greeting, entering, running,
+        # dead
+        self.state = "off"
         self.boots = 0
         self.failure = ""
         self.ticks = 0
@@ -150,7 +158,7 @@ class _Bridge(threading.Thread):
         # The interpreter, and the bytes on their way.
         self._process: subprocess.Popen[bytes] | None = None
         self._inner = -1
-        self._bang = b""
+        self._bang = self._mark = b""
         self._output = _Output()
         self._want_raw = False
         self._since = 0.0  # when this state began
@@ -209,7 +217,7 @@ class _Bridge(threading.Thread):
         self._since = time.monotonic()
         with self._changed:
             self._chore = ""
-            if state != "running":
+            if state not in ("running", "serving"):
                 self.settled = True  # there is nothing that could still be saved
             else:
                 self._due = self._since + _CHORE_S
@@ -289,10 +297,16 @@ class _Bridge(threading.Thread):
                 if self.state == "running":
                     self._due = 0.0
                     self._settle_since = time.monotonic()
+                elif self.state == "serving":
+                    self._to_interpreter(b"\x04")
                 else:
                     self._set_settled()
             elif request == "soft" and self.state == "running":
                 self._from_host += b"\x03\x04"
+            elif request == "soft" and self.state == "serving":
+                self._kill()
+                self._to_host += _SOFT_REBOOT
+                self._start(raw=False)
 
     @staticmethod
     def _read(fd: int) -> bytes | None:
@@ -309,7 +323,8 @@ class _Bridge(threading.Thread):
     # The interpreter's lives.
 
     def _start(self, raw: bool) -> None:
-        self._bang = f"\x1e{secrets.token_hex(8)}\x1e".encode()
+        token = secrets.token_hex(8).encode()
+        self._bang, self._mark = b"\x1e" + token + b"\x1e", b"\x1d" + token + b"\x1d"
         self._want_raw = raw
         self._output = _Output()
         self._hold_until = 0.0
@@ -320,7 +335,8 @@ class _Bridge(threading.Thread):
             # Signals on, although Ctrl-C never comes this way: it shows when a program runs.
             _set_raw(slave, termios.ISIG | termios.NOFLSH)
             self._enter("starting")
-            self._process = self._spawn_process(slave, self._bang.decode(), not raw)
+            marks = (self._bang.decode(), self._mark.decode())
+            self._process = self._spawn_process(slave, marks, not raw)
         except OSError as error:
             self._close_inner()
             self.failure = str(error)
@@ -361,7 +377,7 @@ class _Bridge(threading.Thread):
         self._failed += 1
         if self.state == "starting" or self._failed > 3:
             self._fail(f"the interpreter ends at once (status {status})")
-        elif status < 0 and status != -signal.SIGINT:
+        elif status < 0 and status not in (-signal.SIGINT, -signal.SIGTERM):
             self._start(raw=False)  # machine.reset(), or a crash
         else:
             self._to_host += _SOFT_REBOOT
@@ -388,13 +404,8 @@ class _Bridge(threading.Thread):
             elif self._text.endswith(b">>> "):
                 self._text = self._text.partition(b"MicroPython")[0]
                 self._fail("its flash cannot be mounted")
-        if self.state == "booting":
-            said, bang, rest = self._text.partition(self._bang)
-            keep = 0 if bang else self._partial(said)
-            self._to_host += self._output.feed(said[: len(said) - keep])
-            self._text = rest if bang else said[len(said) - keep :]
-            if bang:
-                self._enter("greeting")
+        if self.state in ("booting", "serving"):
+            self._heard_program()
         if self.state == "greeting" and self._text.endswith(b">>> "):
             if self._want_raw:
                 self._text = b""
@@ -405,15 +416,32 @@ class _Bridge(threading.Thread):
         if self.state == "entering" and self._text.endswith(_RAW_PROMPT):
             self._greeted(_RAW_PROMPT)
 
+    def _heard_program(self) -> None:
+        """Follow boot.py up to its end, or to where it takes the line."""
+        while self._mark in self._text.partition(self._bang)[0]:
+            said, _, self._text = self._text.partition(self._mark)
+            self._to_host += self._output.feed(said)
+            if self.state == "booting":
+                self._enter("serving")
+            else:
+                self._set_settled()
+        said, bang, rest = self._text.partition(self._bang)
+        keep = 0 if bang else max(self._partial(said, m) for m in (self._bang, self._mark))
+        self._to_host += self._output.feed(said[: len(said) - keep])
+        self._text = rest if bang else said[len(said) - keep :]
+        if bang:
+            self._enter("greeting")
+
     def _greeted(self, text: bytes) -> None:
         self._to_host += self._output.feed(text)
         self._text = b""
         self._enter("running")
 
-    def _partial(self, text: bytes) -> int:
+    @staticmethod
+    def _partial(text: bytes, mark: bytes) -> int:
         """Return how many bytes at the end of `text` may be the beginning of the mark."""
-        for length in range(min(len(self._bang) - 1, len(text)), 0, -1):
-            if text.endswith(self._bang[:length]):
+        for length in range(min(len(mark) - 1, len(text)), 0, -1):
+            if text.endswith(mark[:length]):
                 return length
         return 0
 
@@ -453,7 +481,7 @@ class _Bridge(threading.Thread):
         """Return whether the host's bytes go to the interpreter now."""
         if time.monotonic() < self._hold_until or self._chore:
             return False
-        if self.state == "running":
+        if self.state in ("running", "serving"):
             return True
         # A boot.py that does not end can be interrupted, and spoken to.
         late = self.state == "booting" and time.monotonic() - self._since >= _PATIENCE
@@ -464,27 +492,36 @@ class _Bridge(threading.Thread):
             return
         if self.state == "booting" and self._want_raw:
             del self._from_host[: self._from_host.index(3)]
-        data = bytes(self._from_host[:1024]).partition(b"\x03")[0]
+        data = bytes(self._from_host[:1024])
+        if self.state == "serving":
+            self._write(data)
+            return
+        data = data.partition(b"\x03")[0]
         if not data:
             if not self._takes_ctrl_c():
                 return
             data = b"\x03"
         elif 4 in data:
             data = data[: data.index(4) + 1]
+        if self._write(data).endswith(b"\x04"):
+            # If that ends the interpreter, what follows is for the next one.
+            self._output.waits = False
+            self._hold_until = time.monotonic() + _LINGER
+
+    def _write(self, data: bytes) -> bytes:
+        """Pass on the host's bytes, and return those that went."""
+        written = 0
         try:
             written = os.write(self._inner, data)
             del self._from_host[:written]
             self._output.prompts = False
             self._traffic = time.monotonic()
-            if data[:written].endswith(b"\x04"):
-                # If that ends the interpreter, what follows is for the next one.
-                self._output.waits = False
-                self._hold_until = time.monotonic() + _LINGER
         except BlockingIOError:
             pass
         except OSError as error:
             if error.errno != errno.EIO:
                 raise
+        return data[:written]
 
     def _runs(self) -> bool | None:
         """Return whether a program runs, None where the system does not tell."""
@@ -770,12 +807,14 @@ class VirtualBoard:
             raise
         return file
 
-    def _spawn(self, terminal: int, bang: str, friendly: bool) -> subprocess.Popen[bytes]:
+    def _spawn(
+        self, terminal: int, marks: tuple[str, str], friendly: bool
+    ) -> subprocess.Popen[bytes]:
         assert self._interpreter is not None
         assert self._file is not None
         number = self._file.fileno()
         files = ["boot.py", "main.py"] if friendly else ["boot.py"]
-        bootstrap = _BOOTSTRAP.format(flash=f"/dev/fd/{number}", bang=bang, files=files)
+        bootstrap = _BOOTSTRAP.format(flash=f"/dev/fd/{number}", bang=marks[0], files=files)
         arguments = ("-X", f"heapsize={self.heap}", "-i", "-c", bootstrap)
         return subprocess.Popen(
             self._interpreter.command(*arguments, terminal=True),
@@ -786,7 +825,7 @@ class VirtualBoard:
             # A session of its own: a dead parent closes the pseudo-terminal, which hangs it up.
             start_new_session=True,
             cwd="/",
-            env=environment(),
+            env=environment() | {"JETON_MARK": marks[1]},
         )
 
     def _make_link(self) -> None:
@@ -836,7 +875,10 @@ class VirtualBoard:
 
     def _boot(self, request: str) -> None:
         before = self._bridge.boots if self._bridge else 0
-        self._ask(request, lambda bridge: bridge.boots > before and bridge.state == "running")
+        self._ask(
+            request,
+            lambda bridge: bridge.boots > before and bridge.state in ("running", "serving"),
+        )
 
     def soft_reset(self) -> None:
         """Do as Ctrl-C and Ctrl-D would, and wait for the prompt."""

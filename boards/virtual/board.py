@@ -7,6 +7,7 @@ DISPLAY = (2, 16)  # rows, columns; a meter's own set-up may say otherwise
 STATE_FILE = "/meter.bin"
 
 _save = None
+_attends = False
 
 
 def keep(save):
@@ -23,3 +24,19 @@ def tick():
             _save()
         except Exception:  # noqa: S110
             pass  # a flash that is full or damaged: the meter tells when it is asked
+
+
+def attend():
+    """Tell whoever plays the hardware that boot.py keeps the line, and that all is saved.
+
+    It asks by Ctrl-D whether all is.
+    """
+    global _attends
+    import os
+    import termios
+
+    if not _attends:
+        _attends = True
+        termios.setraw(0)  # no key is a signal; what was typed ahead is lost
+    tick()
+    print(os.getenv("JETON_MARK"), end="")

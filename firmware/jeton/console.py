@@ -22,13 +22,15 @@ class Console:
     """A meter with its clock: each method is a verb, its value made of what JSON knows.
 
     `clock` has `now()`, `set(seconds)`, `advance(seconds)` and `rate`; `about` is a function that
-    returns what only the board knows (its name, interpreter and free heap).
+    returns what only the board knows (its name, interpreter and free heap), `line` one that
+    returns the serial line: its `salt()`, and `restart(answer)`, which does not return.
     """
 
-    def __init__(self, meter, clock, about):
+    def __init__(self, meter, clock, about, line=None):
         self._meter = meter
         self._clock = clock
         self._about = about
+        self._line = line
 
     def rpc(self, line):
         """Answer '["verb", argument, …]' with '{"ok": value}' or '{"error": "one line"}'."""
@@ -138,29 +140,16 @@ class Console:
         Or {"steps": …, "repeat_s": over and over, "at": seconds since 2000 when it begins,
         "more": true for steps that follow those that are there}.
         """
-        if isinstance(load, list):
-            load = {"steps": load}
-        if not isinstance(load, dict):
-            raise ValueError("a load is a list of steps, or has steps, repeat_s, at and more")
-        for name in load:
-            if name not in ("steps", "repeat_s", "at", "more"):
-                raise ValueError("a load has no %s" % name)
-        start = load.get("at")
-        if start is not None:
-            whole("at", start, 0, _LATEST)
-        repeat_s = whole("repeat_s", load.get("repeat_s", 0), 0, _LONGEST_ADVANCE_S)
-        self._meter.set_load_steps(
-            load.get("steps"), self._now(), start, repeat_s, bool(load.get("more"))
-        )
+        from . import load as loads
+
+        loads.connect(self._meter, load, self._now())
         return self.status()
 
     def phases(self, watts):
         """Connect loads to the three phases."""
-        if not isinstance(watts, list) or len(watts) != 3:
-            raise ValueError("phases are three loads: [W, W, W]")
-        for load in watts:
-            whole("the load of a phase", load, 0, 0x3FFFFFFF)
-        self._meter.set_load(sum(watts), self._now(), max(watts) - min(watts))
+        from . import load as loads
+
+        loads.connect_phases(self._meter, watts, self._now())
         return self.status()
 
     def advance_grant(self, energy_wh):
@@ -228,6 +217,12 @@ class Console:
         self._meter.save(self._now())
         return self.status()
 
+    def lock(self, code):
+        """Lock the meter by an unlock code: the board starts anew, and has no REPL any more."""
+        from . import locked
+
+        locked.lock(self._meter, code, self._line(), self._now())
+
     def clock(self, seconds=None):
         """Return the clock, seconds since 2000-01-01 UTC; with an argument set it first."""
         if seconds is not None:
@@ -284,4 +279,5 @@ VERBS = (
     "tamper",
     "tid",
     "save",
+    "lock",
 )

@@ -37,6 +37,31 @@ def packed(steps, repeat_s, before=b""):
     return octets
 
 
+def connect(meter, load, now):
+    """Connect the load that `Console.load_profile` describes; ValueError for one that is none."""
+    if isinstance(load, list):
+        load = {"steps": load}
+    if not isinstance(load, dict):
+        raise ValueError("a load is a list of steps, or has steps, repeat_s, at and more")
+    for name in load:
+        if name not in ("steps", "repeat_s", "at", "more"):
+            raise ValueError("a load has no %s" % name)
+    start = load.get("at")
+    if start is not None:
+        whole("at", start, 0, 0xFFFFFFFF)
+    repeat_s = whole("repeat_s", load.get("repeat_s", 0), 0, _LONGEST_S)
+    meter.set_load_steps(load.get("steps"), now, start, repeat_s, bool(load.get("more")))
+
+
+def connect_phases(meter, watts, now):
+    """Connect a load to each of three phases, [W, W, W]."""
+    if not isinstance(watts, list) or len(watts) != 3:
+        raise ValueError("phases are three loads: [W, W, W]")
+    for load in watts:
+        whole("the load of a phase", load, 0, 0x3FFFFFFF)
+    meter.set_load(sum(watts), now, max(watts) - min(watts))
+
+
 class Load:
     """The steps of a record, and where among them its meter is; `next` is the next change."""
 

@@ -57,9 +57,11 @@ class Outcome:
 class Meter:
     """One prepayment meter.
 
-    `storage` has `load()`, which returns octets or None, `save(parts)`, which keeps a list of
-    octets as one but no reference to them, and `set_aside()`; `profiles` is what `Profile` asks.
-    Call `start` once, then `process` whenever its deadline comes.
+    `storage` has `load(which)`, which returns the octets of the record (0), of its copy (1) or of
+    the tick (2), or None; `save(parts)`, which keeps a list of octets as one record, and a copy,
+    but no reference to them; `save_tick(octets)`; `holds(parts, start, end)`, which tells whether
+    that is the record, but for what stands from start to end; and `set_aside()`. `profiles` is
+    what `Profile` asks. Call `start` once, then `process` whenever its deadline comes.
     """
 
     def __init__(self, storage, profiles):
@@ -68,6 +70,7 @@ class Meter:
         self.state = states.State()
         # Packed in place: a heap in splinters has no room for a new one at each commit.
         self._record = bytearray(states.SIZE)
+        self._tick = bytearray(states.TICK_OCTETS)
         self._at = 0
         self._saved_at = 0
         self._saved_total_wh = 0
@@ -85,9 +88,7 @@ class Meter:
         the display shows it, and only `provision` leads on.
         """
         try:
-            octets = self._storage.load()
-            if octets is not None:
-                self.state = states.unpack(octets)
+            self._read()
             self._at = self._saved_at = self.state.clock
             self._setup()
         except (ValueError, OSError) as error:
@@ -109,8 +110,29 @@ class Meter:
 
                 management.recall_sections(self)
                 self._plan()
-            self._save_or_note()
+            # What a cut has left half written may read differently later: it is written anew
+            # before anybody acts on it.
+            self._save_or_note(True)
         return self._at
+
+    def _read(self):
+        """Take the later of record and copy; one that is damaged counts only if both are."""
+        head = failed = None
+        tick = self._storage.load(2)
+        for which in (0, 1):
+            octets = None  # a small heap has no room for both
+            try:
+                octets = self._storage.load(which)
+                if octets is not None:
+                    found = states.unpack(octets, tick, head)
+                    if found:
+                        self.state, head = found, octets[: states.TICK_START]
+            except (ValueError, OSError) as error:
+                failed = failed or error
+        if head:
+            self._record[: states.TICK_START] = head
+        elif failed:
+            raise failed
 
     def provision(self, config, now):
         """Make this a new meter, all registers fresh (`setup.configured` describes `config`).
@@ -120,6 +142,7 @@ class Meter:
         from . import setup
 
         state = setup.configured(config, self._profiles)
+        state.lock = self.state.lock  # who may set a locked meter up has not opened it
         if self.fault:
             self._storage.set_aside()
 
@@ -178,23 +201,43 @@ class Meter:
         key = state.decoder_key[: keys.key_octets(state.ea)]
         self._decrypt = keys.cipher(state.ea, key, bool(state.sample_tables))
 
-    def _save(self):
+    def _save(self, anew=False):
+        """Save what has changed: the record, or a tick if that says it all; `anew` the record."""
         state = self.state
         state.tids = bytes(self.tids.octets)
         state.clock = self._at
-        self._storage.save(state.parts(self._record))
+        record, tick = self._record, self._tick
+        parts = state.parts(record)
+        failed, self._unsaved = self._unsaved, True
+        if anew or not self._storage.holds(parts, states.TICK_START, states.TICK_END):
+            states.seal(parts)
+            self._storage.save(parts)
+            states.tick_into(tick, record, True)
+        elif states.tick_into(tick, record) or failed:
+            self._storage.save_tick(tick)
         self._saved_at = self._at
         self._saved_total_wh = state.total_wh
         self._unsaved = False
         self.store_error = ""
 
-    def _save_or_note(self):
-        """Save what time alone has changed; a failure is noted and tried again, time goes on."""
+    def _save_or_note(self, anew=False):
+        """Save what time alone has changed; a failure is noted and tried again, time goes on.
+
+        The switch is open meanwhile, save where a profile never opens it: a power cut would give
+        back what was used.
+        """
+        state = self.state
         try:
-            self._save()
+            self._save(anew)
+            if state.hold & supply.HOLD_STORE:
+                supply.release(state, supply.HOLD_STORE, supply.CREDIT, self._at)
+                self._plan()
+                self._save()
         except OSError as error:
-            self._unsaved = True
             self.store_error = describe(error)
+            if not self.profile.credit_never_cut:
+                supply.hold(state, supply.HOLD_STORE, supply.STORE, self._at)
+                self._plan()
 
     def save(self, now):
         """Save all there is, as a meter does at the sign of a power failure."""
@@ -332,7 +375,7 @@ class Meter:
             found.append(now + (left_ws + state.load_w - 1) // state.load_w)
         return min([deadline for deadline in found if deadline is not None])
 
-    def _change(self, now, change, *arguments):
+    def change(self, now, change, *arguments):
         """Let time pass up to `now`, then do something to the record, in one commit."""
         self._check_fault()
         self.process(now)
@@ -351,7 +394,7 @@ class Meter:
             state.unbalance_w = unbalance_w
             self._load = None
 
-        self._change(now, change)
+        self.change(now, change)
 
     def set_load_steps(self, steps, now, start=None, repeat_s=0, more=False):
         """Connect a load in steps [seconds, W] that begin at `start`, over and over if it repeats.
@@ -372,7 +415,7 @@ class Meter:
             if watts is not None:
                 state.load_w = watts
 
-        self._change(now, change)
+        self.change(now, change)
 
     def _find_load(self):
         self._load = None
@@ -390,12 +433,12 @@ class Meter:
                 raise ValueError("no energy flows: the load switch is open")
             credit.charge(state, energy_wh, self.profile.credit_min_wh)
 
-        self._change(now, change)
+        self.change(now, change)
 
     def grant(self, amount_wh, now):
         """Add an advance of the utility, which later tokens repay; ValueError if refused."""
         states.whole("the advance", amount_wh, 1, 0xFFFFFFFF)
-        self._change(now, credit.grant, self.profile, amount_wh, now)
+        self.change(now, credit.grant, self.profile, amount_wh, now)
 
     def emergency(self, now):
         """Take emergency credit; return (taken, why not: "none", "used", "not_needed" or "")."""
@@ -403,7 +446,7 @@ class Meter:
         self.process(now)
         reason = credit.refusal(self.state, self.profile)
         if not reason:
-            self._change(now, credit.take_emergency, self.profile, now)
+            self.change(now, credit.take_emergency, self.profile, now)
         return not reason, reason
 
     def mute(self, now):
@@ -411,7 +454,7 @@ class Meter:
         self._check_fault()
         self.process(now)
         if credit.alarm_sounds(self.state):
-            self._change(now, credit.mute)
+            self.change(now, credit.mute)
 
     def reconnect(self, now):
         """Close the switch by hand where it waits for that; tell whether that did anything."""
@@ -419,7 +462,7 @@ class Meter:
         self.process(now)
         if not supply.waits_for_key(self.state, self.profile):
             return False
-        return self._change(now, supply.by_key, self.profile, now)
+        return self.change(now, supply.by_key, self.profile, now)
 
     def set_language(self, language, now):
         """Show messages in another of the profile's languages; ValueError if it has not got it."""
@@ -432,20 +475,20 @@ class Meter:
             self.profile = profile
             self.screen = screens.Screen(state.rows, state.cols, profile.rtl)
 
-        self._change(now, change)
+        self.change(now, change)
 
     def acknowledge(self, seq, now):
         """Let the fault reports up to number `seq` go; return how many still wait."""
         from . import reports
 
-        return self._change(now, reports.acknowledge, seq, now)
+        return self.change(now, reports.acknowledge, seq, now)
 
     def set_tamper(self, on, now):
         """Raise or drop the tamper input; the condition stays until a token clears it."""
         self._check_fault()
         self.process(now)
         if on and not self.state.tamper:
-            self._change(now, supply.set_tamper, self.profile, True, now)
+            self.change(now, supply.set_tamper, self.profile, True, now)
 
     def clock_set(self, was, now):
         """Follow a clock that was set from `was` to `now`: time jumps, nothing is used."""
@@ -655,10 +698,12 @@ class Meter:
 
     def display(self, now):
         """Return what the display shows: `rows` strings of `cols` characters."""
-        if self.fault:
-            return self.screen.lines(now, ["STORE FAULT", self.fault[:16], self.fault[16:]])
-        self.process(now)
-        if self.entry.digits or self.entry.code:
+        if not self.fault:
+            self.process(now)
+        fault = self.fault or self.store_error
+        if fault:
+            idle = ["STORE FAULT", fault[:16], fault[16:]]
+        elif self.entry.digits or self.entry.code:
             idle = screens.entry(self.entry, self.profile, self.screen)
         else:
             idle = screens.idle(self.state, self.profile, self.screen, now)

@@ -9,7 +9,7 @@ from .profile import Profile
 from .state import whole
 from .sts import keys
 from .sts.digits import is_digits, luhn_ok
-from .sts.tids import MAX_TID, TidStore
+from .sts.tids import MAX_TID, OCTETS, TidStore
 
 _KEYS = (
     "drn",
@@ -26,6 +26,7 @@ _KEYS = (
     "mfr_code",
     "profile",
     "tid0",
+    "tids",
     "credit_wh",
     "clock",
     "display",
@@ -70,6 +71,21 @@ def _key(value, ea):
     return bytes.fromhex(value)
 
 
+def _tids(value, tid0):
+    store = TidStore()
+    store.fill(whole("tid0", tid0, 0, MAX_TID))
+    if value is None:
+        return bytes(store.octets)
+    try:
+        octets = bytes.fromhex(value)
+        tids = [octets[i : i + 3] for i in range(0, OCTETS, 3)]
+        if len(octets) != OCTETS or tids != sorted(tids):
+            raise ValueError
+    except (TypeError, ValueError):
+        raise ValueError("tids must be 50 identifiers, smallest first, 6 hexadecimal digits each")
+    return octets
+
+
 def configured(config, profiles):
     """Return the State of a new meter set up by `config`; raise ValueError with one line.
 
@@ -77,8 +93,9 @@ def configured(config, profiles):
     EA11) and, where the default does not serve: `ea` 7 or 11; `tables` "certified" or "sample"
     (EA07); `kt` 0 to 2; `sgc` six digits; `ti` 0 to 99; `krn` 1 to 9; `ken` 0 to 255; `bdt` "93",
     "14" or "35" (for information: a meter never uses it); `kct` key change tokens supported;
-    `mfr_code`; `profile`; `tid0`, the TID of the date of manufacture, which fills the store;
-    `credit_wh`; `display` [rows, columns]. `clock` belongs to whoever keeps the time.
+    `mfr_code`; `profile`; `tid0`, the TID of the date of manufacture, which fills the store, or
+    `tids`, the whole store in hexadecimal digits, of a meter that is set up anew; `credit_wh`;
+    `display` [rows, columns]. `clock` belongs to whoever keeps the time.
     """
     if not isinstance(config, dict):
         raise ValueError("a configuration is a dictionary")
@@ -124,9 +141,7 @@ def configured(config, profiles):
         default = profile.key_change_tokens
         state.kct = whole("kct under EA07", default if kct is None else kct, 2, 3)
     state.mfr_code = whole("mfr_code", get("mfr_code", 0), 0, 0xFFFF)
-    store = TidStore()
-    store.fill(whole("tid0", get("tid0", 0), 0, MAX_TID))
-    state.tids = bytes(store.octets)
+    state.tids = _tids(get("tids"), get("tid0", 0))
     state.credit_wh = whole("credit_wh", get("credit_wh", 0), 0, profile.credit_max_wh)
     state.initial_wh = state.credit_wh
     display = get("display", [2, 16])

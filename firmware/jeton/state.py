@@ -1,7 +1,8 @@
 """The one persistent record: all that must survive a power cut, packed by one table.
 
 "Token used" and "credit added", or key, identifiers and registers, are in one record and so in one
-commit. Where and how it is written is the storage port's matter.
+commit. What mere time changes is also saved apart, as a tick of 46 octets, which wears a flash 20
+times less. Where and how both are written is the storage port's matter.
 """
 
 import struct
@@ -12,12 +13,20 @@ from .sts.tids import OCTETS as TID_OCTETS
 
 MYPY = False
 MAGIC = b"JTON"
-VERSION = 2
+VERSION = 3
 
 # Name, struct code. Flat, because a tuple for each field would cost a small heap 3 KB. A text
 # field ends at its first NUL. A new meter has 0 or no octets, save what State.__init__ sets.
 # fmt: off
 _table = (
+    # What a tick carries.
+    "credit_wh", "q",
+    "charged_wh", "Q",
+    "total_wh", "Q",
+    "rest_ws", "H",
+    "load_w", "I",
+    "clock", "I",
+    # From here on a change is an event, and the whole record is written.
     "provisioned", "B",
     "drn", "13s",
     "profile", "16s",
@@ -37,23 +46,18 @@ _table = (
     "kct", "B",
     "mfr_code", "H",
     "tids", "%ds" % TID_OCTETS,
-    # The ledger (credit.py): the first seven make up credit_wh at every moment.
+    # The ledger (credit.py): with charged_wh they make up credit_wh at every moment.
     "initial_wh", "q",
     "tokens_wh", "Q",
     "advances_wh", "Q",
     "emergency_wh", "Q",
-    "charged_wh", "Q",
     "recovered_wh", "Q",
     "cleared_wh", "q",
-    "credit_wh", "q",
     "emergency_debt_wh", "Q",
     "advance_debt_wh", "Q",
     "warned", "B",  # credit.LOW | credit.ALARM
     "muted", "B",
     # Energy, and the load that draws it.
-    "total_wh", "Q",
-    "rest_ws", "H",
-    "load_w", "I",
     "unbalance_w", "I",
     "load_from", "q",  # before 2000 if the clock was set back
     "load_repeat_s", "I",
@@ -83,23 +87,30 @@ _table = (
     "lock_count", "B",
     "lock_until", "I",
     "lock_first", "I",
-    # Time and what happened in it.
-    "clock", "I",
+    # What happened.
     "power_fails", "H",
     "event_seq", "I",
     "report_seq", "I",
     "report_done", "I",
     "report_lost", "H",
+    "lock", "53s",  # zeros: not locked; else locked.py
 )
 # fmt: on
 FIELDS = [_table[i] for i in range(0, len(_table), 2)]
-_FORMAT = "<" + "".join([_table[i] for i in range(1, len(_table), 2)])
+FORMAT = "<" + "".join([_table[i] for i in range(1, len(_table), 2)])
+TICK_FORMAT = "<" + "".join([_table[i] for i in range(1, 12, 2)])
 del _table
-_HEAD = "<4sHI"
-_HEAD_OCTETS = struct.calcsize(_HEAD)
-SIZE = _HEAD_OCTETS + struct.calcsize(_FORMAT)
+# Magic, version, CRC-32 of all that follows it, epoch: one more each time the record is written.
+HEAD = "<4sHII"
+TICK_START = 14
+SIZE = TICK_START + struct.calcsize(FORMAT)
+# A tick: CRC-32 of what follows it, begun with that of its record; epoch of its record; sequence.
+TICK_HEAD = "<III"
+# From TICK_START to TICK_END stands in a record what a tick carries.
+TICK_END = TICK_START + struct.calcsize(TICK_FORMAT)
+TICK_OCTETS = 12 + TICK_END - TICK_START
 # After the fields: the rings, and the steps of a load, as many as there are (load.py).
-_RINGS = (
+RINGS = (
     ("events", events.LOG_OCTETS),
     ("reports", events.REPORT_OCTETS),
     ("history", events.HISTORY_OCTETS),
@@ -119,14 +130,14 @@ class State:
         """Take the values of FIELDS in their order; without them be as a new meter is."""
         fresh = values is None
         if fresh:
-            values = struct.unpack(_FORMAT, bytes(SIZE - _HEAD_OCTETS))
+            values = struct.unpack(FORMAT, bytes(SIZE - TICK_START))
         for name, value in zip(FIELDS, values):
             setattr(self, name, value)
         if fresh:
             self.profile = b"generic"
             self.rows, self.cols = 2, 16
             self.ea, self.kct, self.krn, self.ken = 7, 2, 1, 255
-            for name, octets in _RINGS:
+            for name, octets in RINGS:
                 setattr(self, name, bytearray(octets))
             self.load_steps = b""
 
@@ -136,7 +147,7 @@ class State:
         It shares the rings: what is written to them after its counts has never happened.
         """
         other = State([getattr(self, name) for name in FIELDS])
-        for name, _ in _RINGS:
+        for name, _ in RINGS:
             setattr(other, name, getattr(self, name))
         other.load_steps = self.load_steps
         return other
@@ -144,45 +155,47 @@ class State:
     def parts(self, record):
         """Return the whole record as a list of octets, one part after the other.
 
-        Head and fields are written into `record`, SIZE octets; the rest is not copied, because a
-        heap in splinters has no room for it: magic, version and a CRC-32 of all that follows, the
-        fields, the rings, the steps of the load.
+        The fields are written into `record`, SIZE octets, whose head stays as it is (see `seal`).
+        The rings and the steps of the load, which follow, are not copied: a heap in splinters has
+        no room for that.
         """
         found = [getattr(self, name) for name in FIELDS]
-        struct.pack_into(_FORMAT, record, _HEAD_OCTETS, *found)
-        found = [record] + [getattr(self, name) for name, _ in _RINGS] + [self.load_steps]
-        crc = crc32(memoryview(record)[_HEAD_OCTETS:])
-        for part in found[1:]:
-            crc = crc32(part, crc)
-        struct.pack_into(_HEAD, record, 0, MAGIC, VERSION, crc)
-        return found
-
-    def pack(self):
-        """Return the whole record as octets of its own."""
-        return b"".join(self.parts(bytearray(SIZE)))
+        struct.pack_into(FORMAT, record, TICK_START, *found)
+        return [record] + [getattr(self, name) for name, _ in RINGS] + [self.load_steps]
 
 
-def unpack(octets):
-    """Return the State in `octets`; raise ValueError with one line if it is no intact record."""
-    if len(octets) < _HEAD_OCTETS or octets[:4] != MAGIC:
-        raise ValueError("the store holds no meter record")
-    _, version, crc = struct.unpack_from(_HEAD, octets)
-    if version != VERSION:
-        raise ValueError(
-            "the meter record is of version %d and this firmware reads version %d: set the meter "
-            "up anew" % (version, VERSION)
-        )
-    at = SIZE
-    if len(octets) < at + sum([size for _, size in _RINGS]) or crc != crc32(
-        memoryview(octets)[_HEAD_OCTETS:]
-    ):
-        raise ValueError("the meter record is damaged: its checksum is wrong")
-    state = State(struct.unpack_from(_FORMAT, octets, _HEAD_OCTETS))
-    for name, size in _RINGS:
-        setattr(state, name, bytearray(octets[at : at + size]))
-        at += size
-    state.load_steps = bytes(octets[at:])
-    return state
+def seal(parts):
+    """Make these parts a record of their own, later than the one in whose place they come."""
+    record = parts[0]
+    epoch = struct.unpack_from(HEAD, record)[3] + 1 & 0xFFFFFFFF
+    struct.pack_into(HEAD, record, 0, MAGIC, VERSION, 0, epoch)
+    crc = crc32(memoryview(record)[TICK_START - 4 :])
+    for part in parts[1:]:
+        crc = crc32(part, crc)
+    struct.pack_into(HEAD, record, 0, MAGIC, VERSION, crc, epoch)
+
+
+def tick_into(tick, record, fresh=False):
+    """Write into `tick` what `record`, sealed but for what has changed since, is to be now.
+
+    Tell whether that is something else than it was; `fresh` begins with what was just sealed.
+    """
+    values = memoryview(record)[TICK_START:TICK_END]
+    if not fresh and memoryview(tick)[12:] == values:
+        return False
+    _, _, crc, epoch = struct.unpack_from(HEAD, record)
+    seq = 0 if fresh else struct.unpack_from(TICK_HEAD, tick)[2] + 1
+    tick[12:] = values
+    struct.pack_into(TICK_HEAD, tick, 0, 0, epoch, seq)
+    struct.pack_into("<I", tick, 0, crc32(memoryview(tick)[4:], crc))
+    return True
+
+
+def unpack(octets, tick=None, head=None):
+    """Return the State in `octets`; `reading.unpack`, needed at a start only, says more."""
+    from . import reading
+
+    return reading.unpack(octets, tick, head)
 
 
 def text(octets):

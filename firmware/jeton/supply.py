@@ -16,9 +16,10 @@ REASONS = (
     "wait_key",
     "reconnected",
     "key",
+    "store",
 )
 NOT_PROVISIONED, CREDIT, NO_CREDIT, TEST, CLEAR_CREDIT = range(5)
-OVER_POWER, LOCKED, TAMPER, UNBALANCE, WAIT_KEY, RECONNECTED, KEY = range(5, 12)
+OVER_POWER, LOCKED, TAMPER, UNBALANCE, WAIT_KEY, RECONNECTED, KEY, STORE = range(5, 13)
 
 # What holds the switch open; it closes when nothing does. Bits are stored: append only.
 HOLD_NO_CREDIT = 1
@@ -27,7 +28,8 @@ HOLD_LOCKED = 4  # after the profile's number of trips
 HOLD_TAMPER = 8
 HOLD_UNBALANCE = 16
 HOLD_KEY = 32  # all is well; somebody at the meter must say that the load may come
-_BY_BIT = (NO_CREDIT, OVER_POWER, LOCKED, TAMPER, UNBALANCE, WAIT_KEY)
+HOLD_STORE = 64  # what is used cannot be saved
+_BY_BIT = (NO_CREDIT, OVER_POWER, LOCKED, TAMPER, UNBALANCE, WAIT_KEY, STORE)
 _TRIPPED = HOLD_POWER | HOLD_LOCKED | HOLD_UNBALANCE
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 
+from jeton import state as states
 from jeton.meter import Meter
 from jeton.sts import digits, ea07, ea11, tokens
 
@@ -79,6 +80,16 @@ def class1(*numbers, sub=0, mfr_code=0):
     return token(1, sub, {"control": control, "mfr_code": mfr_code})
 
 
+def pack(state):
+    """Return the whole record as octets of its own; a device never has it in one piece."""
+    parts = state.parts(bytearray(states.SIZE))
+    states.seal(parts)
+    return b"".join(parts)
+
+
+states.State.pack = pack
+
+
 class Store:
     """A storage port in memory; set `full` and it fails like a full flash.
 
@@ -88,7 +99,8 @@ class Store:
     def __init__(self):
         self._kept = bytearray(3100)
         self._length = None
-        self.saves = 0
+        self.copy = self.tick = None  # a copy only where a test makes one
+        self.saves = self.ticks = 0
         self.full = False
 
     @property
@@ -106,11 +118,25 @@ class Store:
         self._kept[self._length : end] = octets
         self._length = end
 
-    def load(self):
-        return self.octets
+    def load(self, which):
+        return self.octets if which == 0 else self.copy if which == 1 else self.tick
 
     def set_aside(self):
-        self._length = None
+        self._length = self.copy = self.tick = None
+
+    def holds(self, parts, start, end):
+        if self._length is None:
+            return False
+        kept, at = memoryview(self._kept)[: self._length], 0
+        for part in parts:
+            part = memoryview(part)
+            if at == 0:
+                if kept[:start] != part[:start] or kept[end : len(part)] != part[end:]:
+                    return False
+            elif kept[at : at + len(part)] != part:
+                return False
+            at += len(part)
+        return at == self._length
 
     def save(self, parts):
         if self.full:
@@ -120,6 +146,12 @@ class Store:
             self._add(part)
         self.saves += 1
 
+    def save_tick(self, octets):
+        if self.full:
+            raise OSError(28)
+        self.tick = bytes(octets)
+        self.ticks += 1
+
 
 if MICROPYTHON:
     # As they lie on a board, beside the compiled firmware.
@@ -128,7 +160,8 @@ if MICROPYTHON:
 
     def _profile_file(name):
         with open(_FOLDER + name, "rb") as file:
-            return file.read()
+            # As on a board: a heap in splinters has no room for the whole text.
+            return json.load(file) if name.endswith(".json") else file.read()
 else:
     from host_tools import profiles as host_profiles
 
@@ -137,7 +170,8 @@ else:
     def _profile_file(name):
         if name not in _files:
             raise OSError(2)
-        return _files[name]
+        octets = _files[name]
+        return json.loads(octets) if name.endswith(".json") else octets
 
 
 # A new profile is tested with the others by itself.
@@ -146,10 +180,9 @@ PROFILES = sorted([name[:-5] for name in _names if name.endswith(".json")])
 
 def profiles(name, language=None):
     try:
-        octets = _profile_file("%s.%s" % (name, language or "json"))
+        return _profile_file("%s.%s" % (name, language or "json"))
     except OSError:
         raise ValueError("no profile %s" % name)
-    return octets if language else json.loads(octets)
 
 
 def behaving(changes):

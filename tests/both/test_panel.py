@@ -314,7 +314,7 @@ def test_requests_that_are_wrong_are_answered_in_one_line():
         assert answer["error"], line
         assert "\n" not in answer["error"], line
     assert rig._meter.state.pack() == before
-    assert len(VERBS) == 27
+    assert len(VERBS) == 28
 
 
 def test_a_wrong_key_among_others_presses_none():

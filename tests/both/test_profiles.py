@@ -226,9 +226,9 @@ def test_key_change_by_order_window_and_number():
             assert meter.enter(second, now + window_s).result == R.ACCEPT, name
         assert (meter.state.krn, meter.state.ti) == (2, 2)
         # A half-done change and a power cut.
-        meter, store = new_meter(profile=name)
+        meter.provision(configuration(profile=name), T0)
         meter.enter(first, T0)
-        kept = again(store).key_change.missing() == [2]
+        kept = again(meter._storage).key_change.missing() == [2]
         assert kept == rule["keep_at_power_up"], name
 
 
@@ -239,7 +239,7 @@ def test_credit_that_is_too_high_and_the_levels_of_the_alarm():
         meter.state.credit_wh = rule["max_wh"] - 999
         assert meter.enter(credit(2000, 10), T0).result == R.OVERFLOW, name
         low, alarm = rule["low_wh"], rule["alarm_wh"]
-        meter, _ = new_meter(profile=name, credit_wh=100000)
+        meter.provision(configuration(profile=name, credit_wh=100000), T0)
         kinds = []
         for level in (low, alarm):
             if level is not None:

@@ -368,9 +368,20 @@ def test_a_named_meter_with_a_broken_flash() -> None:
 def test_a_damaged_record_is_told_and_kept() -> None:
     with Meter.open("virtual") as meter:
         config = meters.make_config()
-        spoil = "f=open('/meter.bin','r+b'); f.seek(60); f.write(b'spoilt'); f.close()"
+        spoil = "f=open('/meter.bin%s','r+b'); f.seek(60); f.write(b'spoilt'); f.close()"
+        drn = meter.status().drn
         with meter._talking(2.0) as repl:
-            assert repl.run(spoil, 2.0)[1] == b""
+            assert repl.run(spoil % "", 2.0)[1] == b""
+        meter.reset()
+        # One of two is enough, and makes the other anew.
+        assert (meter.status().fault, meter.status().drn) == (None, drn)
+        with meter._talking(2.0) as repl:
+            assert repl.run(spoil % ".d/copy", 2.0)[1] == b""
+        meter.reset()
+        assert (meter.status().fault, meter.status().drn) == (None, drn)
+        with meter._talking(2.0) as repl:
+            assert repl.run(spoil % "", 2.0)[1] == b""
+            assert repl.run(spoil % ".d/copy", 2.0)[1] == b""
         meter.reset()
         fault = meter.status().fault
         assert fault is not None

@@ -49,7 +49,8 @@ def test_the_root_is_the_boards_own_flash(client: Client) -> None:
     output, error = client.run("import os, sys; print(os.listdir('/'), os.getcwd(), sys.path)")
     assert error == b""
     assert output == (
-        b"['boot.py', 'firmware.id', 'lib', 'profiles'] / ['', '.frozen', '/lib']\r\n"
+        b"['boot.py', 'firmware.id', 'lib', 'meter.bin.d', 'profiles'] / "
+        b"['', '.frozen', '/lib']\r\n"
     )
     assert client.run("print(os.stat('/etc'))")[1].endswith(b"OSError: [Errno 2] ENOENT\r\n")
 

@@ -77,25 +77,44 @@ def test_set_and_advance(clock_module: ModuleType, ticks: list[int]) -> None:
     assert isinstance(clock.now(), int)
 
 
-def test_storage_replaces_whole_and_only_what_changed(
-    clock_module: ModuleType, tmp_path: Path
-) -> None:
+def test_storage_replaces_whole(clock_module: ModuleType, tmp_path: Path) -> None:
     from drivers.storage import Storage
 
     path = tmp_path / "meter.bin"
     storage = Storage(str(path))
-    assert storage.load() is None
-    storage.save([bytearray(b"o"), b"ne"])
-    assert storage.load() == path.read_bytes() == b"one"
-    before = path.stat().st_ino
-    storage.save([b"one"])
-    assert path.stat().st_ino == before
+    assert storage.load(0) is storage.load(1) is storage.load(2) is None
+    storage.save([bytearray(b"one"), b"", b" and more"])
+    assert storage.load(0) == path.read_bytes() == b"one and more"
     storage.save([b"two"])
-    assert Storage(str(path)).load() == b"two"
-    assert [file.name for file in tmp_path.iterdir()] == ["meter.bin"]
+    assert Storage(str(path)).load(0) == b"two"
+    storage.save_tick(bytearray(b"tick 1"))
+    storage.save_tick(b"tick")
+    assert Storage(str(path)).load(2) == b"tick"
+    assert storage.load(1) == b"two"
+    names = ["meter.bin", "meter.bin.d", "meter.bin.tick"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == names
+    assert [file.name for file in (tmp_path / "meter.bin.d").iterdir()] == ["copy"]
 
 
-def test_a_failed_save_keeps_the_old_record_and_is_tried_again(
+def test_what_the_store_holds_is_read_again(clock_module: ModuleType, tmp_path: Path) -> None:
+    from drivers.storage import Storage
+
+    path = tmp_path / "meter.bin"
+    storage = Storage(str(path))
+    parts = [bytes(range(256)) * 2, b"", b"steps" * 60]
+    assert not storage.holds(parts, 14, 48)
+    storage.save(parts)
+    assert storage.holds(parts, 14, 48)
+    whole = b"".join(parts)
+    for at in range(0, len(whole), 1):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        assert storage.holds(parts, 14, 48) == (14 <= at < 48)
+    for wrong in (whole[:-1], whole + b"x", whole[:30], b""):
+        path.write_bytes(wrong)
+        assert not storage.holds(parts, 14, 48)
+
+
+def test_a_failed_save_keeps_the_old_record(
     clock_module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import drivers.storage as module
@@ -110,9 +129,18 @@ def test_a_failed_save_keeps_the_old_record_and_is_tried_again(
         patch.setattr(module.os, "rename", fail)
         with pytest.raises(OSError, match="28"):
             storage.save([b"new"])
-    assert module.Storage(storage.path).load() == b"old"
+    assert module.Storage(storage.path).load(0) == b"old"
     storage.save([b"new"])
-    assert module.Storage(storage.path).load() == b"new"
+    assert module.Storage(storage.path).load(0) == b"new"
+
+
+def test_without_room_for_a_copy_there_is_none(clock_module: ModuleType, tmp_path: Path) -> None:
+    from drivers.storage import Storage
+
+    (tmp_path / "meter.bin.d").write_bytes(b"in the way")
+    storage = Storage(str(tmp_path / "meter.bin"))
+    storage.save([b"record"])
+    assert storage.load(0) == b"record"
 
 
 def test_a_record_that_cannot_be_read_is_not_one_that_is_not_there(
@@ -122,8 +150,8 @@ def test_a_record_that_cannot_be_read_is_not_one_that_is_not_there(
 
     (tmp_path / "meter.bin").mkdir()
     with pytest.raises(OSError, match="directory"):
-        Storage(str(tmp_path / "meter.bin")).load()
-    assert Storage(str(tmp_path / "none.bin")).load() is None
+        Storage(str(tmp_path / "meter.bin")).load(0)
+    assert Storage(str(tmp_path / "none.bin")).load(0) is None
 
 
 def test_a_useless_record_is_set_aside(clock_module: ModuleType, tmp_path: Path) -> None:
@@ -132,7 +160,9 @@ def test_a_useless_record_is_set_aside(clock_module: ModuleType, tmp_path: Path)
     path = tmp_path / "meter.bin"
     path.write_bytes(b"useless")
     storage = Storage(str(path))
+    storage.save_tick(b"tick")
     storage.set_aside()
-    assert storage.load() is None
+    assert storage.load(0) is storage.load(1) is storage.load(2) is None
     assert (tmp_path / "meter.bin.bad").read_bytes() == b"useless"
+    assert (tmp_path / "meter.bin.tick.bad").read_bytes() == b"tick"
     storage.set_aside()

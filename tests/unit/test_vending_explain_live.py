@@ -29,8 +29,11 @@ CHANGED = NOW - timedelta(days=1)
 class Store:
     octets: bytes | None = None
 
-    def load(self) -> bytes | None:
-        return self.octets
+    def load(self, which: int) -> bytes | None:
+        return None if which else self.octets
+
+    def holds(self, parts: list[bytes], start: int, end: int) -> bool:
+        return False
 
     def save(self, parts: list[bytes]) -> None:
         self.octets = b"".join(parts)

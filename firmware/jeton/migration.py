@@ -1,0 +1,49 @@
+"""Records of older firmware, made one of today's; loaded only where such a record is found.
+
+Version 1 knew neither ledger, history nor holds; key, identifiers, registers and events are kept.
+Version 2 was in no release.
+"""
+
+import struct
+from binascii import crc32
+
+from . import events, history, supply
+from . import state as states
+from .reading import DAMAGED
+
+_HEAD = "<4sHI"
+_HEAD_OCTETS = 10
+_V1 = "<B13s16sBBBB16sBBBBIBBH150sqQHIIIHBBBBII1200s"
+_V1_FIELDS = (
+    "provisioned drn profile rows cols ea sample_tables decoder_key kt krn ti ken sgc bdt kct "
+    "mfr_code tids credit_wh total_wh rest_ws load_w max_power_limit_w phase_unbalance_limit_w "
+    "tariff_rate tamper switch_closed switch_reason result clock event_seq events"
+)
+
+
+def unpack(octets):
+    """Return the State in a record of an older version; raise ValueError with one line."""
+    _, version, crc = struct.unpack_from(_HEAD, octets)
+    if version != 1:
+        raise ValueError(
+            "the meter record is of version %d, which was in no release: set the meter up anew"
+            % version
+        )
+    body = memoryview(octets)[_HEAD_OCTETS:]
+    if len(body) != struct.calcsize(_V1) or crc32(body) != crc:
+        raise ValueError(DAMAGED)
+    state = states.State()
+    for name, value in zip(_V1_FIELDS.split(), struct.unpack(_V1, body)):
+        if name != "events":
+            setattr(state, name, value)
+            continue
+        slots = len(value) // events.OCTETS
+        for seq in range(max(state.event_seq - slots, 0), state.event_seq):
+            at = seq % slots * events.OCTETS
+            events.put(state.events, seq % events.LOG_SLOTS, value[at : at + events.OCTETS])
+    # What was bought before is not known: the ledger begins with what is there.
+    state.initial_wh = state.credit_wh
+    history.begin(state, state.clock)
+    if not state.switch_closed:
+        state.hold = supply.HOLD_NO_CREDIT
+    return state

@@ -1,0 +1,181 @@
+"""Commands about who may do what to a meter, and about one whose flash has a fault."""
+
+import os
+import sys
+from getpass import getpass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from host_tools import rescue as rescues
+from host_tools.cli_meters import METERS, Json, Where, kwh, put
+from host_tools.errors import JetonError
+from host_tools.link import UNLOCK_VARIABLE, Meter
+from host_tools.vending.pos import PointOfSale
+
+_LONGEST_FILE = 1024
+
+CodeFile = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help=f"Where the unlock code stands, - is standard input. Else: ${UNLOCK_VARIABLE}, "
+        "else it is asked for.",
+    ),
+]
+
+
+def _code(file: str | None, question: str, *, twice: bool = False) -> str:
+    """Return the unlock code: never from the command line, which everybody can list."""
+    if file is not None:
+        try:
+            if file == "-":
+                text = sys.stdin.readline()
+            else:
+                with Path(file).open() as stream:
+                    text = stream.read(_LONGEST_FILE)
+        except (OSError, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not text"
+            raise JetonError(f"{file} cannot be read: {reason}") from None
+        code = text.strip("\r\n")
+        if not code or "\n" in code:
+            raise JetonError(f"{file} is to hold the unlock code, in one line and nothing else")
+        return code
+    if code := os.environ.get(UNLOCK_VARIABLE):
+        return code
+    if not sys.stdin.isatty():
+        raise JetonError(
+            f"the unlock code is missing: give --code-file FILE or ${UNLOCK_VARIABLE}"
+        )
+    try:
+        code = getpass(question)
+        if twice and getpass("Once more: ") != code:
+            raise JetonError("the two codes differ: nothing was done")
+    except EOFError:
+        raise JetonError("no unlock code was given: nothing was done") from None
+    return code
+
+
+def lock(where: Where, code_file: CodeFile = None, as_json: Json = False) -> None:
+    """Lock a meter by an unlock code of 8 or more characters, or close what `unlock` opened.
+
+    A locked meter takes tokens and keys and tells what it shows, but has no REPL, and does nothing
+    else without its code.
+
+    Examples: `jeton lock home` · `jeton lock home --code-file code.txt`
+    """
+    with Meter.open(where) as meter:
+        was_locked = meter.locked
+        meter.lock(None if was_locked else _code(code_file, "New unlock code: ", twice=True))
+    if as_json:
+        put({"meter": where, "locked": True})
+    else:
+        print(f"{where} is locked" + (" again" if was_locked else ""))
+
+
+def unlock(
+    where: Where,
+    code_file: CodeFile = None,
+    for_good: Annotated[
+        bool, typer.Option("--for-good", help="Remove the lock: the meter has its REPL again.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Let everything be done to a locked meter until `jeton lock`, or until it starts anew.
+
+    One that is not served starts anew with every command: give those the code in
+    $JETON_UNLOCK_CODE, or remove the lock by --for-good.
+
+    Examples: `jeton unlock home` · `jeton unlock home --for-good --code-file code.txt`
+    """
+    with Meter.open(where) as meter:
+        if not meter.locked:
+            raise JetonError(f"{where} is not locked")
+        if not for_good and meter.board is not None:
+            raise JetonError(
+                f"{where} is locked again when this ends: start it with `jeton serve {where}` "
+                f"first, give ${UNLOCK_VARIABLE} to the command that needs it, or say --for-good"
+            )
+        code = _code(code_file, "Unlock code: ")
+        if for_good:
+            meter.open_up(code)
+        else:
+            meter.unlock(code)
+    if as_json:
+        put({"meter": where, "locked": not for_good, "unlocked": True})
+    elif for_good:
+        print(f"{where} is not locked any more")
+    else:
+        print(f"{where} is unlocked until `jeton lock {where}`, or until it starts anew")
+
+
+def rescue(
+    where: Annotated[str, typer.Argument(metavar="NAME|FLASH", help="A meter, or a flash image.")],
+    export: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write what is found as JSON.")
+    ] = None,
+    provision: Annotated[
+        bool,
+        typer.Option("--provision", help="Set the meter up anew; the old flash is kept beside."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Read a meter whose store is damaged, full or of a newer version; set it up anew.
+
+    The meter is not started and nothing is written to its flash. Keys are never shown. A meter set
+    up anew has the key that the point of sale knows, and the credit of an intact record; without
+    one it has no credit, and takes no token that was issued before.
+
+    Examples: `jeton rescue home` · `jeton rescue home --export home.json --provision` ·
+    `jeton rescue flash.img --json`
+    """
+    flash, named = rescues.flash_of(where)
+    new = None
+    with rescues.held(flash, f"meter {where}" if named else f"a board with {flash}"):
+        found = rescues.look(flash)
+        if export is not None:
+            rescues.save(found, export)
+        if provision:
+            pos = PointOfSale()
+            config = rescues.config_for(
+                found, pos, rescues.pos_name(found, pos, named.name if named else None)
+            )
+            kept = rescues.provision(found, config)
+            new = {"credit_wh": config["credit_wh"], "kept": str(kept)}
+    if as_json:
+        put(found.as_dict() | {"provisioned": new})
+        return
+    _tell(found)
+    if new is not None:
+        print(
+            f"set up anew with {kwh(new['credit_wh'])} kWh, not locked; the flash as it was: "
+            f"{new['kept']}"
+        )
+
+
+def _tell(found: rescues.Found) -> None:
+    if found.wrong:
+        print(f"file system: {found.wrong}")
+    for copy in found.copies:
+        print(f"{copy.name}: " + ("intact" if copy.intact else copy.wrong))
+    if found.best is None:
+        print("nothing of a meter can be read")
+        return
+    best = rescues.values(found.best.state)
+    print(
+        f"meter {best['drn']}, EA{best['ea']:02d}, SGC {best['sgc']}, TI {best['ti']:02d}, "
+        f"KRN {best['krn']}, profile {best['profile']}, {best['clock']}"
+    )
+    print(
+        f"{kwh(best['credit_wh'])} kWh left, {kwh(best['total_wh'])} kWh used, "
+        f"TIDs {best['tid_oldest']} to {best['tid_newest']}"
+    )
+    if found.intact is None:
+        print("no intact record says so: set up anew it has no credit")
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the application."""
+    for function in (lock, unlock, rescue):
+        app.command(rich_help_panel=METERS)(function)

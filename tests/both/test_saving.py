@@ -1,0 +1,171 @@
+"""How a meter saves: the record, ticks, what an older firmware left."""
+
+import struct
+from binascii import crc32
+
+from both_support import T0, again, credit, new_meter, raises, text
+from jeton import state as states
+from jeton.sts.results import TokenResult as R
+from jeton.supply import REASONS
+
+
+def test_a_tick_counts_for_its_own_record_only():
+    meter, store = new_meter(credit_wh=100_000)
+    meter.set_load(3600, T0)
+    meter.process(T0 + 50)
+    first = store.octets, store.tick
+    assert len(store.tick) == states.TICK_OCTETS <= 128
+    found = states.unpack(*first)
+    assert (found.credit_wh, found.total_wh, found.clock) == (99_950, 50, T0 + 50)
+    assert states.unpack(first[0]).credit_wh == 100_000
+    for at in range(len(first[1])):
+        torn = bytearray(first[1])
+        torn[at] ^= 16
+        assert states.unpack(first[0], torn).credit_wh == 100_000
+        assert states.unpack(first[0], torn[:at]).credit_wh == 100_000
+    meter.enter(credit(2000), T0 + 50)
+    assert states.unpack(store.octets, store.tick).credit_wh == 109_950
+    # Another record of the same epoch: its tick is of another CRC.
+    _, second = new_meter(credit_wh=500)
+    assert second.octets[10:14] == first[0][10:14]
+    assert states.unpack(second.octets, first[1]).credit_wh == 500
+
+
+def test_the_same_again_is_not_written():
+    meter, store = new_meter(credit_wh=100_000)
+    meter.save(T0)
+    assert (store.saves, store.ticks) == (1, 0)
+    meter.save(T0 + 1)
+    meter.save(T0 + 1)
+    assert (store.saves, store.ticks) == (1, 1)
+    # Whatever the store has made of it, what is compared is what is there.
+    store.octets = store.octets[:-1] + b"x"
+    saves = store.saves
+    meter.save(T0 + 1)
+    assert (store.saves, store.ticks) == (saves + 1, 1)
+
+
+def test_a_failed_save_is_made_good_as_a_whole():
+    meter, store = new_meter(credit_wh=100_000)
+    save = store.save
+
+    def half(parts):
+        save(parts)
+        raise OSError(5)  # it was done, and nobody knows
+
+    store.save = half
+    raises(OSError, meter.enter, credit(2000), T0)
+    store.save = save
+    assert states.unpack(store.octets).credit_wh == 110_000
+    meter.set_load(3600, T0)
+    meter.process(T0 + 20)
+    assert again(store).state.credit_wh == meter.state.credit_wh == 99_980
+    assert meter.enter(credit(2000), T0 + 20).result == R.ACCEPT
+
+
+def test_the_later_of_record_and_copy_counts():
+    meter, store = new_meter(credit_wh=500)
+    first = store.octets
+    meter.enter(credit(2000), T0)
+    second = store.octets
+    torn = second[:90] + b"??" + second[92:]
+    for record, copy, credit_wh in (
+        (second, second, 10_500),
+        (second, first, 10_500),
+        (first, second, 10_500),
+        (None, second, 10_500),
+        (torn, second, 10_500),
+        (torn, first, 500),
+        (second, torn, 10_500),
+        (second, None, 10_500),
+    ):
+        store.set_aside()
+        if record:
+            store.octets = record
+        store.copy = copy
+        meter = again(store)
+        assert (meter.fault, meter.state.credit_wh) == ("", credit_wh)
+        # It is written back as a later one than either.
+        store.copy = second
+        assert again(store).state.credit_wh == credit_wh or record == torn
+    store.octets, store.copy = torn, torn
+    assert "checksum" in again(store).fault
+
+
+def test_what_cannot_be_saved_is_not_sold():
+    meter, store = new_meter(credit_wh=100_000)
+    meter.set_load(3600, T0)
+    store.full = True
+    meter.process(T0 + 20)
+    meter.process(T0 + 3600)
+    # Nothing was lost but what was used until it was known.
+    s = meter.state
+    assert (s.total_wh, s.switch_closed, REASONS[s.switch_reason]) == (20, 0, "store")
+    assert text(meter, T0 + 3600)[:2] == ["STORE FAULT", "the flash is ful"]
+    assert meter.status(T0 + 3600)["fault"] == "the flash is full"
+    raises(OSError, meter.enter, credit(2000), T0 + 3600)
+    store.full = False
+    meter.process(T0 + 4000)
+    s = meter.state
+    assert (s.total_wh, s.switch_closed, meter.status(T0 + 4000)["fault"]) == (20, 1, None)
+    found = again(store).state
+    assert (found.switch_closed, found.credit_wh, found.hold) == (1, 99_980, 0)
+    assert meter.enter(credit(2000), T0 + 4000).result == R.ACCEPT
+
+
+def test_who_is_never_cut_goes_on_without_a_store():
+    meter, store = new_meter(changes={"credit.never_cut": True}, credit_wh=100_000)
+    meter.set_load(3600, T0)
+    store.full = True
+    meter.process(T0 + 20)
+    meter.process(T0 + 3600)
+    assert (meter.state.total_wh, meter.state.switch_closed) == (3600, 1)
+    store.full = False
+    meter.process(T0 + 3601)
+    assert again(store).state.total_wh == 3601
+
+
+def test_start_writes_back_what_it_read():
+    meter, store = new_meter(credit_wh=500)
+    meter.state.power_fails = 0xFFFF
+    meter.save(T0)
+    again(store)
+    before, saves = store.octets, store.saves
+    again(store)
+    # Nothing else has changed: a cell half written must not be able to read differently later.
+    assert store.saves == saves + 1
+    assert store.octets[states.TICK_START :] == before[states.TICK_START :]
+
+
+def test_a_meter_of_the_first_release_keeps_key_credit_and_identifiers():
+    meter, store = new_meter(credit_wh=5000, ken=200)
+    for tid in (2000, 3000):
+        meter.enter(credit(tid), T0 + tid)
+    s = meter.state
+    body = struct.pack(
+        "<B13s16sBBBB16sBBBBIBBH150sqQHIIIHBBBBII",
+        *(1, s.drn, b"generic", 2, 16, 7, 0, s.decoder_key, s.kt, s.krn, s.ti, s.ken, s.sgc),
+        *(s.bdt, s.kct, 0, bytes(meter.tids.octets), 25_000, 77, 12, 900, 4000, 0, 3, 0, 1, 1),
+        *(1, T0 + 9, 102),
+    )
+    body += bytes([i % 251 for i in range(1200)])
+    head = struct.pack("<4sHI", b"JTON", 1, crc32(body))
+    for old in (head + body[:-1], head + b"\1" + body[1:-1] + b"\0"):
+        raises(ValueError, states.unpack, old)
+    store.octets, store.tick = head + body, None
+    new = again(store)
+    assert new.fault == ""
+    state = new.state
+    assert (state.credit_wh, state.total_wh, state.rest_ws, state.load_w) == (25_000, 77, 12, 900)
+    assert (state.max_power_limit_w, state.tariff_rate, state.ken) == (4000, 3, 200)
+    assert (state.initial_wh, state.charged_wh, state.clock) == (25_000, 0, T0 + 9)
+    assert new.enter(credit(3000), T0 + 9).result == R.USED
+    assert new.enter(credit(1500), T0 + 9).result == R.ACCEPT
+    # Of 102 events the last hundred were kept; number 102 stands in the second place.
+    slots = len(state.events) // 12
+    newest = bytes(state.events[101 % slots * 12 : 101 % slots * 12 + 12])
+    assert newest == body[-1200 + 12 : -1200 + 24]
+    assert store.octets[4] == states.VERSION
+    assert again(store).state.credit_wh == 35_000
+    raises(ValueError, states.unpack, b"JTON\2\0" + bytes(20))
+    raises(ValueError, states.unpack, b"JTON\4\0" + bytes(20))

@@ -1,0 +1,64 @@
+"""Prints the table of the power-cut laboratory: `make soak`; exit status 1 if anything failed."""
+
+import argparse
+import os
+import sys
+import time
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.power_cut import laboratory
+
+CUTS = 100_000
+COLUMNS = ("cuts", "old", "new", "neither", "doubled", "lost")
+
+
+def main() -> int:
+    """Cut, add up, print, judge."""
+    parser = argparse.ArgumentParser(prog="python -m tests.power_cut", description=__doc__)
+    parser.add_argument("cuts", nargs="?", type=int, default=CUTS, help="default: %(default)s")
+    parser.add_argument("--seed", type=int, default=1, help="another one cuts elsewhere")
+    wanted = parser.parse_args()
+    count = os.cpu_count() or 1
+    begun = time.monotonic()
+    running = [
+        laboratory.start("cuts", wanted.seed + i, -(-wanted.cuts // count)) for i in range(count)
+    ]
+    found = [laboratory.finish(process) for process in running]
+    bits = laboratory.finish(laboratory.start("flips", wanted.seed, 7))
+    minutes = (time.monotonic() - begun) / 60
+    rows = [row for one in found for row in one["rows"]]
+    for by in ("kind", "mode"):
+        table = Table(title=f"Power cuts by {by}: {minutes:.0f} min on {count} processors")
+        table.add_column(by)
+        for name in COLUMNS:
+            table.add_column(name, justify="right")
+        for value in [*laboratory.values(rows, by), ""]:
+            only = {by: value} if value else {}
+            figures = [laboratory.total(rows, name, **only) for name in COLUMNS]
+            table.add_row(value or "all", *[f"{figure:,}" for figure in figures])
+        Console().print(table)
+    flips = bits["rows"][0]
+    outcomes = (
+        "cuts",
+        "new",
+        "energy lost",
+        "old",
+        "told",
+        "no record",
+        "no file system",
+        "neither",
+    )
+    shown = ", ".join(
+        f"{name if name != 'cuts' else 'bits turned'} {flips.get(name, 0):,}" for name in outcomes
+    )
+    print(f"One bit of the flash: {shown}.")
+    failures = [line for one in found for line in one["failures"]]
+    for line in failures:
+        print(line)
+    return 1 if failures or flips.get("neither") else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""Runs the laboratory's script in MicroPython and adds up what it counted."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from host_tools import firmware_build, interpreter
+
+HERE = Path(__file__).parent
+HEAP = "8M"  # for the flashes and their copies; the meter alone has 192k in the other tests
+GOOD = ("old", "new")
+BAD = ("neither", "doubled", "lost")
+
+
+def start(what: str, seed: int, count: int) -> "subprocess.Popen[str]":
+    """Start `cuts`, `control` or `flips` in an interpreter of its own."""
+    micropython = interpreter.find()
+    lib = firmware_build.build(micropython).tree / "lib"
+    root = HERE.parents[1]
+    return subprocess.Popen(
+        micropython.command(
+            *("-X", f"heapsize={HEAP}", str(HERE / "lab.py"), what, str(lib)),
+            *(str(root / "tests" / "both"), str(root), str(seed), str(count)),
+        ),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: "subprocess.Popen[str]", timeout: float | None = None) -> dict[str, Any]:
+    """Return what a laboratory found: `rows` by kind and mode, `failures` as lines."""
+    said, wrong = process.communicate(timeout=timeout)
+    if process.returncode:
+        raise AssertionError(said[-2000:] + wrong[-2000:])
+    found: dict[str, Any] = json.loads(said.splitlines()[-1])
+    return found
+
+
+def total(rows: list[dict[str, Any]], name: str, **only: str) -> int:
+    """Return the sum of a column, of those rows alone that have the values `only`."""
+    return sum(row.get(name, 0) for row in rows if all(row[key] == only[key] for key in only))
+
+
+def values(rows: list[dict[str, Any]], name: str) -> list[str]:
+    """Return the different values of a column in their order."""
+    return list(dict.fromkeys(row[name] for row in rows))

@@ -1,0 +1,164 @@
+"""A NOR flash as a block device: 4 KB erase blocks, programs clear bits only, power that fails.
+
+Runs in MicroPython. At the operation `cut_at`, counted from 1 over programs and erases, the power
+fails in one of the `MODES`; from then on nothing is read or written any more.
+"""
+
+import random
+
+BLOCK = 4096
+_ERASED = b"\xff" * BLOCK
+_EIO = -5
+
+MODES = ("nothing", "prefix", "random", "all", "garbage", "metastable", "late")
+
+
+def noise(size):
+    """Return random octets of the seeded generator."""
+    octets = bytearray(size)
+    for at in range(0, size, 4):
+        word = random.getrandbits(32)
+        octets[at : at + 4] = word.to_bytes(4, "little")[: size - at]
+    return octets
+
+
+def _and(a, b):
+    size = len(a)
+    return (int.from_bytes(a, "big") & int.from_bytes(b, "big")).to_bytes(size, "big")
+
+
+def _or(a, b):
+    size = len(a)
+    return (int.from_bytes(a, "big") | int.from_bytes(b, "big")).to_bytes(size, "big")
+
+
+def _torn(old, done):
+    """Return bits on their way: those that differ are as before or as after, each for itself."""
+    size = len(old)
+    mask = noise(size)
+    others = (int.from_bytes(mask, "big") ^ ((1 << 8 * size) - 1)).to_bytes(size, "big")
+    return _or(_and(old, mask), _and(done, others))
+
+
+class Nor:
+    """A flash of blocks that are shared with others until they are changed.
+
+    `unsettled` are torn cells that will read differently later: (block, offset, octets); that is
+    when `settle` is called, or after `settle_at` reads.
+    """
+
+    def __init__(self, blocks, unsettled=None, settle_at=0):
+        self.blocks = list(blocks)
+        self._views = [memoryview(block) for block in blocks]
+        self._own = set()
+        self.ops = 0
+        self.cut_at = 0
+        self.mode = "nothing"
+        self.dead = False
+        self.erases = None
+        self.unsettled = unsettled
+        self.settle_at = settle_at
+        self._again = False  # they were programmed once more: a bit that is 0 in either is 0
+        views = self._views
+
+        def readblocks(block, buf, offset=0):
+            buf[:] = views[block][offset : offset + len(buf)]
+
+        def readblocks_late(block, buf, offset=0):
+            self.settle_at -= 1
+            if not self.settle_at:
+                self.settle()
+            buf[:] = views[block][offset : offset + len(buf)]
+
+        # Nine of ten calls: no method, and nothing that is not needed.
+        self.readblocks = readblocks_late if settle_at else readblocks
+
+    def snapshot(self):
+        """Return the blocks as they are now."""
+        self._own = set()
+        return list(self.blocks)
+
+    def settle(self):
+        """Let torn cells read as they will from now on."""
+        if self.unsettled:
+            block, offset, octets = self.unsettled
+            self.unsettled = None
+            mine = self._mine(block)
+            end = offset + len(octets)
+            if self._again:
+                octets = _and(mine[offset:end], octets)
+            mine[offset:end] = octets
+
+    def _mine(self, block):
+        if block not in self._own:
+            self._replace(block, bytearray(self.blocks[block]))
+        return self.blocks[block]
+
+    def _replace(self, block, octets):
+        self._own.add(block)
+        self.blocks[block] = octets
+        self._views[block] = memoryview(octets)
+
+    def writeblocks(self, block, buf, offset=0):
+        """Program octets: bits that are 0 stay 0."""
+        if self.dead:
+            return _EIO
+        mine = self._mine(block)
+        end = offset + len(buf)
+        if self.unsettled and self.unsettled[0] == block:
+            first = self.unsettled[1]
+            self._again = self._again or (first < end and offset < first + len(self.unsettled[2]))
+        old = bytes(mine[offset:end])
+        done = bytes(buf) if old == _ERASED[: len(old)] else _and(old, buf)
+        garbage = _and(old, noise(len(old))) if self._last() else b""
+        return self._do(block, offset, old, done, garbage)
+
+    def ioctl(self, op, arg):
+        """Answer for the size, and erase."""
+        if op == 4:
+            return len(self.blocks)
+        if op == 5:
+            return BLOCK
+        if op == 6:
+            if self.dead:
+                return _EIO
+            if self.erases is not None:
+                self.erases[arg] += 1
+            old = b"" if not self._last() else bytes(self.blocks[arg])
+            return self._do(arg, 0, old, _ERASED, noise(BLOCK) if old else b"")
+        return 0
+
+    def _last(self):
+        return self.ops + 1 == self.cut_at
+
+    def _do(self, block, offset, old, done, garbage):
+        self.ops += 1
+        if self.ops != self.cut_at:
+            if self.unsettled and self.unsettled[0] == block and len(done) == BLOCK:
+                self.unsettled = None
+            self._put(block, offset, done)
+            return 0
+        self.dead = True
+        mode = self.mode
+        size = len(done)
+        if mode == "all":
+            self._put(block, offset, done)
+        elif mode == "prefix":
+            self._put(block, offset, done[: random.randrange(1, size)])
+        elif mode == "random":
+            self._put(block, offset, _torn(old, done))
+        elif mode == "garbage":
+            self._put(block, offset, garbage)
+        elif mode in ("metastable", "late"):
+            both = [old, done, _torn(old, done)]
+            first = both.pop(random.randrange(3))
+            self._put(block, offset, first)
+            self.unsettled = (block, offset, both[random.randrange(2)])
+            self.settle_at = random.randrange(1, 60) if mode == "late" else 0
+        return _EIO
+
+    def _put(self, block, offset, octets):
+        if len(octets) == BLOCK:
+            self._replace(block, bytearray(octets))
+        else:
+            self._mine(block)[offset : offset + len(octets)] = octets
