@@ -372,6 +372,13 @@ class Meter:
 
         self._change(now, change)
 
+    def load_changes(self, seconds):
+        """Return how often a load that repeats changes in so many seconds, 0 for any other."""
+        state = self.state
+        if not state.load_repeat_s:
+            return 0
+        return seconds // state.load_repeat_s * (len(state.load_steps) // 8)
+
     def _find_load(self):
         self._load = None
         if self.state.load_steps:
@@ -737,11 +744,17 @@ def _class(digits):
 
 
 def describe(error):
-    """Return an error in words for people: of an OSError MicroPython knows only the number."""
+    """Return an error in words for people: of an OSError MicroPython knows only the number.
+
+    It has an end: what repeats what came may be longer than there is room for, even for a copy.
+    """
     if isinstance(error, OSError) and error.args:
         number = error.args[0]
         return "the flash %s" % _ERRNO.get(number, "cannot be used (error %s)" % number)
-    return str(error) or error.__class__.__name__
+    first = error.args[0] if error.args else None
+    text = first if isinstance(first, str) else str(error)
+    return text[:_LONGEST] or error.__class__.__name__
 
 
+_LONGEST = 400
 _ERRNO = {5: "cannot be read or written", 28: "is full", 30: "is read-only", 84: "is damaged"}
