@@ -529,8 +529,11 @@ class _Repl(SerialTransport):
                     self.port.quiet(0.05)
                     self.port.deadline = deadline
                     self.enter_raw_repl(soft_reset=False)
+                # A board that was just reset greets twice, and the second time in this answer.
+                self.use_raw_paste = True
+                self.exec_raw("")
                 return
-            except _Silence:
+            except (_Silence, TransportError):
                 if time.monotonic() >= deadline:
                     raise
             first = False
