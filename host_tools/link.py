@@ -365,6 +365,9 @@ def _events(values: list[dict[str, Any]]) -> list[Event]:
     ]
 
 
+_HEAP_LOCKED = b"heap is locked"
+
+
 class _Silence(Exception):
     """The deadline passed while waiting for the board."""
 
@@ -708,6 +711,13 @@ class Meter:
             raise BoardError(f"{verb} cannot be sent to the board: {error}") from None
         with self._talking(timeout or self.timeout) as repl:
             output, raised = repl.run(f"print(meter.rpc({line!r}))", timeout or self.timeout)
+        if _HEAP_LOCKED in raised or _HEAP_LOCKED in output:
+            # An interrupt has hit the interpreter while it collected memory; no call works again.
+            self.soft_reset()
+            raise BoardError(
+                f"the board at {self.port} could do nothing after an interrupt, and was started "
+                "anew: ask it again"
+            )
         if raised:
             last = raised.decode(errors="replace").strip().splitlines()[-1]
             if last.startswith("NameError") and "meter" in last:
