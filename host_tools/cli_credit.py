@@ -4,7 +4,17 @@ from typing import Annotated
 
 import typer
 
-from host_tools.cli_meters import NUMBERS, Json, Where, event_line, kwh, put, watt_hours
+from host_tools.cli_meters import (
+    HAPPENS,
+    NUMBERS,
+    TELLS,
+    Json,
+    Where,
+    event_line,
+    kwh,
+    put,
+    watt_hours,
+)
 from host_tools.errors import JetonError
 from host_tools.link import Ledger, Meter
 
@@ -137,6 +147,7 @@ def reports(
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the application."""
-    for function in (emergency, grant, history, reports):
-        takes_numbers = function is grant
-        app.command(context_settings=NUMBERS if takes_numbers else None)(function)
+    app.command(rich_help_panel=HAPPENS)(emergency)
+    app.command(rich_help_panel=HAPPENS, context_settings=NUMBERS)(grant)
+    app.command(rich_help_panel=TELLS)(history)
+    app.command(rich_help_panel=TELLS)(reports)

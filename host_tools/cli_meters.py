@@ -51,6 +51,11 @@ _LONGEST = 40  # characters of a number or a time span
 # So that `load -1` is a refused load and not an unknown option.
 NUMBERS = {"ignore_unknown_options": True}
 
+# The groups of commands in the help.
+METERS = "Meters"
+HAPPENS = "What happens to a meter"
+TELLS = "What a meter tells"
+
 _KEYS = "0 to 9, * backspace, # Enter, i where there is one"
 _HELP = "digits (Return is Enter), * backspace, load WATTS, advance 2h, status, quit"
 
@@ -686,18 +691,18 @@ def _pressed(meter: Meter, keys: str) -> PressResult:
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the application."""
-    for name, function in (
-        ("new", new),
-        ("list", list_),
-        ("serve", serve),
-        ("run", run),
-        ("enter", enter),
-        ("press", press),
-        ("status", status),
-        ("advance", advance),
-        ("load", load),
-        ("events", events),
-        ("delete", delete),
+    for name, function, group in (
+        ("new", new, METERS),
+        ("list", list_, METERS),
+        ("serve", serve, METERS),
+        ("run", run, METERS),
+        ("enter", enter, METERS),
+        ("press", press, METERS),
+        ("status", status, METERS),
+        ("advance", advance, HAPPENS),
+        ("load", load, HAPPENS),
+        ("events", events, TELLS),
+        ("delete", delete, METERS),
     ):
-        takes_numbers = function in (advance, load)
-        app.command(name, context_settings=NUMBERS if takes_numbers else None)(function)
+        settings = NUMBERS if function in (advance, load) else None
+        app.command(name, context_settings=settings, rich_help_panel=group)(function)

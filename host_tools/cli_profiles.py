@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from host_tools import profiles
+from host_tools.cli_meters import METERS
 from host_tools.errors import ProfileError
 from host_tools.link import Meter
 
@@ -190,5 +191,5 @@ def language(
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
-    app.add_typer(_profile, name="profile")
-    app.command()(language)
+    app.add_typer(_profile, name="profile", rich_help_panel=METERS)
+    app.command(rich_help_panel=METERS)(language)

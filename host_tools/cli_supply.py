@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from host_tools.cli_meters import Json, Where, at_utc, instant, put, summary
+from host_tools.cli_meters import HAPPENS, Json, Where, at_utc, instant, put, summary
 from host_tools.errors import JetonError
 from host_tools.link import EPOCH, Meter, seconds_of
 
@@ -117,4 +117,4 @@ def mute(where: Where, as_json: Json = False) -> None:
 def register(app: typer.Typer) -> None:
     """Add these commands to the application."""
     for function in (clock, tamper, reconnect, mute):
-        app.command()(function)
+        app.command(rich_help_panel=HAPPENS)(function)

@@ -359,6 +359,7 @@ def test_events(demo: str) -> None:
     # A new meter's switch closes on its credit, which is low. Each command that starts the board
     # afresh is a power cut, but one right after another adds nothing.
     assert kinds == [
+        "provisioned",
         "switch_closed",
         "low_credit",
         "alarm",
@@ -372,8 +373,8 @@ def test_events(demo: str) -> None:
     lines = jeton("events", demo).splitlines()
     assert len(lines) == len(kinds)
     time = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
-    assert re.fullmatch(rf" +1  {time}  switch_closed  reason credit", lines[0])
-    assert re.fullmatch(rf" +6  {time}  token  amount_wh 0, name FormatError, result 6", lines[5])
+    assert re.fullmatch(rf" +2  {time}  switch_closed  reason credit", lines[1])
+    assert re.fullmatch(rf" +7  {time}  token  amount_wh 0, name FormatError, result 6", lines[6])
     last = int(lines[-1].split()[0])
     assert json.loads(jeton("events", demo, "--after", str(last - 1), "--json"))[0]["seq"] == last
 

@@ -70,9 +70,11 @@ def test_arabic_on_a_display_of_dots() -> None:
 @pytest.mark.device
 def test_language_by_command() -> None:
     jeton("new", "atar", "--profile", "onee", "--graphic")
-    assert jeton("language", "atar") == "fr\n"
-    assert jeton("language", "atar", "ar") == "ar\n"
-    assert jeton("language", "atar", "--json") == '{"language": "ar"}\n'
+    assert jeton("language", "atar") == "fr  [fr, ar]\n"
+    assert jeton("language", "atar", "ar") == "ar  [fr, ar]\n"
+    assert jeton("language", "atar", "--json") == (
+        '{"language": "ar", "languages": ["fr", "ar"]}\n'
+    )
     assert "no 'en', only: fr, ar" in refused("language", "atar", "en")
     jeton("new", "lome", "--profile", "ceet")
     assert "no 'ar', only: fr" in refused("language", "lome", "ar")
