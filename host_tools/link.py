@@ -709,15 +709,14 @@ class Meter:
             line = json.dumps([verb, *arguments])
         except (TypeError, ValueError, RecursionError) as error:
             raise BoardError(f"{verb} cannot be sent to the board: {error}") from None
-        with self._talking(timeout or self.timeout) as repl:
-            output, raised = repl.run(f"print(meter.rpc({line!r}))", timeout or self.timeout)
-        if _HEAP_LOCKED in raised or _HEAP_LOCKED in output:
-            # An interrupt has hit the interpreter while it collected memory; no call works again.
+        for _ in range(2):
+            with self._talking(timeout or self.timeout) as repl:
+                output, raised = repl.run(f"print(meter.rpc({line!r}))", timeout or self.timeout)
+            if _HEAP_LOCKED not in raised and _HEAP_LOCKED not in output:
+                break
+            # Somebody's interrupt has hit the interpreter while it collected memory: it can do
+            # nothing any more, and has done nothing now.
             self.soft_reset()
-            raise BoardError(
-                f"the board at {self.port} could do nothing after an interrupt, and was started "
-                "anew: ask it again"
-            )
         if raised:
             last = raised.decode(errors="replace").strip().splitlines()[-1]
             if last.startswith("NameError") and "meter" in last:
