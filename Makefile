@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help run test lint bench soak clean
+.PHONY: help run test lint bench soak fuzz clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -37,8 +37,27 @@ lint: $(STAMP)  ## ruff and mypy over host tools and firmware
 bench: $(STAMP)  ## Measure what the README claims, as a table
 	@$(BIN)/python -m tests.bench
 
-soak: $(STAMP)  ## Cut the power 100,000 times and print the table: about half an hour
+soak: $(STAMP)  ## Cut the power 100,000 times, kill 500 times, 20,000 steps of the model: an hour
 	@$(BIN)/python -m tests.power_cut
+	@JETON_KILLS=500 $(BIN)/python -m pytest tests/device/test_kills.py -s
+	@JETON_MODEL_EXAMPLES=20000 $(BIN)/python -m pytest tests/model -s
+
+FUZZ_S ?= 60
+FUZZ_TARGETS = decoder console state load_steps csv profile provisioning batch_decode \
+	batch_encode batch_derive key_file
+
+fuzz: $(STAMP)  ## Look for inputs that hurt decoder and parsers, FUZZ_S=60 seconds for each
+	@if ! $(BIN)/python -c 'import atheris' 2>/dev/null \
+		&& ! $(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary=atheris \
+			-e '.[fuzz]' >/dev/null 2>&1; then \
+		echo "fuzz: there is no wheel of atheris for this Python and system: skipped"; exit 0; \
+	fi; \
+	for target in $(or $(TARGET),$(FUZZ_TARGETS)); do \
+		echo "fuzz: $$target, $(FUZZ_S) s"; \
+		$(BIN)/python -m tests.hostile.fuzz $$target $(FUZZ_S) 2>&1 \
+			| awk '/ERROR|Exception|Error:|Traceback|File "|number_of_exec|crash-/ { print "  " $$0; \
+				if (/ERROR: libFuzzer|crash-/) hurt = 1 } END { exit hurt }' || exit 1; \
+	done
 
 clean:  ## Remove .venv and everything made
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

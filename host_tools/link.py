@@ -377,6 +377,9 @@ def _events(values: list[dict[str, Any]]) -> list[Event]:
     ]
 
 
+_HEAP_LOCKED = b"heap is locked"
+
+
 class _Locked(Exception):
     """Where the raw REPL was looked for a locked meter answers."""
 
@@ -562,11 +565,14 @@ class _Repl(SerialTransport):
                     self.port.quiet(0.05)
                     self.port.deadline = deadline
                     self.enter_raw_repl(soft_reset=False)
+                # A board that was just reset greets twice, and the second time in this answer.
+                self.use_raw_paste = True
+                self.exec_raw("")
                 return
             except _Locked:
                 self.in_raw_repl, self.locked = False, True
                 return
-            except _Silence:
+            except (_Silence, TransportError):
                 if time.monotonic() >= deadline:
                     raise
             first = False
@@ -763,12 +769,20 @@ class Meter:
             line = json.dumps([verb, *arguments])
         except (TypeError, ValueError, RecursionError) as error:
             raise BoardError(f"{verb} cannot be sent to the board: {error}") from None
-        raised = b""
-        with self._talking(timeout or self.timeout) as repl:
-            if repl.locked:
-                output = repl.call(line, timeout or self.timeout)
-            else:
-                output, raised = repl.run(f"print(meter.rpc({line!r}))", timeout or self.timeout)
+        for _ in range(2):
+            raised = b""
+            with self._talking(timeout or self.timeout) as repl:
+                if repl.locked:
+                    output = repl.call(line, timeout or self.timeout)
+                else:
+                    output, raised = repl.run(
+                        f"print(meter.rpc({line!r}))", timeout or self.timeout
+                    )
+            if _HEAP_LOCKED not in raised and _HEAP_LOCKED not in output:
+                break
+            # Somebody's interrupt has hit the interpreter while it collected memory: it can do
+            # nothing any more, and has done nothing now.
+            self.soft_reset()
         if raised:
             last = raised.decode(errors="replace").strip().splitlines()[-1]
             if last.startswith("NameError") and "meter" in last:

@@ -9,13 +9,15 @@ import json
 from . import __version__
 from .entry import check_keys
 from .meter import describe
-from .state import whole
+from .state import shown, whole
 from .sts.digits import clean
 from .sts.results import NAMES
 from .sts.tids import MAX_TID
 
 _LONGEST_ADVANCE_S = 100 * 366 * 86400
 _LATEST = 0xFFFFFFFF
+# Seconds of work for the interpreter; ten years of a household have less.
+_MOST_CHANGES = 150000
 
 
 class Console:
@@ -40,7 +42,8 @@ class Console:
                 raise ValueError('a request is a list: ["verb", argument, …]')
             verb = request[0]
             if verb not in VERBS:
-                raise ValueError("no verb %s; there are: %s" % (verb, ", ".join(VERBS)))
+                named = verb if isinstance(verb, str) else "of that kind"
+                raise ValueError("no verb %s; there are: %s" % (named[:20], ", ".join(VERBS)))
             line = None
             if verb in _ONCE:
                 gc.collect()
@@ -81,14 +84,14 @@ class Console:
     def enter(self, digits):
         """Take a token by the wire; the result is that of the keypad."""
         if not isinstance(digits, str):
-            raise ValueError("a token is a string of 20 digits, not %r" % (digits,))
+            raise ValueError("a token is a string of 20 digits, not %s" % shown(digits))
         now = self._now()
         return self._outcome(self._meter.enter(clean(digits), now), now)
 
     def press(self, keys):
         """Press keys one after another: 0 to 9, * backspace, # Enter, i where there is one."""
         if not isinstance(keys, str):
-            raise ValueError("keys are a string, not %r" % (keys,))
+            raise ValueError("keys are a string, not %s" % shown(keys))
         profile = self._meter.profile
         check_keys(keys, profile.codes_start if profile else "")
         now = self._now()
@@ -208,6 +211,8 @@ class Console:
         whole("seconds", seconds, 0, _LONGEST_ADVANCE_S)
         if self._now() + seconds > _LATEST:
             raise ValueError("the clock ends in 2136")
+        if self._meter.load_changes(seconds) > _MOST_CHANGES:
+            raise ValueError("the load changes too often for one advance: take shorter ones")
         self._clock.advance(seconds)
         self._meter.save(self._now())
         return self.status()

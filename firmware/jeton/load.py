@@ -5,7 +5,7 @@ A step is (seconds from the beginning, W). Loaded only where a meter has such a 
 
 import struct
 
-from .state import whole
+from .state import shown, whole
 
 STEPS = 256
 _STEP = "<II"
@@ -25,7 +25,7 @@ def packed(steps, repeat_s, before=b""):
     last = struct.unpack_from(_STEP, before, len(before) - _OCTETS)[0] if first else -1
     for i, step in enumerate(steps):
         if not isinstance(step, list) or len(step) != 2:
-            raise ValueError("a step is [seconds, watts], not %r" % (step,))
+            raise ValueError("a step is [seconds, watts], not %s" % shown(step))
         whole("the seconds of a step", step[0], 0, _LONGEST_S)
         whole("the load of a step", step[1], 0, 0xFFFFFFFF)
         if step[0] <= last:

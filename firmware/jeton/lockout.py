@@ -1,6 +1,8 @@
 """Lock-out after wrong tokens: guessing is slowed down, by the profile's steps.
 
-The counters are fields of the record, so that they are committed with what the token did.
+The counters are fields of the record. The meter commits a token of class 0, 2 or 3 as a wrong one
+before it decrypts it: no cut and no power cycle gives a try for nothing. Class 1 is not encrypted,
+so that nothing can be guessed with it: it is neither counted nor refused.
 """
 
 from . import events

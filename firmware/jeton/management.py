@@ -149,7 +149,9 @@ def _keep_section(meter, token, now):
     change = meter.key_change
     state = meter.state
     number = SECTIONS[token.sub]
-    if meter.profile.key_change_keep_at_power_up and number in change.sections:
+    # One that was refused has not taken the place of the one before it.
+    taken = change.sections.get(number) is token.fields
+    if meter.profile.key_change_keep_at_power_up and taken:
         at = 8 * (number - 1)
         block = tokens.pack(2, token.sub, token.fields, state.ea)
         state.sections = state.sections[:at] + block + state.sections[at + 8 :]

@@ -12,7 +12,7 @@ from .profile import Profile
 from .sts import digits as token_digits
 from .sts import keys, tokens
 from .sts.decoder import decode
-from .sts.results import GOOD, NAMES, TokenResult
+from .sts.results import NAMES, TokenResult
 from .sts.tids import TidStore
 
 # Consumption is saved each 0.01 kWh and at most every 10 s: flash wears (20 years at 23 kW).
@@ -417,6 +417,13 @@ class Meter:
 
         self.change(now, change)
 
+    def load_changes(self, seconds):
+        """Return how often a load that repeats changes in so many seconds, 0 for any other."""
+        state = self.state
+        if not state.load_repeat_s:
+            return 0
+        return seconds // state.load_repeat_s * (len(state.load_steps) // 8)
+
     def _find_load(self):
         self._load = None
         if self.state.load_steps:
@@ -578,9 +585,9 @@ class Meter:
     def enter(self, digits, now):
         """Take the digits of a token by the wire, as the keypad does; return its Outcome.
 
-        One commit carries everything the token did. Spaces and dashes between digits do not count.
-        Of several tokens in one go the Outcome is the last one's, and has those before it as
-        `earlier`.
+        One commit carries everything the token did; where a profile locks out, another before it
+        has counted the try. Spaces and dashes between digits do not count. Of several tokens in
+        one go the Outcome is the last one's, and has those before it as `earlier`.
         """
         self._check_fault()
         self.process(now)
@@ -599,12 +606,51 @@ class Meter:
 
     def _enter(self, digits, now):
         outcome = Outcome()
-        if self.state.provisioned:
-            self._atomically(lambda: self._take(digits, outcome, now))
-        else:
+        if not self.state.provisioned:
             outcome.result = TokenResult.NOT_READY
             outcome.message = "the meter has no key yet: provision it"
+            return outcome
+        decoded = None
+        guess = _class(digits) not in (None, 1)
+        left_s = self.lockout.blocked(now)
+        if guess and left_s:
+            outcome.result = TokenResult.LOCK_OUT
+            outcome.message = "too many wrong tokens: wait %d s" % left_s
+            outcome.value = "%d" % left_s
+        elif guess and self.profile.lockout_after:
+            decoded = self._decode_counted(digits, outcome, now)
+            if decoded is None:
+                return outcome
+        else:
+            decoded = self._decode(digits)
+        self._atomically(lambda: self._take(decoded, digits, outcome, now))
         return outcome
+
+    def _decode(self, digits):
+        return decode(digits, self._decrypt, self.state.ea, self.state.mfr_code)
+
+    def _decode_counted(self, digits, outcome, now):
+        """Decode a token that is committed as a wrong one before; return None if it is wrong.
+
+        So a power cut takes no guess back. A wrong token costs one save, another one two.
+        """
+        before = self.state.copy()
+        try:
+            self.lockout.wrong(now)
+            self._log(outcome, now)
+            self._save()
+            decoded = self._decode(digits)
+            if counts(decoded[0]):
+                return None
+        except BaseException:
+            self._take_back(before)
+            raise
+        self._take_back(before)
+        return decoded
+
+    def _take_back(self, before):
+        self.state = self.lockout.state = before
+        self._unsaved = True
 
     def _pages(self, outcome, digits):
         return outcome.pages or screens.result_pages(outcome, digits, self)
@@ -618,19 +664,17 @@ class Meter:
             page_s = profile.screens_amount_s or page_s
             self.screen.show(pages, now, page_s, profile.screens_result_s, True)
 
-    def _take(self, digits, outcome, now):
-        """Do what a token says, and log it; the caller commits."""
-        left_s = self.lockout.blocked(now)
-        if left_s and _class(digits) not in (None, 1):
-            outcome.result = TokenResult.LOCK_OUT
-            outcome.message = "too many wrong tokens: wait %d s" % left_s
-            outcome.value = "%d" % left_s
-        else:
-            self._decode(digits, outcome, now)
-            if counts(outcome.result) and _class(digits) != 1:
-                self.lockout.wrong(now)
-            elif outcome.result in GOOD and outcome.token.cls != 1:
+    def _take(self, decoded, digits, outcome, now):
+        """Do what a decoded token says, and log it; the caller commits."""
+        if decoded is not None:
+            outcome.result, outcome.token, outcome.message = decoded
+            self._obey(digits, outcome, now)
+            # A section of a key change has no TID: whoever has one could unlock with it for ever.
+            if outcome.result == TokenResult.ACCEPT and outcome.token.cls != 1:
                 self.lockout.accepted(now)
+        self._log(outcome, now)
+
+    def _log(self, outcome, now):
         token = outcome.token
         self.state.result = outcome.result
         events.record(
@@ -642,11 +686,10 @@ class Meter:
             outcome.amount_wh or 0,
         )
 
-    def _decode(self, digits, outcome, now):
+    def _obey(self, digits, outcome, now):
         state = self.state
-        result, token, message = decode(digits, self._decrypt, state.ea, state.mfr_code)
-        outcome.result, outcome.token, outcome.message = result, token, message
-        if result == TokenResult.ACCEPT and self._bars(token):
+        token = outcome.token
+        if outcome.result == TokenResult.ACCEPT and self._bars(token):
             outcome.result = TokenResult.NOT_READY
             outcome.message = "the meter was tampered with: a token must clear that first"
         if outcome.result == TokenResult.ACCEPT:
@@ -766,11 +809,17 @@ def _class(digits):
 
 
 def describe(error):
-    """Return an error in words for people: of an OSError MicroPython knows only the number."""
+    """Return an error in words for people: of an OSError MicroPython knows only the number.
+
+    It has an end: what repeats what came may be longer than there is room for, even for a copy.
+    """
     if isinstance(error, OSError) and error.args:
         number = error.args[0]
         return "the flash %s" % _ERRNO.get(number, "cannot be used (error %s)" % number)
-    return str(error) or error.__class__.__name__
+    first = error.args[0] if error.args else None
+    text = first if isinstance(first, str) else str(error)
+    return text[:_LONGEST] or error.__class__.__name__
 
 
+_LONGEST = 400
 _ERRNO = {5: "cannot be read or written", 28: "is full", 30: "is read-only", 84: "is damaged"}

@@ -6,7 +6,7 @@ The names are those of Prism's TokenApi in lower case (DRN, EA, SGC, KRN, TI, KE
 from . import events, history, supply
 from . import state as states
 from .profile import Profile
-from .state import whole
+from .state import shown, whole
 from .sts import keys
 from .sts.digits import is_digits, luhn_ok
 from .sts.tids import MAX_TID, OCTETS, TidStore
@@ -42,14 +42,14 @@ def _profile_name(value):
         good = good and ("a" <= c <= "z" or "0" <= c <= "9" or c == "_")
     if not good:
         raise ValueError(
-            "profile must be a name of 1 to 16 letters, digits and _, not %r" % (value,)
+            "profile must be a name of 1 to 16 letters, digits and _, not %s" % shown(value)
         )
     return value
 
 
 def _drn(value):
     if not isinstance(value, str) or not is_digits(value) or len(value) not in (11, 13):
-        raise ValueError("drn must be 11 or 13 digits, not %r" % (value,))
+        raise ValueError("drn must be 11 or 13 digits, not %s" % shown(value))
     if not luhn_ok(value):
         raise ValueError("drn %s has a wrong check digit" % value)
     return value.encode()
@@ -114,25 +114,25 @@ def configured(config, profiles):
     state.drn = _drn(config["drn"])
     ea = get("ea", 7)
     if type(ea) is not int or ea not in (7, 11):
-        raise ValueError("ea must be 7 or 11, not %r (EA09 is withdrawn)" % (ea,))
+        raise ValueError("ea must be 7 or 11, not %s (EA09 is withdrawn)" % shown(ea))
     state.ea = ea
     tables = get("tables", "certified")
     if tables not in ("certified", "sample"):
-        raise ValueError('tables must be "certified" or "sample", not %r' % (tables,))
+        raise ValueError('tables must be "certified" or "sample", not %s' % shown(tables))
     state.sample_tables = int(tables == "sample")
     key = _key(config["decoder_key"], ea)
     state.decoder_key = key + bytes(16 - len(key))
     state.kt = whole("kt", get("kt", keys.DUTK), keys.DITK, keys.DUTK)
     sgc = get("sgc", "000000")
     if not isinstance(sgc, str) or len(sgc) != 6 or not is_digits(sgc):
-        raise ValueError("sgc must be a string of six digits, not %r" % (sgc,))
+        raise ValueError("sgc must be a string of six digits, not %s" % shown(sgc))
     state.sgc = int(sgc)
     state.ti = whole("ti", get("ti", 1), 0, 99)
     state.krn = whole("krn", get("krn", 1), 1, 9)
     state.ken = whole("ken", get("ken", 255), 0, 255)
     bdt = get("bdt")
     if bdt is not None and bdt not in _BASE_DATES:
-        raise ValueError('bdt must be "93", "14" or "35", not %r' % (bdt,))
+        raise ValueError('bdt must be "93", "14" or "35", not %s' % shown(bdt))
     state.bdt = int(bdt) if bdt else 0
     kct = get("kct")
     if ea == 11:
@@ -146,7 +146,7 @@ def configured(config, profiles):
     state.initial_wh = state.credit_wh
     display = get("display", [2, 16])
     if not isinstance(display, list) or len(display) not in (2, 3):
-        raise ValueError("display must be [rows, columns], not %r" % (display,))
+        raise ValueError("display must be [rows, columns], not %s" % shown(display))
     for value in display:
         if type(value) is not int:
             display = [0, 0]
@@ -154,7 +154,7 @@ def configured(config, profiles):
     if rows not in (2, 4) or cols not in (16, 20) or graphic not in (0, 1):
         raise ValueError(
             "display must be 2 or 4 rows of 16 or 20 columns (and 1 if it draws dots), not %r"
-            % (get("display"),)
+            % (display,)
         )
     state.rows, state.cols, state.graphic = rows, cols, graphic
     return state

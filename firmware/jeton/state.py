@@ -208,6 +208,11 @@ def whole(what, value, low, high):
     # bool is an int to isinstance; True watts is a mistake.
     if type(value) is not int or not low <= value <= high:
         raise ValueError(
-            "%s must be a whole number from %d to %d, not %r" % (what, low, high, value)
+            "%s must be a whole number from %d to %d, not %s" % (what, low, high, shown(value))
         )
     return value
+
+
+def shown(value):
+    """Return a value for an error, of a list or dictionary only that: a key may be in it."""
+    return type(value).__name__ if isinstance(value, (list, dict)) else repr(value)

@@ -1,6 +1,7 @@
 """Key changes: sections in any order or in order, whole or forgotten, over a power cut."""
 
 from both_support import (
+    KEY,
     KEY11,
     NEW,
     NEW11,
@@ -160,3 +161,16 @@ def test_what_is_forgotten_stands_in_the_log_where_it_happened():
     at = found.index(("key_change_forgotten", 600))
     assert ("switch_opened", 3600) in found[at:]
     assert [time for _, time in found] == sorted([time for _, time in found])
+
+
+def test_a_refused_section_does_not_take_the_place_of_a_kept_one():
+    for key, new in ((KEY, NEW), (KEY11, NEW11)):
+        changes = {"key_change.keep_at_power_up": True}
+        meter, store = new_meter(key, changes)
+        codes = key_change(key, new)
+        assert meter.enter(codes[0], T0).result == R.KCT1
+        assert meter.enter(key_change(key, new, krn=10)[0], T0).result == R.RANGE
+        meter = again(store, changes)
+        for code in codes[1:]:
+            result = meter.enter(code, T0).result
+        assert result == R.ACCEPT

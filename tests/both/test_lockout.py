@@ -1,9 +1,21 @@
 """Wrong tokens lock a meter by its profile's steps."""
 
-from both_support import NEW, PROFILES, T0, again, class1, credit, key_change, new_meter, text
+from both_support import (
+    NEW,
+    PROFILES,
+    T0,
+    again,
+    class1,
+    credit,
+    key_change,
+    new_meter,
+    raises,
+    text,
+)
 from jeton import events, reports
 from jeton import state as states
 from jeton.lockout import Lockout, counts
+from jeton.meter import _class as class_of
 from jeton.sts.results import NAMES
 from jeton.sts.results import TokenResult as R
 
@@ -191,6 +203,90 @@ def test_a_key_change_token_unlocks_too():
         meter.enter(section, T0 + 10)
     assert meter.state.lock_count == 0
     assert meter.state.krn == 2
+
+
+def test_class_1_tokens_are_never_counted():
+    meter, _ = new_meter(profile="clou")
+    mistyped = class1(4)[:-1] + "0"
+    assert class_of(mistyped) == 1
+    for _ in range(5):
+        assert meter.enter(mistyped, T0).result == R.CRC
+    assert meter.state.lock_count == 0
+
+
+def test_a_section_of_a_key_change_does_not_unlock():
+    # It has no TID and can be entered again and again: guesses in between would never lock.
+    meter, _ = new_meter(profile="clou")
+    section = key_change()[0]
+    for i in range(2):
+        assert meter.enter(wrong(3000 + i), T0).result == R.CRC
+        assert meter.enter(section, T0).result == R.KCT1
+    assert meter.state.lock_count == 2
+    assert meter.enter(wrong(4000), T0).result == R.CRC
+    assert meter.lockout.blocked(T0) == 10
+
+
+class PowerCut(Exception):
+    pass
+
+
+def cut_while_decrypting(meter):
+    def cut(block):
+        raise PowerCut
+
+    meter._decrypt = cut
+
+
+def test_the_count_is_committed_before_a_token_is_decrypted():
+    for token in (wrong(2000), credit(2000)):
+        meter, store = new_meter(profile="landis_gyr")
+        for i in range(4):
+            cut_while_decrypting(meter)
+            raises(PowerCut, meter.enter, token, T0)
+            meter = again(store)
+            assert meter.state.lock_count == i + 1
+        cut_while_decrypting(meter)
+        raises(PowerCut, meter.enter, token, T0)
+        meter = again(store)
+        assert meter.lockout.blocked(T0) == 3600
+        assert meter.enter(credit(2000), T0 + 3600).result == R.ACCEPT
+
+
+def test_a_good_token_leaves_no_trace_of_having_been_counted():
+    meter, store = new_meter(profile="clou")
+    for i in range(2):
+        meter.enter(wrong(3000 + i), T0)
+    seen, reports_seen = meter.state.event_seq, meter.state.report_seq
+    # With this one the meter would lock; that it is committed so is seen by nobody.
+    assert meter.enter(credit(2000), T0).result == R.ACCEPT
+    assert (meter.state.lock_count, meter.state.lock_until) == (0, 0)
+    assert [e["kind"] for e in meter.events(seen)] == ["token", "switch_closed"]
+    assert meter.state.report_seq == reports_seen
+    # Authentic but used: no guess, and no reason to forget the guesses.
+    meter.enter(wrong(3001), T0)
+    assert meter.enter(credit(2000), T0).result == R.USED
+    assert (meter.state.lock_count, meter.lockout.blocked(T0)) == (1, 0)
+    assert states.unpack(store.octets).lock_count == 1
+
+
+def test_what_the_count_costs_in_saves():
+    for name, costs in (("clou", (1, 2, 2, 1)), ("conlog", (1, 1, 1, 1))):
+        meter, store = new_meter(profile=name)
+        for i, token in enumerate((wrong(1), credit(2000), credit(2000), class1(4))):
+            before = store.saves
+            meter.enter(token, T0)
+            assert store.saves - before == costs[i], name
+
+
+def test_a_flash_that_cannot_count_lets_nobody_guess():
+    meter, store = new_meter(profile="clou")
+    cut_while_decrypting(meter)
+    store.full = True
+    raises(OSError, meter.enter, credit(2000), T0)  # and not PowerCut: it was never decrypted
+    assert meter.state.lock_count == 0
+    store.full = False
+    meter = again(store)
+    assert meter.enter(credit(2000), T0).result == R.ACCEPT
 
 
 def lock_and_restart(name):

