@@ -43,9 +43,7 @@ def main(arguments: list[str]) -> int:
     file, name, amount, at, rnd, port = arguments
     told: dict[str, Any] = {"network": _proof()}
     try:
-        sold = PointOfSale(file).credit(
-            name, amount, at=datetime.fromisoformat(at), rnd=int(rnd)
-        )
+        sold = PointOfSale(file).credit(name, amount, at=datetime.fromisoformat(at), rnd=int(rnd))
         with Meter.open(port) as meter:
             told["before"] = meter.status().as_dict()
             told["result"] = meter.enter(sold.token).as_dict()

@@ -68,6 +68,7 @@ class Story:
         self.steps: list[Step] = []
         self.series: dict[str, list[Point]] = {}
         self.tables: list[Table] = []
+        self.facts: dict[str, Any] = {}  # for --json, beyond the steps
         self._as_json = as_json
         self._console = console or Console(quiet=as_json, highlight=False)
         self._chapter = ""
@@ -244,6 +245,7 @@ class Story:
             "ok": self.ok,
             "seed": self.seed,
             "seconds": round(time.monotonic() - self._started, 3),
+            **self.facts,
             "steps": [step.as_dict() for step in self.steps],
             "series": {
                 name: [point.as_dict() for point in points] for name, points in self.series.items()
