@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -57,7 +58,7 @@ DRILLS: dict[str, Callable[[Story, int], None]] = {
 
 def _told(name: str, seed: int, as_json: bool, homes: int = _HOMES) -> int:
     story = Story(name, seed=seed, as_json=as_json)
-    DRILLS[name](story, homes)
+    story.tell(partial(DRILLS[name], story, homes))
     return story.finish()
 
 
@@ -104,15 +105,13 @@ def _all_command(homes: Homes = _HOMES, seed: Seed = 1, as_json: Json = False) -
     Exit status 0 only if every step of every drill ended as it ought to.
     """
     started = time.monotonic()
-    stories = []
-    for name, drill in DRILLS.items():
+    stories = [Story(name, seed=seed, as_json=as_json) for name in DRILLS]
+    for story in stories:
         if not as_json:
-            typer.secho(f"\ndrill {name}", bold=True)
-        story = Story(name, seed=seed, as_json=as_json)
-        drill(story, homes)
+            typer.secho(f"\ndrill {story.name}", bold=True)
+        story.tell(partial(DRILLS[story.name], story, homes))
         if not as_json:
             story.finish()
-        stories.append(story)
     seconds = time.monotonic() - started
     bad = [story.name for story in stories if not story.ok]
     if as_json:

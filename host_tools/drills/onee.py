@@ -299,10 +299,11 @@ def _hand_held(story: Story, scene: Stage, wrong_paths: bool) -> None:
             told.get("error", "it sold"),
         )
         with Meter.open(board.path) as meter:
-            story.key(
-                meter,
-                next(iter(sold_wh)),
-                "The team's token, keyed once more by the customer",
-                TokenResult.USED,
-                "Wire or keypad: a token is credited once.",
-            )
+            for token in sold_wh:
+                story.key(
+                    meter,
+                    token,
+                    "The team's token, keyed once more by the customer",
+                    TokenResult.USED,
+                    "Wire or keypad: a token is credited once.",
+                )

@@ -7,8 +7,9 @@ from typing import Any, Self
 
 from host_tools.link import Status
 
-_ROWS = 14
+_ROWS, _RISES = 14, 4
 _TICKS = 6
+_LABEL = 7  # columns left of the axis, so that both plots begin at the same
 _CREDIT_ROWS, _LOAD_ROWS = 11, 9
 _NARROWEST, _WIDEST = 40, 100
 
@@ -46,15 +47,16 @@ def mean_w(before: Point, after: Point) -> float:
 def rows(points: Sequence[Point]) -> list[tuple[str, str, str, str, str]]:
     """Return some points for a table: time, credit and index in kWh, mean W since, switch.
 
-    The first, the last, the first after each of the greatest rises of credit, and some between.
+    They are evenly spread over the time, with those after the greatest rises of credit.
     """
     last = len(points) - 1
     rises = [i for i in range(1, last) if points[i].credit_wh > points[i - 1].credit_wh]
     rises.sort(key=lambda i: points[i - 1].credit_wh - points[i].credit_wh)
-    chosen = {0, last, *rises[: _ROWS // 2]}
-    for n in range(1, _ROWS):
-        if len(chosen) < _ROWS:
-            chosen.add(n * last // _ROWS)
+    chosen = {0, last, *rises[:_RISES]}
+    start, span = points[0].at, points[-1].at - points[0].at
+    for n in range(1, _ROWS - _RISES):
+        until = start + span * n / (_ROWS - _RISES)
+        chosen.add(max(i for i in range(last + 1) if points[i].at <= until))
     found = []
     before = points[0]
     for i in sorted(chosen):
@@ -104,11 +106,16 @@ def drawn(points: Sequence[Point], width: int, *, colour: bool) -> str:
 def _ticks(start: datetime, end: datetime) -> list[tuple[float, str]]:
     """Return places on the axis, hours from the start, and what stands there."""
     span = end - start
-    form = "%d %b" if span > timedelta(days=2) else "%H:%M"
+    if span <= timedelta(days=2):
+        places = [start + span * n / _TICKS for n in range(_TICKS + 1)]
+        return [((at - start).total_seconds() / 3600, f"{at:%H:%M}") for at in places]
+    step = timedelta(days=-(-span.days // _TICKS))
+    at = datetime(start.year, start.month, start.day, tzinfo=start.tzinfo)
     found = []
-    for n in range(_TICKS + 1):
-        at = span * n / _TICKS
-        found.append((at.total_seconds() / 3600, f"{start + at:{form}}"))
+    while at <= end:
+        if at >= start:
+            found.append(((at - start).total_seconds() / 3600, f"{at:%d %b}"))
+        at += step
     return found
 
 
@@ -127,9 +134,11 @@ def _curve(
     plotext.plot_size(*size)
     plotext.title(title)
     plotext.plot(xs or [0.0], ys or [0.0], marker="braille", color="cyan" if colour else "default")
-    plotext.ylim(min([0.0, *ys]), max([0.1, *ys]))
-    plotext.yfrequency(4)
-    plotext.xlim(ticks[0][0], max(ticks[-1][0], 0.01))
+    low, high = min([0.0, *ys]), max([0.1, *ys])
+    heights = sorted({low, 0.0, high / 2, high})
+    plotext.ylim(low, high)
+    plotext.yticks(heights, [f"{height:{_LABEL}.{0 if high > 20 else 1}f}" for height in heights])
+    plotext.xlim(0, max([0.01, *xs]))
     plotext.xticks([x for x, _ in ticks], [label for _, label in ticks])
     text: str = plotext.build()
     plotext.clear_figure()

@@ -202,13 +202,13 @@ class Service:
                 self.came += 1
                 self.taken.setdefault(report["seq"], report)
             if answers:
-                file.write(f"{max(self.taken)}\n")
+                file.write(f"{max(self.taken, default=0)}\n")
 
 
 def deliver(meter: Meter, port: int) -> int:
     """Carry the reports that wait to the service; let go of those that it has; return the rest."""
     reports = meter.reports()
-    wait = f"{len(reports)} reports wait at the meter"
+    wait = f"reports that wait at the meter: {len(reports)}"
     try:
         with (
             socket.create_connection(("127.0.0.1", port), timeout=10) as line,
@@ -270,7 +270,7 @@ def _faults(story: Story, meter: Meter, scene: Stage, wrong_paths: bool) -> None
 def _deliveries(story: Story, meter: Meter, service: Service, wrong_paths: bool) -> None:
     story.refused(
         "The first delivery fails",
-        "cannot be reached: Connection refused; 2 reports wait",
+        "cannot be reached: Connection refused; reports that wait at the meter: 2",
         lambda: deliver(meter, service.port),
     )
     waiting = meter.reports()
@@ -298,7 +298,7 @@ def _deliveries(story: Story, meter: Meter, service: Service, wrong_paths: bool)
         with service.on_duty(answers=False):
             story.refused(
                 "A delivery whose receipt gets lost",
-                "gave no receipt; 1 reports wait",
+                "gave no receipt; reports that wait at the meter: 1",
                 lambda: deliver(meter, service.port),
             )
         story.refused(

@@ -86,7 +86,7 @@ def home_of_its_own(folder: Path) -> Iterator[None]:
     cache.mkdir(parents=True, exist_ok=True)
     home = folder / "home"
     home.mkdir()
-    (home / "cache").symlink_to(cache, target_is_directory=True)
+    (home / "cache").symlink_to(cache.resolve(), target_is_directory=True)
     os.environ["JETON_HOME"] = str(home)
     try:
         yield

@@ -75,6 +75,7 @@ class Story:
         self._chapters = 0
         self._points: list[Point] | None = None
         self._started = time.monotonic()
+        self._seconds: float | None = None
 
     @property
     def ok(self) -> bool:
@@ -238,13 +239,32 @@ class Story:
 
     # The end.
 
+    def tell(self, drill: Callable[[], None]) -> None:
+        """Tell a drill to its end; one that breaks off on the way has gone wrong there.
+
+        JetonError where not even its first step was reached.
+        """
+        self._started = time.monotonic()
+        try:
+            drill()
+        except JetonError as error:
+            if not self.steps:
+                raise
+            self.check("The drill goes on to its end", False, str(error))
+        self._seconds = time.monotonic() - self._started
+
+    @property
+    def seconds(self) -> float:
+        """Return how long it took, or takes so far."""
+        return time.monotonic() - self._started if self._seconds is None else self._seconds
+
     def result(self) -> dict[str, Any]:
         """Return the whole drill for --json."""
         return {
             "drill": self.name,
             "ok": self.ok,
             "seed": self.seed,
-            "seconds": round(time.monotonic() - self._started, 3),
+            "seconds": round(self.seconds, 3),
             **self.facts,
             "steps": [step.as_dict() for step in self.steps],
             "series": {
@@ -257,32 +277,22 @@ class Story:
         if self._as_json:
             print(json.dumps(self.result()))
         else:
-            for name, points in list(self.series.items())[:1]:
-                if points:
-                    self._plot(name, points)
-            for table in self.tables:
-                self._console.print()
-                self._console.print(table)
+            self.picture()
             self._summary()
         return 0 if self.ok else 1
 
-    def _plot(self, name: str, points: Sequence[Point]) -> None:
-        table = Table(title=f"{name}: credit and load", title_justify="left")
-        for column in ("UTC", "credit, kWh", "index, kWh", "load since, W"):
-            table.add_column(column, justify="right")
-        table.add_column("switch")
-        for row in plot.rows(points):
-            table.add_row(*row, style="" if row[-1] == "closed" else "red")
-        colour = self._console.is_terminal
-        lines = plot.drawn(points, self._console.width - 1, colour=colour)
-        self._console.print()
-        self._console.print(Group(table))
-        self._console.print()
-        self._console.print(Text.from_ansi(lines) if colour else Text(lines), soft_wrap=True)
+    def picture(self, console: Console | None = None) -> None:
+        """Print table and plot of what was followed first, and what other tables there are."""
+        console = console or self._console
+        for name, points in list(self.series.items())[:1]:
+            if points:
+                _plot(console, name, points)
+        for table in self.tables:
+            console.print()
+            console.print(table)
 
     def _summary(self) -> None:
         bad = [step for step in self.steps if not step.ok]
-        seconds = time.monotonic() - self._started
         table = Table(title=f"drill {self.name}", title_justify="left")
         table.add_column("chapter")
         table.add_column("steps", justify="right")
@@ -298,10 +308,25 @@ class Story:
             text = Text(f"{len(bad)} of {len(self.steps)} steps went wrong.", style="bold red")
         else:
             text = Text(
-                f"All {len(self.steps)} steps ended as they ought to, in {seconds:.1f} s.",
+                f"All {len(self.steps)} steps ended as they ought to, in {self.seconds:.1f} s.",
                 style="bold green",
             )
         self._console.print(text)
+
+
+def _plot(console: Console, name: str, points: Sequence[Point]) -> None:
+    table = Table(title=f"{name}: credit and load", title_justify="left")
+    for column in ("UTC", "credit, kWh", "index, kWh", "load since, W"):
+        table.add_column(column, justify="right")
+    table.add_column("switch")
+    for row in plot.rows(points):
+        table.add_row(*row, style="" if row[-1] == "closed" else "red")
+    colour = console.is_terminal
+    lines = plot.drawn(points, console.width - 1, colour=colour)
+    console.print()
+    console.print(table)
+    console.print()
+    console.print(Text.from_ansi(lines) if colour else Text(lines), soft_wrap=True)
 
 
 def live(meter: Meter, seconds: int, parts: int, points: list[Point] | None) -> Status:
