@@ -16,7 +16,7 @@ from rich.table import Table
 
 from host_tools import loads
 from host_tools.drills.plot import Point
-from host_tools.drills.stage import Stage, kwh, meter_of, stage, state_of
+from host_tools.drills.stage import Stage, kwh, meter_of, power_cut, stage, state_of
 from host_tools.drills.story import Story, live
 from host_tools.errors import BoardError
 from host_tools.link import EnterResult, Event, Meter, Status, TokenResult
@@ -173,7 +173,8 @@ def _backlog(story: Story, scene: Stage, street: list[Home]) -> None:
     story.chapter("The backlog: late, twice and out of order")
     story.note(
         "Every payment of the five days becomes a token, with the minute of the payment in it. "
-        "The newest comes first, then all come once more in any order, an hour between two."
+        "The newest comes first, then all come once more in any order, an hour between two; "
+        "before those come, each meter loses its power for a moment."
     )
     arrivals: dict[str, list[str]] = {}
     for home in street:
@@ -188,8 +189,10 @@ def _backlog(story: Story, scene: Stage, street: list[Home]) -> None:
 
 
 def _key_all(home: Home, messages: list[str]) -> None:
-    for token in messages:
+    for number, token in enumerate(messages):
         live(home.meter, 3600, 1, home.points)
+        if number == len(messages) // 2:
+            power_cut(home.meter)  # what it has taken it must still know
         home.debts_wh.append(home.meter.status().emergency_debt_wh)
         result = home.meter.press(f"{token}#").result
         if result is None:

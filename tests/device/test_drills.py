@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import ran, told
+from command import ran, refused, told
 from rich.console import Console
 
 from host_tools.drills import ceet, cli, eneo, onee, picture, somelec
@@ -139,6 +139,10 @@ def test_eneo_counts_the_dark_hours_of_each_home() -> None:
         looked = sum(point["switch"] == "open" for point in points)
         assert (hours > 0) == (looked > 0)
     assert sum(story["dark_h"].values()) > 24
+
+
+def test_a_street_without_homes_is_a_wrong_use() -> None:
+    assert "--homes" in refused("drill", "eneo", "--homes", "0", status=2)
 
 
 def test_all_drills_in_one_go() -> None:
