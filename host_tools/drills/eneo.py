@@ -25,8 +25,8 @@ START = datetime(2025, 3, 3, 0, 0, tzinfo=UTC)  # a Monday
 OUTAGE_S = 5 * 86400
 LOOK_S = 2 * 3600  # people look at their meters so often
 HOMES = 12
-LOAN_WH = 10_000
-OFFER_WH = 5_000
+LOAN_WH = 10_000  # the profile's credit.emergency_wh
+OFFER_WH = 5_000  # and credit.emergency_offer_wh
 _WORKERS = 4
 _T = TypeVar("_T")
 
@@ -62,12 +62,12 @@ def run(story: Story, *, homes: int = HOMES, wrong_paths: bool = True) -> None:
 
 def _home(scene: Stage, boards: ExitStack, number: int) -> Home:
     """Furnish a home: a credit, a household's load, and payments in the days of the outage."""
-    name = f"home {number}".replace(" ", "-")
+    name = f"home-{number}"
     dice = scene.random
     credit_wh = 100 * dice.randrange(40, 220)
     config = scene.config(name, at=START, credit_wh=credit_wh, profile="eneo")
     meter = boards.enter_context(meter_of(config))
-    steps = loads.household(scene.random.randrange(1 << 30))
+    steps = loads.household(dice.randrange(1 << 30))
     meter.set_load_steps(steps, start=START, repeat_s=loads.WEEK_S)
     minutes = sorted(dice.sample(range(OUTAGE_S // 60), dice.randint(1, 4)))
     payments = [(START + timedelta(minutes=m), dice.choice((5, 10, 15, 25, 40))) for m in minutes]
@@ -192,7 +192,7 @@ def _key_all(home: Home, messages: list[str]) -> None:
     for number, token in enumerate(messages):
         live(home.meter, 3600, 1, home.points)
         if number == len(messages) // 2:
-            power_cut(home.meter)  # what it has taken it must still know
+            power_cut(home.meter, home.steps, START)  # what it has taken it must still know
         home.debts_wh.append(home.meter.status().emergency_debt_wh)
         result = home.meter.press(f"{token}#").result
         if result is None:
@@ -319,10 +319,20 @@ def _sum(street: list[Home]) -> list[Point]:
 def _everything_wrong(story: Story, scene: Stage, meter: Meter) -> None:
     story.chapter("A home that does everything wrong")
     story.follow(None)
-    meter.provision(scene.config("impatient", at=START, credit_wh=12_000, profile="eneo"))
+    made = START.date() - timedelta(days=2)
+    config = scene.config("impatient", at=START, credit_wh=12_000, profile="eneo", made=made)
+    meter.provision(config)
     scene.config("neighbour", at=START, profile="eneo")
+    ancient = scene.sell("impatient", 5, START - timedelta(days=9))
     own = scene.sell("impatient", 20, START)
     others = scene.sell("neighbour", 20, START)
+    story.key(
+        meter,
+        ancient.token,
+        "A ticket from before the meter was made",
+        TokenResult.OLD,
+        scene.why(meter, "impatient", ancient.token),
+    )
     story.code(meter, "811", "A loan while there are 12 kWh", "PAS NECESSAIRE")
     meter.set_load(2000)
     story.live(meter, 7 * 3600)

@@ -21,6 +21,7 @@ from host_tools.link import Meter, TokenResult
 from host_tools.virtual import VirtualBoard
 
 START = datetime(2020, 3, 20, 8, 0, tzinfo=UTC)
+MONDAY = loads.monday(START)
 DAY_S = 86400
 CREDIT_WH = 6_000
 ADVANCE_WH = 40_000
@@ -37,9 +38,9 @@ def run(story: Story, *, wrong_paths: bool = True) -> None:
             story.follow("the household")
             week = loads.household(scene.random.randrange(1 << 30))
             small = [(seconds, round(watts * SHARE_OF_LOAD)) for seconds, watts in week]
-            meter.set_load_steps(small, start=loads.monday(START), repeat_s=loads.WEEK_S)
+            meter.set_load_steps(small, start=MONDAY, repeat_s=loads.WEEK_S)
             _advance(story, meter, wrong_paths)
-            _recovery(story, meter, scene, wrong_paths)
+            _recovery(story, meter, scene, small, wrong_paths)
             _readings(story, meter, scene, wrong_paths)
         story.follow(None)
         _hand_held(story, scene, wrong_paths)
@@ -81,7 +82,9 @@ def _advance(story: Story, meter: Meter, wrong_paths: bool) -> None:
     )
 
 
-def _recovery(story: Story, meter: Meter, scene: Stage, wrong_paths: bool) -> None:
+def _recovery(
+    story: Story, meter: Meter, scene: Stage, week: loads.Steps, wrong_paths: bool
+) -> None:
     share = profiles.load("onee")["credit"]["advance_share"]
     story.chapter(f"Three purchases, of each {share} % goes to the advance")
     owed_wh = ADVANCE_WH
@@ -107,7 +110,7 @@ def _recovery(story: Story, meter: Meter, scene: Stage, wrong_paths: bool) -> No
             f"recovered {kwh(result.recovered_wh)}, credit {kwh(after.credit_wh)}",
         )
         if number == 1:
-            power_cut(meter)
+            power_cut(meter, week, MONDAY)
             story.check(
                 "A power cut changes nothing of that",
                 meter.ledger() == after,

@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from host_tools import loads
 from host_tools.drills.story import Story
 from host_tools.link import Meter, Status
 from host_tools.paths import cache_home
@@ -68,14 +69,23 @@ def meter_of(config: Mapping[str, Any]) -> Iterator[Meter]:
         yield meter
 
 
-def power_cut(meter: Meter) -> None:
-    """Take the power away at this moment and give it back; the meter's clock stands still."""
+def power_cut(
+    meter: Meter, week: loads.Steps | None = None, start: datetime | None = None
+) -> None:
+    """Take the power away at this moment and give it back; the meter's clock stands still.
+
+    A board's clock runs when it starts, so the load is off until it stands: `week` from `start`
+    is connected afterwards.
+    """
     before = meter.clock()
+    meter.set_load(0)
     meter.power_cut()
     meter.power_on()
-    meter.set_rate(0)  # a board's clock runs when it starts
+    meter.set_rate(0)
     if meter.clock() != before:
         meter.clock(before)
+    if week:
+        meter.set_load_steps(week, start=start, repeat_s=loads.WEEK_S)
 
 
 @contextmanager

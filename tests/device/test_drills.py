@@ -82,7 +82,14 @@ def with_profile(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
 
 REFUSALS = {
     "ceet": ["NotReady", "CRCError", "there is a profile ceet already", "too long for"],
-    "eneo": ["file is not a database", "PAS NECESSAIRE", "DEJA PRIS", "CRCError", "LockOut"],
+    "eneo": [
+        "file is not a database",
+        "PAS NECESSAIRE",
+        "DEJA PRIS",
+        "CRCError",
+        "LockOut",
+        "OldError",
+    ],
     "onee": ["a whole number from 1", "UsedError", "takes two readings", "below the last reading"],
     "somelec": ["FormatError", "Connection refused", "gave no receipt", "takes no advances"],
 }
@@ -302,8 +309,8 @@ def test_onee_fails_where_the_debt_does_not_outlive_a_power_cut(
 ) -> None:
     power_cut = onee.power_cut
 
-    def losing(meter: Meter) -> None:
-        power_cut(meter)
+    def losing(meter: Meter, *load: Any) -> None:
+        power_cut(meter, *load)
         on_board(meter, "state.advance_debt_wh = 0")
 
     monkeypatch.setattr(onee, "power_cut", losing)
