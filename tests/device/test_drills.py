@@ -1,7 +1,6 @@
 """Drills end to end, as programs and as a command; and that they fail when the story is broken."""
 
 import io
-import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -390,9 +389,3 @@ def test_somelec_fails_where_a_report_comes_for_ever(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Meter, "acknowledge", lambda meter, seq: 0)
     wrong = bad_steps("somelec")
     assert "What comes again is taken once" in wrong
-
-
-def test_json_is_one_line_for_programs() -> None:
-    said = ran("drill", "somelec", "--json")
-    assert said.status == 0
-    assert json.loads(said.out)["seed"] == 1
