@@ -5,27 +5,30 @@ every customer to key in all unused tickets, to buy, and to key the three codes 
 order: the first two change the meter's key within two minutes, the third is the purchase itself.
 """
 
-import tempfile
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from host_tools import profiles
+from host_tools.drills.stage import Stage, home_of_its_own, kwh, meter_of, stage, state_of
 from host_tools.drills.story import Story
-from host_tools.link import Meter, Status, TokenResult
-from host_tools.vending.explain import explain
-from host_tools.vending.pos import Issued, PointOfSale
+from host_tools.link import Meter, TokenResult
+from host_tools.vending.pos import Issued
 
 START = datetime(2024, 11, 4, 8, 0, tzinfo=UTC)
 LOAD_W = 800
 CREDIT_WH = 20_000
+OTHER_WORDS = ("GOOD", "CONNECT")
+"""What other meters of CEET say in place of ACCEPT."""
 
 
 def run(story: Story, *, wrong_paths: bool = True) -> None:
-    """Tell the story and its three wrong paths, each on a meter as it was before the rollover."""
-    with tempfile.TemporaryDirectory(prefix="jeton-drill-") as folder:
-        pos = PointOfSale(Path(folder) / "pos.sqlite")
-        with Meter.open("virtual", config=_config(pos, "rollover")) as meter:
-            meter.set_rate(0)
-            _rollover(story, meter, pos)
+    """Tell the story and its wrong paths, each on a meter as it was before the rollover."""
+    with stage(story) as scene:
+        with meter_of(_config(scene, "rollover")) as meter:
+            story.follow("the rollover")
+            _rollover(story, meter, scene)
+            story.follow(None)
             if not wrong_paths:
                 return
             for name, chapter in (
@@ -33,59 +36,42 @@ def run(story: Story, *, wrong_paths: bool = True) -> None:
                 ("order", _wrong_order),
                 ("single", _one_code),
             ):
-                meter.provision(_config(pos, name))
-                chapter(story, meter, pos)
+                meter.provision(_config(scene, name))
+                chapter(story, meter, scene)
+        with home_of_its_own(scene.folder):
+            _other_words(story, scene)
 
 
-def _config(pos: PointOfSale, name: str) -> dict[str, object]:
+def _config(scene: Stage, name: str, profile: str = "ceet") -> dict[str, object]:
     """Register a meter as CEET had them: KRN 1, base date 1993, two key change tokens."""
-    pos.add_meter(name, profile="ceet", bdt="93", krn=1, kct=2)
-    return pos.config_for(name, at=START) | {"credit_wh": CREDIT_WH}
-
-
-def _purchase(
-    pos: PointOfSale, name: str, kwh: str, at: datetime
-) -> tuple[Issued, Issued, Issued]:
-    """Buy as after the update: two key codes for base date 2014, and the purchase."""
-    one, two = pos.key_change(name, krn=2, bdt="14", at=at)
-    return one, two, pos.credit(name, kwh, at=at)
-
-
-def _ticket(pos: PointOfSale, name: str, kwh: str, days_ago: int) -> Issued:
-    return pos.credit(name, kwh, at=START - timedelta(days=days_ago))
-
-
-def _why(pos: PointOfSale, meter: Meter, name: str, token: str) -> str:
-    """Return in one line why the meter refuses a token, by what the point of sale can find out."""
-    status = meter.status()
-    found = explain(token, pos=pos, meter=name, status=status.as_dict(), now=status.clock)
-    return f"jeton explain: {found.summary}"
-
-
-def _kwh(energy_wh: int) -> str:
-    return f"{energy_wh / 1000:.2f} kWh"
-
-
-def _state(status: Status) -> str:
-    return (
-        f"credit {_kwh(status.credit_wh)}, index {_kwh(status.total_wh)}, "
-        f"supply {status.switch}, KRN {status.krn}"
+    return scene.config(
+        name, at=START, credit_wh=CREDIT_WH, profile=profile, bdt="93", krn=1, kct=2
     )
 
 
-def _rollover(story: Story, meter: Meter, pos: PointOfSale) -> None:
+def _purchase(scene: Stage, name: str, amount: str, at: datetime) -> tuple[Issued, Issued, Issued]:
+    """Buy as after the update: two key codes for base date 2014, and the purchase."""
+    one, two = scene.pos.key_change(name, krn=2, bdt="14", at=at)
+    return one, two, scene.sell(name, amount, at)
+
+
+def _ticket(scene: Stage, name: str, amount: str, days_ago: int) -> Issued:
+    return scene.sell(name, amount, START - timedelta(days=days_ago))
+
+
+def _rollover(story: Story, meter: Meter, scene: Stage) -> None:
     story.chapter("The rollover, as CEET asked for it")
     story.note(
         f"{START:%-d %B %Y, %H:%M} UTC. A meter on key revision 1, base date 1993: "
-        f"{_kwh(CREDIT_WH)} of credit, {LOAD_W} W switched on."
+        f"{kwh(CREDIT_WH)} of credit, {LOAD_W} W switched on."
     )
-    old, drawer = _ticket(pos, "rollover", "10", 12), _ticket(pos, "rollover", "6", 9)
+    old, drawer = _ticket(scene, "rollover", "10", 12), _ticket(scene, "rollover", "6", 9)
     meter.set_load(LOAD_W)
-    burnt = meter.advance(2 * 3600)
+    burnt = story.live(meter, 2 * 3600)
     story.check(
         "Two hours pass; the load has used its energy",
         burnt.total_wh == 2 * LOAD_W and burnt.credit_wh == CREDIT_WH - 2 * LOAD_W,
-        _state(burnt),
+        state_of(burnt),
     )
     story.key(
         meter,
@@ -95,7 +81,7 @@ def _rollover(story: Story, meter: Meter, pos: PointOfSale) -> None:
         "It is under the present key, and its identifier was never used here.",
     )
     story.note("Another ticket, of 6 kWh, stays forgotten in a drawer.")
-    one, two, three = _purchase(pos, "rollover", "15", meter.clock())
+    one, two, three = _purchase(scene, "rollover", "15", meter.clock())
     story.note("A purchase of 15 kWh now gives three codes.")
     before, log = meter.status(), meter.events()[-1].seq
     story.key(
@@ -105,7 +91,7 @@ def _rollover(story: Story, meter: Meter, pos: PointOfSale) -> None:
         TokenResult.KCT1,
         "The first half of the new key. Nothing has changed yet; the meter asks for code 2.",
     )
-    meter.advance(60)
+    story.live(meter, 60, 1)
     story.note("A minute passes: the two codes must come within two.")
     story.key(
         meter,
@@ -125,7 +111,7 @@ def _rollover(story: Story, meter: Meter, pos: PointOfSale) -> None:
     story.check(
         f"Credit, index and supply are untouched but for the {used_wh} Wh of that minute",
         untouched,
-        _state(after),
+        state_of(after),
     )
     story.key(
         meter,
@@ -138,7 +124,7 @@ def _rollover(story: Story, meter: Meter, pos: PointOfSale) -> None:
     story.check(
         "The credit has grown by the purchase",
         bought.credit_wh == after.credit_wh + 15_000,
-        _state(bought),
+        state_of(bought),
     )
     story.key(
         meter,
@@ -152,20 +138,26 @@ def _rollover(story: Story, meter: Meter, pos: PointOfSale) -> None:
         drawer.token,
         "The ticket from the drawer",
         TokenResult.CRC,
-        _why(pos, meter, "rollover", drawer.token),
+        scene.why(meter, "rollover", drawer.token),
     )
     last = meter.status()
     story.check(
-        "The two refusals changed nothing", last.credit_wh == bought.credit_wh, _state(last)
+        "The two refusals changed nothing", last.credit_wh == bought.credit_wh, state_of(last)
+    )
+    evening = story.live(meter, 12 * 3600)
+    story.check(
+        "Twelve hours later the supply is on as ever",
+        evening.switch == "closed" and evening.credit_wh == last.credit_wh - 12 * LOAD_W,
+        state_of(evening),
     )
 
 
-def _too_late(story: Story, meter: Meter, pos: PointOfSale) -> None:
+def _too_late(story: Story, meter: Meter, scene: Stage) -> None:
     story.chapter("Code 2 comes too late")
-    ticket = _ticket(pos, "late", "5", 3)
-    one, two, three = _purchase(pos, "late", "15", START)
+    ticket = _ticket(scene, "late", "5", 3)
+    one, two, three = _purchase(scene, "late", "15", START)
     story.key(meter, one.token, "Code 1", TokenResult.KCT1, "The two minutes begin.")
-    meter.advance(121)
+    story.live(meter, 121, 1)
     story.note("121 seconds pass.")
     story.key(
         meter,
@@ -178,7 +170,7 @@ def _too_late(story: Story, meter: Meter, pos: PointOfSale) -> None:
     story.check(
         "The change has not happened",
         (status.krn, status.pending, status.credit_wh) == (1, (), CREDIT_WH),
-        _state(status),
+        state_of(status),
     )
     story.key(
         meter,
@@ -192,11 +184,11 @@ def _too_late(story: Story, meter: Meter, pos: PointOfSale) -> None:
         three.token,
         "Code 3",
         TokenResult.CRC,
-        _why(pos, meter, "late", three.token),
+        scene.why(meter, "late", three.token),
     )
     story.note("Once more, in time:")
     story.key(meter, one.token, "Code 1", TokenResult.KCT1, "A code may be keyed again.")
-    meter.advance(119)
+    story.live(meter, 119, 1)
     story.key(meter, two.token, "Code 2 after 119 seconds", TokenResult.ACCEPT, "In time.")
     story.key(
         meter,
@@ -209,19 +201,19 @@ def _too_late(story: Story, meter: Meter, pos: PointOfSale) -> None:
     story.check(
         "Old ticket and purchase are both credited",
         (status.krn, status.credit_wh) == (2, CREDIT_WH + 5_000 + 15_000),
-        _state(status),
+        state_of(status),
     )
 
 
-def _wrong_order(story: Story, meter: Meter, pos: PointOfSale) -> None:
+def _wrong_order(story: Story, meter: Meter, scene: Stage) -> None:
     story.chapter("The codes in the wrong order")
-    one, two, three = _purchase(pos, "order", "15", START)
+    one, two, three = _purchase(scene, "order", "15", START)
     story.key(
         meter,
         three.token,
         "Code 3 first",
         TokenResult.CRC,
-        _why(pos, meter, "order", three.token),
+        scene.why(meter, "order", three.token),
     )
     story.key(
         meter,
@@ -234,7 +226,7 @@ def _wrong_order(story: Story, meter: Meter, pos: PointOfSale) -> None:
     story.check(
         "Nothing has changed",
         (status.krn, status.pending, status.credit_wh) == (1, (), CREDIT_WH),
-        _state(status),
+        state_of(status),
     )
     story.note("In the right order:")
     story.key(meter, one.token, "Code 1", TokenResult.KCT1, "The meter asks for code 2.")
@@ -242,10 +234,10 @@ def _wrong_order(story: Story, meter: Meter, pos: PointOfSale) -> None:
     story.key(meter, three.token, "Code 3", TokenResult.ACCEPT, "The purchase is credited.")
 
 
-def _one_code(story: Story, meter: Meter, pos: PointOfSale) -> None:
+def _one_code(story: Story, meter: Meter, scene: Stage) -> None:
     story.chapter("One code instead of three")
     story.note("CEET has not prepared this meter yet, so the purchase is an ordinary token.")
-    only = pos.credit("single", "15", at=START)
+    only = scene.sell("single", "15", START)
     story.key(
         meter,
         only.token,
@@ -257,5 +249,59 @@ def _one_code(story: Story, meter: Meter, pos: PointOfSale) -> None:
     story.check(
         "Key revision 1 as before, 15 kWh more",
         (status.krn, status.pending, status.credit_wh) == (1, (), CREDIT_WH + 15_000),
-        _state(status),
+        state_of(status),
+    )
+
+
+def _say_accepted(path: Path, word: str) -> None:
+    """Change the word for ACCEPT in the file of a profile."""
+    data = json.loads(path.read_text())
+    data["messages"]["fr"]["Accept"] = word
+    path.write_text(json.dumps(data))
+
+
+def _other_words(story: Story, scene: Stage) -> None:
+    story.chapter("ACCEPT, GOOD or CONNECT")
+    story.note(
+        "CEET told its customers that any of the three may show. A meter that says another word "
+        "has a profile of its own, copied from ceet."
+    )
+    story.refused(
+        "No profile of one's own takes the name of one that ships",
+        "there is a profile ceet already",
+        lambda: profiles.new("ceet", "ceet"),
+    )
+    wrong = profiles.new("connected", "ceet")
+    _say_accepted(wrong, "CONNECT SUCCESSFUL")
+    story.refused(
+        "A word must fit the smallest display",
+        "messages.fr.Accept is too long for the smallest display: 18 of 16 columns",
+        lambda: profiles.load("connected"),
+    )
+    wrong.unlink()
+    for word in OTHER_WORDS:
+        _say_accepted(profiles.new(word.lower(), "ceet", f"CEET, with {word}"), word)
+    with meter_of(_config(scene, "accept")) as meter:
+        _says(story, meter, scene, "accept", "ACCEPT")
+        for word in OTHER_WORDS:
+            meter.provision(_config(scene, word.lower(), word.lower()))
+            _says(story, meter, scene, word.lower(), word)
+
+
+def _says(story: Story, meter: Meter, scene: Stage, name: str, word: str) -> None:
+    """Key three codes: for codes 2 and 3 `word` must show, and nothing else there."""
+    one, two, three = _purchase(scene, name, "15", START)
+    shown = [
+        story.key(meter, token.token, f"{what} ({word})", expected, why).display
+        for token, what, expected, why in (
+            (one, "Code 1", TokenResult.KCT1, "It asks for code 2, as every meter of CEET."),
+            (two, "Code 2", TokenResult.ACCEPT, "The key is changed, in this meter's word."),
+            (three, "Code 3", TokenResult.ACCEPT, "The purchase, in the same word."),
+        )
+    ]
+    said = [lines[0].strip() for lines in shown]
+    story.check(
+        f"This meter says {word} and no other word, and shows the kWh",
+        said == ["CODE 1 CORRECT", word, word] and "+15.0 kWh" in " ".join(shown[2]),
+        ", ".join(said),
     )

@@ -1,11 +1,12 @@
 """Tells a drill while it runs: what is keyed, what the meter shows, what became of it, and why.
 
-On a terminal the display is drawn as it changes; elsewhere plain lines tell the same.
+On a terminal the display is drawn as it changes; elsewhere plain lines tell the same. At the end
+come a table and a plot of credit and load over time.
 """
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,12 +18,16 @@ from rich.table import Table
 from rich.text import Text
 
 from host_tools.draw import panel
-from host_tools.link import EnterResult, Meter, TokenResult
+from host_tools.drills import plot
+from host_tools.drills.plot import Point
+from host_tools.errors import BoardError, JetonError
+from host_tools.link import EnterResult, Meter, Status, TokenResult
 from jeton.sts.digits import grouped
 
 _INDENT = (0, 0, 0, 5)
 # Seconds between the groups of four that are seen to be keyed on a terminal.
 _PACE = 0.04
+_PARTS = 12  # points while time passes, unless a drill wants more
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +48,41 @@ class Step:
 
 
 class Story:
-    """A drill's narrator and judge. `as_json` prints nothing until the end."""
+    """A drill's narrator and judge. `as_json` prints nothing until the end.
 
-    def __init__(self, name: str, *, as_json: bool = False, console: Console | None = None):
+    `seed` is what the drill makes its loads, amounts and random digits from. What is in `hide` is
+    left out of what refusals say: a folder that is another at every run.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        seed: int = 1,
+        as_json: bool = False,
+        console: Console | None = None,
+    ):
         self.name = name
+        self.seed = seed
+        self.hide = ""
         self.steps: list[Step] = []
+        self.series: dict[str, list[Point]] = {}
+        self.tables: list[Table] = []
+        self.facts: dict[str, Any] = {}  # for --json, beyond the steps
         self._as_json = as_json
         self._console = console or Console(quiet=as_json, highlight=False)
         self._chapter = ""
         self._chapters = 0
+        self._points: list[Point] | None = None
         self._started = time.monotonic()
+        self._seconds: float | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Return whether every step so far ended as it ought to."""
+        return all(step.ok for step in self.steps)
+
+    # Telling.
 
     def chapter(self, title: str) -> None:
         """Begin a chapter."""
@@ -73,6 +103,8 @@ class Story:
         else:
             self._console.print(Text(" " * indent) + text, soft_wrap=True)
 
+    # What happens, and is judged.
+
     def key(
         self, meter: Meter, token: str, what: str, expected: TokenResult, why: str
     ) -> EnterResult:
@@ -89,7 +121,29 @@ class Story:
             draw(pressed.display)
         result = pressed.result
         if result is None:
-            raise AssertionError("Enter gave no result")
+            raise BoardError(f"{what}: Enter gave no result, the keypad took no token")
+        return self._entered(meter, token, what, expected, why, result)
+
+    def wire(
+        self, meter: Meter, token: str, what: str, expected: TokenResult, why: str
+    ) -> EnterResult:
+        """Send 20 digits to the meter over the wire, and judge the result as `key` does."""
+        self._say(3, "▸ ", (what, "bold"), ", over the wire")
+        self._say(5, (grouped(token), "yellow"))
+        with self._glass(meter) as draw:
+            result = meter.enter(token)
+            draw(result.display)
+        return self._entered(meter, token, what, expected, why, result)
+
+    def _entered(
+        self,
+        meter: Meter,
+        token: str,
+        what: str,
+        expected: TokenResult,
+        why: str,
+        result: EnterResult,
+    ) -> EnterResult:
         self._judge(
             what,
             expected.standard_name,
@@ -98,11 +152,32 @@ class Story:
             why,
             {"digits": token} | result.as_dict(),
         )
+        self.look(meter)
         return result
+
+    def code(self, meter: Meter, code: str, what: str, shows: str) -> tuple[str, ...]:
+        """Key a short code and Enter; `shows` must be on the display. Return its lines."""
+        self._say(3, "▸ ", (f"{what}: {code}", "bold"))
+        with self._glass(meter) as draw:
+            lines = meter.press(f"{code}#").display
+            draw(lines)
+        said = " | ".join(line.strip() for line in lines if line.strip())
+        self._judge(what, shows, said, shows in " ".join(lines), "", {"code": code})
+        return lines
 
     def check(self, what: str, ok: bool, found: str) -> None:
         """Judge something that is not the result of a token; `found` says how things stand."""
         self._judge(what, "yes", found, ok, found, {})
+
+    def refused(self, what: str, words: str, call: Callable[[], object]) -> None:
+        """Judge that a call is refused with one line that has `words` in it."""
+        try:
+            call()
+        except JetonError as error:
+            said = str(error).replace(self.hide, "") if self.hide else str(error)
+            self._judge(what, words, said, words in said and "\n" not in said, said, {})
+        else:
+            self._judge(what, words, "it was not refused", False, "it was not refused", {})
 
     def _judge(
         self, what: str, expected: str, found: str, ok: bool, why: str, details: dict[str, Any]
@@ -111,9 +186,10 @@ class Story:
         mark = ("✔ ", "bold green") if ok else ("✘ ", "bold red")
         said: list[str | tuple[str, str]] = [mark, (found, "bold") if details else what]
         if not ok:
-            said.append((f": {expected} was expected" if details else ": not so", "bold red"))
+            expects = details or expected != "yes"
+            said.append((f": {expected} was expected" if expects else ": not so", "bold red"))
         self._say(3, *said)
-        if ok or not details:
+        if why and (ok or not details):
             self._say(5, why, style="dim")
 
     @contextmanager
@@ -142,15 +218,81 @@ class Story:
 
             yield draw
 
+    # Time, and what it does to credit and load.
+
+    def follow(self, name: str | None) -> None:
+        """Keep what is seen from here on as the series `name`; None keeps nothing."""
+        self._points = None if name is None else self.series.setdefault(name, [])
+
+    def look(self, meter: Meter) -> Status:
+        """Return the meter's status, and keep it as a point of the series that is followed."""
+        status = meter.status()
+        if self._points is not None:
+            self._points.append(Point.of(status))
+        return status
+
+    def live(self, meter: Meter, seconds: int, parts: int = _PARTS) -> Status:
+        """Let time pass for a meter, and look at it `parts` times meanwhile."""
+        if self._points is not None and not self._points:
+            self.look(meter)
+        return live(meter, seconds, parts, self._points)
+
+    # The end.
+
+    def tell(self, drill: Callable[[], None]) -> None:
+        """Tell a drill to its end; one that breaks off on the way has gone wrong there.
+
+        JetonError where not even its first step was reached.
+        """
+        self._started = time.monotonic()
+        try:
+            drill()
+        except JetonError as error:
+            if not self.steps:
+                raise
+            self.check("The drill goes on to its end", False, str(error))
+        self._seconds = time.monotonic() - self._started
+
+    @property
+    def seconds(self) -> float:
+        """Return how long it took, or takes so far."""
+        return time.monotonic() - self._started if self._seconds is None else self._seconds
+
+    def result(self) -> dict[str, Any]:
+        """Return the whole drill for --json."""
+        return {
+            "drill": self.name,
+            "ok": self.ok,
+            "seed": self.seed,
+            "seconds": round(self.seconds, 3),
+            **self.facts,
+            "steps": [step.as_dict() for step in self.steps],
+            "series": {
+                name: [point.as_dict() for point in points] for name, points in self.series.items()
+            },
+        }
+
     def finish(self) -> int:
-        """Print the summary and return the exit status, 0 only if every step ended well."""
-        bad = [step for step in self.steps if not step.ok]
-        seconds = time.monotonic() - self._started
+        """Print table, plot and summary; return the exit status, 0 only if all ended well."""
         if self._as_json:
-            steps = [step.as_dict() for step in self.steps]
-            found = {"drill": self.name, "ok": not bad, "seconds": round(seconds, 3)}
-            print(json.dumps(found | {"steps": steps}))
-            return 1 if bad else 0
+            print(json.dumps(self.result()))
+        else:
+            self.picture()
+            self._summary()
+        return 0 if self.ok else 1
+
+    def picture(self, console: Console | None = None) -> None:
+        """Print table and plot of what was followed first, and what other tables there are."""
+        console = console or self._console
+        for name, points in list(self.series.items())[:1]:
+            if points:
+                _plot(console, name, points)
+        for table in self.tables:
+            console.print()
+            console.print(table)
+
+    def _summary(self) -> None:
+        bad = [step for step in self.steps if not step.ok]
         table = Table(title=f"drill {self.name}", title_justify="left")
         table.add_column("chapter")
         table.add_column("steps", justify="right")
@@ -166,8 +308,35 @@ class Story:
             text = Text(f"{len(bad)} of {len(self.steps)} steps went wrong.", style="bold red")
         else:
             text = Text(
-                f"All {len(self.steps)} steps ended as they ought to, in {seconds:.1f} s.",
+                f"All {len(self.steps)} steps ended as they ought to, in {self.seconds:.1f} s.",
                 style="bold green",
             )
         self._console.print(text)
-        return 1 if bad else 0
+
+
+def _plot(console: Console, name: str, points: Sequence[Point]) -> None:
+    table = Table(title=f"{name}: credit and load", title_justify="left")
+    for column in ("UTC", "credit, kWh", "index, kWh", "load since, W"):
+        table.add_column(column, justify="right")
+    table.add_column("switch")
+    for row in plot.rows(points):
+        table.add_row(*row, style="" if row[-1] == "closed" else "red")
+    colour = console.is_terminal
+    lines = plot.drawn(points, console.width - 1, colour=colour)
+    console.print()
+    console.print(table)
+    console.print()
+    console.print(Text.from_ansi(lines) if colour else Text(lines), soft_wrap=True)
+
+
+def live(meter: Meter, seconds: int, parts: int, points: list[Point] | None) -> Status:
+    """Let time pass for a meter in equal parts, each of which adds a point."""
+    passed = 0
+    status = None
+    for part in range(1, parts + 1):
+        until = seconds * part // parts
+        status = meter.advance(until - passed)
+        passed = until
+        if points is not None:
+            points.append(Point.of(status))
+    return status or meter.status()

@@ -1,0 +1,382 @@
+"""Eneo, Cameroon: five days without vending, as a street of prepaid meters lived through them.
+
+A cyber attack took vending down for days. Who ran out of units stayed in the dark, or borrowed
+with code 811; afterwards customers were told to be patient and to retry. Dates, amounts and loads
+here are made up from the seed; dark hours, loans and credits are the meters' own.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from rich.table import Table
+
+from host_tools import loads
+from host_tools.drills.plot import Point
+from host_tools.drills.stage import Stage, kwh, meter_of, power_cut, stage, state_of
+from host_tools.drills.story import Story, live
+from host_tools.errors import BoardError
+from host_tools.link import EnterResult, Event, Meter, Status, TokenResult
+
+START = datetime(2025, 3, 3, 0, 0, tzinfo=UTC)  # a Monday
+OUTAGE_S = 5 * 86400
+LOOK_S = 2 * 3600  # people look at their meters so often
+HOMES = 12
+LOAN_WH = 10_000  # the profile's credit.emergency_wh
+OFFER_WH = 5_000  # and credit.emergency_offer_wh
+_WORKERS = 4
+_T = TypeVar("_T")
+
+
+@dataclass(slots=True)
+class Home:
+    """One home of the street: its meter, its purchases, and what became of them."""
+
+    name: str
+    meter: Meter
+    steps: loads.Steps
+    credit_wh: int
+    borrows: bool
+    payments: list[tuple[datetime, int]]  # when, kWh
+    points: list[Point] = field(default_factory=list)
+    borrowed: datetime | None = None
+    loan_display: str = ""
+    results: list[tuple[str, EnterResult]] = field(default_factory=list)
+    debts_wh: list[int] = field(default_factory=list)  # before each result
+
+
+def run(story: Story, *, homes: int = HOMES, wrong_paths: bool = True) -> None:
+    """Tell of the street, then of a home in which everything is done wrong."""
+    with stage(story) as scene, ExitStack() as boards:
+        story.chapter(f"Five days without vending, {homes} homes")
+        street = [_home(scene, boards, number) for number in range(1, homes + 1)]
+        _outage(story, scene, street)
+        _backlog(story, scene, street)
+        _reckoning(story, street)
+        if wrong_paths:
+            _everything_wrong(story, scene, street[0].meter)
+
+
+def _home(scene: Stage, boards: ExitStack, number: int) -> Home:
+    """Furnish a home: a credit, a household's load, and payments in the days of the outage."""
+    name = f"home-{number}"
+    dice = scene.random
+    credit_wh = 100 * dice.randrange(40, 220)
+    config = scene.config(name, at=START, credit_wh=credit_wh, profile="eneo")
+    meter = boards.enter_context(meter_of(config))
+    steps = loads.household(dice.randrange(1 << 30))
+    meter.set_load_steps(steps, start=START, repeat_s=loads.WEEK_S)
+    minutes = sorted(dice.sample(range(OUTAGE_S // 60), dice.randint(1, 4)))
+    payments = [(START + timedelta(minutes=m), dice.choice((5, 10, 15, 25, 40))) for m in minutes]
+    return Home(name, meter, steps, credit_wh, number % 3 != 0, payments)
+
+
+def _side_by_side(street: Sequence[Home], do: Callable[[Home], _T]) -> list[_T]:
+    """Do something in all homes at once; every board is a process of its own."""
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        return list(pool.map(do, street))
+
+
+def _outage(story: Story, scene: Stage, street: list[Home]) -> None:
+    healthy = scene.pos.path.read_bytes()
+    scene.pos.path.write_bytes(bytes(octet ^ 0x5A for octet in healthy))
+    story.note(f"{START:%-d %B %Y}: an attack makes the vending system's data unreadable.")
+    story.refused(
+        "Nobody can buy",
+        "file is not a database; nothing was issued",
+        lambda: scene.sell(street[0].name, 10, START),
+    )
+    story.note("Customers pay all the same, and are told to be patient.")
+    _side_by_side(street, _live_without_vending)
+    for home in street:
+        status = home.meter.status()
+        lent = "never looked for a loan"
+        if home.borrows:
+            lent = f"811 on {home.borrowed:%a %H:%M}" if home.borrowed else "needed no loan"
+        went = _went(home, status)
+        story.check(
+            f"{home.name}: from {kwh(home.credit_wh)} down, and no Wh but those of its load",
+            went is None and (home.borrowed is None or "SECOURS" in home.loan_display),
+            went or f"{kwh(status.credit_wh)} left, supply {status.switch}, {lent}",
+        )
+    borrowers = [home for home in street if home.borrowed]
+    story.check(
+        "Who keyed 811 was lent 10 kWh once, nobody else anything",
+        all(
+            home.meter.ledger().emergency_wh == (LOAN_WH if home.borrowed else 0)
+            for home in street
+        ),
+        f"{len(borrowers)} of {len(street)} homes borrowed",
+    )
+    scene.pos.path.write_bytes(healthy)
+    story.note("The vending system is restored from its copy.")
+
+
+def _live_without_vending(home: Home) -> None:
+    home.points.append(Point.of(home.meter.status()))
+    for _ in range(OUTAGE_S // LOOK_S):
+        status = live(home.meter, LOOK_S, 1, home.points)
+        if home.borrows and home.borrowed is None and status.credit_wh <= OFFER_WH:
+            home.loan_display = " ".join(home.meter.press("811#").display)
+            home.borrowed = status.clock
+            home.points.append(Point.of(home.meter.status()))
+
+
+def _went(home: Home, status: Status) -> str | None:
+    """Return what does not add up: the ledger, or the index against the load while it was on."""
+    ledger = home.meter.ledger()
+    came_wh = ledger.initial_wh + ledger.tokens_wh + ledger.emergency_wh
+    went_wh = ledger.charged_wh + ledger.recovered_wh
+    if came_wh - went_wh != ledger.credit_wh or ledger.initial_wh != home.credit_wh:
+        return f"the ledger does not add up: {ledger.as_dict()}"
+    used_wh = sum(
+        _energy_wh(home.steps, begin, end) for begin, end in _spans(home, status.clock, lit=True)
+    )
+    if abs(used_wh - status.total_wh) > 2:
+        return f"its load was {used_wh:.0f} Wh, its index says {status.total_wh} Wh"
+    return None
+
+
+def _energy_wh(steps: loads.Steps, begin: datetime, end: datetime) -> float:
+    """Return the Wh of a week's steps, which repeat, between two times since START."""
+
+    def until(moment: datetime) -> float:
+        weeks, rest = divmod(int((moment - START).total_seconds()), loads.WEEK_S)
+        return weeks * loads.energy_wh(steps, loads.WEEK_S) + loads.energy_wh(steps, rest)
+
+    return until(end) - until(begin)
+
+
+def _spans(home: Home, end: datetime, *, lit: bool) -> list[tuple[datetime, datetime]]:
+    """Return when the supply was on, or off, by the meter's own log."""
+    spans = []
+    on, since = True, START
+    for event in home.meter.events():
+        if event.kind in ("switch_opened", "switch_closed") and event.time >= START:
+            if on == lit and event.time > since:
+                spans.append((since, event.time))
+            on, since = event.kind == "switch_closed", event.time
+    if on == lit and end > since:
+        spans.append((since, end))
+    return spans
+
+
+def _dark_h(home: Home, end: datetime) -> float:
+    dark = sum((b - a for a, b in _spans(home, end, lit=False)), timedelta())
+    return dark.total_seconds() / 3600
+
+
+def _backlog(story: Story, scene: Stage, street: list[Home]) -> None:
+    story.chapter("The backlog: late, twice and out of order")
+    story.note(
+        "Every payment of the five days becomes a token, with the minute of the payment in it. "
+        "The newest comes first, then all come once more in any order, an hour between two; "
+        "before those come, each meter loses its power for a moment."
+    )
+    arrivals: dict[str, list[str]] = {}
+    for home in street:
+        sold = [scene.sell(home.name, amount, at).token for at, amount in home.payments]
+        arrivals[home.name] = sold[::-1] + scene.random.sample(sold, len(sold))
+    _side_by_side(street, lambda home: _key_all(home, arrivals[home.name]))
+    for home in street:
+        story.check(*_exactly_once(home, scene.sold_wh(home.name)))
+    for home in street:
+        if home.borrowed:
+            story.check(*_loan_first(home))
+
+
+def _key_all(home: Home, messages: list[str]) -> None:
+    for number, token in enumerate(messages):
+        live(home.meter, 3600, 1, home.points)
+        if number == len(messages) // 2:
+            power_cut(home.meter, home.steps, START)  # what it has taken it must still know
+        home.debts_wh.append(home.meter.status().emergency_debt_wh)
+        result = home.meter.press(f"{token}#").result
+        if result is None:
+            raise BoardError(f"{home.name}: Enter gave no result, the keypad took no token")
+        home.results.append((token, result))
+        home.points.append(Point.of(home.meter.status()))
+
+
+def _exactly_once(home: Home, sold_wh: dict[str, int]) -> tuple[str, bool, str]:
+    """Judge a home's results, registers and log by what the point of sale's log says."""
+    accepted = [token for token, r in home.results if r.result is TokenResult.ACCEPT]
+    used = [token for token, r in home.results if r.result is TokenResult.USED]
+    logged = [
+        event
+        for event in home.meter.events()
+        if event.kind == "token" and event.details["result"] == TokenResult.ACCEPT
+    ]
+    ledger, status = home.meter.ledger(), home.meter.status()
+    wrong = _went(home, status)
+    right = (
+        wrong is None
+        and sorted(accepted) == sorted(used) == sorted(sold_wh)
+        and ledger.tokens_wh == sum(sold_wh.values())
+        and sorted(_amount_wh(e) for e in logged) == sorted(sold_wh.values())
+    )
+    return (
+        f"{home.name}: each of its purchases is credited exactly once, as sold",
+        right,
+        f"sold {len(sold_wh)} of {kwh(sum(sold_wh.values()))}, keyed {len(home.results)}: "
+        f"{len(accepted)} accepted, {len(used)} used already, credited {kwh(ledger.tokens_wh)}"
+        + (f"; {wrong}" if wrong else ""),
+    )
+
+
+def _amount_wh(event: Event) -> int:
+    return int(event.details["amount_wh"])
+
+
+def _loan_first(home: Home) -> tuple[str, bool, str]:
+    """Judge that purchases repaid the loan wholly before they became credit."""
+    owed_wh = LOAN_WH
+    right = True
+    said = []
+    for (_, result), debt_wh in zip(home.results, home.debts_wh, strict=True):
+        repaid_wh = min(owed_wh, result.amount_wh or 0)
+        if result.result is not TokenResult.ACCEPT:
+            repaid_wh = 0
+        right = right and debt_wh == owed_wh and result.repaid_wh == repaid_wh
+        owed_wh -= repaid_wh
+        if repaid_wh:
+            said.append(f"{kwh(repaid_wh)} of {kwh(result.amount_wh or 0)}")
+    left_wh = home.meter.ledger().emergency_debt_wh
+    return (
+        f"{home.name}: the loan is repaid first",
+        right and left_wh == owed_wh,
+        f"repaid {', then '.join(said)}; {kwh(left_wh)} still owed",
+    )
+
+
+def _reckoning(story: Story, street: list[Home]) -> None:
+    story.chapter("What it cost")
+    # One clock for the street: the last message of the home with the most.
+    end = max(home.meter.clock() for home in street)
+    _side_by_side(
+        street,
+        lambda home: live(
+            home.meter, int((end - home.meter.clock()).total_seconds()), 1, home.points
+        ),
+    )
+    table = Table(title="The street", title_justify="left")
+    for column in ("home", "began, kWh", "borrowed", "bought, kWh", "repaid, kWh", "dark, h"):
+        table.add_column(column, justify="right" if column != "home" else "left")
+    dark_h = {}
+    for home in street:
+        dark_h[home.name] = _dark_h(home, end)
+        ledger = home.meter.ledger()
+        table.add_row(
+            home.name,
+            f"{home.credit_wh / 1000:.1f}",
+            f"{home.borrowed:%a %H:%M}" if home.borrowed else "-",
+            f"{ledger.tokens_wh / 1000:.1f}",
+            f"{ledger.recovered_wh / 1000:.1f}",
+            f"{dark_h[home.name]:.1f}",
+        )
+    story.tables.append(table)
+    story.check(
+        "The log's dark hours are those in which people saw their meters off",
+        all(_seen_as_logged(home, end) for home in street),
+        f"{sum(dark_h.values()):.1f} dark hours in {len(street)} homes, "
+        f"{sum(1 for hours in dark_h.values() if hours)} of which went dark",
+    )
+    story.facts["dark_h"] = {name: round(hours, 3) for name, hours in dark_h.items()}
+    story.series = {"the street": _sum(street)} | {home.name: home.points for home in street}
+
+
+def _seen_as_logged(home: Home, end: datetime) -> bool:
+    """Tell whether every look at a meter found the switch as its log has it."""
+    dark = _spans(home, end, lit=False)
+    turns = {moment for span in dark for moment in span}
+    return all(
+        (point.switch == "open") == any(a < point.at < b for a, b in dark)
+        for point in home.points
+        if point.at not in turns and point.at < end
+    )
+
+
+def _sum(street: list[Home]) -> list[Point]:
+    """Return credit and index of the whole street at each moment that somebody looked."""
+    found = []
+    at = dict.fromkeys((home.name for home in street), 0)
+    for moment in sorted({point.at for home in street for point in home.points}):
+        for home in street:
+            last = len(home.points) - 1
+            while at[home.name] < last and home.points[at[home.name] + 1].at <= moment:
+                at[home.name] += 1
+        now = [home.points[at[home.name]] for home in street]
+        dark = sum(point.switch == "open" for point in now)
+        switch = f"{dark} of {len(street)} dark" if dark else "closed"
+        credit_wh, total_wh = sum(p.credit_wh for p in now), sum(p.total_wh for p in now)
+        found.append(Point(moment, credit_wh, total_wh, switch))
+    return found
+
+
+def _everything_wrong(story: Story, scene: Stage, meter: Meter) -> None:
+    story.chapter("A home that does everything wrong")
+    story.follow(None)
+    made = START.date() - timedelta(days=2)
+    config = scene.config("impatient", at=START, credit_wh=12_000, profile="eneo", made=made)
+    meter.provision(config)
+    scene.config("neighbour", at=START, profile="eneo")
+    ancient = scene.sell("impatient", 5, START - timedelta(days=9))
+    own = scene.sell("impatient", 20, START)
+    others = scene.sell("neighbour", 20, START)
+    story.key(
+        meter,
+        ancient.token,
+        "A ticket from before the meter was made",
+        TokenResult.OLD,
+        scene.why(meter, "impatient", ancient.token),
+    )
+    story.code(meter, "811", "A loan while there are 12 kWh", "PAS NECESSAIRE")
+    meter.set_load(2000)
+    story.live(meter, 7 * 3600)
+    status = meter.status()
+    story.check("12 kWh later it is dark", status.switch == "open", state_of(status))
+    story.code(meter, "811", "A loan", "10.00 kWh")
+    story.code(meter, "811", "A second loan", "DEJA PRIS")
+    owed = meter.status().emergency_debt_wh
+    story.check("Lent once", owed == LOAN_WH, f"{kwh(owed)} owed")
+    story.key(
+        meter,
+        others.token,
+        "The neighbour's token",
+        TokenResult.CRC,
+        scene.why(meter, "impatient", others.token),
+    )
+    slip = own.token[:-1] + str((int(own.token[-1]) + 1) % 10)
+    story.key(
+        meter,
+        slip,
+        "The own one with a slip",
+        TokenResult.CRC,
+        scene.why(meter, "impatient", slip),
+    )
+    story.key(
+        meter, slip, "The same once more", TokenResult.CRC, "The third wrong token in a row."
+    )
+    story.key(
+        meter,
+        own.token,
+        "The right one, at once",
+        TokenResult.LOCK_OUT,
+        "After three wrong tokens the meter takes none for ten seconds.",
+    )
+    meter.advance(10)
+    story.note("Ten seconds of patience.")
+    result = story.key(
+        meter, own.token, "The right one", TokenResult.ACCEPT, "A locked-out token is not lost."
+    )
+    story.check(
+        "The loan is repaid from it",
+        (result.repaid_wh, meter.status().emergency_debt_wh) == (LOAN_WH, 0),
+        state_of(meter.status()),
+    )
+    story.key(
+        meter, own.token, "The right one again", TokenResult.USED, "No token is credited twice."
+    )

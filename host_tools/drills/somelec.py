@@ -1,0 +1,318 @@
+"""SOMELEC, Mauritania: smart prepaid meters ("Mounsif"), and what their customers were promised.
+
+Follow and control your consumption, recharge remotely, no estimates, no cut for arrears, faults
+reported to the technical service. Dates and amounts are made up, loads come from the seed.
+"""
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from host_tools import loads
+from host_tools.drills.stage import Stage, kwh, meter_of, power_cut, stage, state_of
+from host_tools.drills.story import Story
+from host_tools.errors import JetonError
+from host_tools.link import EnterResult, Meter, TokenResult
+
+START = datetime(2024, 1, 22, 0, 0, tzinfo=UTC)  # a Monday
+DAYS = 17  # into the next month
+LIMIT_W = 4000
+TRIP_AFTER_S = 30  # the profile's supply.limit_delay_s
+_FAULTS = ("tamper", "trip")
+
+
+def run(story: Story, *, wrong_paths: bool = True) -> None:
+    """Tell the four promises, each on the same meter."""
+    with stage(story) as scene:
+        config = scene.config("mounsif", at=START, profile="somelec")
+        with meter_of(config) as meter:
+            with meter_of(config) as twin:
+                _two_ways(story, meter, twin, scene, wrong_paths)
+            story.follow("the household")
+            _follow_up(story, meter, scene, wrong_paths)
+            _no_cut(story, meter, scene, wrong_paths)
+            story.follow(None)
+            _faults(story, meter, scene, wrong_paths)
+
+
+def _two_ways(story: Story, meter: Meter, twin: Meter, scene: Stage, wrong_paths: bool) -> None:
+    story.chapter("Recharged at the keypad or from afar: one result")
+    story.note("Two boards with one and the same meter in them: one is keyed, one is sent to.")
+    purchase = scene.sell("mounsif", 30, START)
+    cases = [
+        (purchase.token, "A purchase of 30 kWh", TokenResult.ACCEPT, "Under its key, unused.")
+    ]
+    if wrong_paths:
+        scene.config("neighbour", at=START, profile="somelec")
+        others = scene.sell("neighbour", 30, START).token
+        cases += [
+            (purchase.token, "The same again", TokenResult.USED, "It is credited once."),
+            (others, "The neighbour's", TokenResult.CRC, scene.why(meter, "mounsif", others)),
+            (purchase.token[:19], "One digit short", TokenResult.FORMAT, "19 digits of 20."),
+        ]
+    for token, what, expected, why in cases:
+        keyed = story.key(meter, token, what, expected, why)
+        sent = story.wire(twin, token, what, expected, "As at the keypad.")
+        _same(story, meter, twin, keyed, sent)
+    if wrong_paths:
+        story.wire(
+            meter,
+            purchase.token,
+            "Sent from afar after it was keyed",
+            TokenResult.USED,
+            "The two ways lead to one store of identifiers.",
+        )
+
+
+def _same(story: Story, meter: Meter, twin: Meter, keyed: EnterResult, sent: EnterResult) -> None:
+    """Judge that two boards answered alike, show alike, and are alike in all they keep."""
+    alike = (
+        keyed == sent
+        and meter.display() == twin.display()
+        and meter.status() == twin.status()
+        and meter.ledger() == twin.ledger()
+        and meter.events() == twin.events()
+    )
+    story.check(
+        "Answer, display, registers and log are the same both ways",
+        alike,
+        state_of(meter.status()),
+    )
+
+
+def _follow_up(story: Story, meter: Meter, scene: Stage, wrong_paths: bool) -> None:
+    story.chapter("Consumption by day and month")
+    big = scene.sell("mounsif", 150, START)
+    story.wire(meter, big.token, "150 kWh", TokenResult.ACCEPT, "For the days to come.")
+    week = loads.household(scene.random.randrange(1 << 30))
+    meter.set_load_steps(week, start=START, repeat_s=loads.WEEK_S)
+    status = story.live(meter, DAYS * 86400 - 3 * 3600, DAYS * 4)
+    history = meter.history()
+    wrong = []
+    for day in range(DAYS):
+        date = f"{START + timedelta(days=day):%Y-%m-%d}"
+        end_s = min((day + 1) * 86400, DAYS * 86400 - 3 * 3600)
+        used_wh = _used_wh(week, end_s) - _used_wh(week, day * 86400)
+        if abs(history.days.get(date, -9) - used_wh) > 1:
+            wrong.append(date)
+    story.check(
+        f"Each of {DAYS} days is what the load used on it, to the Wh",
+        not wrong and len(history.days) == DAYS,
+        f"wrong: {', '.join(wrong)}" if wrong else f"{kwh(status.total_wh)} in all",
+    )
+    months = {
+        month: sum(wh for date, wh in history.days.items() if date.startswith(month))
+        for month in history.months
+    }
+    story.check(
+        "Months are the sums of their days, and all of them the index",
+        dict(history.months) == months
+        and len(months) == 2
+        and sum(months.values()) == status.total_wh,
+        ", ".join(f"{month}: {kwh(wh)}" for month, wh in months.items()),
+    )
+    today_wh, month_wh = (list(part.values())[-1] for part in (history.days, history.months))
+    story.code(meter, "103", "The customer looks at the day", _shown(today_wh))
+    story.code(meter, "104", "The customer looks at the month", _shown(month_wh))
+    if wrong_paths:
+        story.code(meter, "999", "A code that there is not", "3 CHIFFRES / 20")
+
+
+def _used_wh(week: loads.Steps, seconds: int) -> float:
+    """Return the Wh of a repeating week's steps since it began."""
+    weeks, rest = divmod(seconds, loads.WEEK_S)
+    return weeks * loads.energy_wh(week, loads.WEEK_S) + loads.energy_wh(week, rest)
+
+
+def _shown(energy_wh: int) -> str:
+    return f"{energy_wh // 1000}.{energy_wh % 1000 // 10:02d} kWh"
+
+
+def _no_cut(story: Story, meter: Meter, scene: Stage, wrong_paths: bool) -> None:
+    story.chapter("No cut for arrears")
+    log = meter.events()[-1].seq
+    meter.set_load(2500)
+    left_wh = meter.status().credit_wh
+    status = story.live(meter, (left_wh + 20_000) * 3600 // 2500, 24)
+    opened = [event for event in meter.events(log) if event.kind == "switch_opened"]
+    story.check(
+        "Twenty kWh beyond its credit the supply is on, and was never off",
+        -20_010 < status.credit_wh < -19_990 and status.switch == "closed" and not opened,
+        state_of(status),
+    )
+    lines = " ".join(meter.display().lines)
+    story.check("The display says so", "CREDIT EPUISE" in lines, lines)
+    if wrong_paths:
+        asked = meter.emergency()
+        story.check(
+            "Emergency credit is refused: there is none where nobody is cut off",
+            (asked.taken, asked.reason) == (False, "none"),
+            f"taken {asked.taken}, reason {asked.reason}",
+        )
+        story.refused("So is an advance", "takes no advances", lambda: meter.grant(5000))
+    meter.set_load(300)
+    owed_wh = -meter.status().credit_wh
+    token = scene.sell("mounsif", 50, meter.clock()).token
+    story.key(meter, token, "50 kWh", TokenResult.ACCEPT, "What is owed is netted from it.")
+    story.check(
+        f"Of 50 kWh {kwh(owed_wh)} were owed, the rest is credit",
+        meter.status().credit_wh == 50_000 - owed_wh,
+        state_of(meter.status()),
+    )
+    story.live(meter, 86400)
+
+
+class Service:
+    """The utility's technical service: takes fault reports on a TCP port, each of them once."""
+
+    def __init__(self) -> None:
+        self.taken: dict[int, dict[str, Any]] = {}
+        self.came = 0  # also those that it had
+        self._socket = socket.socket()
+        self._socket.bind(("127.0.0.1", 0))  # it does not listen yet: nobody gets through
+        self.port: int = self._socket.getsockname()[1]
+
+    def close(self) -> None:
+        """Let go of the port."""
+        self._socket.close()
+
+    @contextmanager
+    def on_duty(self, *, answers: bool = True) -> Iterator[None]:
+        """Take one delivery; without `answers` the line drops before its receipt is sent."""
+        self._socket.listen()
+        self._socket.settimeout(10)
+        clerk = threading.Thread(target=self._take, args=(answers,))
+        clerk.start()
+        try:
+            yield
+        finally:
+            clerk.join()
+
+    def _take(self, answers: bool) -> None:
+        try:
+            line, _ = self._socket.accept()
+        except OSError:
+            return  # nobody came
+        with line, line.makefile("rw", encoding="utf-8") as file:
+            for report in json.loads(file.readline()):
+                self.came += 1
+                self.taken.setdefault(report["seq"], report)
+            if answers:
+                file.write(f"{max(self.taken, default=0)}\n")
+
+
+def deliver(meter: Meter, port: int) -> int:
+    """Carry the reports that wait to the service; let go of those that it has; return the rest."""
+    reports = meter.reports()
+    wait = f"reports that wait at the meter: {len(reports)}"
+    try:
+        with (
+            socket.create_connection(("127.0.0.1", port), timeout=10) as line,
+            line.makefile("rw", encoding="utf-8") as file,
+        ):
+            file.write(json.dumps([report.as_dict() for report in reports]) + "\n")
+            file.flush()
+            receipt = file.readline()
+    except OSError as error:
+        raise JetonError(
+            f"the technical service cannot be reached: {error.strerror or error}; {wait}"
+        ) from None
+    if not receipt:
+        raise JetonError(f"the technical service gave no receipt; {wait}")
+    return meter.acknowledge(int(receipt))
+
+
+def _faults(story: Story, meter: Meter, scene: Stage, wrong_paths: bool) -> None:
+    story.chapter("Faults reach the technical service")
+    log = meter.events()[-1].seq
+    limit = scene.pos.power_limit("mounsif", LIMIT_W, at=meter.clock(), rnd=5)
+    story.wire(meter, limit.token, f"A limit of {LIMIT_W} W", TokenResult.ACCEPT, "Class 2.")
+    meter.set_load(6500)
+    meter.advance(TRIP_AFTER_S)
+    status = meter.status()
+    story.check(
+        "Over power for 30 s: the switch opens",
+        (status.switch, status.switch_reason) == ("open", "over_power"),
+        f"supply {status.switch}, {status.switch_reason}",
+    )
+    meter.set_tamper()
+    kinds = [report.kind for report in meter.reports()]
+    story.check("Two faults wait", kinds == ["trip", "tamper"], ", ".join(kinds))
+    service = Service()
+    try:
+        _deliveries(story, meter, service, wrong_paths)
+    finally:
+        service.close()
+    told = [(report["kind"], report["time"]) for _, report in sorted(service.taken.items())]
+    happened = [
+        (event.kind, event.time.isoformat())
+        for event in meter.events(log)
+        if event.kind in _FAULTS and event.details.get("on", True)
+    ]
+    story.check(
+        "The service has every fault of the meter's log once, none lost, none doubled",
+        told == happened and not meter.reports(),
+        ", ".join(f"{kind} {at[11:19]}" for kind, at in told),
+    )
+    clear = scene.pos.clear_tamper("mounsif", at=meter.clock(), rnd=5)
+    story.wire(meter, clear.token, "Tamper cleared", TokenResult.ACCEPT, "The service was there.")
+    story.check(
+        "All is well again",
+        not meter.status().tamper and meter.status().switch == "closed" and not meter.reports(),
+        state_of(meter.status()),
+    )
+
+
+def _deliveries(story: Story, meter: Meter, service: Service, wrong_paths: bool) -> None:
+    story.refused(
+        "The first delivery fails",
+        "cannot be reached: Connection refused; reports that wait at the meter: 2",
+        lambda: deliver(meter, service.port),
+    )
+    waiting = meter.reports()
+    power_cut(meter)
+    story.check(
+        "The faults are kept at the meter, over a power cut too",
+        meter.reports() == waiting and len(waiting) == 2,
+        f"{len(meter.reports())} reports wait",
+    )
+    with service.on_duty():
+        left = deliver(meter, service.port)
+    story.check(
+        "The second delivery arrives",
+        left == 0 and list(service.taken) == [report.seq for report in waiting],
+        f"{len(service.taken)} reports arrived, {left} wait",
+    )
+    meter.set_load(6500)
+    meter.advance(60 + TRIP_AFTER_S)
+    story.check(
+        "The supply came back after a minute, and trips once more",
+        [report.kind for report in meter.reports()] == ["trip"],
+        f"{meter.status().trips} trips",
+    )
+    if wrong_paths:
+        with service.on_duty(answers=False):
+            story.refused(
+                "A delivery whose receipt gets lost",
+                "gave no receipt; reports that wait at the meter: 1",
+                lambda: deliver(meter, service.port),
+            )
+        story.refused(
+            "A receipt for a report that never was",
+            "no fault report 99 to acknowledge; the last is 3",
+            lambda: meter.acknowledge(99),
+        )
+    with service.on_duty():
+        left = deliver(meter, service.port)
+    came = 4 if wrong_paths else 3
+    story.check(
+        "What comes again is taken once",
+        (left, service.came, len(service.taken)) == (0, came, 3),
+        f"{service.came} came, {len(service.taken)} are kept",
+    )
+    meter.set_load(300)
+    meter.advance(60)

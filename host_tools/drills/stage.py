@@ -1,0 +1,120 @@
+"""What every drill begins with: a point of sale of its own, and meters whose clock it moves."""
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from host_tools import loads
+from host_tools.drills.story import Story
+from host_tools.link import Meter, Status
+from host_tools.paths import cache_home
+from host_tools.vending.explain import explain
+from host_tools.vending.pos import Issued, PointOfSale
+from jeton.sts import tokens
+
+
+class Stage:
+    """A point of sale in a folder of its own; what is random comes from the story's seed."""
+
+    def __init__(self, folder: Path, seed: int):
+        self.folder = folder
+        self.pos = PointOfSale(folder / "pos.sqlite")
+        self.random = Random(seed)  # noqa: S311 - it must be repeatable, nothing is secret
+
+    def config(
+        self, name: str, *, at: datetime, credit_wh: int = 0, **options: Any
+    ) -> dict[str, Any]:
+        """Register a meter; return what `provision` takes."""
+        self.pos.add_meter(name, **options)
+        return self.pos.config_for(name, at=at) | {"credit_wh": credit_wh}
+
+    def sell(self, name: str, kwh: str | int, at: datetime) -> Issued:
+        """Sell credit, the same token for the same seed."""
+        return self.pos.credit(name, kwh, at=at, rnd=self.random.randrange(16))
+
+    def why(self, meter: Meter, name: str, token: str) -> str:
+        """Return in one line why the meter refuses a token, by what the seller can find out."""
+        status = meter.status()
+        found = explain(token, pos=self.pos, meter=name, status=status.as_dict(), now=status.clock)
+        return f"jeton explain: {found.summary}"
+
+    def sold_wh(self, name: str) -> dict[str, int]:
+        """Return what the point of sale's log says it sold to a meter: token and Wh."""
+        return {
+            issued.token: 100 * tokens.amount_value(issued.fields["amount"])
+            for issued in self.pos.issued(name)
+            if issued.cls == 0
+        }
+
+
+@contextmanager
+def stage(story: Story) -> Iterator[Stage]:
+    """Give a stage that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="jeton-drill-") as folder:
+        story.hide = f"{folder}/"
+        yield Stage(Path(folder), story.seed)
+
+
+@contextmanager
+def meter_of(config: Mapping[str, Any]) -> Iterator[Meter]:
+    """Give a fresh virtual meter whose clock stands still unless told to advance."""
+    with Meter.open("virtual") as meter:
+        meter.set_rate(0)  # before its clock is set
+        meter.provision(config)
+        yield meter
+
+
+def power_cut(
+    meter: Meter, week: loads.Steps | None = None, start: datetime | None = None
+) -> None:
+    """Take the power away at this moment and give it back; the meter's clock stands still.
+
+    A board's clock runs when it starts, so the load is off until it stands: `week` from `start`
+    is connected afterwards.
+    """
+    before = meter.clock()
+    meter.set_load(0)
+    meter.power_cut()
+    meter.power_on()
+    meter.set_rate(0)
+    if meter.clock() != before:
+        meter.clock(before)
+    if week:
+        meter.set_load_steps(week, start=start, repeat_s=loads.WEEK_S)
+
+
+@contextmanager
+def home_of_its_own(folder: Path) -> Iterator[None]:
+    """Let profiles of one's own be made in a folder; compiled firmware stays where it is."""
+    before = os.environ.get("JETON_HOME")
+    cache = cache_home()
+    cache.mkdir(parents=True, exist_ok=True)
+    home = folder / "home"
+    home.mkdir()
+    (home / "cache").symlink_to(cache.resolve(), target_is_directory=True)
+    os.environ["JETON_HOME"] = str(home)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["JETON_HOME"]
+        else:
+            os.environ["JETON_HOME"] = before
+
+
+def kwh(energy_wh: int) -> str:
+    """Return energy for people."""
+    return f"{energy_wh / 1000:.2f} kWh"
+
+
+def state_of(status: Status) -> str:
+    """Return how a meter stands, for people."""
+    return (
+        f"credit {kwh(status.credit_wh)}, index {kwh(status.total_wh)}, "
+        f"supply {status.switch}, KRN {status.krn}"
+    )

@@ -1,0 +1,68 @@
+"""The table and the plot of a drill: what they pick, and that any series can be drawn."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from host_tools.drills.plot import Point, drawn, mean_w, rows
+
+START = datetime(2025, 3, 3, tzinfo=UTC)
+
+
+def points(*values: tuple[float, int, int]) -> list[Point]:
+    """Return points of (hours, credit in Wh, index in Wh)."""
+    return [
+        Point(START + timedelta(hours=hours), credit_wh, total_wh, "closed")
+        for hours, credit_wh, total_wh in values
+    ]
+
+
+def test_the_mean_load_is_the_index_over_the_time() -> None:
+    one, two, three = points((0, 0, 0), (0.5, 0, 400), (0.5, 9, 400))
+    assert mean_w(one, two) == 800
+    assert mean_w(two, three) == 0
+
+
+def test_the_table_has_the_ends_and_the_greatest_rise_and_is_spread_over_the_time() -> None:
+    many = points(*((hour, 50_000 - hour, hour) for hour in range(1000)))
+    many[501:501] = points((500.5, 90_000, 500))
+    found = rows(many)
+    times = [row[0] for row in found]
+    assert times[0] == "03 Mar 00:00"
+    assert times[-1] == "13 Apr 15:00"
+    assert "23 Mar 20:30" in times  # 500.5 hours later
+    assert len(found) <= 15
+    months = [time[3:6] for time in times]
+    assert months.count("Mar") > 5
+    assert months.count("Apr") > 2
+    assert len(set(found)) == len(found)
+
+
+@pytest.mark.parametrize(
+    "series",
+    [
+        points((0, 5000, 0)),
+        points((0, 5000, 0), (0, 6000, 0)),
+        points((0, -5000, 0), (1, -6000, 1000)),
+        points((0, 0, 0), (1, 0, 0)),
+        points((0, 5000, 0), (24 * 400, 0, 5000)),
+    ],
+    ids=["one", "one moment", "debt", "nothing", "a year"],
+)
+@pytest.mark.parametrize("colour", [False, True])
+def test_any_series_can_be_drawn(series: list[Point], colour: bool) -> None:
+    plot = drawn(series, 60, colour=colour)
+    assert "credit, kWh" in plot
+    assert "load, W (mean)" in plot
+    assert ("\x1b" in plot) == colour
+    if not colour:
+        assert max(len(line) for line in plot.splitlines()) <= 60
+    assert rows(series)
+
+
+def test_the_axis_goes_from_the_lowest_to_the_highest() -> None:
+    plot = drawn(points((0, 80_000, 0), (48, -20_000, 96_000)), 60, colour=False)
+    lines = plot.splitlines()
+    assert any(line.strip().startswith("80┤") for line in lines)
+    assert any(line.strip().startswith("-20┤") for line in lines)
+    assert any(line.strip().startswith("2000┤") for line in lines)
