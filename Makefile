@@ -5,11 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help run test lint bench clean
+.PHONY: help run test lint bench screenshots clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Jeton needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another: make PYTHON=python3.12 run")'
@@ -36,6 +36,9 @@ lint: $(STAMP)  ## ruff and mypy over host tools and firmware
 
 bench: $(STAMP)  ## Measure what the README claims, as a table
 	@$(BIN)/python -m tests.bench
+
+screenshots: $(STAMP)  ## Draw the pictures of `jeton run`, in host_tools/screen/pictures
+	@$(BIN)/python -m host_tools.screen.pictures
 
 clean:  ## Remove .venv and everything made
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -35,7 +35,7 @@ from host_tools.draw import panel
 from host_tools.errors import JetonError
 from host_tools.link import Display, Event, Led, Meter, Status
 from host_tools.screen.desk import Desk, desk_for
-from host_tools.screen.line import Down, Line, Look, News, Said
+from host_tools.screen.line import Down, Line, Look, News
 from host_tools.vending.pos import Issued, PointOfSale
 from jeton.sts import digits
 
@@ -44,6 +44,7 @@ _LABELS = {"*": "* ⌫", "#": "# ⏎"}
 _NAMED = {"backspace": "*", "enter": "#"}
 _FLASH_S = 0.4
 _SPEEDS = (0, 1, 60, 3600)
+_IN_A_NAME = ("name", "result", "class", "subclass")  # of an event; its name says it shorter
 _PASTED = 200  # characters
 
 
@@ -81,12 +82,13 @@ class MeterScreen(App[int]):
         self.where = where
         self.desk = desk
         self.line = Line(meter, lambda news: self.post_message(FromLine(news)), name=name)
-        self._glass: Display | None = None
+        self.looks = 0  # whole ones so far
+        self.shown: Display | None = None
         self._dark = False  # of a display that flashes
         self._profile: str | None = None
         self._start = ""  # the key that begins short codes
         self._pulses: int | None = None
-        self._newest: list[Issued] = []  # what was issued last, all of a key change
+        self.issued: list[Issued] = []  # what was issued last, all of a key change
         self._listed: list[Issued] = []
         self._down = False
 
@@ -159,10 +161,13 @@ class MeterScreen(App[int]):
             with Horizontal(classes="row"):
                 yield Label("Clock speed")
                 for rate in _SPEEDS:
-                    yield _small(f"×{rate}" if rate else "stop", f"speed-{rate}")
+                    yield _small(f"{rate}x" if rate else "stop", f"speed-{rate}")
             with Horizontal(classes="row"):
-                for what in ("Tamper", "Reconnect", "Mute", "Emergency", "Power"):
+                for what in ("Tamper", "Reconnect", "Mute", "Emergency"):
                     yield _small(what, what.lower())
+            with Horizontal(classes="row"):
+                yield _small("Power", "power")
+                yield Label("goes, or comes back", classes="unit")
 
     def on_mount(self) -> None:
         """Begin to look at the meter."""
@@ -183,6 +188,8 @@ class MeterScreen(App[int]):
     @on(FromLine)
     def _hear(self, message: FromLine) -> None:
         news = message.news
+        if not self.query("#said"):  # the screen is being taken down
+            return
         if isinstance(news, Look):
             self._show(news)
         elif isinstance(news, Down):
@@ -202,13 +209,14 @@ class MeterScreen(App[int]):
         if self._down:
             self._down = False
             self.say("the meter answers again", good=True)
-        if look.display != self._glass:
-            self._glass, self._dark = look.display, False
+        if look.display != self.shown:
+            self.shown, self._dark = look.display, False
             self._draw()
         for event in look.events:
             self.query_one("#events", RichLog).write(_event(event))
         if look.status is None or look.led is None:
             return
+        self.looks += 1
         self._be(look.status.profile)
         title = f"{self.where}  ·  {look.status.profile or 'no profile'}  ·  {look.status.drn}"
         self.query_one("#title", Static).update(title)
@@ -216,14 +224,14 @@ class MeterScreen(App[int]):
         self.query_one("#lamps", Static).update(self._lamps(look.status, look.led))
 
     def _draw(self) -> None:
-        shown = self._glass
+        shown = self.shown
         if shown is not None:
             lines = () if self._dark else shown.lines
             self.query_one("#glass", Static).update(panel(lines, shown.rows, shown.cols))
 
     def _flash(self) -> None:
-        if self._glass is not None and (self._glass.flash or self._dark):
-            self._dark = self._glass.flash and not self._dark
+        if self.shown is not None and (self.shown.flash or self._dark):
+            self._dark = self.shown.flash and not self._dark
             self._draw()
 
     def _be(self, profile: str | None) -> None:
@@ -253,7 +261,7 @@ class MeterScreen(App[int]):
         text.append("● ", "#3fb950" if led.supply else "#5b6470").append("supply  ")
         text.append("● ", "bold #ff5c5c" if pulsed else "#6e3b3b")
         text.append(f"{led.pulses:,} pulses\n")
-        text.append("━━●━━●━━ " if closed else "━━● ╱●━━ ", "#3fb950" if closed else "#f0b429")
+        text.append("━━●━━●━━ " if closed else "━━● /●━━ ", "#3fb950" if closed else "#f0b429")
         reason = status.switch_reason.replace("_", " ")
         text.append(f"{status.power_w:,} W" if closed else reason or "open")
         return text
@@ -261,7 +269,10 @@ class MeterScreen(App[int]):
     # What a person does.
 
     def on_key(self, event: events.Key) -> None:
-        """Press a key of the meter, where no field of the screen has taken it."""
+        """Press a key of the meter, unless it is for what has the focus."""
+        busy = (Input, Button, OptionList) if event.key == "enter" else Input
+        if isinstance(self.focused, busy):
+            return
         key = _NAMED.get(event.key, event.character or "")
         if key and key in "0123456789*#" + ("i" if self._start == "i" else ""):
             event.stop()
@@ -334,7 +345,7 @@ class MeterScreen(App[int]):
         def work() -> None:
             try:
                 issued = issue[what]()
-                then = partial(self._issued, issued, desk.next_krn())
+                then = partial(self._have, issued, desk.next_krn())
             except JetonError as error:
                 then = partial(self.say, str(error), good=False)
             self.call_from_thread(then)
@@ -344,8 +355,8 @@ class MeterScreen(App[int]):
     def _value(self, name: str) -> str:
         return self.query_one(f"#{name}", Input).value
 
-    def _issued(self, issued: list[Issued], next_krn: int) -> None:
-        self._newest = issued
+    def _have(self, issued: list[Issued], next_krn: int) -> None:
+        self.issued = issued
         self._list(issued)
         self.query_one("#krn", Input).value = str(next_krn)
         many = f"{len(issued)} tokens" if len(issued) > 1 else issued[0].grouped
@@ -361,8 +372,8 @@ class MeterScreen(App[int]):
 
     def action_key_in(self) -> None:
         """Key in what was issued last: the codes of a key change all together."""
-        if self._newest:
-            self.line.key_in([one.token for one in self._newest])
+        if self.issued:
+            self.line.key_in([one.token for one in self.issued])
         else:
             self.say("nothing was issued yet: v shows where to", good=False)
 
@@ -395,7 +406,7 @@ def _state(status: Status, held: int) -> Text:
     row("Used", f"{kwh(status.total_wh)} kWh")
     switch = "open: " + status.switch_reason.replace("_", " ")
     row("Load", f"{status.load_w:,} W, switch {switch if status.switch == 'open' else 'closed'}")
-    speed = f"  ×{held} (1 while you key)" if held else f"  ×{status.rate}"
+    speed = f", {held}x, 1x while you key" if held else f", {status.rate}x"
     row("Clock", at_utc(status.clock) + (speed if status.rate != 1 or held else ""))
     row(
         "Key",
@@ -411,7 +422,9 @@ def _state(status: Status, held: int) -> Text:
 
 def _event(event: Event) -> Text:
     """Return an entry of the log, in two colours."""
-    details = ", ".join(f"{name} {value}" for name, value in sorted(event.details.items()))
+    rest = {k: v for k, v in sorted(event.details.items()) if k not in _IN_A_NAME}
+    name = [str(event.details["name"])] if "name" in event.details else []
+    details = ", ".join(name + [f"{k} {v}" for k, v in rest.items()])
     text = Text(f"{event.time:%m-%d %H:%M:%S} ", "#9aa3ad")
     return text.append(f"{event.kind} ", "bold #d5d8dc").append(details, "#9aa3ad")
 

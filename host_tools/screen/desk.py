@@ -1,7 +1,6 @@
 """The vending desk beside a meter: issues tokens for it, as `jeton vend` does."""
 
 import os
-from collections.abc import Callable
 from datetime import datetime
 
 from host_tools import meters
@@ -86,6 +85,3 @@ def _whole(text: str, what: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 12):
         raise VendingError(f"{text!r} is not {what}: give a whole number")
     return int(text)
-
-
-Issue = Callable[[], list[Issued]]
