@@ -239,7 +239,11 @@ class Line:
             if self._held and time.monotonic() >= self._held_until:
                 self._release()
             events = self.meter.events(self._seq)
+            if self._hurries():
+                return
             status = self.meter.status()
+            if self._hurries():
+                return
             look = Look(self.meter.display(), status, self.meter.led(), events, self._held)
         except JetonError as error:
             off = self.meter.board is not None and not self.meter.board.running
@@ -254,6 +258,10 @@ class Line:
                 self._rate = status.rate
             self._tell(look)
         self._looked = time.monotonic()
+
+    def _hurries(self) -> bool:
+        """Return whether a key or wish is not to wait for the rest of a look."""
+        return not self._jobs.empty() and self._since_look() <= _HURRIED_LOOK_S
 
     def _find(self) -> None:
         """Find a meter again that is served elsewhere: its port may be another one now."""

@@ -20,6 +20,7 @@ FOLDER = Path(__file__).parent / "pictures"
 _AT = datetime(2026, 11, 22, 8, 30, tzinfo=UTC)
 _RND = 5
 _PATIENCE_S = 30.0
+_POLL_S = 0.02
 
 Scene = Callable[[MeterScreen, Pilot[int]], Awaitable[None]]
 
@@ -28,7 +29,7 @@ async def until(pilot: Pilot[int], holds: Callable[[], bool]) -> None:
     """Wait for something on the screen; TimeoutError where it does not come."""
     async with asyncio.timeout(_PATIENCE_S):
         while not holds():
-            await pilot.pause()
+            await pilot.pause(_POLL_S)
 
 
 async def settled(screen: MeterScreen, pilot: Pilot[int]) -> None:
