@@ -95,7 +95,8 @@ def grant(
         ("tokens", "+", ledger.tokens_wh),
         ("advances", "+", ledger.advances_wh),
         ("emergency credit", "+", ledger.emergency_wh),
-        ("energy", "-", ledger.charged_wh),
+        ("energy", "-", ledger.charged_wh + ledger.uncharged_wh),
+        ("of it not charged: the register can go no lower", "+", ledger.uncharged_wh),
         ("repaid", "-", ledger.recovered_wh),
         ("cleared", "-", ledger.cleared_wh),
     ):

@@ -379,12 +379,15 @@ def enter(
     results: list[EnterResult] = []
     with Meter.open(where) as meter:
         for code in codes:
-            # What is refused before the last token is said here, the last one at the end.
-            if results and not results[-1].good and not as_json:
-                print(f"jeton: {refusal(results[-1])}", file=sys.stderr, flush=True)
-            results.append(meter.enter(code))
-            if results[-1].good and not as_json:
-                print(accepted(results[-1]), flush=True)
+            entered = meter.enter(code)
+            for result in (*entered.earlier, entered):
+                # What is refused before the last token is said here, the last one at the end.
+                if results and not results[-1].good and not as_json:
+                    print(f"jeton: {refusal(results[-1])}", file=sys.stderr, flush=True)
+                results.append(result)
+                if result.good and not as_json:
+                    print(accepted(result), flush=True)
+            if entered.good and not as_json:
                 _show(meter)
         if results[-1].missing and meter.board is not None:
             print(
@@ -394,7 +397,7 @@ def enter(
             )
     if as_json:
         found = [result.as_dict() for result in results]
-        put(found if len(codes) > 1 else found[0])
+        put(found if len(found) > 1 else found[0])
     if not results[-1].good and not as_json:
         raise BoardError(refusal(results[-1]))
     if not all(result.good for result in results):
@@ -532,8 +535,9 @@ def load(
     if profile is None and seed is not None:
         raise JetonError("--seed goes with --profile household")
     steps: loads.Steps = []
+    first: datetime | None = None
     if csv is not None:
-        steps = loads.from_csv(Path(csv))
+        steps, first = loads.from_csv(Path(csv))
         if len(steps) > LOAD_STEPS and not play:
             raise JetonError(
                 f"{csv} has {len(steps)} steps, and a meter keeps {LOAD_STEPS}: --play lets the "
@@ -560,6 +564,8 @@ def load(
                 start = loads.monday(meter.clock())
             elif every_s:
                 start = meter.clock().replace(hour=0, minute=0, second=0)
+                if first is not None:  # a date tells what time of which day it is
+                    start -= (start - first) % timedelta(seconds=every_s)
             now = meter.set_load_steps(steps, start=start, repeat_s=repeat_s)
         _print_status(now, as_json)
 
@@ -723,8 +729,9 @@ def _keyed(meter: Meter, line: str) -> tuple[str, dict[str, Any], bool]:
     pressed = _pressed(meter, keys)
     if pressed.result is None:
         return "", pressed.as_dict(), True
-    said = accepted(pressed.result) if pressed.result.good else refusal(pressed.result)
-    return said, pressed.as_dict(), pressed.result.good
+    results = [*pressed.result.earlier, pressed.result]
+    said = [accepted(result) if result.good else refusal(result) for result in results]
+    return "; ".join(said), pressed.as_dict(), all(result.good for result in results)
 
 
 def _pressed(meter: Meter, keys: str) -> PressResult:

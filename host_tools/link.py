@@ -14,7 +14,7 @@ import json
 import termios
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from pathlib import Path
@@ -119,7 +119,8 @@ class EnterResult:
 
     `token`, `token_class`, `subclass` and `tid` are None where the token could not be decrypted;
     `missing` lists the sections of a key change set that are still to come. Of `amount_wh`
-    `repaid_wh` went to emergency credit and `recovered_wh` to advances of the utility.
+    `repaid_wh` went to emergency credit and `recovered_wh` to advances of the utility. Of several
+    tokens that were entered in one go this is the last, and `earlier` has those before it.
     """
 
     result: TokenResult
@@ -134,6 +135,7 @@ class EnterResult:
     message: str = ""
     repaid_wh: int = 0
     recovered_wh: int = 0
+    earlier: tuple["EnterResult", ...] = ()
 
     @property
     def good(self) -> bool:
@@ -170,6 +172,7 @@ class PressResult:
         return {
             "display": list(self.display),
             "result": self.result.as_dict() if self.result else None,
+            "earlier": [before.as_dict() for before in self.result.earlier] if self.result else [],
         }
 
 
@@ -243,7 +246,8 @@ class Status:
 class Ledger:
     """What makes up the credit, and what is owed.
 
-    initial + tokens + advances + emergency - charged - recovered - cleared = credit, always.
+    initial + tokens + advances + emergency - charged - recovered - cleared = credit, always. What
+    flowed when the register was as low as it goes is `uncharged_wh`: energy = charged + uncharged.
     """
 
     initial_wh: int
@@ -256,6 +260,7 @@ class Ledger:
     credit_wh: int
     emergency_debt_wh: int
     advance_debt_wh: int
+    uncharged_wh: int
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as the board sent it."""
@@ -350,6 +355,7 @@ def _entered(value: Mapping[str, Any]) -> EnterResult:
         message=value.get("message", ""),
         repaid_wh=value.get("repaid_wh", 0),
         recovered_wh=value.get("recovered_wh", 0),
+        earlier=tuple(_entered(before | {"display": []}) for before in value.get("earlier", ())),
     )
 
 
@@ -761,11 +767,14 @@ class Meter:
 
     def press(self, keys: str) -> PressResult:
         """Press keys: digits, * for backspace, # for Enter."""
-        result = None
+        done: list[EnterResult] = []
         for first in range(0, max(len(keys), 1), _KEYS):
             value = self.rpc("press", keys[first : first + _KEYS])
-            result = value["result"] or result
-        return PressResult(tuple(value["display"]), _entered(result) if result else None)
+            if value["result"]:
+                last = _entered(value["result"])
+                done += [*last.earlier, last]
+        result = replace(done[-1], earlier=tuple(done[:-1])) if done else None
+        return PressResult(tuple(value["display"]), result)
 
     def display(self) -> Display:
         """Return what the display shows."""
@@ -884,14 +893,10 @@ class Meter:
     def history(self) -> History:
         """Return what was used by day and month."""
         value = self.rpc("history")
-        days: dict[str, int] = {}
-        months: dict[str, int] = {}
-        # A clock that was set back makes a date come twice.
-        for entry in value["days"]:
-            days[entry["date"]] = days.get(entry["date"], 0) + entry["wh"]
-        for entry in value["months"]:
-            months[entry["month"]] = months.get(entry["month"], 0) + entry["wh"]
-        return History(days, months)
+        return History(
+            {entry["date"]: entry["wh"] for entry in value["days"]},
+            {entry["month"]: entry["wh"] for entry in value["months"]},
+        )
 
     def led(self) -> Led:
         """Return the LED: pulses so far, and whether the supply is on."""

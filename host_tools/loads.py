@@ -11,6 +11,7 @@ from host_tools.errors import JetonError
 
 DAY_S = 86400
 WEEK_S = 7 * DAY_S
+_BEGAN = datetime(2000, 1, 1, tzinfo=UTC)
 _MOST_W = 0xFFFFFFFF
 _LONGEST = 60  # characters of a line, in a message
 _CLOCK = re.compile(r"([0-9]{1,3}):([0-9]{2})(?::([0-9]{2}))?")
@@ -31,7 +32,7 @@ def _seconds(text: str) -> tuple[int, bool]:
     when = datetime.fromisoformat(text)
     if when.tzinfo is None:
         when = when.replace(tzinfo=UTC)
-    return (when - datetime(2000, 1, 1, tzinfo=UTC)) // timedelta(seconds=1), True
+    return (when - _BEGAN) // timedelta(seconds=1), True
 
 
 def _is_time(text: str) -> bool:
@@ -49,11 +50,13 @@ def _rows(path: Path, text: str, delimiter: str) -> Iterator[list[str]]:
         raise JetonError(f"{path} cannot be read: {error}") from None
 
 
-def from_csv(path: Path) -> Steps:
+def from_csv(path: Path) -> tuple[Steps, datetime | None]:
     """Return the steps of a CSV file with a time and a load in W in each line, times ascending.
 
     A time is seconds, HH:MM, HH:MM:SS (both may pass 24 h) or ISO 8601; ISO times count from the
-    first. A first line that begins with none is the heading. JetonError with the line's number.
+    first, which is returned too. A first line that begins with none is the heading. Columns stand
+    between commas, or between semicolons with numbers such as 100,5. JetonError with the line's
+    number.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -65,6 +68,7 @@ def from_csv(path: Path) -> Steps:
     delimiter = ";" if text.partition("\n")[0].count(";") else ","
     steps: Steps = []
     base: int | None = None
+    first: datetime | None = None
     for number, row in enumerate(_rows(path, text, delimiter), 1):
         if not row or row[0].lstrip().startswith("#"):
             continue
@@ -72,7 +76,7 @@ def from_csv(path: Path) -> Steps:
             continue
         try:
             seconds, dated = _seconds(row[0])
-            watts = round(float(row[1]))
+            watts = round(float(row[1].replace(",", ".") if delimiter == ";" else row[1]))
             if not 0 <= watts <= _MOST_W:
                 raise ValueError(row[1])
         except (ValueError, IndexError, OverflowError):
@@ -82,13 +86,14 @@ def from_csv(path: Path) -> Steps:
             ) from None
         if base is None:
             base = seconds if dated else 0
+            first = _BEGAN + timedelta(seconds=seconds) if dated else None
         seconds -= base
         if steps and seconds <= steps[-1][0]:
             raise JetonError(f"{path}, line {number}: times must go forward")
         steps.append((seconds, watts))
     if not steps:
         raise JetonError(f"{path} has no line with a time and a load in W")
-    return steps
+    return steps, first
 
 
 # Appliances of a small household: W, minutes in use, hours of the day when that begins, times a

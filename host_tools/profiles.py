@@ -34,6 +34,7 @@ SHOWS = (
     "emergency",
     "mute",
     "last_result",
+    "last_date",
     "last_token",
     "last_amount",
     "last_tid",
@@ -56,12 +57,12 @@ key_changed enter_code digits wait token code no_code
 credit load index supply on off no_credit low_credit muted
 over_power trip_locked unbalanced tampered reconnect friendly not_provisioned
 emergency emergency_offer emergency_used emergency_not_needed emergency_none emergency_debt advance
-last_result last_token last_amount last_tid history power_fails date day month
+repaid last_result last_token last_amount last_tid history power_fails date day month
 test1 test2 test3 test4 test5 test6 test7 test8 test9 test10
 test11 test13 test14 test15 test16 test17 test18 yes no ok
 """
 MESSAGES = (*NAMES[1:], *_MESSAGES.split())
-_LONGEST = {"enter_code": "4", "digits": "99", "wait": "86400", "history": "50"}
+_LONGEST = {"enter_code": "4", "digits": "199", "wait": "86400", "history": "50"}
 _LONGEST |= dict.fromkeys(NAMES[1:], "99")  # the wrong tokens in a row
 # Labels that share a line with a value: kWh below 100, W below 100,000, 20/20, a result's number.
 _ROOM = {"credit": 6, "index": 6, "load": 8, "supply": 8, "token": 10, "last_result": 13}
@@ -227,7 +228,9 @@ SETTINGS = {
     "credit.mute_any_key": _flag("any key mutes the buzzer"),
     "credit.emergency_wh": _number(0, _ENERGY_WH, "emergency credit, Wh; 0: there is none"),
     "credit.emergency_offer_wh": _number(0, _ENERGY_WH, "it is offered at or below, Wh"),
-    "credit.emergency_auto": _flag("it is taken by itself at zero credit"),
+    "credit.emergency_by": _choice(
+        "code|enter|auto", "what takes it: a short code, Enter too, or zero credit by itself"
+    ),
     "credit.advance_share": _number(
         0, 100, "per cent of each purchase that repays an advance; 0: no advances"
     ),
@@ -442,7 +445,8 @@ def _shipped_dir() -> Path:
 
 def _together(data: dict[str, Any]) -> Iterator[str]:
     """Yield what is wrong with values that are each right alone."""
-    codes, lockout, credit = data["codes"], data["lockout"], data["credit"]
+    codes, lockout = data["codes"], data["lockout"]
+    credit, supply = data["credit"], data["supply"]
     for code in codes["show"]:
         if codes["digits"] is not None and len(code.partition("-")[0]) != codes["digits"]:
             yield f"code {code} can never be keyed: codes.digits is {codes['digits']}"
@@ -451,10 +455,17 @@ def _together(data: dict[str, Any]) -> Iterator[str]:
     low, alarm = credit["low_wh"], credit["alarm_wh"]
     if alarm is not None and (low is None or alarm > low):
         yield "credit.alarm_wh is above credit.low_wh: the buzzer would sound before the display"
-    if credit["emergency_auto"] and not credit["emergency_wh"]:
-        yield "credit.emergency_auto needs a credit.emergency_wh above zero: there is none to take"
+    if credit["emergency_by"] == "auto" and not credit["emergency_wh"]:
+        yield "credit.emergency_by auto needs a credit.emergency_wh above zero: there is none"
+    by_code = "emergency" in codes["show"].values()
+    if credit["emergency_by"] == "code" and credit["emergency_wh"] and not by_code:
+        yield "credit.emergency_by code needs a code that shows emergency: nobody could take it"
+    if supply["reconnect_s"] is not None and supply["limit_delay_s"] + supply["reconnect_s"] < 5:
+        yield "supply: 5 s at least must lie between two trips, limit_delay_s and reconnect_s"
     if credit["never_cut"] and not credit["min_wh"]:
         yield "credit.never_cut needs a credit.min_wh below zero, where the debt is kept"
+    if (credit["friendly"] or credit["holidays"]) and credit["min_wh"] == 0:
+        yield "friendly hours and holidays need a credit.min_wh below zero, where the debt is kept"
 
 
 def _messages(data: dict[str, Any]) -> Iterator[str]:

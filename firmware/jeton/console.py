@@ -90,10 +90,18 @@ class Console:
         profile = self._meter.profile
         check_keys(keys, profile.codes_start if profile else "")
         now = self._now()
-        outcome = None
+        done = []
         for key in keys:
-            outcome = self._meter.press(key, now) or outcome
-        result = self._outcome(outcome, now) if outcome else None
+            outcome = self._meter.press(key, now)
+            if outcome:
+                done += outcome.earlier
+                done.append(outcome)
+                outcome.earlier = []
+        result = None
+        if done:
+            last = done.pop()
+            last.earlier = done
+            result = self._outcome(last, now)
         return {"display": self._meter.display(now), "result": result}
 
     def _outcome(self, outcome, now):

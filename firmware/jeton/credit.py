@@ -95,7 +95,11 @@ def take_emergency(state, profile, now):
 
 def take_by_itself(state, profile, now):
     """Take emergency credit at zero where a profile's meters do so unasked."""
-    if profile.credit_emergency_auto and state.credit_wh <= 0 and not refusal(state, profile):
+    if (
+        profile.credit_emergency_by == "auto"
+        and state.credit_wh <= 0
+        and not refusal(state, profile)
+    ):
         take_emergency(state, profile, now)
 
 
@@ -144,7 +148,8 @@ def draw(state, profile, at, end, stop):
         end = at + (need_ws + load_w - 1) // load_w
         used_ws = state.rest_ws + load_w * (end - at)
         if stop == 0:
-            if profile.credit_emergency_auto and refusal(state, profile) in ("", "not_needed"):
+            by_itself = profile.credit_emergency_by == "auto"
+            if by_itself and refusal(state, profile) in ("", "not_needed"):
                 take_emergency(state, profile, end)
             elif not protected(state, profile, end):
                 used_ws = state.credit_wh * WS_PER_WH

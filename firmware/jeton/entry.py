@@ -10,8 +10,8 @@ BACKSPACE = "*"
 ENTER = "#"
 INFO = "i"
 KEYS = "0123456789" + BACKSPACE + ENTER
-# Somebody who keys three tokens in one go is told so; what comes after is counted as one more.
-_LONGEST = 99
+# Somebody who keys several tokens in one go; what comes after that is not counted.
+_LONGEST = 199
 
 
 def check_keys(keys, start=""):
@@ -98,10 +98,14 @@ class Entry:
             return ("page",)
         if code or (not self._start and find(self._profile.codes_show, digits)):
             return ("code", digits)
+        return ("token", self.tokens(digits))
+
+    def tokens(self, digits):
+        """Return what was entered as tokens: each 20 digits are one, where the profile splits."""
         count = len(digits)
-        if self._split and count > DIGITS and count % DIGITS == 0:
-            return ("token", [digits[i : i + DIGITS] for i in range(0, count, DIGITS)])
-        return ("token", [digits])
+        if self._split and 0 < count <= _LONGEST and count % DIGITS == 0:
+            return [digits[i : i + DIGITS] for i in range(0, count, DIGITS)]
+        return [digits]
 
     def drop(self):
         """Forget what has been keyed."""

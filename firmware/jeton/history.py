@@ -27,21 +27,40 @@ def begin(state, now):
 
 
 def turn(state, now):
-    """Close the day, and the month, that were counted if `now` is in another one."""
+    """Close the day, and the month, that were counted if `now` is in another one.
+
+    One that was counted before, because the clock was set, is counted on.
+    """
     day = now // calendar.DAY_S
     if day == state.day:
         return
     was, state.day = state.day, day
-    state.days = _kept(state.days, was, state.total_wh - state.day_from_wh)
-    state.day_from_wh = state.total_wh
-    month = _month(was)
-    if month != _month(day):
-        state.months = _kept(state.months, month, state.total_wh - state.month_from_wh)
-        state.month_from_wh = state.total_wh
+    state.days = _put(state.days, was, state.total_wh - state.day_from_wh)
+    state.days, energy_wh = _take(state.days, day)
+    state.day_from_wh = state.total_wh - energy_wh
+    was, month = _month(was), _month(day)
+    if was != month:
+        state.months = _put(state.months, was, state.total_wh - state.month_from_wh)
+        state.months, energy_wh = _take(state.months, month)
+        state.month_from_wh = state.total_wh - energy_wh
 
 
-def _kept(ring, key, energy_wh):
-    return ring[_OCTETS:] + struct.pack(_ENTRY, key, min(energy_wh, _MOST))
+def _put(ring, key, energy_wh):
+    """Return a ring with one more entry at its place by date; the oldest goes."""
+    at = len(ring)
+    while at and struct.unpack_from(_ENTRY, ring, at - _OCTETS)[0] > key:
+        at -= _OCTETS
+    entry = struct.pack(_ENTRY, key, min(energy_wh, _MOST))
+    return (ring[:at] + entry + ring[at:])[_OCTETS:]
+
+
+def _take(ring, key):
+    """Return a ring without the entry of a date, and that entry's Wh (0 if there is none)."""
+    for at in range(0, len(ring), _OCTETS):
+        found, energy_wh = struct.unpack_from(_ENTRY, ring, at)
+        if found == key:
+            return bytes(_OCTETS) + ring[:at] + ring[at + _OCTETS :], energy_wh
+    return ring, 0
 
 
 def _entries(ring):
@@ -59,13 +78,6 @@ def _date(day):
     return "%04d-%02d-%02d" % calendar.date(day)
 
 
-def last(state, days_ago):
-    """Return the Wh of the day that ended last (1), the one before (2), …, or None."""
-    at = len(state.days) - days_ago * _OCTETS
-    key, energy_wh = struct.unpack_from(_ENTRY, state.days, at)
-    return energy_wh if key else None
-
-
 def today_wh(state):
     """Return what was used since midnight."""
     return state.total_wh - state.day_from_wh
@@ -77,9 +89,11 @@ def month_wh(state):
 
 
 def as_dict(state):
-    """Return days and months, oldest first; the last of each is the one being counted."""
-    days = [{"date": _date(day), "wh": wh} for day, wh in _entries(state.days)]
-    days.append({"date": _date(state.day), "wh": today_wh(state)})
-    months = [{"month": _month_name(month), "wh": wh} for month, wh in _entries(state.months)]
-    months.append({"month": _month_name(_month(state.day)), "wh": month_wh(state)})
-    return {"days": days, "months": months}
+    """Return days and months by date; those being counted are among them."""
+    room = bytes(_OCTETS)
+    days = _put(room + state.days, state.day, today_wh(state))
+    months = _put(room + state.months, _month(state.day), month_wh(state))
+    return {
+        "days": [{"date": _date(day), "wh": wh} for day, wh in _entries(days)],
+        "months": [{"month": _month_name(month), "wh": wh} for month, wh in _entries(months)],
+    }

@@ -33,6 +33,7 @@ class Outcome:
         self.missing = []
         self.message = ""
         self.pages = None
+        self.earlier = []
 
     def as_dict(self):
         """Return the outcome for the wire."""
@@ -49,6 +50,7 @@ class Outcome:
             "recovered_wh": self.recovered_wh,
             "missing": self.missing,
             "message": self.message,
+            "earlier": [outcome.as_dict() for outcome in self.earlier],
         }
 
 
@@ -386,7 +388,7 @@ class Meter:
         def change(state):
             if not state.switch_closed:
                 raise ValueError("no energy flows: the load switch is open")
-            credit.charge(state, energy_wh)
+            credit.charge(state, energy_wh, self.profile.credit_min_wh)
 
         self._change(now, change)
 
@@ -463,8 +465,15 @@ class Meter:
             if self._trip_at is not None:
                 self._trip_at += moved
             if self._load is not None:
-                state.load_from += moved
+                if state.load_repeat_s and was >= state.load_from:
+                    # Over and over is by the clock: a household's evening is in the evening.
+                    turns = (now - state.load_from) // state.load_repeat_s
+                    state.load_from += turns * state.load_repeat_s
+                else:
+                    state.load_from += moved
                 self._find_load()
+                if self._load.watts() is not None:
+                    state.load_w = self._load.watts()
             clipped = max(-0x80000000, min(moved, 0x7FFFFFFF))
             events.record(state, now, events.CLOCK_SET, 0, 0, clipped)
             if now // credit.DAY_S != state.day:
@@ -506,34 +515,43 @@ class Meter:
             pages = shortcodes.code(done[1], self, now)
             self.screen.show(pages, now, self.profile.screens_page_s)
         else:
-            outcome = None
-            pages = []
-            for digits in done[1]:
-                outcome = self._enter(digits, now)
-                pages += self._pages(outcome, digits)
-            self._show(pages, outcome, now)
-            return outcome
+            return self._enter_all(done[1], now)
         return None
 
     def _enter_key(self, now):
         """Do what Enter does where nothing is keyed: a page, the supply, emergency credit."""
         if self.screen.deadline(now) is not None:
             self.screen.next_page(now)
-        elif not self.reconnect(now) and credit.offered(self.state, self.profile):
+        elif self.reconnect(now):
+            pass
+        elif self.profile.credit_emergency_by == "enter" and credit.offered(
+            self.state, self.profile
+        ):
             from . import shortcodes
 
             pages = shortcodes.show("emergency", self, now)
             self.screen.show(pages, now, self.profile.screens_page_s)
 
     def enter(self, digits, now):
-        """Take the digits of a token, from keypad or wire; return its Outcome.
+        """Take the digits of a token by the wire, as the keypad does; return its Outcome.
 
         One commit carries everything the token did. Spaces and dashes between digits do not count.
+        Of several tokens in one go the Outcome is the last one's, and has those before it as
+        `earlier`.
         """
         self._check_fault()
         self.process(now)
-        outcome = self._enter(digits, now)
-        self._show(self._pages(outcome, digits), outcome, now)
+        return self._enter_all(self.entry.tokens(token_digits.clean(digits)), now)
+
+    def _enter_all(self, several, now):
+        pages = []
+        earlier = []
+        for digits in several:
+            outcome = self._enter(digits, now)
+            pages += self._pages(outcome, digits)
+            earlier.append(outcome)
+        self._show(pages, outcome, now)
+        outcome.earlier = earlier[:-1]
         return outcome
 
     def _enter(self, digits, now):
@@ -566,7 +584,7 @@ class Meter:
             outcome.value = "%d" % left_s
         else:
             self._decode(digits, outcome, now)
-            if counts(outcome.result):
+            if counts(outcome.result) and _class(digits) != 1:
                 self.lockout.wrong(now)
             elif outcome.result in GOOD and outcome.token.cls != 1:
                 self.lockout.accepted(now)
@@ -684,6 +702,9 @@ class Meter:
         from . import reports
 
         self.process(now)
+        if self._unsaved:
+            # A number that is told must never be given to another fault.
+            self._save()
         return reports.pending(self.state, supply.REASONS)
 
     def events(self, after=0, most=events.SLOTS):

@@ -4,6 +4,8 @@ from . import credit, supply
 from .sts.digits import DIGITS, clean, grouped
 from .sts.results import GOOD, NAMES, SECTION, TokenResult
 
+_KWH = " kWh"
+
 
 def kwh(energy_wh, decimals=2):
     """Return energy in kWh as displays show it, cut (never rounded up) to 1 to 3 decimals."""
@@ -11,22 +13,22 @@ def kwh(energy_wh, decimals=2):
     units = abs(energy_wh) // unit
     sign = "-" if energy_wh < 0 and units else ""
     whole, part = divmod(units, 10**decimals)
-    return "%s%d.%0*d kWh" % (sign, whole, decimals, part)
+    return "%s%d.%0*d%s" % (sign, whole, decimals, part, _KWH)
 
 
 def row(label, value, cols, rtl=False):
     """Return a line with a label where reading starts and a value, which keeps its room, opposite.
 
-    Words that go from right to left are in the order of the cells: they begin at the right.
+    Where both do not fit, the unit kWh goes or else the label: no word is cut. Words that
+    go from right to left are in the order of the cells: they begin at the right.
     """
-    if len(value) >= cols:
-        return value[:cols]
-    room = cols - len(value) - 1
-    if rtl:
-        label = label[max(len(label) - room, 0) :]
-        return value + " " * (cols - len(label) - len(value)) + label
-    label = label[:room]
-    return label + " " * (cols - len(label) - len(value)) + value
+    over = len(label) + len(value) + 1 - cols
+    if 0 < over <= len(_KWH) and value.endswith(_KWH):
+        value = value[: -len(_KWH)]
+    elif over > 0:
+        label = ""
+    blank = " " * (cols - len(label) - len(value))
+    return value[:cols] + blank + label if rtl else label + blank + value[:cols]
 
 
 class Screen:
@@ -58,8 +60,13 @@ class Screen:
         return self._result and self._page(now) is not None
 
     def next_page(self, now):
-        """Go on to the next page, or to idle after the last."""
+        """Go on to the next page, or to idle after the last; one of a result stays its time.
+
+        Who is used to ending a token with Enter does so too where digit 20 has entered it.
+        """
         at = self._page(now)
+        if self._result and at == len(self._pages) - 1:
+            return
         self._pages = self._pages[at + 1 :] if at is not None else []
         self._since = now
         self._first_s = self._page_s
@@ -183,10 +190,13 @@ def result_pages(outcome, digits, meter):
     elif result == TokenResult.ACCEPT and token.cls == 2 and token.sub in (3, 4, 8, 9):
         lines.append(say("key_changed"))
     pages = [lines]
+    back_wh = outcome.repaid_wh + outcome.recovered_wh
     if outcome.value:
         if profile.screens_amount_s:
             pages.append([])
         pages[-1].append(outcome.value)
     if result in GOOD and screen.rows >= 4:
         pages[-1].append(screen.row(say("credit"), kwh(state.credit_wh)))
+    if back_wh:
+        pages.append([say("repaid"), kwh(back_wh)])
     return pages

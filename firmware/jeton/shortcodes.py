@@ -107,6 +107,10 @@ def show(what, meter, now, n=1):
     elif what == "last_amount":
         found = events.bought_before(state, 1)
         value = kwh(found[1], 1) if found else "-"
+    elif what == "last_date":
+        label = "date"
+        found = events.bought_before(state, 1)
+        value = _time(found[0]) if found else "-"
     elif what == "last_token":
         return _last_token(state, meter.profile)
     elif what == "last_result":

@@ -63,7 +63,10 @@ def led(meter):
 
 def ledger(state):
     """Return what makes up the credit (the identity of `credit`), and what is owed."""
-    return {name: getattr(state, name) for name in _LEDGER}
+    found = {name: getattr(state, name) for name in _LEDGER}
+    # What flowed when the register was as low as it goes.
+    found["uncharged_wh"] = state.total_wh - state.charged_wh
+    return found
 
 
 _LEDGER = (

@@ -62,6 +62,7 @@ def release(state, bits, reason, now):
 def begin(state, profile, now):
     """Set the switch of a new meter."""
     state.hold = HOLD_NO_CREDIT
+    state.switch_reason = NO_CREDIT
     if state.credit_wh > 0 or credit.protected(state, profile, now):
         release(state, HOLD_NO_CREDIT, CREDIT, now)
 

@@ -24,7 +24,7 @@ def balanced(meter):
 EMERGENCY = {
     "credit.emergency_wh": 5000,
     "credit.emergency_offer_wh": 1000,
-    "credit.emergency_auto": False,
+    "credit.emergency_by": "enter",
     "credit.low_wh": None,
     "credit.alarm_wh": None,
     "credit.min_wh": 0,
@@ -102,7 +102,7 @@ def test_emergency_credit_brings_the_supply_back():
 
 def test_emergency_credit_that_comes_by_itself():
     changes = dict(EMERGENCY)
-    changes["credit.emergency_auto"] = True
+    changes["credit.emergency_by"] = "auto"
     meter, _ = new_meter(changes=changes, credit_wh=1000)
     meter.set_load(7000, T0)
     meter.process(T0 + DAY)
@@ -249,23 +249,29 @@ def test_levels_in_any_order():
 
 
 def test_pulses_beyond_the_credit_are_netted_from_the_next():
-    meter, _ = new_meter(changes=EMERGENCY, credit_wh=1000)
+    changes = dict(EMERGENCY)
+    changes["credit.min_wh"] = -5000
+    meter, _ = new_meter(changes=changes, credit_wh=1000)
     meter.use_energy(4000, T0)
     s = meter.state
     assert (s.credit_wh, s.total_wh, s.charged_wh, s.switch_closed) == (-3000, 4000, 4000, 0)
     meter.enter(credit(2000, 50), T0)
     assert (meter.state.credit_wh, meter.state.switch_closed) == (2000, 1)
     assert balanced(meter)
-    # As much as there can be, and time goes on.
+    # As much as there can be: all is counted, what the register can hold is charged.
     meter.use_energy(0xFFFFFFFF, T0)
     meter.set_load(1000, T0)
     meter.process(T0 + DAY)
-    assert meter.state.credit_wh == 2000 - 0xFFFFFFFF
+    ledger = meter.ledger(T0 + DAY)
+    assert meter.state.total_wh == 4000 + 0xFFFFFFFF
+    assert (ledger["credit_wh"], ledger["uncharged_wh"]) == (-5000, 0xFFFFFFFF - 7000)
     assert balanced(meter)
 
 
 def test_emergency_credit_that_would_bring_no_supply_is_not_burnt():
-    meter, _ = new_meter(changes=EMERGENCY, credit_wh=1000)
+    changes = dict(EMERGENCY)
+    changes["credit.min_wh"] = -10000
+    meter, _ = new_meter(changes=changes, credit_wh=1000)
     meter.use_energy(6000, T0)
     assert meter.emergency(T0) == (False, "debt")
     assert not meter.status(T0)["emergency"]
@@ -278,7 +284,7 @@ def test_emergency_credit_that_would_bring_no_supply_is_not_burnt():
 
 def test_emergency_credit_comes_by_itself_however_credit_ends():
     changes = dict(EMERGENCY)
-    changes["credit.emergency_auto"] = True
+    changes["credit.emergency_by"] = "auto"
     for how in ("load", "pulses", "clear"):
         meter, _ = new_meter(changes=changes, credit_wh=1000)
         if how == "load":

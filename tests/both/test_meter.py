@@ -210,7 +210,7 @@ def test_energy_by_pulses():
     meter.use_energy(30, T0)
     assert (meter.state.credit_wh, meter.state.total_wh) == (70, 30)
     meter.use_energy(100, T0)
-    assert (meter.state.credit_wh, meter.state.total_wh) == (-30, 130)
+    assert (meter.state.credit_wh, meter.state.total_wh) == (0, 130)  # as low as it goes
     assert "open" in raises(ValueError, meter.use_energy, 1, T0)
     raises(ValueError, meter.use_energy, -1, T0)
     raises(ValueError, meter.set_load, True, T0)

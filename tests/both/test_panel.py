@@ -35,7 +35,7 @@ def test_backspace_and_enter_with_too_few_or_too_many():
     press(meter, "123**", T0)
     assert meter.entry.digits == "1"
     assert press(meter, "#", T0).result == R.FORMAT
-    assert text(meter, T0) == ["Wrong format", "1 digits not 20"]
+    assert text(meter, T0) == ["Wrong format", "1 of 20 digits"]
     for count in (19, 21, 41, 200):
         assert press(meter, "1" * count + "#", T0).result == R.FORMAT
         assert meter.entry.digits == ""
@@ -109,7 +109,7 @@ def test_sixty_digits_in_one_go():
     assert meter.state.credit_wh == 57000
     meter, _ = new_meter(profile="ceet", credit_wh=50000)
     assert press(meter, "".join(tokens) + "#", T0).result == R.FORMAT
-    assert text(meter, T0) == ["FORMAT ERRONE", "40 CHIFFRES / 20"]
+    assert text(meter, T0) == ["FORMAT ERRONE", "40 CHIFFRES/20"]
     assert meter.state.credit_wh == 50000
 
 
@@ -233,7 +233,10 @@ def test_kwh_is_cut_not_rounded():
     assert kwh(-5) == "0.00 kWh"
     assert kwh(-1050) == "-1.05 kWh"
     assert kwh(12500, 1) == "12.5 kWh"
-    assert row("Credit", "9999999.99 kWh", 16) == "C 9999999.99 kWh"
+    # No word is cut: the unit goes first, then the label.
+    assert row("Credit", "999.99 kWh", 16) == "Credit    999.99"
+    assert row("Credit", "9999999.99 kWh", 16) == "  9999999.99 kWh"
+    assert row("Credit", "9999999.99 kWh", 16, True) == "9999999.99 kWh  "
     assert row("x", "y" * 30, 16) == "y" * 16
 
 

@@ -304,9 +304,9 @@ def test_supply_at_zero_credit():
             meter.clock_set(T0, begin)
             meter.set_load(1000, begin)
             meter.process(begin + 3600)
-            closed = bool(friendly) or rule["never_cut"] or rule["emergency_auto"]
+            closed = bool(friendly) or rule["never_cut"] or rule["emergency_by"] == "auto"
             assert bool(meter.state.switch_closed) == closed, (name, at)
-            if closed and rule["min_wh"] and not rule["emergency_auto"]:
+            if closed and rule["min_wh"] and rule["emergency_by"] != "auto":
                 meter.process(begin + 3660)
                 assert meter.state.credit_wh < 0, (name, at)
                 assert meter.state.credit_wh >= rule["min_wh"]

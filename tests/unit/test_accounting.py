@@ -33,7 +33,7 @@ BEHAVIOURS = st.fixed_dictionaries(
         "credit.max_wh": st.sampled_from([9999999990, 40_000]),
         "credit.emergency_wh": st.sampled_from([0, 1, 5000]),
         "credit.emergency_offer_wh": st.sampled_from([0, 1000]),
-        "credit.emergency_auto": st.booleans(),
+        "credit.emergency_by": st.sampled_from(["code", "enter", "auto"]),
         "credit.advance_share": st.sampled_from([0, 1, 30, 100]),
         "credit.never_cut": st.booleans(),
         "credit.friendly": st.sampled_from([[], _HOURS]),
@@ -62,7 +62,6 @@ class Accounting(RuleBasedStateMachine):
         self.now = T0
         self.tid = 2000
         self.known_wh = credit_wh  # by our own account: what came in less what was given back
-        self.pulsed = False  # energy by pulses makes the register as negative as it must
 
     def both(self, name: str, *arguments: Any) -> Any:
         found = []
@@ -149,10 +148,10 @@ class Accounting(RuleBasedStateMachine):
     @rule(energy_wh=st.sampled_from([0, 1, 300, 20_000]))
     def energy(self, energy_wh: int) -> None:
         self.both("process", self.now)
-        before = self.meters[0].state.charged_wh
+        s = self.meters[0].state
+        before, room = s.charged_wh, s.credit_wh - self.changes["credit.min_wh"]
         if self.both("use_energy", energy_wh, self.now) is None:
-            self.pulsed = True
-            assert self.meters[0].state.charged_wh - before == energy_wh
+            assert self.meters[0].state.charged_wh - before == min(energy_wh, room)
 
     @rule()
     def emergency(self) -> None:
@@ -198,14 +197,13 @@ class Accounting(RuleBasedStateMachine):
                 s.emergency_wh + s.advances_wh - s.recovered_wh
             )
             assert s.credit_wh <= self.changes["credit.max_wh"]
-            if not self.pulsed:
-                assert self.changes["credit.min_wh"] <= s.credit_wh
+            assert self.changes["credit.min_wh"] <= s.credit_wh
             assert 0 <= s.charged_wh <= s.total_wh
             assert 0 <= s.rest_ws < 3600
             if s.charged_wh != s.total_wh:  # the register was as low as it goes
                 assert s.total_wh > s.charged_wh
                 lowest = came - s.recovered_wh - s.cleared_wh - self.changes["credit.min_wh"]
-                assert s.charged_wh <= lowest or self.pulsed
+                assert s.charged_wh <= lowest
             assert bool(s.switch_closed) == (not s.hold)
 
     @invariant()
@@ -218,7 +216,7 @@ class Accounting(RuleBasedStateMachine):
 
     @invariant()
     def our_own_account_agrees(self) -> None:
-        if hasattr(self, "meters") and not self.changes["credit.emergency_auto"]:
+        if hasattr(self, "meters") and self.changes["credit.emergency_by"] != "auto":
             s = self.meters[0].state
             assert s.credit_wh == self.known_wh - s.charged_wh
 

@@ -13,7 +13,7 @@ def test_a_heading_begins_with_no_time(tmp_path: Path, first: str) -> None:
     path = tmp_path / "load.csv"
     path.write_text(first + "\n60,200\n")
     steps = [(0, 100)] if first == "0,100" else []
-    assert from_csv(path) == [*steps, (60, 200)]
+    assert from_csv(path) == ([*steps, (60, 200)], None)
 
 
 @pytest.mark.parametrize("wrong", ["0,-1", "0,oops", "0,nan", "0,1e400", "0", "0,", "00:99,5"])

@@ -335,13 +335,17 @@ def test_profiles_of_ones_own(jeton_home: Path) -> None:
         ("credit.holidays", [5], "is no day"),
         ("credit.friendly", [[1, 0, 900], [0, 0, 900]], "begins before"),
         ("credit.friendly", [[1, 0, 900], [1, 899, 1000]], "begins before"),
-        ("credit.emergency_auto", True, "emergency_auto needs"),
+        ("credit.emergency_by", "auto", "emergency_by auto needs"),
+        ("credit.friendly", [[1, 0, 900]], "where the debt is kept"),
+        ("credit.holidays", ["12-25"], "where the debt is kept"),
+        ("supply.reconnect_s", 1, "5 s at least"),
     ],
 )
 def test_what_looks_right_and_is_not(setting: str, value: object, says: str) -> None:
     data = copy.deepcopy(profiles.load("generic"))
     section, _, key = setting.partition(".")
     data["credit"]["emergency_wh"] = 0
+    data["supply"]["limit_delay_s"] = 0
     if key:
         data[section][key] = value
     else:
@@ -351,6 +355,6 @@ def test_what_looks_right_and_is_not(setting: str, value: object, says: str) -> 
 
 def test_leap_day_and_spans_that_touch() -> None:
     data = copy.deepcopy(profiles.load("generic"))
-    data["credit"]["holidays"] = ["02-29"]
+    data["credit"] |= {"holidays": ["02-29"], "min_wh": -1}
     data["credit"]["friendly"] = [[0, 0, 900], [0, 900, 86400], [1, 0, 5]]
     assert list(profiles.problems(data)) == []

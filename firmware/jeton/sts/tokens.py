@@ -8,41 +8,38 @@ from .crc import token_crc
 
 BODY_BITS = 44
 
-_CREDIT = (("rnd", 4), ("tid", 24), ("amount", 16))
-_CURRENCY = (("se", 4), ("tid", 24), ("amount", 16))
-_TEST_2 = (("control", 36), ("mfr_code", 8))
-_TEST_4 = (("control", 28), ("mfr_code", 16))
-# What no public text lays out is carried as one number.
-_OPAQUE = (("value", 44),)
-_SGC_SECTION = (("sgc", 24), ("pad", 20))
-
-LAYOUTS = {
-    (0, 0): ("TransferCredit:Electricity", _CREDIT),
-    (0, 1): ("TransferCredit:Water", _CREDIT),
-    (0, 2): ("TransferCredit:Gas", _CREDIT),
-    (0, 3): ("TransferCredit:Time", _CREDIT),
-    (0, 4): ("TransferCredit:ElectricityCurrency", _CURRENCY),
-    (0, 5): ("TransferCredit:WaterCurrency", _CURRENCY),
-    (0, 6): ("TransferCredit:GasCurrency", _CURRENCY),
-    (0, 7): ("TransferCredit:TimeCurrency", _CURRENCY),
-    (1, 0): ("InitiateMeterTest/Display", _TEST_2),
-    (1, 1): ("InitiateMeterTest/Display", _TEST_4),
-    (1, 2): ("ExtendedTokenSetRead", _TEST_4),
-    (2, 0): ("SetMaximumPowerLimit", (("rnd", 4), ("tid", 24), ("mpl", 16))),
-    (2, 1): ("ClearCredit", (("rnd", 4), ("tid", 24), ("register", 16))),
-    (2, 2): ("SetTariffRate", (("rnd", 4), ("tid", 24), ("rate", 16))),
-    (2, 3): (
-        "Set1stSectionDecoderKey",
-        (("kenho", 4), ("krn", 4), ("ro", 1), ("kct3", 1), ("kt", 2), ("nkho", 32)),
-    ),
-    (2, 4): ("Set2ndSectionDecoderKey", (("kenlo", 4), ("ti", 8), ("nklo", 32))),
-    (2, 5): ("ClearTamperCondition", (("rnd", 4), ("tid", 24), ("pad", 16))),
-    (2, 6): ("SetMaximumPhasePowerUnbalanceLimit", (("rnd", 4), ("tid", 24), ("mppul", 16))),
-    (2, 7): ("SetWaterMeterFactor", (("rnd", 4), ("tid", 24), ("wmfactor", 16))),
-    (2, 8): ("Set3rdSectionDecoderKey", (("sgclo", 12), ("nkmo2", 32))),
-    (2, 9): ("Set4thSectionDecoderKey", (("sgcho", 12), ("nkmo1", 32))),
-    (2, 10): ("ExtendedTokenSetWrite", (("rnd", 4), ("tid", 24), ("value", 16))),
-}
+# Class and subclass (hexadecimal), name, then the fields with their bits, most significant first.
+# One string: as tuples in a dictionary it would take 8 KB of a small heap. + is the 3rd section
+# under EA07, p and q are makers' own subclasses, ? is what no public text lays out.
+_TABLE = """
+00 TransferCredit:Electricity rnd:4 tid:24 amount:16
+01 TransferCredit:Water rnd:4 tid:24 amount:16
+02 TransferCredit:Gas rnd:4 tid:24 amount:16
+03 TransferCredit:Time rnd:4 tid:24 amount:16
+04 TransferCredit:ElectricityCurrency se:4 tid:24 amount:16
+05 TransferCredit:WaterCurrency se:4 tid:24 amount:16
+06 TransferCredit:GasCurrency se:4 tid:24 amount:16
+07 TransferCredit:TimeCurrency se:4 tid:24 amount:16
+10 InitiateMeterTest/Display control:36 mfr_code:8
+11 InitiateMeterTest/Display control:28 mfr_code:16
+12 ExtendedTokenSetRead control:28 mfr_code:16
+1p Proprietary control:28 mfr_code:16
+1q Proprietary control:36 mfr_code:8
+20 SetMaximumPowerLimit rnd:4 tid:24 mpl:16
+21 ClearCredit rnd:4 tid:24 register:16
+22 SetTariffRate rnd:4 tid:24 rate:16
+23 Set1stSectionDecoderKey kenho:4 krn:4 ro:1 kct3:1 kt:2 nkho:32
+24 Set2ndSectionDecoderKey kenlo:4 ti:8 nklo:32
+25 ClearTamperCondition rnd:4 tid:24 pad:16
+26 SetMaximumPhasePowerUnbalanceLimit rnd:4 tid:24 mppul:16
+27 SetWaterMeterFactor rnd:4 tid:24 wmfactor:16
+28 Set3rdSectionDecoderKey sgclo:12 nkmo2:32
+2+ Set3rdSectionDecoderKey sgc:24 pad:20
+29 Set4thSectionDecoderKey sgcho:12 nkmo1:32
+2a ExtendedTokenSetWrite rnd:4 tid:24 value:16
+2p Proprietary value:44
+?? Reserved value:44
+"""
 
 
 def layout(cls, sub, ea=7):
@@ -52,13 +49,22 @@ def layout(cls, sub, ea=7):
     Set3rdSectionDecoderKey alone: under EA07 it carries the whole SGC. What the standard reserves
     is named "Reserved" and carried as one number.
     """
+    form = "%x" % sub
     if ea == 7 and cls == 2 and sub == 8:
-        return LAYOUTS[2, 8][0], _SGC_SECTION
-    if cls == 1 and sub >= 6:
-        return "Proprietary", _TEST_4 if sub <= 10 else _TEST_2
-    if cls == 2 and sub >= 11:
-        return "Proprietary", _OPAQUE
-    return LAYOUTS.get((cls, sub)) or ("Reserved", _OPAQUE)
+        form = "+"
+    elif cls == 1 and sub >= 6:
+        form = "p" if sub <= 10 else "q"
+    elif cls == 2 and sub >= 11:
+        form = "p"
+    start = _TABLE.find("\n%d%s " % (cls, form))
+    if start < 0:
+        start = _TABLE.find("\n?")
+    name, *places = _TABLE[start + 4 : _TABLE.find("\n", start + 1)].split(" ")
+    found = []
+    for place in places:
+        field, bits = place.split(":")
+        found.append((field, int(bits)))
+    return name, tuple(found)
 
 
 def is_currency(cls, sub):
