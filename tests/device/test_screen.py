@@ -471,3 +471,11 @@ def test_a_button_is_no_stop_for_the_keyboard(demo: str) -> None:
             assert not (isinstance(focused, Button) and focused.name in "0123456789*#")
 
     run(test)
+
+
+def test_a_fresh_meter_where_none_is_named(jeton_home: Path) -> None:
+    ended, wrote = _at_a_terminal(
+        wait=b"201457", then=lambda _, terminal: os.write(terminal, b"q")
+    )
+    assert ended == 0, wrote[-2000:]
+    assert not [file for file in jeton_home.iterdir() if file.name != "cache"]
