@@ -388,11 +388,14 @@ def _key(key: str) -> Button | Static:
         return Static()
     button = Button(_LABELS.get(key, key), name=key)
     button.can_focus = False
+    button.active_effect_duration = 0  # while it lasts, a second click would be lost
     return button
 
 
 def _small(label: str, name: str) -> Button:
-    return Button(label, id=name, classes="small")
+    button = Button(label, id=name, classes="small")
+    button.active_effect_duration = 0
+    return button
 
 
 def _state(status: Status, held: int) -> Text:
