@@ -5,11 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help run test lint bench soak fuzz clean
+.PHONY: help run test lint bench soak fuzz screenshots clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Jeton needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another: make PYTHON=python3.12 run")'
@@ -58,6 +58,9 @@ fuzz: $(STAMP)  ## Look for inputs that hurt decoder and parsers, FUZZ_S=60 seco
 			| awk '/ERROR|Exception|Error:|Traceback|File "|number_of_exec|crash-/ { print "  " $$0; \
 				if (/ERROR: libFuzzer|crash-/) hurt = 1 } END { exit hurt }' || exit 1; \
 	done
+
+screenshots: $(STAMP)  ## Draw the pictures of `jeton run`, in host_tools/screen/pictures
+	@$(BIN)/python -m host_tools.screen.pictures
 
 clean:  ## Remove .venv and everything made
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -18,7 +18,7 @@ from host_tools.cli_meters import (
 from host_tools.errors import JetonError
 from host_tools.link import Ledger, Meter
 
-_WHY = {
+NO_EMERGENCY = {
     "none": "this meter has no emergency credit",
     "used": "it was taken already: a credit token repays it first",
     "not_needed": "there is credit enough",
@@ -60,7 +60,9 @@ def emergency(where: Where, as_json: Json = False) -> None:
             raise typer.Exit(1)
         return
     if not found.taken:
-        raise JetonError(f"no emergency credit: {_WHY.get(found.reason or '', found.reason)}")
+        raise JetonError(
+            f"no emergency credit: {NO_EMERGENCY.get(found.reason or '', found.reason)}"
+        )
     print(_told(found.ledger))
 
 

@@ -3,9 +3,12 @@
 import contextlib
 import io
 import json
+import os
 import re
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -45,6 +48,8 @@ _WHY = {
 _UNITS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
 _SPAN = re.compile(r"(?:[0-9]+(?:min|[smhdw])?)+", re.IGNORECASE)
 _PART = re.compile(r"([0-9]+)(min|[smhdw]?)", re.IGNORECASE)
+
+_COLUMNS, _ROWS = 80, 24  # that the full screen needs
 
 _LONGEST = 40  # characters of a number or a time span
 
@@ -177,7 +182,7 @@ def summary(status: Status) -> str:
     )
 
 
-def _matters(status: Status) -> list[str]:
+def matters(status: Status) -> list[str]:
     """Return what is not as it is on a quiet day."""
     found = [
         (status.alarm, "the low credit alarm sounds"),
@@ -461,8 +466,8 @@ def status(where: Where, as_json: Json = False) -> None:
         f"tariff rate {now.tariff_rate}, tamper {'yes' if now.tamper else 'no'}, "
         f"last token {now.result_name if now.result else '-'}"
     )
-    if matters := _matters(now):
-        print(", ".join(matters))
+    if found := matters(now):
+        print(", ".join(found))
     if now.fault:
         raise BoardError(f"{where} has a fault: {now.fault}")
 
@@ -598,43 +603,88 @@ def _print_status(now: Status, as_json: bool) -> None:
         print(summary(now))
 
 
-def run(name: Name, as_json: Json = False) -> None:
-    """Use a meter by hand: type its keys, see its display. Ctrl-C or `quit` leaves it saved.
+def run(
+    where: Annotated[
+        str,
+        typer.Argument(
+            metavar="[NAME|PORT]",
+            help="A meter's name, or a port. Default: a fresh meter, gone afterwards.",
+        ),
+    ] = "virtual",
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Lines of text: for any terminal, file or pipe.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Use a meter by hand: its keypad, display and lamps, on a full screen. q leaves it saved.
 
-    Digits are keyed in and Return is the Enter key. With --json each answer is one line of JSON.
-    Fed from a file or a pipe it ends with status 1 if any line was refused.
+    Digits are keyed in and Return is the Enter key. Load, clock and its speed can be set, and
+    tokens issued and keyed in, for a meter that this point of sale knows.
 
-    Example: `jeton run demo`
+    With --plain, or where there is no terminal of 80 by 24, type keys line by line: Ctrl-C or
+    `quit` ends it. With --json each answer is one line of JSON. Fed from a file or a pipe it ends
+    with status 1 if any line was refused.
+
+    Examples: `jeton run` · `jeton run demo` · `jeton run /dev/ttyUSB0` · `jeton run demo --plain`
     """
+    with contextlib.ExitStack() as stack:
+        pos = PointOfSale()
+        config = None
+        if where == "virtual":
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="jeton-"))
+            pos = PointOfSale(Path(folder) / "pos.sqlite")
+            pos.add_meter(where)
+            config = pos.config_for(where)
+        if plain or as_json or not _full_screen():
+            _run_plain(stack.enter_context(Meter.open(where, config=config)), where, as_json)
+            return
+        from host_tools.screen import app  # half a second that no other command is to wait for
+
+        status = app.show(Meter.open(where, config=config), where, pos)
+        if status:
+            raise typer.Exit(status)
+
+
+def _full_screen() -> bool:
+    """Return whether there is a terminal that a person looks at, and large enough."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return False
+    if os.environ.get("TERM", "dumb") in ("dumb", "unknown"):
+        return False
+    columns, rows = shutil.get_terminal_size()
+    return columns >= _COLUMNS and rows >= _ROWS
+
+
+def _run_plain(meter: Meter, name: str, as_json: bool) -> None:
+    """Take keys and a few words line by line, and print the display after each."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console()
     by_hand = sys.stdin.isatty()
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="backslashreplace")  # told as what it is: no key
     all_good = True
-    with Meter.open(name) as meter:
-        if not as_json:
+    if not as_json:
+        console.print(panel_of(meter, name))
+        console.print(_HELP, style="dim", highlight=False)
+    try:
+        while True:
+            line = _line(console if by_hand else None)
+            if line in ("quit", "exit", "q"):
+                break
+            try:
+                said, value, good = _obeyed(meter, line)
+            except JetonError as error:
+                said, value, good = str(error), {"error": str(error)}, False
+            all_good = all_good and good
+            if as_json:
+                put(value)
+                continue
             console.print(panel_of(meter, name))
-            console.print(_HELP, style="dim", highlight=False)
-        try:
-            while True:
-                line = _line(console if by_hand else None)
-                if line in ("quit", "exit", "q"):
-                    break
-                try:
-                    said, value, good = _obeyed(meter, line)
-                except JetonError as error:
-                    said, value, good = str(error), {"error": str(error)}, False
-                all_good = all_good and good
-                if as_json:
-                    put(value)
-                    continue
-                console.print(panel_of(meter, name))
-                if said:
-                    console.print(said, highlight=False, markup=False)
-        except (EOFError, KeyboardInterrupt):
-            if by_hand:
-                console.print()  # the shell's prompt belongs on a line of its own
+            if said:
+                console.print(said, highlight=False, markup=False)
+    except (EOFError, KeyboardInterrupt):
+        if by_hand:
+            console.print()  # the shell's prompt belongs on a line of its own
     if not by_hand and not all_good:
         raise typer.Exit(1)
 

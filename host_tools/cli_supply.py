@@ -12,7 +12,7 @@ from host_tools.link import EPOCH, Meter, seconds_of
 _LATEST_S = 0xFFFFFFFF  # the board counts 32 bits
 
 
-def _time(text: str) -> datetime:
+def time_of(text: str) -> datetime:
     """Return the time a clock is to be set to; JetonError where no meter's clock can be."""
     if text == "now":
         return datetime.now(UTC)
@@ -43,7 +43,7 @@ def clock(
     Examples: `jeton clock demo` · `jeton clock demo 2024-11-24T00:01` ·
     `jeton clock demo --rate 60`
     """
-    wanted = None if time is None else _time(time)
+    wanted = None if time is None else time_of(time)
     with Meter.open(where) as meter:
         if rate is not None:
             if meter.board is not None:

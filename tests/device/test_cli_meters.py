@@ -640,7 +640,9 @@ def test_run_at_a_terminal_leaves_a_line_of_its_own(demo: str) -> None:
     for key in (b"\x04", b"\x03"):
         pid, terminal = pty.fork()
         if not pid:
-            os.execv(sys.executable, [sys.executable, "-m", "host_tools.cli", "run", demo])
+            os.execv(
+                sys.executable, [sys.executable, "-m", "host_tools.cli", "run", demo, "--plain"]
+            )
         seen = b""
         with contextlib.suppress(OSError):
             while b"keys>" not in seen:

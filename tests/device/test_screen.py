@@ -1,0 +1,481 @@
+"""The full-screen meter, driven as a person drives it, on virtual boards."""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import pty
+import re
+import signal
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import jeton, told
+from textual.events import Paste
+from textual.pilot import Pilot
+from textual.widgets import Button, Input, Static
+
+from host_tools import meters
+from host_tools.link import Meter
+from host_tools.meters import NamedBoard, make_config
+from host_tools.screen import line, pictures
+from host_tools.screen.app import MeterScreen
+from host_tools.screen.desk import desk_for
+from host_tools.screen.pictures import settled, until
+from host_tools.vending.pos import PointOfSale
+from host_tools.virtual import VirtualBoard
+
+
+class Seen:
+    """A screen that runs, and what is on it."""
+
+    def __init__(self, screen: MeterScreen, pilot: Pilot[int]) -> None:
+        self.screen = screen
+        self.pilot = pilot
+
+    @property
+    def display(self) -> str:
+        assert self.screen.shown is not None
+        return "\n".join(line.rstrip() for line in self.screen.shown.lines)
+
+    def text(self, name: str) -> str:
+        return str(self.screen.query_one(name, Static).visual)
+
+    @property
+    def said(self) -> str:
+        return self.text("#said")
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        try:
+            await until(self.pilot, holds)
+        except TimeoutError:
+            raise AssertionError((self.display, self.said, self.text("#state"))) from None
+
+    async def settled(self) -> None:
+        await settled(self.screen, self.pilot)
+
+    async def keys(self, *keys: str) -> None:
+        await self.pilot.press(*keys)
+        await self.settled()
+
+    async def paste(self, text: str) -> None:
+        self.screen.post_message(Paste(text))
+        await self.settled()
+
+    async def typed(self, field: str, text: str) -> None:
+        """Type into a field and leave it with Return."""
+        self.screen.query_one(f"#{field}", Input).focus()
+        await self.until(lambda: getattr(self.screen.focused, "id", None) == field)
+        await self.pilot.press(*text, "enter")
+
+    async def issued(self, button: str) -> list[str]:
+        before = self.screen.issued
+        await self.pilot.click(f"#issue-{button}")
+        await self.until(lambda: self.screen.issued is not before or "issued" not in self.said)
+        return [one.token for one in self.screen.issued]
+
+
+@asynccontextmanager
+async def seen(where: str = "demo") -> AsyncIterator[Seen]:
+    """Show a meter as `jeton run` does."""
+    name = where if meters.exists(where) else None
+    screen = MeterScreen(Meter.open(where), where, desk_for(where), name=name)
+    async with screen.run_test(size=(80, 24)) as pilot:
+        await settled(screen, pilot)  # the keypad has its place under the display
+        yield Seen(screen, pilot)
+
+
+@pytest.fixture(autouse=True)
+def _eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Key tokens in without a pause for the eye."""
+    monkeypatch.setattr(line, "_PACE_S", 0.0)
+
+
+@pytest.fixture
+def demo() -> str:
+    jeton("new", "demo", "--credit", "2", "--clock", "2026-11-22T08:30")
+    return "demo"
+
+
+def run(test: Callable[[], Any]) -> None:
+    asyncio.run(test())
+
+
+def test_a_purchase_and_the_token_again(demo: str) -> None:
+    async def test() -> None:
+        async with seen() as s:
+            assert "2.00 kWh" in s.text("#state")
+            await s.pilot.press("v")
+            s.screen.query_one("#credit", Input).value = "12.5"
+            (token,) = await s.issued("credit")
+            assert token in s.said.replace(" ", "")
+            await s.keys("k")
+            assert s.said == "Accept, TransferCredit:Electricity, 12.50 kWh"
+            assert s.display == "Accepted\n+12.5 kWh"
+            assert "14.50 kWh" in s.text("#state")
+            await s.keys(*token, "enter")  # by hand
+            assert s.said == "refused, UsedError: it was used already"
+            assert "14.50 kWh" in s.text("#state")
+            await s.pilot.press("tab")
+            await s.pilot.click("#issued", offset=(3, 0))  # the one in the list
+            await s.until(lambda: "14.50" in s.text("#state") and "Used" in s.said)
+
+    run(test)
+    assert told("status", "demo")["credit_wh"] == 14500
+    assert [one.what for one in PointOfSale().issued("demo")] == ["credit of 12.5 kWh"]
+
+
+def test_a_wrong_token_changes_nothing(demo: str) -> None:
+    token = PointOfSale().credit(demo, "5").token
+    wrong = token[:-1] + str((int(token[-1]) + 1) % 10)
+
+    async def test() -> None:
+        async with seen() as s:
+            await s.paste(wrong)
+            await s.keys("enter")
+            assert s.said.startswith("refused, CRCError: mistyped")
+            assert s.screen.query_one("#said").has_class("bad")
+            assert s.display.startswith("Rejected")
+            assert "2.00 kWh" in s.text("#state")
+            await s.paste(token)
+            await s.keys("enter")
+            assert s.said.startswith("Accept")
+
+    run(test)
+    assert told("status", "demo")["credit_wh"] == 7000
+
+
+def test_a_key_change_and_a_token_under_the_new_key() -> None:
+    jeton("new", "demo", "--credit", "2", "--bdt", "93", "--clock", "2024-11-20")
+
+    async def test() -> None:
+        async with seen() as s:
+            await s.pilot.press("v")
+            assert s.screen.query_one("#krn", Input).value == "2"
+            await s.typed("bdt", "14")
+            await s.until(lambda: len(s.screen.issued) == 2)
+            await s.keys("k")
+            assert "KRN 2" in s.text("#state")
+            assert s.said.startswith("Accept")
+            assert s.screen.query_one("#krn", Input).value == "3"
+            await s.issued("credit")
+            await s.keys("k")
+            assert s.said == "Accept, TransferCredit:Electricity, 10.00 kWh"
+
+    run(test)
+    status = told("status", "demo")
+    assert (status["krn"], status["credit_wh"]) == (2, 12000)
+    assert PointOfSale().meter("demo").key.bdt == "14"
+
+
+def test_the_rest_of_the_desk(demo: str) -> None:
+    async def test() -> None:
+        async with seen() as s:
+            await s.pilot.press("v")
+            await s.issued("power-limit")
+            await s.keys("k")
+            assert "Limit   5,000 W" in s.text("#state")
+            await s.pilot.press("s")
+            await s.pilot.click("#tamper")
+            await s.until(lambda: "tamper yes" in s.text("#state"))
+            await s.pilot.press("v")
+            await s.issued("clear-tamper")
+            await s.keys("k")
+            assert "tamper no" in s.text("#state")
+            for _ in range(2):  # always the same digits
+                await s.issued("test")
+                await s.keys("k")
+                assert s.said.startswith("Accept, InitiateMeterTest")
+            await s.typed("credit", "x")
+            await s.until(lambda: "must be a decimal number" in s.said)
+            await s.typed("test", "1 99")
+            await s.until(lambda: "test 99 is none" in s.said)
+            await s.typed("power-limit", "²")
+            await s.until(lambda: "is not W" in s.said)
+
+    run(test)
+    assert len(PointOfSale().issued(demo)) == 4
+
+
+def test_the_keypad(demo: str) -> None:
+    async def test() -> None:
+        async with seen() as s:
+            for key in ("1", "2"):
+                (button,) = [b for b in s.screen.query("#keys Button") if b.name == key]
+                await s.pilot.click(button)  # type: ignore[arg-type]
+            await s.keys("3", "4", "backspace")
+            assert "123" in s.display
+            await s.keys("*", "i", "x")
+            assert "12" in s.display
+            assert "123" not in s.display
+            await s.paste("34 5-6")
+            assert s.display.replace(" ", "").endswith("123456")
+            await s.paste("what?")
+            assert "no token" in s.said
+
+    run(test)
+
+
+def test_a_key_i_digit_20_that_enters_and_a_display_that_flashes() -> None:
+    jeton("new", "demo", "--profile", "landis_gyr", "--display", "4x20")
+
+    async def test() -> None:
+        async with seen() as s:
+            assert "i" in [button.name for button in s.screen.query("#keys Button")]
+            await s.keys("i", "0", "0", "0")
+            assert told_drn() in s.display.replace(" ", "")
+            await s.pilot.press("v")
+            (token,) = await s.issued("credit")
+            await s.pilot.press("k")
+            await s.until(lambda: bool(s.screen.shown and s.screen.shown.flash))
+            glass = s.text("#glass")
+            await s.until(lambda: s.text("#glass") != glass)
+            assert s.said.startswith("Accept")
+            assert len(token) == 20
+
+    def told_drn() -> str:
+        return PointOfSale().meter("demo").drn
+
+    run(test)
+
+
+def test_load_clock_speed_and_time(demo: str) -> None:
+    async def test() -> None:
+        async with seen() as s:
+            await s.pilot.press("s")
+            await s.pilot.click("#speed-0")
+            await s.typed("load", "1500")
+            await s.typed("advance", "1h")
+            await s.settled()
+            assert "0.50 kWh" in s.text("#state")
+            assert "1,500 W" in s.text("#lamps")
+            assert "1,500 pulses" in s.text("#lamps")
+            await s.typed("clock", "2027-01-01T00:00")
+            await s.settled()
+            assert "2027-01-01 00:00" in s.text("#state")
+            await s.typed("advance", "30min")
+            await s.settled()
+            assert "open: no credit" in s.text("#state")
+            assert "no credit" in s.text("#lamps")
+            await s.pilot.click("#speed-60")
+            await s.until(lambda: "60x" in s.text("#state"))
+            for field, text, why in (
+                ("load", "-1", "a load of '-1' will not do"),
+                ("clock", "noon", "is not a time"),
+                ("advance", "soon", "is not a time span"),
+            ):
+                await s.typed(field, text)
+                await s.until(lambda why=why: why in s.said)  # type: ignore[misc]
+            for button, why in (
+                ("reconnect", "waits for no key"),
+                ("emergency", "emergency credit taken"),
+                ("mute", "no alarm"),
+            ):
+                await s.pilot.click(f"#{button}")
+                await s.until(lambda why=why: why in s.said)  # type: ignore[misc]
+
+    run(test)
+
+
+def test_digits_stay_while_the_clock_runs_fast(demo: str) -> None:
+    token = PointOfSale().credit(demo, "5").token
+
+    async def test() -> None:
+        async with seen() as s:
+            s.screen.line.speed(3600)
+            await s.until(lambda: "3600x" in s.text("#state"))
+            await s.keys("1", "2")
+            await s.settled()  # more than half a minute, after which a digit would be dropped
+            await s.keys("3")
+            assert "123" in s.display
+            assert "3600x, 1x while you key" in s.text("#state")
+            await s.keys("*", "*", "*")
+            await s.paste(token)
+            await s.keys("enter")
+            assert s.said.startswith("Accept")
+            s.screen.line.let_go()
+            await s.until(lambda: "1x while" not in s.text("#state"))
+            await s.until(lambda: "3600x" in s.text("#state"))
+            before = s.text("#state")
+            await s.until(lambda: s.text("#state") != before)
+
+    run(test)
+
+
+def test_a_power_cut_and_power_again(demo: str) -> None:
+    async def test() -> None:
+        async with seen() as s:
+            await s.pilot.press("s")
+            await s.pilot.click("#power")
+            await s.until(lambda: "has no power" in s.said)
+            await s.pilot.click("#power")
+            await s.until(lambda: s.said in ("the power is back", "the meter answers again"))
+            await s.keys("1")
+            assert "1" in s.display
+
+    run(test)
+    assert "power_up" in [event["kind"] for event in told("events", "demo")]
+
+
+def test_a_served_meter_that_goes_and_comes_back(demo: str, tmp_path: Path) -> None:
+    async def test() -> None:
+        board = NamedBoard(meters.find(demo)).start()
+        try:
+            async with seen() as s:
+                board.close()
+                await s.until(lambda: "is not served any more" in s.said)
+                await s.pilot.press("5")
+                board = NamedBoard(meters.find(demo)).start()
+                await s.until(lambda: s.said == "the meter answers again")
+                await s.keys("7")
+                assert s.display.rstrip().endswith("7")
+        finally:
+            board.close()
+
+    run(test)
+
+
+def test_the_port_of_a_meter_of_ours_shows_the_same(demo: str, tmp_path: Path) -> None:
+    link = tmp_path / "port"
+
+    async def test() -> None:
+        board = NamedBoard(meters.find(demo), link=link).start()
+        try:
+            async with seen(str(link)) as s:
+                await s.pilot.press("v")
+                await s.issued("credit")
+                await s.keys("k")
+                assert s.said.startswith("Accept")
+                board.close()
+                await s.until(lambda: "gone" in s.said or "exist" in s.said)
+                board = NamedBoard(meters.find(demo), link=link).start()
+                await s.until(lambda: s.said == "the meter answers again")
+                assert "12.00 kWh" in s.text("#state")
+        finally:
+            board.close()
+
+    run(test)
+
+
+def test_the_port_of_a_meter_that_nobody_vends_for() -> None:
+    async def test() -> None:
+        with VirtualBoard() as board:
+            with Meter(board.path) as meter:
+                meter.provision(make_config(profile="ceet"))
+            async with seen(board.path) as s:
+                await s.keys("v", "4", "2")
+                assert "does not know the meter" in s.text("#no-desk")
+                assert s.display.rstrip().endswith("42")
+                assert not s.screen.query("#issue-credit")
+                await s.keys("k")
+                assert "nothing was issued" in s.said
+
+    run(test)
+
+
+def _drawn(svg: str) -> list[tuple[str, str, str, str]]:
+    """Return the texts of a picture with where they are and how they look."""
+    looks = dict(re.findall(r"-(r\d+) \{ (.*?) \}", svg))
+    texts = re.findall(
+        r'<text class="[\w-]+-(r\d+)" x="([\d.]+)" y="([\d.]+)".*?>(.*?)</text>', svg
+    )
+    return [(x, y, text, looks[look]) for look, x, y, text in texts]
+
+
+@pytest.mark.parametrize("name", pictures.SCENES)
+def test_the_pictures_are_what_is_shown(name: str) -> None:
+    kept = _drawn((pictures.FOLDER / f"{name}.svg").read_text())
+    assert len(kept) > 50
+    assert _drawn(asyncio.run(pictures.picture(name))) == kept, "make screenshots draws it anew"
+
+
+def test_no_other_command_loads_what_the_screen_needs() -> None:
+    code = "import sys; from host_tools import cli; cli.application(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "host_tools.cli_meters" in done.stdout.split()
+    assert not [name for name in done.stdout.split() if name.startswith("textual")]
+
+
+def _at_a_terminal(
+    *arguments: str, wait: bytes, then: Callable[[int, int], object], term: str = "xterm-256color"
+) -> tuple[int, bytes]:
+    """Run `jeton run` at a terminal of 80 by 24; return its status, and all it wrote."""
+    pid, terminal = pty.fork()
+    if not pid:
+        os.environ["TERM"] = term
+        fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        os.execv(sys.executable, [sys.executable, "-m", "host_tools.cli", "run", *arguments])
+    wrote = b""
+    with contextlib.suppress(OSError):
+        while wait not in wrote:
+            wrote += os.read(terminal, 4096)
+        then(pid, terminal)
+        while more := os.read(terminal, 4096):
+            wrote += more
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), wrote
+
+
+@pytest.mark.parametrize(
+    ("then", "status"),
+    [
+        (lambda pid, terminal: os.write(terminal, b"q"), 0),
+        (lambda pid, terminal: os.write(terminal, b"\x03"), 0),
+        (lambda pid, terminal: os.kill(pid, signal.SIGTERM), 128 + signal.SIGTERM),
+    ],
+    ids=["q", "ctrl-c", "sigterm"],
+)
+def test_at_a_terminal(demo: str, then: Callable[[int, int], object], status: int) -> None:
+    ended, wrote = _at_a_terminal(demo, wait=b"201457", then=then)
+    assert ended == status, wrote[-2000:]
+    assert b"\x1b[?1049h" in wrote  # the other screen, and back
+    assert b"\x1b[?1049l" in wrote
+    assert b"Traceback" not in wrote
+    assert told("list")[0]["port"] is None
+
+
+def test_lines_where_the_terminal_can_do_no_more(demo: str) -> None:
+    for arguments, term in (
+        ([demo], "dumb"),
+        ([demo, "--plain"], "xterm"),
+        (["--plain"], "xterm"),
+    ):
+        ended, wrote = _at_a_terminal(
+            *arguments,
+            wait=b"keys>",
+            then=lambda _, terminal: os.write(terminal, b"\x04"),
+            term=term,
+        )
+        assert ended == 0
+        assert b"1049h" not in wrote
+
+
+def test_a_meter_there_is_not_is_said_in_one_line() -> None:
+    ended, wrote = _at_a_terminal("nobody", wait=b"\n", then=lambda *_: None)
+    assert (ended, wrote.count(b"\n")) == (1, 1)
+    assert b"there is no meter 'nobody'" in wrote
+
+
+def test_a_button_is_no_stop_for_the_keyboard(demo: str) -> None:
+    async def test() -> None:
+        async with seen() as s:
+            await s.pilot.press("tab")
+            focused = s.screen.focused
+            assert not (isinstance(focused, Button) and focused.name in "0123456789*#")
+
+    run(test)
+
+
+def test_a_fresh_meter_where_none_is_named(jeton_home: Path) -> None:
+    ended, wrote = _at_a_terminal(
+        wait=b"201457", then=lambda _, terminal: os.write(terminal, b"q")
+    )
+    assert ended == 0, wrote[-2000:]
+    assert not [file for file in jeton_home.iterdir() if file.name != "cache"]
