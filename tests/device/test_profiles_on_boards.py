@@ -82,7 +82,7 @@ def test_language_by_command() -> None:
 
 @pytest.mark.device
 def test_a_profile_of_ones_own_on_a_board(jeton_home: Path) -> None:
-    path = profiles.new("village", "eneo")
+    path = profiles.new("village", "onee")
     path.write_text(path.read_text().replace('"messages": {}', '"messages": {"fr": {"off": "X"}}'))
     assert "messages.fr.off has no source" in refused("new", "v", "--profile", "village")
     assert meters.all_meters() == []
