@@ -809,7 +809,7 @@ def _class(digits):
 
 
 def describe(error):
-    """Return an error in words for people: of an OSError MicroPython knows only the number.
+    """Return an error as one line for people: of an OSError MicroPython knows only the number.
 
     It has an end: what repeats what came may be longer than there is room for, even for a copy.
     """
@@ -818,7 +818,7 @@ def describe(error):
         return "the flash %s" % _ERRNO.get(number, "cannot be used (error %s)" % number)
     first = error.args[0] if error.args else None
     text = first if isinstance(first, str) else str(error)
-    return text[:_LONGEST] or error.__class__.__name__
+    return text[:_LONGEST].replace("\n", " ") or error.__class__.__name__
 
 
 _LONGEST = 400

@@ -151,7 +151,7 @@ def _file(data: bytes, name: str) -> Path:
 def csv(data: bytes) -> None:
     """A load as a CSV file."""
     try:
-        steps = loads.from_csv(_file(data, "load.csv"))
+        steps, _ = loads.from_csv(_file(data, "load.csv"))
     except JetonError as error:
         _said(error)
         return

@@ -27,6 +27,7 @@ def rig() -> Iterator[Rig]:
         one.call("clock", support.T0 + 86_400)
         one.call("provision", {**CONFIG, "ea": 11, "decoder_key": 2 * KEY})
         one.call("enter", support.class1(0))
+        assert "error" in one.ask('["lock", "short"]')
         healthy(one)
         yield one
 

@@ -30,6 +30,7 @@ class Rules:
     wrong_within_s: int | None
     lock_steps_s: tuple[int, ...]
     power_cycle_unlocks: bool
+    min_wh: int
     max_wh: int
     trip_delay_s: int
     reconnect_s: int | None
@@ -105,7 +106,7 @@ class Reference:
     ken: int
     sgc: int
     offset_s: int
-    bought_wh: int = 0  # with what it began, less what was cleared
+    bought_wh: int = 0  # with what it began and what was not charged, less what was cleared
     tids: list[int] = field(default_factory=list)
     passed_s: int = 0
     used_ws: int = 0
@@ -242,7 +243,9 @@ class Reference:
     def consume(self, energy_wh: int) -> bool:
         if not self.closed:
             return False
+        charged_wh = min(energy_wh, self.credit_wh - self.rules.min_wh)
         self.used_ws += energy_wh * WS_PER_WH
+        self.bought_wh += energy_wh - charged_wh  # the register is as low as it goes
         self.settle()
         return True
 

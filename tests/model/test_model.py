@@ -102,6 +102,7 @@ def rules_of(variant: Variant) -> Rules:
         wrong_within_s=lock["within_s"],
         lock_steps_s=tuple(lock["steps_s"]),
         power_cycle_unlocks=lock["cleared_by_power_cycle"],
+        min_wh=data["credit"]["min_wh"],
         max_wh=data["credit"]["max_wh"],
         trip_delay_s=supply["limit_delay_s"],
         reconnect_s=supply["reconnect_s"],

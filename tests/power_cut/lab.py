@@ -339,7 +339,9 @@ class Case:
             places = [i for i in range(len(self.outcomes)) if self.outcomes[i] == found]
         if not places:
             return "neither", "another state"
-        what = "new" if places[-1] else "old"
+        # A token has an outcome between: the try is counted, and nothing else.
+        first = len(self.outcomes) - 1 if kind.code else 1
+        what = "new" if places[-1] >= first else "old"
         if kind.action is None and meter.state.credit_wh != self.credit(0):
             return "lost", "the credit is another"
         if not meter.state.provisioned:
