@@ -37,7 +37,7 @@ lint: $(STAMP)  ## ruff and mypy over host tools and firmware
 bench: $(STAMP)  ## Measure what the README claims, as a table
 	@$(BIN)/python -m tests.bench
 
-soak: $(STAMP)  ## Cut the power 100,000 times, kill 500 times, 20,000 steps of the model: an hour
+soak: $(STAMP)  ## Cut the power 100,000 times, kill 500 times, 20,000 examples of the model
 	@$(BIN)/python -m tests.power_cut
 	@JETON_KILLS=500 $(BIN)/python -m pytest tests/device/test_kills.py -s
 	@JETON_MODEL_EXAMPLES=20000 $(BIN)/python -m pytest tests/model -s
