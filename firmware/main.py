@@ -43,5 +43,5 @@ meter = Console(_meter, clock, _about)
 if hasattr(board, "keep"):
     board.keep(meter.save)
 gc.collect()
-# Collect often: the record is saved as one piece, and a heap in splinters has no room for it.
+# Collect often: a heap in splinters has no room for an answer, which is one piece.
 gc.threshold(16384)  # type: ignore[attr-defined]

@@ -367,12 +367,16 @@ class Meter:
                 state.load_from = now if start is None else start
             state.load_repeat_s = repeat_s
             state.unbalance_w = 0
-            self._find_load()
-            watts = self._load.watts() if self._load else None
-            if watts is not None:
-                state.load_w = watts
+            self._begin_load()
 
         self._change(now, change)
+
+    def _begin_load(self):
+        """Find the place in the steps of a load, and draw what it says there."""
+        self._find_load()
+        watts = self._load.watts() if self._load else None
+        if watts is not None:
+            self.state.load_w = watts
 
     def _find_load(self):
         self._load = None
@@ -471,9 +475,7 @@ class Meter:
                     state.load_from += turns * state.load_repeat_s
                 else:
                     state.load_from += moved
-                self._find_load()
-                if self._load.watts() is not None:
-                    state.load_w = self._load.watts()
+                self._begin_load()
             clipped = max(-0x80000000, min(moved, 0x7FFFFFFF))
             events.record(state, now, events.CLOCK_SET, 0, 0, clipped)
             if now // credit.DAY_S != state.day:
@@ -578,13 +580,14 @@ class Meter:
     def _take(self, digits, outcome, now):
         """Do what a token says, and log it; the caller commits."""
         left_s = self.lockout.blocked(now)
-        if left_s and _class(digits) not in (None, 1):
+        guess = _class(digits) not in (None, 1)
+        if guess and left_s:
             outcome.result = TokenResult.LOCK_OUT
             outcome.message = "too many wrong tokens: wait %d s" % left_s
             outcome.value = "%d" % left_s
         else:
             self._decode(digits, outcome, now)
-            if counts(outcome.result) and _class(digits) != 1:
+            if guess and counts(outcome.result):
                 self.lockout.wrong(now)
             elif outcome.result in GOOD and outcome.token.cls != 1:
                 self.lockout.accepted(now)
