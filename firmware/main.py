@@ -55,7 +55,7 @@ for _name in ("jeton.reading", "drivers.storage_start"):
         delattr(sys.modules[_package], _part)
         del sys.modules[_name]
 gc.collect()
-# Collect often: the record is saved as one piece, and a heap in splinters has no room for it.
+# Collect often: a heap in splinters has no room for an answer, which is one piece.
 gc.threshold(16384)  # type: ignore[attr-defined]
 if any(_meter.state.lock):
     _line().serve(meter, _meter)

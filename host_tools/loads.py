@@ -4,14 +4,14 @@ import csv
 import random
 import re
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from host_tools.errors import JetonError
+from host_tools.link import moment, seconds_of
 
 DAY_S = 86400
 WEEK_S = 7 * DAY_S
-_BEGAN = datetime(2000, 1, 1, tzinfo=UTC)
 _MOST_W = 0xFFFFFFFF
 _LONGEST = 60  # characters of a line, in a message
 _CLOCK = re.compile(r"([0-9]{1,3}):([0-9]{2})(?::([0-9]{2}))?")
@@ -29,10 +29,7 @@ def _seconds(text: str) -> tuple[int, bool]:
         if minutes > 59 or seconds > 59:
             raise ValueError(text)
         return hours * 3600 + minutes * 60 + seconds, False
-    when = datetime.fromisoformat(text)
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=UTC)
-    return (when - _BEGAN) // timedelta(seconds=1), True
+    return seconds_of(datetime.fromisoformat(text)), True
 
 
 def _is_time(text: str) -> bool:
@@ -86,7 +83,7 @@ def from_csv(path: Path) -> tuple[Steps, datetime | None]:
             ) from None
         if base is None:
             base = seconds if dated else 0
-            first = _BEGAN + timedelta(seconds=seconds) if dated else None
+            first = moment(seconds) if dated else None
         seconds -= base
         if steps and seconds <= steps[-1][0]:
             raise JetonError(f"{path}, line {number}: times must go forward")

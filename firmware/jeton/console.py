@@ -45,18 +45,19 @@ class Console:
                 named = verb if isinstance(verb, str) else "of that kind"
                 raise ValueError("no verb %s; there are: %s" % (named[:20], ", ".join(VERBS)))
             line = None
-            if verb in _ONCE:
-                gc.collect()
-                return json.dumps({"ok": getattr(self, verb)(*request[1:])})
-            try:
-                return json.dumps({"ok": getattr(self, verb)(*request[1:])})
-            except MemoryError:
-                # Done wholly or not at all: once more, without what the first try has left.
-                gc.collect()
-            return json.dumps({"ok": getattr(self, verb)(*request[1:])})
+            if verb not in _ONCE:
+                try:
+                    return self._answer(verb, request)
+                except MemoryError:
+                    pass  # done wholly or not at all: once more, without what this try has left
+            gc.collect()
+            return self._answer(verb, request)
         except Exception as error:
             # Whatever went wrong: the client gets one line, and the meter goes on as it was.
             return json.dumps({"error": describe(error)})
+
+    def _answer(self, verb, request):
+        return json.dumps({"ok": getattr(self, verb)(*request[1:])})
 
     def _now(self):
         # The record's clock has 32 bits: it stands still in 2136, whatever the rate.

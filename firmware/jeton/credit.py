@@ -112,15 +112,10 @@ def clear(state):
 # What goes out
 
 
-def charge(state, energy_wh, lowest_wh=None):
-    """Count energy that has flowed; with `lowest_wh` the register ends there.
-
-    Without it what the credit does not cover makes it negative: the next credit is netted.
-    """
+def charge(state, energy_wh, lowest_wh):
+    """Count energy that has flowed; the register ends at `lowest_wh`, what is owed is netted."""
     state.total_wh += energy_wh
-    covered = energy_wh
-    if lowest_wh is not None:
-        covered = max(min(energy_wh, state.credit_wh - lowest_wh), 0)
+    covered = max(min(energy_wh, state.credit_wh - lowest_wh), 0)
     state.credit_wh -= covered
     state.charged_wh += covered
 

@@ -13,7 +13,7 @@ def counts(result):
     """Tell whether a token with this result counts as wrong: it was made under no key of ours.
 
     A used or old token is authentic, and 19 digits are a slip of the finger, not a guess. Class 1
-    is under no key at all, and never counts.
+    is under no key at all: the meter asks only for the other classes.
     """
     return result == TokenResult.CRC
 

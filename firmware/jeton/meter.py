@@ -410,10 +410,7 @@ class Meter:
                 state.load_from = now if start is None else start
             state.load_repeat_s = repeat_s
             state.unbalance_w = 0
-            self._find_load()
-            watts = self._load.watts() if self._load else None
-            if watts is not None:
-                state.load_w = watts
+            self._begin_load()
 
         self.change(now, change)
 
@@ -423,6 +420,13 @@ class Meter:
         if not state.load_repeat_s:
             return 0
         return seconds // state.load_repeat_s * (len(state.load_steps) // 8)
+
+    def _begin_load(self):
+        """Find the place in the steps of a load, and draw what it says there."""
+        self._find_load()
+        watts = self._load.watts() if self._load else None
+        if watts is not None:
+            self.state.load_w = watts
 
     def _find_load(self):
         self._load = None
@@ -521,9 +525,7 @@ class Meter:
                     state.load_from += turns * state.load_repeat_s
                 else:
                     state.load_from += moved
-                self._find_load()
-                if self._load.watts() is not None:
-                    state.load_w = self._load.watts()
+                self._begin_load()
             clipped = max(-0x80000000, min(moved, 0x7FFFFFFF))
             events.record(state, now, events.CLOCK_SET, 0, 0, clipped)
             if now // credit.DAY_S != state.day:

@@ -92,10 +92,10 @@ def show(what, meter, now, n=1):
         value = kwh(state.total_wh)
     elif what == "load":
         value = "%d W" % supply.power_w(state)
-    elif what == "day":
-        value = kwh(state.total_wh - state.day_from_wh)
-    elif what == "month":
-        value = kwh(state.total_wh - state.month_from_wh)
+    elif what in ("day", "month"):
+        from . import history
+
+        value = kwh(history.today_wh(state) if what == "day" else history.month_wh(state))
     elif what == "advance":
         value = kwh(state.advance_debt_wh)
     elif what == "power_fails":
