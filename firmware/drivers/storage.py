@@ -68,12 +68,22 @@ class Storage:
             except OSError:
                 if path is self.path:
                     raise
-                # The record is saved; where there is no room for a copy there is none.
+                # The record is saved. An older copy must not stand in for it one day: a token
+                # that is used would pass again. So there is none where there is no room for it.
+                _remove(path)
+                _remove(path + ".new")
 
     def save_tick(self, tick):
         """Replace the tick, in place: littlefs keeps so small a file beside its name."""
         with open(self.paths[2], "wb") as file:
             file.write(tick)
+
+
+def _remove(path):
+    try:
+        os.remove(path)
+    except OSError:
+        pass  # it is not there
 
 
 def _same(file, octets):

@@ -143,6 +143,22 @@ def test_without_room_for_a_copy_there_is_none(clock_module: ModuleType, tmp_pat
     assert storage.load(0) == b"record"
 
 
+def test_an_older_copy_does_not_stand_in_for_the_record_one_day(
+    clock_module: ModuleType, tmp_path: Path
+) -> None:
+    from drivers.storage import Storage
+
+    storage = Storage(str(tmp_path / "meter.bin"))
+    storage.save([b"first"])
+    storage.load(1)  # makes the folder of the copy
+    storage.save([b"second"])
+    assert storage.load(1) == b"second"
+    (tmp_path / "meter.bin.d" / "copy.new").mkdir()  # in the way, as a full flash is
+    storage.save([b"third"])
+    assert storage.load(0) == b"third"
+    assert storage.load(1) is None
+
+
 def test_a_record_that_cannot_be_read_is_not_one_that_is_not_there(
     clock_module: ModuleType, tmp_path: Path
 ) -> None:
