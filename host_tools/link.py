@@ -559,6 +559,8 @@ class _Repl(SerialTransport):
             self.port.deadline = min(deadline, time.monotonic() + _ATTEMPT)
             self.locked = False
             try:
+                # Ctrl-B: a raw REPL that was left open keeps room for the longest line it had.
+                self.port.write(b"\r\x03\x02")
                 self.enter_raw_repl(soft_reset=False)
                 if not first:  # the board may answer the earlier tries now
                     self.port.deadline = deadline
