@@ -43,6 +43,7 @@ def _torn(old, done):
 class Nor:
     """A flash of blocks that are shared with others until they are changed.
 
+    Where `log` is a list, each operation is noted in it, with the blocks before it: `cut`.
     `unsettled` are torn cells that will read differently later: (block, offset, octets); that is
     when `settle` is called, or after `settle_at` reads.
     """
@@ -56,6 +57,7 @@ class Nor:
         self.mode = "nothing"
         self.dead = False
         self.erases = None
+        self.log = None
         self.unsettled = unsettled
         self.settle_at = settle_at
         self._again = False  # they were programmed once more: a bit that is 0 in either is 0
@@ -77,6 +79,17 @@ class Nor:
         """Return the blocks as they are now."""
         self._own = set()
         return list(self.blocks)
+
+    def cut(self, i, mode):
+        """Return this flash as the power left it that failed in operation `i` of its log."""
+        blocks, block, offset, octets = self.log[i]
+        other = Nor(blocks)
+        other.cut_at, other.mode = 1, mode
+        if octets is None:
+            other.ioctl(6, block)
+        else:
+            other.writeblocks(block, octets, offset)
+        return other
 
     def settle(self):
         """Let torn cells read as they will from now on."""
@@ -103,6 +116,8 @@ class Nor:
         """Program octets: bits that are 0 stay 0."""
         if self.dead:
             return _EIO
+        if self.log is not None:
+            self.log.append((self.snapshot(), block, offset, bytes(buf)))
         mine = self._mine(block)
         end = offset + len(buf)
         if self.unsettled and self.unsettled[0] == block:
@@ -124,6 +139,8 @@ class Nor:
                 return _EIO
             if self.erases is not None:
                 self.erases[arg] += 1
+            if self.log is not None:
+                self.log.append((self.snapshot(), arg, 0, None))
             old = b"" if not self._last() else bytes(self.blocks[arg])
             return self._do(arg, 0, old, _ERASED, noise(BLOCK) if old else b"")
         return 0
