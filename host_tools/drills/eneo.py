@@ -16,10 +16,10 @@ from rich.table import Table
 
 from host_tools import loads
 from host_tools.drills.plot import Point
-from host_tools.drills.stage import Stage, kwh, meter_of, power_cut, stage, state_of
+from host_tools.drills.stage import Stage, count, kwh, meter_of, power_cut, stage, state_of
 from host_tools.drills.story import Story, live
 from host_tools.errors import BoardError
-from host_tools.link import EnterResult, Event, Meter, Status, TokenResult
+from host_tools.link import EnterResult, Event, Ledger, Meter, Status, TokenResult
 
 START = datetime(2025, 3, 3, 0, 0, tzinfo=UTC)  # a Monday
 OUTAGE_S = 5 * 86400
@@ -27,7 +27,9 @@ LOOK_S = 2 * 3600  # people look at their meters so often
 HOMES = 12
 LOAN_WH = 10_000  # the profile's credit.emergency_wh
 OFFER_WH = 5_000  # and credit.emergency_offer_wh
+HALF = 11  # digits keyed when the power fails
 _WORKERS = 4
+Keyed = tuple[str, EnterResult, int]  # a token, what became of it, the loan before it, Wh
 _T = TypeVar("_T")
 
 
@@ -44,14 +46,17 @@ class Home:
     points: list[Point] = field(default_factory=list)
     borrowed: datetime | None = None
     loan_display: str = ""
-    results: list[tuple[str, EnterResult]] = field(default_factory=list)
-    debts_wh: list[int] = field(default_factory=list)  # before each result
+    paid: dict[str, str] = field(default_factory=dict)  # token: when, oldest first
+    keyed: list[Keyed] = field(default_factory=list)
+    cut_kept: bool = False  # a power cut changed nothing
+    rest: EnterResult | None = None  # of the digits keyed after it
 
 
 def run(story: Story, *, homes: int = HOMES, wrong_paths: bool = True) -> None:
     """Tell of the street, then of a home in which everything is done wrong."""
+    story.begin(__doc__)
     with stage(story) as scene, ExitStack() as boards:
-        story.chapter(f"Five days without vending, {homes} homes")
+        story.chapter(f"Five days without vending, {count(homes, 'home')}")
         street = [_home(scene, boards, number) for number in range(1, homes + 1)]
         _outage(story, scene, street)
         _backlog(story, scene, street)
@@ -85,7 +90,7 @@ def _outage(story: Story, scene: Stage, street: list[Home]) -> None:
     scene.pos.path.write_bytes(bytes(octet ^ 0x5A for octet in healthy))
     story.note(f"{START:%-d %B %Y}: an attack makes the vending system's data unreadable.")
     story.refused(
-        "Nobody can buy",
+        "A purchase during the attack",
         "file is not a database; nothing was issued",
         lambda: scene.sell(street[0].name, 10, START),
     )
@@ -98,7 +103,7 @@ def _outage(story: Story, scene: Stage, street: list[Home]) -> None:
             lent = f"811 on {home.borrowed:%a %H:%M}" if home.borrowed else "needed no loan"
         went = _went(home, status)
         story.check(
-            f"{home.name}: from {kwh(home.credit_wh)} down, and no Wh but those of its load",
+            f"{home.name}: began with {kwh(home.credit_wh)}; used what its load took, to the Wh",
             went is None and (home.borrowed is None or "SECOURS" in home.loan_display),
             went or f"{kwh(status.credit_wh)} left, supply {status.switch}, {lent}",
         )
@@ -109,7 +114,7 @@ def _outage(story: Story, scene: Stage, street: list[Home]) -> None:
             home.meter.ledger().emergency_wh == (LOAN_WH if home.borrowed else 0)
             for home in street
         ),
-        f"{len(borrowers)} of {len(street)} homes borrowed",
+        f"{len(borrowers)} of {count(len(street), 'home')} borrowed",
     )
     scene.pos.path.write_bytes(healthy)
     story.note("The vending system is restored from its copy.")
@@ -171,16 +176,28 @@ def _dark_h(home: Home, end: datetime) -> float:
 
 def _backlog(story: Story, scene: Stage, street: list[Home]) -> None:
     story.chapter("The backlog: late, twice and out of order")
-    story.note(
-        "Every payment of the five days becomes a token, with the minute of the payment in it. "
-        "The newest comes first, then all come once more in any order, an hour between two; "
-        "before those come, each meter loses its power for a moment."
-    )
-    arrivals: dict[str, list[str]] = {}
     for home in street:
-        sold = [scene.sell(home.name, amount, at).token for at, amount in home.payments]
-        arrivals[home.name] = sold[::-1] + scene.random.sample(sold, len(sold))
-    _side_by_side(street, lambda home: _key_all(home, arrivals[home.name]))
+        for at, amount in home.payments:
+            home.paid[scene.sell(home.name, amount, at).token] = f"{at:%a %H:%M}"
+    story.note("Every payment becomes a token, with the minute of the payment in it.")
+    story.note("The tokens come at last, the newest first, an hour between two.")
+    _side_by_side(street, _first_round)
+    for home in street:
+        if home.keyed:
+            story.check(*_each(home, home.keyed, "credited", TokenResult.ACCEPT))
+    story.note(
+        f"At each home's last one, the oldest, the power fails after {HALF} of its 20 digits."
+    )
+    _side_by_side(street, _half_keyed)
+    for home in street:
+        story.check(*_cut_short(home))
+    story.note("Then all messages come once more, in any order.")
+    orders = {home.name: scene.random.sample(list(home.paid), len(home.paid)) for home in street}
+    _side_by_side(street, lambda home: _second_round(home, orders[home.name]))
+    for home in street:
+        again = home.keyed[len(home.paid) :]
+        story.check(*_each(home, again, "refused", TokenResult.USED))
+    story.note("What the meters kept, against what the point of sale's log says it sold:")
     for home in street:
         story.check(*_exactly_once(home, scene.sold_wh(home.name)))
     for home in street:
@@ -188,23 +205,76 @@ def _backlog(story: Story, scene: Stage, street: list[Home]) -> None:
             story.check(*_loan_first(home))
 
 
-def _key_all(home: Home, messages: list[str]) -> None:
-    for number, token in enumerate(messages):
-        live(home.meter, 3600, 1, home.points)
-        if number == len(messages) // 2:
-            power_cut(home.meter, home.steps, START)  # what it has taken it must still know
-        home.debts_wh.append(home.meter.status().emergency_debt_wh)
-        result = home.meter.press(f"{token}#").result
-        if result is None:
-            raise BoardError(f"{home.name}: Enter gave no result, the keypad took no token")
-        home.results.append((token, result))
-        home.points.append(Point.of(home.meter.status()))
+def _first_round(home: Home) -> None:
+    for token in list(home.paid)[:0:-1]:
+        _key(home, token)
+
+
+def _half_keyed(home: Home) -> None:
+    """Lose the power while the oldest token is keyed; go on with its rest, then key it whole."""
+    token = next(iter(home.paid))
+    live(home.meter, 3600, 1, home.points)
+    home.meter.press(token[:HALF])
+    before = _kept(home.meter)
+    power_cut(home.meter, home.steps, START)
+    home.cut_kept = _kept(home.meter) == before
+    home.rest = home.meter.press(f"{token[HALF:]}#").result
+    _key(home, token, 0)
+
+
+def _second_round(home: Home, tokens: list[str]) -> None:
+    for token in tokens:
+        _key(home, token)
+
+
+def _key(home: Home, token: str, after_s: int = 3600) -> None:
+    live(home.meter, after_s, 1, home.points)
+    debt_wh = home.meter.status().emergency_debt_wh
+    result = home.meter.press(f"{token}#").result
+    if result is None:
+        raise BoardError(f"{home.name}: Enter gave no result, the keypad took no token")
+    home.keyed.append((token, result, debt_wh))
+    home.points.append(Point.of(home.meter.status()))
+
+
+def _kept(meter: Meter) -> tuple[Ledger, int, int, list[Event]]:
+    """Return what a power cut must not change: registers, identifiers, tokens in the log."""
+    status = meter.status()
+    tokens = [event for event in meter.events() if event.kind == "token"]
+    return meter.ledger(), status.tid_newest, status.tid_oldest, tokens
+
+
+def _each(
+    home: Home, keyed: list[Keyed], became: str, expected: TokenResult
+) -> tuple[str, bool, str]:
+    """Judge that each token of a round came to what is expected; say in which order."""
+    said = ", ".join(f"{home.paid[token]} {result.name}" for token, result, _ in keyed)
+    right = all(result.result is expected for _, result, _ in keyed)
+    return f"{home.name}: {count(len(keyed), 'token')} keyed and {became}", right, said
+
+
+def _cut_short(home: Home) -> tuple[str, bool, str]:
+    """Judge what became of the token that was half keyed when the power failed."""
+    token, whole, _ = home.keyed[len(home.paid) - 1]
+    rest = home.rest
+    right = (
+        home.cut_kept
+        and rest is not None
+        and rest.result is TokenResult.FORMAT
+        and whole.result is TokenResult.ACCEPT
+    )
+    return (
+        f"{home.name}: half keyed, no power: nothing lost, nothing doubled",
+        right,
+        f"registers {'as before' if home.cut_kept else 'changed'}; the other {20 - HALF} digits "
+        f"alone: {rest.name if rest else 'no result'}; {home.paid[token]} whole: {whole.name}",
+    )
 
 
 def _exactly_once(home: Home, sold_wh: dict[str, int]) -> tuple[str, bool, str]:
     """Judge a home's results, registers and log by what the point of sale's log says."""
-    accepted = [token for token, r in home.results if r.result is TokenResult.ACCEPT]
-    used = [token for token, r in home.results if r.result is TokenResult.USED]
+    accepted = [token for token, r, _ in home.keyed if r.result is TokenResult.ACCEPT]
+    used = [token for token, r, _ in home.keyed if r.result is TokenResult.USED]
     logged = [
         event
         for event in home.meter.events()
@@ -221,8 +291,8 @@ def _exactly_once(home: Home, sold_wh: dict[str, int]) -> tuple[str, bool, str]:
     return (
         f"{home.name}: each of its purchases is credited exactly once, as sold",
         right,
-        f"sold {len(sold_wh)} of {kwh(sum(sold_wh.values()))}, keyed {len(home.results)}: "
-        f"{len(accepted)} accepted, {len(used)} used already, credited {kwh(ledger.tokens_wh)}"
+        f"{len(sold_wh)} sold, {kwh(sum(sold_wh.values()))}; {len(accepted)} accepted, "
+        f"{len(used)} used already; credited {kwh(ledger.tokens_wh)}"
         + (f"; {wrong}" if wrong else ""),
     )
 
@@ -236,7 +306,7 @@ def _loan_first(home: Home) -> tuple[str, bool, str]:
     owed_wh = LOAN_WH
     right = True
     said = []
-    for (_, result), debt_wh in zip(home.results, home.debts_wh, strict=True):
+    for _, result, debt_wh in home.keyed:
         repaid_wh = min(owed_wh, result.amount_wh or 0)
         if result.result is not TokenResult.ACCEPT:
             repaid_wh = 0
@@ -281,7 +351,7 @@ def _reckoning(story: Story, street: list[Home]) -> None:
     story.check(
         "The log's dark hours are those in which people saw their meters off",
         all(_seen_as_logged(home, end) for home in street),
-        f"{sum(dark_h.values()):.1f} dark hours in {len(street)} homes, "
+        f"{sum(dark_h.values()):.1f} dark hours in {count(len(street), 'home')}, "
         f"{sum(1 for hours in dark_h.values() if hours)} of which went dark",
     )
     story.facts["dark_h"] = {name: round(hours, 3) for name, hours in dark_h.items()}
