@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from host_tools import loads
-from host_tools.drills.stage import Stage, kwh, meter_of, power_cut, stage, state_of
+from host_tools.drills.stage import Stage, arabic, kwh, meter_of, power_cut, stage, state_of
 from host_tools.drills.story import Story
 from host_tools.errors import JetonError
 from host_tools.link import EnterResult, Meter, TokenResult
@@ -27,8 +27,9 @@ _FAULTS = ("tamper", "trip")
 
 def run(story: Story, *, wrong_paths: bool = True) -> None:
     """Tell the four promises, each on the same meter."""
+    story.begin(__doc__)
     with stage(story) as scene:
-        config = scene.config("mounsif", at=START, profile="somelec")
+        config = scene.config_of_dots("mounsif", at=START, profile="somelec")
         with meter_of(config) as meter:
             with meter_of(config) as twin:
                 _two_ways(story, meter, twin, scene, wrong_paths)
@@ -43,9 +44,8 @@ def _two_ways(story: Story, meter: Meter, twin: Meter, scene: Stage, wrong_paths
     story.chapter("Recharged at the keypad or from afar: one result")
     story.note("Two boards with one and the same meter in them: one is keyed, one is sent to.")
     purchase = scene.sell("mounsif", 30, START)
-    cases = [
-        (purchase.token, "A purchase of 30 kWh", TokenResult.ACCEPT, "Under its key, unused.")
-    ]
+    _in_arabic(story, meter, twin, purchase.token, wrong_paths)
+    cases = []
     if wrong_paths:
         scene.config("neighbour", at=START, profile="somelec")
         others = scene.sell("neighbour", 30, START).token
@@ -66,6 +66,28 @@ def _two_ways(story: Story, meter: Meter, twin: Meter, scene: Stage, wrong_paths
             TokenResult.USED,
             "The two ways lead to one store of identifiers.",
         )
+
+
+def _in_arabic(story: Story, meter: Meter, twin: Meter, token: str, wrong_paths: bool) -> None:
+    """Key the first purchase in Arabic, which both speak first; go on in French."""
+    story.note(
+        "They speak Arabic first: a display of dots joins the letters, from the right to the left."
+    )
+    what, accept = "A purchase of 30 kWh", TokenResult.ACCEPT
+    why = "It is under the meter's key, and was never used. The word for that in Arabic: maqbul."
+    keyed = story.key(meter, token, what, accept, why)
+    sent = story.wire(twin, token, what, accept, "As at the keypad.")
+    _same(story, meter, twin, keyed, sent)
+    story.check(
+        "The display says so in Arabic",
+        arabic("somelec", "Accept") in keyed.display[0] and "+30.0 kWh" in keyed.display[1],
+        " | ".join(line.strip() for line in keyed.display),
+    )
+    if wrong_paths:
+        story.refused("English", "only: ar, fr", lambda: meter.language("en"))
+    story.note("From here on they speak French.")
+    for board in (meter, twin):
+        board.language("fr")
 
 
 def _same(story: Story, meter: Meter, twin: Meter, keyed: EnterResult, sent: EnterResult) -> None:
@@ -151,9 +173,9 @@ def _no_cut(story: Story, meter: Meter, scene: Stage, wrong_paths: bool) -> None
         story.check(
             "Emergency credit is refused: there is none where nobody is cut off",
             (asked.taken, asked.reason) == (False, "none"),
-            f"taken {asked.taken}, reason {asked.reason}",
+            f"{'taken' if asked.taken else 'not taken'}, reason: {asked.reason}",
         )
-        story.refused("So is an advance", "takes no advances", lambda: meter.grant(5000))
+        story.refused("An advance on such a meter", "takes no advances", lambda: meter.grant(5000))
     meter.set_load(300)
     owed_wh = -meter.status().credit_wh
     token = scene.sell("mounsif", 50, meter.clock()).token
@@ -269,7 +291,7 @@ def _faults(story: Story, meter: Meter, scene: Stage, wrong_paths: bool) -> None
 
 def _deliveries(story: Story, meter: Meter, service: Service, wrong_paths: bool) -> None:
     story.refused(
-        "The first delivery fails",
+        "The first delivery, to a service that is away",
         "cannot be reached: Connection refused; reports that wait at the meter: 2",
         lambda: deliver(meter, service.port),
     )
