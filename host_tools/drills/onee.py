@@ -14,7 +14,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from host_tools import loads, profiles
-from host_tools.drills.stage import Stage, arabic, kwh, meter_of, power_cut, stage, state_of
+from host_tools.drills.stage import (
+    NO_ARABIC,
+    Stage,
+    arabic,
+    kwh,
+    meter_of,
+    power_cut,
+    stage,
+    state_of,
+)
 from host_tools.drills.story import Story
 from host_tools.errors import BoardError, JetonError
 from host_tools.link import Meter, TokenResult
@@ -87,7 +96,8 @@ def _advance(story: Story, meter: Meter, wrong_paths: bool) -> None:
 def _in_arabic(story: Story, meter: Meter, wrong_paths: bool) -> None:
     story.note(
         "The same meter in Arabic: its display of dots joins the letters, from the right to the "
-        "left. The first line says AVANCE DUE: the advance that is owed."
+        "left. The first line says AVANCE DUE: the advance that is owed.",
+        in_ascii=NO_ARABIC,
     )
     meter.language("ar")
     lines = story.code(meter, "118", "The same look", arabic("onee", "advance"))

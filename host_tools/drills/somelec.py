@@ -13,7 +13,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from host_tools import loads
-from host_tools.drills.stage import Stage, arabic, kwh, meter_of, power_cut, stage, state_of
+from host_tools.drills.stage import (
+    NO_ARABIC,
+    Stage,
+    arabic,
+    kwh,
+    meter_of,
+    power_cut,
+    stage,
+    state_of,
+)
 from host_tools.drills.story import Story
 from host_tools.errors import JetonError
 from host_tools.link import EnterResult, Meter, TokenResult
@@ -71,7 +80,8 @@ def _two_ways(story: Story, meter: Meter, twin: Meter, scene: Stage, wrong_paths
 def _in_arabic(story: Story, meter: Meter, twin: Meter, token: str, wrong_paths: bool) -> None:
     """Key the first purchase in Arabic, which both speak first; go on in French."""
     story.note(
-        "They speak Arabic first: a display of dots joins the letters, from the right to the left."
+        "They speak Arabic first: a display of dots joins its letters, from right to left.",
+        in_ascii=NO_ARABIC,
     )
     what, accept = "A purchase of 30 kWh", TokenResult.ACCEPT
     why = "It is under the meter's key, and was never used. The word for that in Arabic: maqbul."

@@ -20,6 +20,7 @@ from host_tools.vending.explain import explain
 from host_tools.vending.pos import Issued, PointOfSale
 from jeton.sts import tokens
 
+NO_ARABIC = "This output cannot show it: ? stands for a letter."
 _DISPLAY = (2, 16)  # lines, columns
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

@@ -73,8 +73,8 @@ class Story:
         self.facts: dict[str, Any] = {}  # for --json, beyond the steps
         self._as_json = as_json
         self._console = console or Console(quiet=as_json, highlight=False)
-        signs = _ASCII_SIGNS if self._console.options.ascii_only else _SIGNS
-        self._keyed, self._right, self._wrong = signs
+        self._ascii = self._console.options.ascii_only
+        self._keyed, self._right, self._wrong = _ASCII_SIGNS if self._ascii else _SIGNS
         self._chapter = ""
         self._chapters = 0
         self._points: list[Point] | None = None
@@ -104,9 +104,9 @@ class Story:
         self._console.print()
         self._console.print(Text(f"{self._chapters}. {title}", style="bold cyan"))
 
-    def note(self, text: str) -> None:
-        """Say something that is neither keyed nor judged."""
-        self._say(3, text)
+    def note(self, text: str, *, in_ascii: str = "") -> None:
+        """Say something that is neither keyed nor judged; `in_ascii` where there is no Unicode."""
+        self._say(3, f"{text} {in_ascii}" if in_ascii and self._ascii else text)
 
     def _say(self, indent: int, *parts: str | tuple[str, str], style: str = "") -> None:
         """Print one paragraph: wrapped on a terminal, one long line elsewhere."""

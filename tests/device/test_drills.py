@@ -208,8 +208,24 @@ def test_eneo_counts_the_dark_hours_of_each_home() -> None:
     assert sum(story["dark_h"].values()) > 24
 
 
-def test_a_street_without_homes_is_a_wrong_use() -> None:
-    assert "--homes" in refused("drill", "eneo", "--homes", "0", status=2)
+@pytest.mark.parametrize("homes", ["0", "49", "-1", "1.5", "many", ""])
+@pytest.mark.parametrize("name", ["eneo", "all"])
+def test_a_street_of_no_or_too_many_homes_is_a_wrong_use(name: str, homes: str) -> None:
+    assert "--homes" in refused("drill", name, "--homes", homes, status=2)
+
+
+@pytest.mark.parametrize("name", [*RUNS, "all"])
+def test_other_wrong_uses(name: str) -> None:
+    for seed in ("-1", "x", "1.5", ""):
+        assert "--seed" in refused("drill", name, "--seed", seed, status=2)
+    assert "--fast" in refused("drill", name, "--fast", status=2)
+    assert "again" in refused("drill", name, "again", status=2)
+    if name not in ("eneo", "all"):
+        assert "--homes" in refused("drill", name, "--homes", "2", status=2)
+
+
+def test_a_drill_that_there_is_not() -> None:
+    assert "'nosuch'" in refused("drill", "nosuch", status=2)
 
 
 def test_all_drills_in_one_go() -> None:
@@ -263,6 +279,8 @@ def test_an_output_without_unicode_gets_the_same_story(name: str, encoding: str)
     plot = done.stdout.partition("credit, kWh\n")[2]
     assert "**" in plot
     assert "?" not in plot
+    arabic = name in ("onee", "somelec")
+    assert ("? stands for a letter" in done.stdout, "?????" in done.stdout) == (arabic, arabic)
     found = jeton("drill", name, *extra, "--json", encoding=encoding)
     assert (found.returncode, found.stderr) == (0, "")
     assert json.loads(found.stdout)["ok"]
