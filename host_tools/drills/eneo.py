@@ -354,6 +354,9 @@ def _reckoning(story: Story, street: list[Home]) -> None:
         f"{sum(dark_h.values()):.1f} dark hours in {count(len(street), 'home')}, "
         f"{sum(1 for hours in dark_h.values() if hours)} of which went dark",
     )
+    dark = [home.name for home in street if home.meter.status().switch == "open"]
+    if dark:
+        story.note(f"Still dark, because all that was bought is repaid or used: {', '.join(dark)}.")
     story.facts["dark_h"] = {name: round(hours, 3) for name, hours in dark_h.items()}
     story.series = {"the street": _sum(street)} | {home.name: home.points for home in street}
 
