@@ -5,12 +5,8 @@ with code 811; afterwards customers were told to be patient and to retry. Dates,
 here are made up from the seed; dark hours, loans and credits are the meters' own.
 """
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
 
 from rich.table import Table
 
@@ -18,8 +14,17 @@ from host_tools import loads
 from host_tools.drills.plot import Point
 from host_tools.drills.stage import Stage, count, kwh, meter_of, power_cut, stage, state_of
 from host_tools.drills.story import Story, live
+from host_tools.drills.street import (
+    Home,
+    Keyed,
+    dark_h_of,
+    seen_as_logged,
+    side_by_side,
+    sum_of,
+    went,
+)
 from host_tools.errors import BoardError
-from host_tools.link import EnterResult, Event, Ledger, Meter, Status, TokenResult
+from host_tools.link import Event, Ledger, Meter, TokenResult
 
 START = datetime(2025, 3, 3, 0, 0, tzinfo=UTC)  # a Monday
 OUTAGE_S = 5 * 86400
@@ -28,28 +33,6 @@ HOMES = 12
 LOAN_WH = 10_000  # the profile's credit.emergency_wh
 OFFER_WH = 5_000  # and credit.emergency_offer_wh
 HALF = 11  # digits keyed when the power fails
-_WORKERS = 4
-Keyed = tuple[str, EnterResult, int]  # a token, what became of it, the loan before it, Wh
-_T = TypeVar("_T")
-
-
-@dataclass(slots=True)
-class Home:
-    """One home of the street: its meter, its purchases, and what became of them."""
-
-    name: str
-    meter: Meter
-    steps: loads.Steps
-    credit_wh: int
-    borrows: bool
-    payments: list[tuple[datetime, int]]  # when, kWh
-    points: list[Point] = field(default_factory=list)
-    borrowed: datetime | None = None
-    loan_display: str = ""
-    paid: dict[str, str] = field(default_factory=dict)  # token: when, oldest first
-    keyed: list[Keyed] = field(default_factory=list)
-    cut_kept: bool = False  # a power cut changed nothing
-    rest: EnterResult | None = None  # of the digits keyed after it
 
 
 def run(story: Story, *, homes: int = HOMES, wrong_paths: bool = True) -> None:
@@ -76,13 +59,7 @@ def _home(scene: Stage, boards: ExitStack, number: int) -> Home:
     meter.set_load_steps(steps, start=START, repeat_s=loads.WEEK_S)
     minutes = sorted(dice.sample(range(OUTAGE_S // 60), dice.randint(1, 4)))
     payments = [(START + timedelta(minutes=m), dice.choice((5, 10, 15, 25, 40))) for m in minutes]
-    return Home(name, meter, steps, credit_wh, number % 3 != 0, payments)
-
-
-def _side_by_side(street: Sequence[Home], do: Callable[[Home], _T]) -> list[_T]:
-    """Do something in all homes at once; every board is a process of its own."""
-    with ThreadPoolExecutor(_WORKERS) as pool:
-        return list(pool.map(do, street))
+    return Home(name, meter, START, steps, credit_wh, number % 3 != 0, payments)
 
 
 def _outage(story: Story, scene: Stage, street: list[Home]) -> None:
@@ -95,17 +72,17 @@ def _outage(story: Story, scene: Stage, street: list[Home]) -> None:
         lambda: scene.sell(street[0].name, 10, START),
     )
     story.note("Customers pay all the same, and are told to be patient.")
-    _side_by_side(street, _live_without_vending)
+    side_by_side(street, _live_without_vending)
     for home in street:
         status = home.meter.status()
         lent = "never looked for a loan"
         if home.borrows:
             lent = f"811 on {home.borrowed:%a %H:%M}" if home.borrowed else "needed no loan"
-        went = _went(home, status)
+        wrong = went(home, status)
         story.check(
             f"{home.name}: began with {kwh(home.credit_wh)}; used what its load took, to the Wh",
-            went is None and (home.borrowed is None or "SECOURS" in home.loan_display),
-            went or f"{kwh(status.credit_wh)} left, supply {status.switch}, {lent}",
+            wrong is None and (home.borrowed is None or "SECOURS" in home.loan_display),
+            wrong or f"{kwh(status.credit_wh)} left, supply {status.switch}, {lent}",
         )
     borrowers = [home for home in street if home.borrowed]
     story.check(
@@ -130,50 +107,6 @@ def _live_without_vending(home: Home) -> None:
             home.points.append(Point.of(home.meter.status()))
 
 
-def _went(home: Home, status: Status) -> str | None:
-    """Return what does not add up: the ledger, or the index against the load while it was on."""
-    ledger = home.meter.ledger()
-    came_wh = ledger.initial_wh + ledger.tokens_wh + ledger.emergency_wh
-    went_wh = ledger.charged_wh + ledger.recovered_wh
-    if came_wh - went_wh != ledger.credit_wh or ledger.initial_wh != home.credit_wh:
-        return f"the ledger does not add up: {ledger.as_dict()}"
-    used_wh = sum(
-        _energy_wh(home.steps, begin, end) for begin, end in _spans(home, status.clock, lit=True)
-    )
-    if abs(used_wh - status.total_wh) > 2:
-        return f"its load was {used_wh:.0f} Wh, its index says {status.total_wh} Wh"
-    return None
-
-
-def _energy_wh(steps: loads.Steps, begin: datetime, end: datetime) -> float:
-    """Return the Wh of a week's steps, which repeat, between two times since START."""
-
-    def until(moment: datetime) -> float:
-        weeks, rest = divmod(int((moment - START).total_seconds()), loads.WEEK_S)
-        return weeks * loads.energy_wh(steps, loads.WEEK_S) + loads.energy_wh(steps, rest)
-
-    return until(end) - until(begin)
-
-
-def _spans(home: Home, end: datetime, *, lit: bool) -> list[tuple[datetime, datetime]]:
-    """Return when the supply was on, or off, by the meter's own log."""
-    spans = []
-    on, since = True, START
-    for event in home.meter.events():
-        if event.kind in ("switch_opened", "switch_closed") and event.time >= START:
-            if on == lit and event.time > since:
-                spans.append((since, event.time))
-            on, since = event.kind == "switch_closed", event.time
-    if on == lit and end > since:
-        spans.append((since, end))
-    return spans
-
-
-def _dark_h(home: Home, end: datetime) -> float:
-    dark = sum((b - a for a, b in _spans(home, end, lit=False)), timedelta())
-    return dark.total_seconds() / 3600
-
-
 def _backlog(story: Story, scene: Stage, street: list[Home]) -> None:
     story.chapter("The backlog: late, twice and out of order")
     for home in street:
@@ -181,19 +114,19 @@ def _backlog(story: Story, scene: Stage, street: list[Home]) -> None:
             home.paid[scene.sell(home.name, amount, at).token] = f"{at:%a %H:%M}"
     story.note("Every payment becomes a token, with the minute of the payment in it.")
     story.note("The tokens come at last, the newest first, an hour between two.")
-    _side_by_side(street, _first_round)
+    side_by_side(street, _first_round)
     for home in street:
         if home.keyed:
             story.check(*_each(home, home.keyed, "credited", TokenResult.ACCEPT))
     story.note(
         f"At each home's last one, the oldest, the power fails after {HALF} of its 20 digits."
     )
-    _side_by_side(street, _half_keyed)
+    side_by_side(street, _half_keyed)
     for home in street:
         story.check(*_cut_short(home))
     story.note("Then all messages come once more, in any order.")
     orders = {home.name: scene.random.sample(list(home.paid), len(home.paid)) for home in street}
-    _side_by_side(street, lambda home: _second_round(home, orders[home.name]))
+    side_by_side(street, lambda home: _second_round(home, orders[home.name]))
     for home in street:
         again = home.keyed[len(home.paid) :]
         story.check(*_each(home, again, "refused", TokenResult.USED))
@@ -281,7 +214,7 @@ def _exactly_once(home: Home, sold_wh: dict[str, int]) -> tuple[str, bool, str]:
         if event.kind == "token" and event.details["result"] == TokenResult.ACCEPT
     ]
     ledger, status = home.meter.ledger(), home.meter.status()
-    wrong = _went(home, status)
+    wrong = went(home, status)
     right = (
         wrong is None
         and sorted(accepted) == sorted(used) == sorted(sold_wh)
@@ -326,7 +259,7 @@ def _reckoning(story: Story, street: list[Home]) -> None:
     story.chapter("What it cost")
     # One clock for the street: the last message of the home with the most.
     end = max(home.meter.clock() for home in street)
-    _side_by_side(
+    side_by_side(
         street,
         lambda home: live(
             home.meter, int((end - home.meter.clock()).total_seconds()), 1, home.points
@@ -337,7 +270,7 @@ def _reckoning(story: Story, street: list[Home]) -> None:
         table.add_column(column, justify="right" if column != "home" else "left")
     dark_h = {}
     for home in street:
-        dark_h[home.name] = _dark_h(home, end)
+        dark_h[home.name] = dark_h_of(home, end)
         ledger = home.meter.ledger()
         table.add_row(
             home.name,
@@ -350,43 +283,15 @@ def _reckoning(story: Story, street: list[Home]) -> None:
     story.tables.append(table)
     story.check(
         "The log's dark hours are those in which people saw their meters off",
-        all(_seen_as_logged(home, end) for home in street),
+        all(seen_as_logged(home, end) for home in street),
         f"{sum(dark_h.values()):.1f} dark hours in {count(len(street), 'home')}, "
         f"{sum(1 for hours in dark_h.values() if hours)} of which went dark",
     )
     dark = [home.name for home in street if home.meter.status().switch == "open"]
     if dark:
-        story.note(f"Still dark, because all that was bought is repaid or used: {', '.join(dark)}.")
+        story.note(f"Still dark, all that was bought being repaid or used: {', '.join(dark)}.")
     story.facts["dark_h"] = {name: round(hours, 3) for name, hours in dark_h.items()}
-    story.series = {"the street": _sum(street)} | {home.name: home.points for home in street}
-
-
-def _seen_as_logged(home: Home, end: datetime) -> bool:
-    """Tell whether every look at a meter found the switch as its log has it."""
-    dark = _spans(home, end, lit=False)
-    turns = {moment for span in dark for moment in span}
-    return all(
-        (point.switch == "open") == any(a < point.at < b for a, b in dark)
-        for point in home.points
-        if point.at not in turns and point.at < end
-    )
-
-
-def _sum(street: list[Home]) -> list[Point]:
-    """Return credit and index of the whole street at each moment that somebody looked."""
-    found = []
-    at = dict.fromkeys((home.name for home in street), 0)
-    for moment in sorted({point.at for home in street for point in home.points}):
-        for home in street:
-            last = len(home.points) - 1
-            while at[home.name] < last and home.points[at[home.name] + 1].at <= moment:
-                at[home.name] += 1
-        now = [home.points[at[home.name]] for home in street]
-        dark = sum(point.switch == "open" for point in now)
-        switch = f"{dark} of {len(street)} dark" if dark else "closed"
-        credit_wh, total_wh = sum(p.credit_wh for p in now), sum(p.total_wh for p in now)
-        found.append(Point(moment, credit_wh, total_wh, switch))
-    return found
+    story.series = {"the street": sum_of(street)} | {home.name: home.points for home in street}
 
 
 def _everything_wrong(story: Story, scene: Stage, meter: Meter) -> None:

@@ -4,15 +4,10 @@ Follow and control your consumption, recharge remotely, no estimates, no cut for
 reported to the technical service. Dates and amounts are made up, loads come from the seed.
 """
 
-import json
-import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from host_tools import loads
+from host_tools.drills.service import Service, deliver
 from host_tools.drills.stage import (
     NO_ARABIC,
     Stage,
@@ -22,9 +17,9 @@ from host_tools.drills.stage import (
     power_cut,
     stage,
     state_of,
+    week_wh,
 )
 from host_tools.drills.story import Story
-from host_tools.errors import JetonError
 from host_tools.link import EnterResult, Meter, TokenResult
 
 START = datetime(2024, 1, 22, 0, 0, tzinfo=UTC)  # a Monday
@@ -128,7 +123,7 @@ def _follow_up(story: Story, meter: Meter, scene: Stage, wrong_paths: bool) -> N
     for day in range(DAYS):
         date = f"{START + timedelta(days=day):%Y-%m-%d}"
         end_s = min((day + 1) * 86400, DAYS * 86400 - 3 * 3600)
-        used_wh = _used_wh(week, end_s) - _used_wh(week, day * 86400)
+        used_wh = week_wh(week, end_s) - week_wh(week, day * 86400)
         if abs(history.days.get(date, -9) - used_wh) > 1:
             wrong.append(date)
     story.check(
@@ -152,12 +147,6 @@ def _follow_up(story: Story, meter: Meter, scene: Stage, wrong_paths: bool) -> N
     story.code(meter, "104", "The customer looks at the month", _shown(month_wh))
     if wrong_paths:
         story.code(meter, "999", "A code that there is not", "3 CHIFFRES/20")
-
-
-def _used_wh(week: loads.Steps, seconds: int) -> float:
-    """Return the Wh of a repeating week's steps since it began."""
-    weeks, rest = divmod(seconds, loads.WEEK_S)
-    return weeks * loads.energy_wh(week, loads.WEEK_S) + loads.energy_wh(week, rest)
 
 
 def _shown(energy_wh: int) -> str:
@@ -196,66 +185,6 @@ def _no_cut(story: Story, meter: Meter, scene: Stage, wrong_paths: bool) -> None
         state_of(meter.status()),
     )
     story.live(meter, 86400)
-
-
-class Service:
-    """The utility's technical service: takes fault reports on a TCP port, each of them once."""
-
-    def __init__(self) -> None:
-        self.taken: dict[int, dict[str, Any]] = {}
-        self.came = 0  # also those that it had
-        self._socket = socket.socket()
-        self._socket.bind(("127.0.0.1", 0))  # it does not listen yet: nobody gets through
-        self.port: int = self._socket.getsockname()[1]
-
-    def close(self) -> None:
-        """Let go of the port."""
-        self._socket.close()
-
-    @contextmanager
-    def on_duty(self, *, answers: bool = True) -> Iterator[None]:
-        """Take one delivery; without `answers` the line drops before its receipt is sent."""
-        self._socket.listen()
-        self._socket.settimeout(10)
-        clerk = threading.Thread(target=self._take, args=(answers,))
-        clerk.start()
-        try:
-            yield
-        finally:
-            clerk.join()
-
-    def _take(self, answers: bool) -> None:
-        try:
-            line, _ = self._socket.accept()
-        except OSError:
-            return  # nobody came
-        with line, line.makefile("rw", encoding="utf-8") as file:
-            for report in json.loads(file.readline()):
-                self.came += 1
-                self.taken.setdefault(report["seq"], report)
-            if answers:
-                file.write(f"{max(self.taken, default=0)}\n")
-
-
-def deliver(meter: Meter, port: int) -> int:
-    """Carry the reports that wait to the service; let go of those that it has; return the rest."""
-    reports = meter.reports()
-    wait = f"reports that wait at the meter: {len(reports)}"
-    try:
-        with (
-            socket.create_connection(("127.0.0.1", port), timeout=10) as line,
-            line.makefile("rw", encoding="utf-8") as file,
-        ):
-            file.write(json.dumps([report.as_dict() for report in reports]) + "\n")
-            file.flush()
-            receipt = file.readline()
-    except OSError as error:
-        raise JetonError(
-            f"the technical service cannot be reached: {error.strerror or error}; {wait}"
-        ) from None
-    if not receipt:
-        raise JetonError(f"the technical service gave no receipt; {wait}")
-    return meter.acknowledge(int(receipt))
 
 
 def _faults(story: Story, meter: Meter, scene: Stage, wrong_paths: bool) -> None:

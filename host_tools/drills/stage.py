@@ -123,6 +123,12 @@ def power_cut(
         meter.set_load_steps(week, start=start, repeat_s=loads.WEEK_S)
 
 
+def week_wh(week: loads.Steps, seconds: int) -> float:
+    """Return the Wh of a repeating week's steps in the first `seconds`."""
+    weeks, rest = divmod(seconds, loads.WEEK_S)
+    return weeks * loads.energy_wh(week, loads.WEEK_S) + loads.energy_wh(week, rest)
+
+
 @contextmanager
 def home_of_its_own(folder: Path) -> Iterator[None]:
     """Let profiles of one's own be made in a folder; compiled firmware stays where it is."""
