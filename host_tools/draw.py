@@ -12,7 +12,8 @@ _GLASS = "bold #12240a on #9fbf3f"  # dark segments on a green backlight
 _AS_THEY_STAND, _END = "\u202d", "\u202c"
 
 
-def _cells(line: str) -> str:
+def cells(line: str) -> str:
+    """Return a line that a terminal shows cell by cell, from left to right."""
     turned = any(unicodedata.bidirectional(cell) in ("R", "AL") for cell in line)
     return f"{_AS_THEY_STAND}{line}{_END}" if turned else line
 
@@ -22,7 +23,7 @@ def panel(
 ) -> Panel:
     """Return a renderable that looks like the meter's LCD: `rows` lines of `cols` characters."""
     shown = [str(line)[:cols].ljust(cols) for line in [*lines, *[""] * rows][:rows]]
-    glass = Text("\n".join(f" {_cells(line)} " for line in shown), style=_GLASS, no_wrap=True)
+    glass = Text("\n".join(f" {cells(line)} " for line in shown), style=_GLASS, no_wrap=True)
     return Panel(
         glass,
         box=box.HEAVY,

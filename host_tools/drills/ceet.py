@@ -18,12 +18,32 @@ from host_tools.vending.pos import Issued
 START = datetime(2024, 11, 4, 8, 0, tzinfo=UTC)
 LOAD_W = 800
 CREDIT_WH = 20_000
-OTHER_WORDS = ("GOOD", "CONNECT")
-"""What other meters of CEET say in place of ACCEPT."""
+WORDS: dict[str, tuple[str, tuple[int, ...], TokenResult, str]] = {
+    "ACCEPT": (
+        "Code 3 first",
+        (2,),
+        TokenResult.CRC,
+        "It is under the new key, which the meter has not got yet.",
+    ),
+    "GOOD": (
+        "Codes 1 and 2 in one go",
+        (0, 1),
+        TokenResult.FORMAT,
+        "40 digits are no code: this meter wants Enter after every 20.",
+    ),
+    "CONNECT": (
+        "Code 2 first",
+        (1,),
+        TokenResult.NOT_READY,
+        "This meter takes the codes in order and asks for code 1.",
+    ),
+}
+"""What a meter of CEET says to a good code; and what its customer does wrong before."""
 
 
 def run(story: Story, *, wrong_paths: bool = True) -> None:
     """Tell the story and its wrong paths, each on a meter as it was before the rollover."""
+    story.begin(__doc__)
     with stage(story) as scene:
         with meter_of(_config(scene, "rollover")) as meter:
             story.follow("the rollover")
@@ -251,6 +271,13 @@ def _one_code(story: Story, meter: Meter, scene: Stage) -> None:
         (status.krn, status.pending, status.credit_wh) == (1, (), CREDIT_WH + 15_000),
         state_of(status),
     )
+    story.key(
+        meter,
+        only.token,
+        "The only code once more, where others have three",
+        TokenResult.USED,
+        "There is nothing else to key: one code, once.",
+    )
 
 
 def _say_accepted(path: Path, word: str) -> None:
@@ -267,30 +294,44 @@ def _other_words(story: Story, scene: Stage) -> None:
         "has a profile of its own, copied from ceet."
     )
     story.refused(
-        "No profile of one's own takes the name of one that ships",
+        "A profile of one's own with the name of one that ships",
         "there is a profile ceet already",
         lambda: profiles.new("ceet", "ceet"),
     )
     wrong = profiles.new("connected", "ceet")
     _say_accepted(wrong, "CONNECT SUCCESSFUL")
     story.refused(
-        "A word must fit the smallest display",
+        "A word too long for the smallest display",
         "messages.fr.Accept is too long for the smallest display: 18 of 16 columns",
         lambda: profiles.load("connected"),
     )
     wrong.unlink()
-    for word in OTHER_WORDS:
+    profile_of = dict.fromkeys(WORDS, "ceet")
+    for word in ("GOOD", "CONNECT"):
+        profile_of[word] = word.lower()
         _say_accepted(profiles.new(word.lower(), "ceet", f"CEET, with {word}"), word)
-    with meter_of(_config(scene, "accept")) as meter:
-        _says(story, meter, scene, "accept", "ACCEPT")
-        for word in OTHER_WORDS:
-            meter.provision(_config(scene, word.lower(), word.lower()))
-            _says(story, meter, scene, word.lower(), word)
+    with meter_of(_config(scene, "spare")) as meter:  # a board has the profiles of its start
+        for word, profile in profile_of.items():
+            name = f"says-{word.lower()}"
+            meter.provision(_config(scene, name, profile))
+            _says(story, meter, scene, name, word)
 
 
 def _says(story: Story, meter: Meter, scene: Stage, name: str, word: str) -> None:
-    """Key three codes: for codes 2 and 3 `word` must show, and nothing else there."""
-    one, two, three = _purchase(scene, name, "15", START)
+    """Key three codes, wrongly first: to good ones `word` must show, to no other."""
+    one, two, three = codes = _purchase(scene, name, "15", START)
+    what, keyed, refusal, why = WORDS[word]
+    refused = story.key(
+        meter, "".join(codes[i].token for i in keyed), f"{what} ({word})", refusal, why
+    )
+    says = refused.display[0].strip()
+    status = meter.status()
+    story.check(
+        f"It does not say {word} to that, and nothing has changed",
+        says == profiles.words(profiles.load("ceet"), "fr")[refusal.standard_name]
+        and (status.krn, status.pending, status.credit_wh) == (1, (), CREDIT_WH),
+        f"{says}; {state_of(status)}",
+    )
     shown = [
         story.key(meter, token.token, f"{what} ({word})", expected, why).display
         for token, what, expected, why in (

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from host_tools.drills import degrade
 from host_tools.drills.story import Story
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object at the end instead.")]
@@ -22,6 +23,11 @@ _drill = typer.Typer(
     no_args_is_help=True,
     help="Live through a utility's story on fresh virtual meters. Example: jeton drill ceet",
 )
+
+
+@_drill.callback()
+def _degrade() -> None:
+    degrade.use()
 
 
 def _ceet(story: Story, homes: int) -> None:
@@ -107,15 +113,13 @@ def _all_command(homes: Homes = _HOMES, seed: Seed = 1, as_json: Json = False) -
     started = time.monotonic()
     stories = [Story(name, seed=seed, as_json=as_json) for name in DRILLS]
     for story in stories:
-        if not as_json:
-            typer.secho(f"\ndrill {story.name}", bold=True)
         story.tell(partial(DRILLS[story.name], story, homes))
         if not as_json:
             story.finish()
     seconds = time.monotonic() - started
     bad = [story.name for story in stories if not story.ok]
     if as_json:
-        told = {"drill": "all", "ok": not bad, "seconds": round(seconds, 3)}
+        told = {"drill": "all", "ok": not bad, "seed": seed, "seconds": round(seconds, 3)}
         print(json.dumps(told | {"drills": [story.result() for story in stories]}))
     else:
         said = f"went wrong: {', '.join(bad)}" if bad else "all ended as they ought to"

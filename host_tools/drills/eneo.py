@@ -5,21 +5,26 @@ with code 811; afterwards customers were told to be patient and to retry. Dates,
 here are made up from the seed; dark hours, loans and credits are the meters' own.
 """
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
 
 from rich.table import Table
 
 from host_tools import loads
 from host_tools.drills.plot import Point
-from host_tools.drills.stage import Stage, kwh, meter_of, power_cut, stage, state_of
+from host_tools.drills.stage import Stage, count, kwh, meter_of, power_cut, stage, state_of
 from host_tools.drills.story import Story, live
+from host_tools.drills.street import (
+    Home,
+    Keyed,
+    dark_h_of,
+    seen_as_logged,
+    side_by_side,
+    sum_of,
+    went,
+)
 from host_tools.errors import BoardError
-from host_tools.link import EnterResult, Event, Meter, Status, TokenResult
+from host_tools.link import Event, Ledger, Meter, TokenResult
 
 START = datetime(2025, 3, 3, 0, 0, tzinfo=UTC)  # a Monday
 OUTAGE_S = 5 * 86400
@@ -27,31 +32,14 @@ LOOK_S = 2 * 3600  # people look at their meters so often
 HOMES = 12
 LOAN_WH = 10_000  # the profile's credit.emergency_wh
 OFFER_WH = 5_000  # and credit.emergency_offer_wh
-_WORKERS = 4
-_T = TypeVar("_T")
-
-
-@dataclass(slots=True)
-class Home:
-    """One home of the street: its meter, its purchases, and what became of them."""
-
-    name: str
-    meter: Meter
-    steps: loads.Steps
-    credit_wh: int
-    borrows: bool
-    payments: list[tuple[datetime, int]]  # when, kWh
-    points: list[Point] = field(default_factory=list)
-    borrowed: datetime | None = None
-    loan_display: str = ""
-    results: list[tuple[str, EnterResult]] = field(default_factory=list)
-    debts_wh: list[int] = field(default_factory=list)  # before each result
+HALF = 11  # digits keyed when the power fails
 
 
 def run(story: Story, *, homes: int = HOMES, wrong_paths: bool = True) -> None:
     """Tell of the street, then of a home in which everything is done wrong."""
+    story.begin(__doc__)
     with stage(story) as scene, ExitStack() as boards:
-        story.chapter(f"Five days without vending, {homes} homes")
+        story.chapter(f"Five days without vending, {count(homes, 'home')}")
         street = [_home(scene, boards, number) for number in range(1, homes + 1)]
         _outage(story, scene, street)
         _backlog(story, scene, street)
@@ -71,13 +59,7 @@ def _home(scene: Stage, boards: ExitStack, number: int) -> Home:
     meter.set_load_steps(steps, start=START, repeat_s=loads.WEEK_S)
     minutes = sorted(dice.sample(range(OUTAGE_S // 60), dice.randint(1, 4)))
     payments = [(START + timedelta(minutes=m), dice.choice((5, 10, 15, 25, 40))) for m in minutes]
-    return Home(name, meter, steps, credit_wh, number % 3 != 0, payments)
-
-
-def _side_by_side(street: Sequence[Home], do: Callable[[Home], _T]) -> list[_T]:
-    """Do something in all homes at once; every board is a process of its own."""
-    with ThreadPoolExecutor(_WORKERS) as pool:
-        return list(pool.map(do, street))
+    return Home(name, meter, START, steps, credit_wh, number % 3 != 0, payments)
 
 
 def _outage(story: Story, scene: Stage, street: list[Home]) -> None:
@@ -85,22 +67,22 @@ def _outage(story: Story, scene: Stage, street: list[Home]) -> None:
     scene.pos.path.write_bytes(bytes(octet ^ 0x5A for octet in healthy))
     story.note(f"{START:%-d %B %Y}: an attack makes the vending system's data unreadable.")
     story.refused(
-        "Nobody can buy",
+        "A purchase during the attack",
         "file is not a database; nothing was issued",
         lambda: scene.sell(street[0].name, 10, START),
     )
     story.note("Customers pay all the same, and are told to be patient.")
-    _side_by_side(street, _live_without_vending)
+    side_by_side(street, _live_without_vending)
     for home in street:
         status = home.meter.status()
         lent = "never looked for a loan"
         if home.borrows:
             lent = f"811 on {home.borrowed:%a %H:%M}" if home.borrowed else "needed no loan"
-        went = _went(home, status)
+        wrong = went(home, status)
         story.check(
-            f"{home.name}: from {kwh(home.credit_wh)} down, and no Wh but those of its load",
-            went is None and (home.borrowed is None or "SECOURS" in home.loan_display),
-            went or f"{kwh(status.credit_wh)} left, supply {status.switch}, {lent}",
+            f"{home.name}: began with {kwh(home.credit_wh)}; used what its load took, to the Wh",
+            wrong is None and (home.borrowed is None or "SECOURS" in home.loan_display),
+            wrong or f"{kwh(status.credit_wh)} left, supply {status.switch}, {lent}",
         )
     borrowers = [home for home in street if home.borrowed]
     story.check(
@@ -109,7 +91,7 @@ def _outage(story: Story, scene: Stage, street: list[Home]) -> None:
             home.meter.ledger().emergency_wh == (LOAN_WH if home.borrowed else 0)
             for home in street
         ),
-        f"{len(borrowers)} of {len(street)} homes borrowed",
+        f"{len(borrowers)} of {count(len(street), 'home')} borrowed",
     )
     scene.pos.path.write_bytes(healthy)
     story.note("The vending system is restored from its copy.")
@@ -125,62 +107,30 @@ def _live_without_vending(home: Home) -> None:
             home.points.append(Point.of(home.meter.status()))
 
 
-def _went(home: Home, status: Status) -> str | None:
-    """Return what does not add up: the ledger, or the index against the load while it was on."""
-    ledger = home.meter.ledger()
-    came_wh = ledger.initial_wh + ledger.tokens_wh + ledger.emergency_wh
-    went_wh = ledger.charged_wh + ledger.recovered_wh
-    if came_wh - went_wh != ledger.credit_wh or ledger.initial_wh != home.credit_wh:
-        return f"the ledger does not add up: {ledger.as_dict()}"
-    used_wh = sum(
-        _energy_wh(home.steps, begin, end) for begin, end in _spans(home, status.clock, lit=True)
-    )
-    if abs(used_wh - status.total_wh) > 2:
-        return f"its load was {used_wh:.0f} Wh, its index says {status.total_wh} Wh"
-    return None
-
-
-def _energy_wh(steps: loads.Steps, begin: datetime, end: datetime) -> float:
-    """Return the Wh of a week's steps, which repeat, between two times since START."""
-
-    def until(moment: datetime) -> float:
-        weeks, rest = divmod(int((moment - START).total_seconds()), loads.WEEK_S)
-        return weeks * loads.energy_wh(steps, loads.WEEK_S) + loads.energy_wh(steps, rest)
-
-    return until(end) - until(begin)
-
-
-def _spans(home: Home, end: datetime, *, lit: bool) -> list[tuple[datetime, datetime]]:
-    """Return when the supply was on, or off, by the meter's own log."""
-    spans = []
-    on, since = True, START
-    for event in home.meter.events():
-        if event.kind in ("switch_opened", "switch_closed") and event.time >= START:
-            if on == lit and event.time > since:
-                spans.append((since, event.time))
-            on, since = event.kind == "switch_closed", event.time
-    if on == lit and end > since:
-        spans.append((since, end))
-    return spans
-
-
-def _dark_h(home: Home, end: datetime) -> float:
-    dark = sum((b - a for a, b in _spans(home, end, lit=False)), timedelta())
-    return dark.total_seconds() / 3600
-
-
 def _backlog(story: Story, scene: Stage, street: list[Home]) -> None:
     story.chapter("The backlog: late, twice and out of order")
-    story.note(
-        "Every payment of the five days becomes a token, with the minute of the payment in it. "
-        "The newest comes first, then all come once more in any order, an hour between two; "
-        "before those come, each meter loses its power for a moment."
-    )
-    arrivals: dict[str, list[str]] = {}
     for home in street:
-        sold = [scene.sell(home.name, amount, at).token for at, amount in home.payments]
-        arrivals[home.name] = sold[::-1] + scene.random.sample(sold, len(sold))
-    _side_by_side(street, lambda home: _key_all(home, arrivals[home.name]))
+        for at, amount in home.payments:
+            home.paid[scene.sell(home.name, amount, at).token] = f"{at:%a %H:%M}"
+    story.note("Every payment becomes a token, with the minute of the payment in it.")
+    story.note("The tokens come at last, the newest first, an hour between two.")
+    side_by_side(street, _first_round)
+    for home in street:
+        if home.keyed:
+            story.check(*_each(home, home.keyed, "credited", TokenResult.ACCEPT))
+    story.note(
+        f"At each home's last one, the oldest, the power fails after {HALF} of its 20 digits."
+    )
+    side_by_side(street, _half_keyed)
+    for home in street:
+        story.check(*_cut_short(home))
+    story.note("Then all messages come once more, in any order.")
+    orders = {home.name: scene.random.sample(list(home.paid), len(home.paid)) for home in street}
+    side_by_side(street, lambda home: _second_round(home, orders[home.name]))
+    for home in street:
+        again = home.keyed[len(home.paid) :]
+        story.check(*_each(home, again, "refused", TokenResult.USED))
+    story.note("What the meters kept, against what the point of sale's log says it sold:")
     for home in street:
         story.check(*_exactly_once(home, scene.sold_wh(home.name)))
     for home in street:
@@ -188,30 +138,83 @@ def _backlog(story: Story, scene: Stage, street: list[Home]) -> None:
             story.check(*_loan_first(home))
 
 
-def _key_all(home: Home, messages: list[str]) -> None:
-    for number, token in enumerate(messages):
-        live(home.meter, 3600, 1, home.points)
-        if number == len(messages) // 2:
-            power_cut(home.meter, home.steps, START)  # what it has taken it must still know
-        home.debts_wh.append(home.meter.status().emergency_debt_wh)
-        result = home.meter.press(f"{token}#").result
-        if result is None:
-            raise BoardError(f"{home.name}: Enter gave no result, the keypad took no token")
-        home.results.append((token, result))
-        home.points.append(Point.of(home.meter.status()))
+def _first_round(home: Home) -> None:
+    for token in list(home.paid)[:0:-1]:
+        _key(home, token)
+
+
+def _half_keyed(home: Home) -> None:
+    """Lose the power while the oldest token is keyed; go on with its rest, then key it whole."""
+    token = next(iter(home.paid))
+    live(home.meter, 3600, 1, home.points)
+    home.meter.press(token[:HALF])
+    before = _kept(home.meter)
+    power_cut(home.meter, home.steps, START)
+    home.cut_kept = _kept(home.meter) == before
+    home.rest = home.meter.press(f"{token[HALF:]}#").result
+    _key(home, token, 0)
+
+
+def _second_round(home: Home, tokens: list[str]) -> None:
+    for token in tokens:
+        _key(home, token)
+
+
+def _key(home: Home, token: str, after_s: int = 3600) -> None:
+    live(home.meter, after_s, 1, home.points)
+    debt_wh = home.meter.status().emergency_debt_wh
+    result = home.meter.press(f"{token}#").result
+    if result is None:
+        raise BoardError(f"{home.name}: Enter gave no result, the keypad took no token")
+    home.keyed.append((token, result, debt_wh))
+    home.points.append(Point.of(home.meter.status()))
+
+
+def _kept(meter: Meter) -> tuple[Ledger, int, int, list[Event]]:
+    """Return what a power cut must not change: registers, identifiers, tokens in the log."""
+    status = meter.status()
+    tokens = [event for event in meter.events() if event.kind == "token"]
+    return meter.ledger(), status.tid_newest, status.tid_oldest, tokens
+
+
+def _each(
+    home: Home, keyed: list[Keyed], became: str, expected: TokenResult
+) -> tuple[str, bool, str]:
+    """Judge that each token of a round came to what is expected; say in which order."""
+    said = ", ".join(f"{home.paid[token]} {result.name}" for token, result, _ in keyed)
+    right = all(result.result is expected for _, result, _ in keyed)
+    return f"{home.name}: {count(len(keyed), 'token')} keyed and {became}", right, said
+
+
+def _cut_short(home: Home) -> tuple[str, bool, str]:
+    """Judge what became of the token that was half keyed when the power failed."""
+    token, whole, _ = home.keyed[len(home.paid) - 1]
+    rest = home.rest
+    right = (
+        home.cut_kept
+        and rest is not None
+        and rest.result is TokenResult.FORMAT
+        and whole.result is TokenResult.ACCEPT
+    )
+    return (
+        f"{home.name}: half keyed, no power: nothing lost, nothing doubled",
+        right,
+        f"registers {'as before' if home.cut_kept else 'changed'}; the other {20 - HALF} digits "
+        f"alone: {rest.name if rest else 'no result'}; {home.paid[token]} whole: {whole.name}",
+    )
 
 
 def _exactly_once(home: Home, sold_wh: dict[str, int]) -> tuple[str, bool, str]:
     """Judge a home's results, registers and log by what the point of sale's log says."""
-    accepted = [token for token, r in home.results if r.result is TokenResult.ACCEPT]
-    used = [token for token, r in home.results if r.result is TokenResult.USED]
+    accepted = [token for token, r, _ in home.keyed if r.result is TokenResult.ACCEPT]
+    used = [token for token, r, _ in home.keyed if r.result is TokenResult.USED]
     logged = [
         event
         for event in home.meter.events()
         if event.kind == "token" and event.details["result"] == TokenResult.ACCEPT
     ]
     ledger, status = home.meter.ledger(), home.meter.status()
-    wrong = _went(home, status)
+    wrong = went(home, status)
     right = (
         wrong is None
         and sorted(accepted) == sorted(used) == sorted(sold_wh)
@@ -221,8 +224,8 @@ def _exactly_once(home: Home, sold_wh: dict[str, int]) -> tuple[str, bool, str]:
     return (
         f"{home.name}: each of its purchases is credited exactly once, as sold",
         right,
-        f"sold {len(sold_wh)} of {kwh(sum(sold_wh.values()))}, keyed {len(home.results)}: "
-        f"{len(accepted)} accepted, {len(used)} used already, credited {kwh(ledger.tokens_wh)}"
+        f"{len(sold_wh)} sold, {kwh(sum(sold_wh.values()))}; {len(accepted)} accepted, "
+        f"{len(used)} used already; credited {kwh(ledger.tokens_wh)}"
         + (f"; {wrong}" if wrong else ""),
     )
 
@@ -236,7 +239,7 @@ def _loan_first(home: Home) -> tuple[str, bool, str]:
     owed_wh = LOAN_WH
     right = True
     said = []
-    for (_, result), debt_wh in zip(home.results, home.debts_wh, strict=True):
+    for _, result, debt_wh in home.keyed:
         repaid_wh = min(owed_wh, result.amount_wh or 0)
         if result.result is not TokenResult.ACCEPT:
             repaid_wh = 0
@@ -256,7 +259,7 @@ def _reckoning(story: Story, street: list[Home]) -> None:
     story.chapter("What it cost")
     # One clock for the street: the last message of the home with the most.
     end = max(home.meter.clock() for home in street)
-    _side_by_side(
+    side_by_side(
         street,
         lambda home: live(
             home.meter, int((end - home.meter.clock()).total_seconds()), 1, home.points
@@ -267,7 +270,7 @@ def _reckoning(story: Story, street: list[Home]) -> None:
         table.add_column(column, justify="right" if column != "home" else "left")
     dark_h = {}
     for home in street:
-        dark_h[home.name] = _dark_h(home, end)
+        dark_h[home.name] = dark_h_of(home, end)
         ledger = home.meter.ledger()
         table.add_row(
             home.name,
@@ -280,40 +283,15 @@ def _reckoning(story: Story, street: list[Home]) -> None:
     story.tables.append(table)
     story.check(
         "The log's dark hours are those in which people saw their meters off",
-        all(_seen_as_logged(home, end) for home in street),
-        f"{sum(dark_h.values()):.1f} dark hours in {len(street)} homes, "
+        all(seen_as_logged(home, end) for home in street),
+        f"{sum(dark_h.values()):.1f} dark hours in {count(len(street), 'home')}, "
         f"{sum(1 for hours in dark_h.values() if hours)} of which went dark",
     )
+    dark = [home.name for home in street if home.meter.status().switch == "open"]
+    if dark:
+        story.note(f"Still dark, all that was bought being repaid or used: {', '.join(dark)}.")
     story.facts["dark_h"] = {name: round(hours, 3) for name, hours in dark_h.items()}
-    story.series = {"the street": _sum(street)} | {home.name: home.points for home in street}
-
-
-def _seen_as_logged(home: Home, end: datetime) -> bool:
-    """Tell whether every look at a meter found the switch as its log has it."""
-    dark = _spans(home, end, lit=False)
-    turns = {moment for span in dark for moment in span}
-    return all(
-        (point.switch == "open") == any(a < point.at < b for a, b in dark)
-        for point in home.points
-        if point.at not in turns and point.at < end
-    )
-
-
-def _sum(street: list[Home]) -> list[Point]:
-    """Return credit and index of the whole street at each moment that somebody looked."""
-    found = []
-    at = dict.fromkeys((home.name for home in street), 0)
-    for moment in sorted({point.at for home in street for point in home.points}):
-        for home in street:
-            last = len(home.points) - 1
-            while at[home.name] < last and home.points[at[home.name] + 1].at <= moment:
-                at[home.name] += 1
-        now = [home.points[at[home.name]] for home in street]
-        dark = sum(point.switch == "open" for point in now)
-        switch = f"{dark} of {len(street)} dark" if dark else "closed"
-        credit_wh, total_wh = sum(p.credit_wh for p in now), sum(p.total_wh for p in now)
-        found.append(Point(moment, credit_wh, total_wh, switch))
-    return found
+    story.series = {"the street": sum_of(street)} | {home.name: home.points for home in street}
 
 
 def _everything_wrong(story: Story, scene: Stage, meter: Meter) -> None:

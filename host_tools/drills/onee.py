@@ -9,12 +9,21 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from host_tools import loads, profiles
-from host_tools.drills.stage import Stage, kwh, meter_of, power_cut, stage, state_of
+from host_tools.drills.account import Account
+from host_tools.drills.stage import (
+    NO_ARABIC,
+    Stage,
+    arabic,
+    kwh,
+    meter_of,
+    power_cut,
+    stage,
+    state_of,
+)
 from host_tools.drills.story import Story
 from host_tools.errors import BoardError, JetonError
 from host_tools.link import Meter, TokenResult
@@ -32,8 +41,9 @@ _KWH = re.compile(r"([0-9]+\.[0-9]{2}) kWh")
 
 def run(story: Story, *, wrong_paths: bool = True) -> None:
     """Tell of one customer's spring and summer, then of a mobile team."""
+    story.begin(__doc__)
     with stage(story) as scene:
-        config = scene.config("atlas", at=START, credit_wh=CREDIT_WH, profile="onee")
+        config = scene.config_of_dots("atlas", at=START, credit_wh=CREDIT_WH, profile="onee")
         with meter_of(config) as meter:
             story.follow("the household")
             week = loads.household(scene.random.randrange(1 << 30))
@@ -54,10 +64,10 @@ def _advance(story: Story, meter: Meter, wrong_paths: bool) -> None:
         story.check(
             "Emergency credit is refused: this meter has none",
             (asked.taken, asked.reason) == (False, "none"),
-            f"taken {asked.taken}, reason {asked.reason}",
+            f"{'taken' if asked.taken else 'not taken'}, reason: {asked.reason}",
         )
         story.refused("An advance of nothing", "a whole number from 1", lambda: meter.grant(0))
-    story.live(meter, DAY_S)
+    story.live(meter, DAY_S, 1)
     before = meter.ledger()
     after = meter.grant(ADVANCE_WH)
     story.check(
@@ -68,8 +78,9 @@ def _advance(story: Story, meter: Meter, wrong_paths: bool) -> None:
     )
     story.look(meter)
     story.code(meter, "118", "The customer looks what is owed", "40.00 kWh")
+    _in_arabic(story, meter, wrong_paths)
     log = meter.events()[-1].seq
-    fortnight = story.live(meter, 13 * DAY_S, 26)
+    fortnight = story.live(meter, 13 * DAY_S, 13)
     dark = [event for event in meter.events(log) if event.kind == "switch_opened"]
     story.check(
         "It is lived on: more was used than the home's own credit, and the supply stayed on",
@@ -80,6 +91,24 @@ def _advance(story: Story, meter: Meter, wrong_paths: bool) -> None:
     story.check(
         "Using it changes nothing of what is owed", owed_wh == ADVANCE_WH, f"{kwh(owed_wh)} owed"
     )
+
+
+def _in_arabic(story: Story, meter: Meter, wrong_paths: bool) -> None:
+    story.note(
+        "The same meter in Arabic: its display of dots joins the letters, from the right to the "
+        "left. The first line says AVANCE DUE: the advance that is owed.",
+        in_ascii=NO_ARABIC,
+    )
+    meter.language("ar")
+    lines = story.code(meter, "118", "The same look", arabic("onee", "advance"))
+    story.check(
+        "The number stands as ever, at the right edge",
+        lines[1] == f"{kwh(ADVANCE_WH):>{len(lines[1])}}",
+        lines[1].strip(),
+    )
+    if wrong_paths:
+        story.refused("English", "only: fr, ar", lambda: meter.language("en"))
+    meter.language("fr")
 
 
 def _recovery(
@@ -129,7 +158,7 @@ def _recovery(
                 meter.ledger() == after,
                 f"owed {kwh(meter.ledger().advance_debt_wh)}",
             )
-        story.live(meter, 14 * DAY_S, 28)
+        story.live(meter, 14 * DAY_S, 14)
     story.code(meter, "118", "The customer looks what is owed", " 0.00 kWh")
     story.check(
         "The advance is recovered wholly, and not a Wh more",
@@ -143,44 +172,6 @@ def _adds_up(meter: Meter) -> bool:
     came_wh = ledger.initial_wh + ledger.tokens_wh + ledger.advances_wh + ledger.emergency_wh
     went_wh = ledger.charged_wh + ledger.recovered_wh + ledger.cleared_wh
     return came_wh - went_wh == ledger.credit_wh
-
-
-@dataclass(slots=True)
-class Account:
-    """The utility's book of a customer: index readings, what was estimated, what was charged."""
-
-    readings: list[tuple[datetime, int]] = field(default_factory=list)  # real ones
-    charged_wh: list[int] = field(default_factory=list)
-    estimated_wh: int | None = None  # the index that the last charge went up to, if not read
-
-    @property
-    def index_wh(self) -> int:
-        """Return the index up to which the customer was charged."""
-        return self.readings[0][1] + sum(self.charged_wh)
-
-    def read(self, at: datetime, index_wh: int) -> int:
-        """Charge up to a real reading, less what an estimate was too much; return that."""
-        if self.readings and index_wh < self.readings[-1][1]:
-            raise JetonError(
-                f"an index of {kwh(index_wh)} is below the last reading, "
-                f"{kwh(self.readings[-1][1])}: read it again"
-            )
-        charge_wh = index_wh - self.index_wh if self.readings else 0
-        self.readings.append((at, index_wh))
-        if len(self.readings) > 1:
-            self.charged_wh.append(charge_wh)
-        self.estimated_wh = None
-        return charge_wh
-
-    def estimate(self, at: datetime) -> int:
-        """Charge by what was used each day between the last two readings; return that."""
-        if len(self.readings) < 2:
-            raise JetonError("nothing can be estimated: that takes two readings")
-        (first, first_wh), (last, last_wh) = self.readings[-2:]
-        charge_wh = int((last_wh - first_wh) * ((at - last) / (last - first)))
-        self.charged_wh.append(charge_wh)
-        self.estimated_wh = last_wh + charge_wh
-        return charge_wh
 
 
 def _read_index(story: Story, meter: Meter) -> int:
@@ -227,7 +218,7 @@ def _readings(story: Story, meter: Meter, scene: Stage, wrong_paths: bool) -> No
         and really_wh - guess_wh > 10_000,
         f"estimated {kwh(guess_wh)}, really used {kwh(really_wh)}",
     )
-    story.live(meter, 2 * DAY_S, 4)
+    story.live(meter, 2 * DAY_S, 2)
     index_wh = _read_index(story, meter)
     expected_wh = index_wh - (account.estimated_wh or 0)
     regular_wh = account.read(meter.clock(), index_wh)

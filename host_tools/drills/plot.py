@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Self
 
+from host_tools.drills.degrade import degraded
 from host_tools.link import Status
 
 _ROWS, _RISES = 14, 4
@@ -47,12 +48,14 @@ def mean_w(before: Point, after: Point) -> float:
 def rows(points: Sequence[Point]) -> list[tuple[str, str, str, str, str]]:
     """Return some points for a table: time, credit and index in kWh, mean W since, switch.
 
-    They are evenly spread over the time, with those after the greatest rises of credit.
+    They are evenly spread over the time, with those after the greatest rises of credit, and the
+    lowest.
     """
     last = len(points) - 1
     rises = [i for i in range(1, last) if points[i].credit_wh > points[i - 1].credit_wh]
     rises.sort(key=lambda i: points[i - 1].credit_wh - points[i].credit_wh)
-    chosen = {0, last, *rises[:_RISES]}
+    lowest = min(range(last + 1), key=lambda i: points[i].credit_wh)
+    chosen = {0, last, lowest, *rises[:_RISES]}
     start, span = points[0].at, points[-1].at - points[0].at
     for n in range(1, _ROWS - _RISES):
         until = start + span * n / (_ROWS - _RISES)
@@ -76,8 +79,11 @@ def rows(points: Sequence[Point]) -> list[tuple[str, str, str, str, str]]:
     return found
 
 
-def drawn(points: Sequence[Point], width: int, *, colour: bool) -> str:
-    """Return the plot, credit above load, as lines for a terminal of `width` columns."""
+def drawn(points: Sequence[Point], width: int, *, colour: bool, plain: bool = False) -> str:
+    """Return the plot, credit above load, as lines for a terminal of `width` columns.
+
+    A `plain` one is ASCII.
+    """
     start, end = points[0].at, points[-1].at
     hours = [(point.at - start).total_seconds() / 3600 for point in points]
     ticks = _ticks(start, end)
@@ -88,9 +94,10 @@ def drawn(points: Sequence[Point], width: int, *, colour: bool) -> str:
             steps += [(hours[i - 1], watts), (hours[i], watts)]
     credit = [point.credit_wh / 1000 for point in points]
     width = max(_NARROWEST, min(width, _WIDEST))
-    return "\n".join(
+    marker = "*" if plain else "braille"
+    text = "\n".join(
         (
-            _curve("credit, kWh", hours, credit, ticks, (width, _CREDIT_ROWS), colour),
+            _curve("credit, kWh", hours, credit, ticks, (width, _CREDIT_ROWS), colour, marker),
             _curve(
                 "load, W (mean)",
                 [x for x, _ in steps],
@@ -98,9 +105,11 @@ def drawn(points: Sequence[Point], width: int, *, colour: bool) -> str:
                 ticks,
                 (width, _LOAD_ROWS),
                 colour,
+                marker,
             ),
         )
     )
+    return degraded(text) if plain else text
 
 
 def _ticks(start: datetime, end: datetime) -> list[tuple[float, str]]:
@@ -126,6 +135,7 @@ def _curve(
     ticks: list[tuple[float, str]],
     size: tuple[int, int],
     colour: bool,
+    marker: str,
 ) -> str:
     import plotext  # it has one figure for the whole process, so it is cleared here
 
@@ -133,7 +143,7 @@ def _curve(
     plotext.theme("clear")
     plotext.plot_size(*size)
     plotext.title(title)
-    plotext.plot(xs or [0.0], ys or [0.0], marker="braille", color="cyan" if colour else "default")
+    plotext.plot(xs or [0.0], ys or [0.0], marker=marker, color="cyan" if colour else "default")
     low, high = min([0.0, *ys]), max([0.1, *ys])
     heights = sorted({low, 0.0, high / 2, high})
     plotext.ylim(low, high)

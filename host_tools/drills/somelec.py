@@ -4,18 +4,22 @@ Follow and control your consumption, recharge remotely, no estimates, no cut for
 reported to the technical service. Dates and amounts are made up, loads come from the seed.
 """
 
-import json
-import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from host_tools import loads
-from host_tools.drills.stage import Stage, kwh, meter_of, power_cut, stage, state_of
+from host_tools.drills.service import Service, deliver
+from host_tools.drills.stage import (
+    NO_ARABIC,
+    Stage,
+    arabic,
+    kwh,
+    meter_of,
+    power_cut,
+    stage,
+    state_of,
+    week_wh,
+)
 from host_tools.drills.story import Story
-from host_tools.errors import JetonError
 from host_tools.link import EnterResult, Meter, TokenResult
 
 START = datetime(2024, 1, 22, 0, 0, tzinfo=UTC)  # a Monday
@@ -27,8 +31,9 @@ _FAULTS = ("tamper", "trip")
 
 def run(story: Story, *, wrong_paths: bool = True) -> None:
     """Tell the four promises, each on the same meter."""
+    story.begin(__doc__)
     with stage(story) as scene:
-        config = scene.config("mounsif", at=START, profile="somelec")
+        config = scene.config_of_dots("mounsif", at=START, profile="somelec")
         with meter_of(config) as meter:
             with meter_of(config) as twin:
                 _two_ways(story, meter, twin, scene, wrong_paths)
@@ -43,9 +48,8 @@ def _two_ways(story: Story, meter: Meter, twin: Meter, scene: Stage, wrong_paths
     story.chapter("Recharged at the keypad or from afar: one result")
     story.note("Two boards with one and the same meter in them: one is keyed, one is sent to.")
     purchase = scene.sell("mounsif", 30, START)
-    cases = [
-        (purchase.token, "A purchase of 30 kWh", TokenResult.ACCEPT, "Under its key, unused.")
-    ]
+    _in_arabic(story, meter, twin, purchase.token, wrong_paths)
+    cases = []
     if wrong_paths:
         scene.config("neighbour", at=START, profile="somelec")
         others = scene.sell("neighbour", 30, START).token
@@ -66,6 +70,29 @@ def _two_ways(story: Story, meter: Meter, twin: Meter, scene: Stage, wrong_paths
             TokenResult.USED,
             "The two ways lead to one store of identifiers.",
         )
+
+
+def _in_arabic(story: Story, meter: Meter, twin: Meter, token: str, wrong_paths: bool) -> None:
+    """Key the first purchase in Arabic, which both speak first; go on in French."""
+    story.note(
+        "They speak Arabic first: a display of dots joins its letters, from right to left.",
+        in_ascii=NO_ARABIC,
+    )
+    what, accept = "A purchase of 30 kWh", TokenResult.ACCEPT
+    why = "It is under the meter's key, and was never used. The word for that in Arabic: maqbul."
+    keyed = story.key(meter, token, what, accept, why)
+    sent = story.wire(twin, token, what, accept, "As at the keypad.")
+    _same(story, meter, twin, keyed, sent)
+    story.check(
+        "The display says so in Arabic",
+        arabic("somelec", "Accept") in keyed.display[0] and "+30.0 kWh" in keyed.display[1],
+        " | ".join(line.strip() for line in keyed.display),
+    )
+    if wrong_paths:
+        story.refused("English", "only: ar, fr", lambda: meter.language("en"))
+    story.note("From here on they speak French.")
+    for board in (meter, twin):
+        board.language("fr")
 
 
 def _same(story: Story, meter: Meter, twin: Meter, keyed: EnterResult, sent: EnterResult) -> None:
@@ -96,7 +123,7 @@ def _follow_up(story: Story, meter: Meter, scene: Stage, wrong_paths: bool) -> N
     for day in range(DAYS):
         date = f"{START + timedelta(days=day):%Y-%m-%d}"
         end_s = min((day + 1) * 86400, DAYS * 86400 - 3 * 3600)
-        used_wh = _used_wh(week, end_s) - _used_wh(week, day * 86400)
+        used_wh = week_wh(week, end_s) - week_wh(week, day * 86400)
         if abs(history.days.get(date, -9) - used_wh) > 1:
             wrong.append(date)
     story.check(
@@ -122,12 +149,6 @@ def _follow_up(story: Story, meter: Meter, scene: Stage, wrong_paths: bool) -> N
         story.code(meter, "999", "A code that there is not", "3 CHIFFRES/20")
 
 
-def _used_wh(week: loads.Steps, seconds: int) -> float:
-    """Return the Wh of a repeating week's steps since it began."""
-    weeks, rest = divmod(seconds, loads.WEEK_S)
-    return weeks * loads.energy_wh(week, loads.WEEK_S) + loads.energy_wh(week, rest)
-
-
 def _shown(energy_wh: int) -> str:
     return f"{energy_wh // 1000}.{energy_wh % 1000 // 10:02d} kWh"
 
@@ -151,9 +172,9 @@ def _no_cut(story: Story, meter: Meter, scene: Stage, wrong_paths: bool) -> None
         story.check(
             "Emergency credit is refused: there is none where nobody is cut off",
             (asked.taken, asked.reason) == (False, "none"),
-            f"taken {asked.taken}, reason {asked.reason}",
+            f"{'taken' if asked.taken else 'not taken'}, reason: {asked.reason}",
         )
-        story.refused("So is an advance", "takes no advances", lambda: meter.grant(5000))
+        story.refused("An advance on such a meter", "takes no advances", lambda: meter.grant(5000))
     meter.set_load(300)
     owed_wh = -meter.status().credit_wh
     token = scene.sell("mounsif", 50, meter.clock()).token
@@ -164,66 +185,6 @@ def _no_cut(story: Story, meter: Meter, scene: Stage, wrong_paths: bool) -> None
         state_of(meter.status()),
     )
     story.live(meter, 86400)
-
-
-class Service:
-    """The utility's technical service: takes fault reports on a TCP port, each of them once."""
-
-    def __init__(self) -> None:
-        self.taken: dict[int, dict[str, Any]] = {}
-        self.came = 0  # also those that it had
-        self._socket = socket.socket()
-        self._socket.bind(("127.0.0.1", 0))  # it does not listen yet: nobody gets through
-        self.port: int = self._socket.getsockname()[1]
-
-    def close(self) -> None:
-        """Let go of the port."""
-        self._socket.close()
-
-    @contextmanager
-    def on_duty(self, *, answers: bool = True) -> Iterator[None]:
-        """Take one delivery; without `answers` the line drops before its receipt is sent."""
-        self._socket.listen()
-        self._socket.settimeout(10)
-        clerk = threading.Thread(target=self._take, args=(answers,))
-        clerk.start()
-        try:
-            yield
-        finally:
-            clerk.join()
-
-    def _take(self, answers: bool) -> None:
-        try:
-            line, _ = self._socket.accept()
-        except OSError:
-            return  # nobody came
-        with line, line.makefile("rw", encoding="utf-8") as file:
-            for report in json.loads(file.readline()):
-                self.came += 1
-                self.taken.setdefault(report["seq"], report)
-            if answers:
-                file.write(f"{max(self.taken, default=0)}\n")
-
-
-def deliver(meter: Meter, port: int) -> int:
-    """Carry the reports that wait to the service; let go of those that it has; return the rest."""
-    reports = meter.reports()
-    wait = f"reports that wait at the meter: {len(reports)}"
-    try:
-        with (
-            socket.create_connection(("127.0.0.1", port), timeout=10) as line,
-            line.makefile("rw", encoding="utf-8") as file,
-        ):
-            file.write(json.dumps([report.as_dict() for report in reports]) + "\n")
-            file.flush()
-            receipt = file.readline()
-    except OSError as error:
-        raise JetonError(
-            f"the technical service cannot be reached: {error.strerror or error}; {wait}"
-        ) from None
-    if not receipt:
-        raise JetonError(f"the technical service gave no receipt; {wait}")
-    return meter.acknowledge(int(receipt))
 
 
 def _faults(story: Story, meter: Meter, scene: Stage, wrong_paths: bool) -> None:
@@ -269,7 +230,7 @@ def _faults(story: Story, meter: Meter, scene: Stage, wrong_paths: bool) -> None
 
 def _deliveries(story: Story, meter: Meter, service: Service, wrong_paths: bool) -> None:
     story.refused(
-        "The first delivery fails",
+        "The first delivery, to a service that is away",
         "cannot be reached: Connection refused; reports that wait at the meter: 2",
         lambda: deliver(meter, service.port),
     )

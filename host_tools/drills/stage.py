@@ -1,7 +1,9 @@
 """What every drill begins with: a point of sale of its own, and meters whose clock it moves."""
 
 import os
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -9,13 +11,18 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from host_tools import loads
+from host_tools import loads, profiles
+from host_tools.arabic import visual
 from host_tools.drills.story import Story
 from host_tools.link import Meter, Status
 from host_tools.paths import cache_home
 from host_tools.vending.explain import explain
 from host_tools.vending.pos import Issued, PointOfSale
 from jeton.sts import tokens
+
+NO_ARABIC = "This output cannot show it: ? stands for a letter."
+_DISPLAY = (2, 16)  # lines, columns
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stage:
@@ -32,6 +39,10 @@ class Stage:
         """Register a meter; return what `provision` takes."""
         self.pos.add_meter(name, **options)
         return self.pos.config_for(name, at=at) | {"credit_wh": credit_wh}
+
+    def config_of_dots(self, name: str, **options: Any) -> dict[str, Any]:
+        """Register a meter as `config` does, whose display of dots can draw Arabic too."""
+        return self.config(name, **options) | {"display": [*_DISPLAY, 1]}
 
     def sell(self, name: str, kwh: str | int, at: datetime) -> Issued:
         """Sell credit, the same token for the same seed."""
@@ -54,10 +65,34 @@ class Stage:
 
 @contextmanager
 def stage(story: Story) -> Iterator[Stage]:
-    """Give a stage that is gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="jeton-drill-") as folder:
-        story.hide = f"{folder}/"
-        yield Stage(Path(folder), story.seed)
+    """Give a stage that is gone afterwards, however often Ctrl-C is pressed meanwhile."""
+    with _signals_held():
+        folder = tempfile.TemporaryDirectory(prefix="jeton-drill-")
+    try:
+        story.hide = f"{folder.name}/"
+        yield Stage(Path(folder.name), story.seed)
+    finally:
+        with _signals_held():
+            folder.cleanup()
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Hold back what would end the program until this has ended."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # no handler runs here
+        return
+    came: list[int] = []
+    before = {
+        ending: signal.signal(ending, lambda number, _: came.append(number)) for ending in _ENDING
+    }
+    try:
+        yield
+    finally:
+        for ending, handler in before.items():
+            signal.signal(ending, handler)
+        for number in came:
+            signal.raise_signal(number)
 
 
 @contextmanager
@@ -88,6 +123,12 @@ def power_cut(
         meter.set_load_steps(week, start=start, repeat_s=loads.WEEK_S)
 
 
+def week_wh(week: loads.Steps, seconds: int) -> float:
+    """Return the Wh of a repeating week's steps in the first `seconds`."""
+    weeks, rest = divmod(seconds, loads.WEEK_S)
+    return weeks * loads.energy_wh(week, loads.WEEK_S) + loads.energy_wh(week, rest)
+
+
 @contextmanager
 def home_of_its_own(folder: Path) -> Iterator[None]:
     """Let profiles of one's own be made in a folder; compiled firmware stays where it is."""
@@ -105,6 +146,16 @@ def home_of_its_own(folder: Path) -> Iterator[None]:
             del os.environ["JETON_HOME"]
         else:
             os.environ["JETON_HOME"] = before
+
+
+def arabic(profile: str, message: str) -> str:
+    """Return the cells in which a display shows a message of a profile in Arabic."""
+    return visual(profiles.words(profiles.load(profile), "ar")[message])
+
+
+def count(number: int, what: str) -> str:
+    """Return how many there are, for people."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def kwh(energy_wh: int) -> str:

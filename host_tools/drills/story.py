@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from host_tools.draw import panel
+from host_tools.draw import cells, panel
 from host_tools.drills import plot
 from host_tools.drills.plot import Point
 from host_tools.errors import BoardError, JetonError
@@ -28,6 +28,8 @@ _INDENT = (0, 0, 0, 5)
 # Seconds between the groups of four that are seen to be keyed on a terminal.
 _PACE = 0.04
 _PARTS = 12  # points while time passes, unless a drill wants more
+# What is keyed, what is right, what is wrong.
+_SIGNS, _ASCII_SIGNS = ("▸", "✔", "✘"), (">", "+", "X")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,8 @@ class Story:
         self.facts: dict[str, Any] = {}  # for --json, beyond the steps
         self._as_json = as_json
         self._console = console or Console(quiet=as_json, highlight=False)
+        self._ascii = self._console.options.ascii_only
+        self._keyed, self._right, self._wrong = _ASCII_SIGNS if self._ascii else _SIGNS
         self._chapter = ""
         self._chapters = 0
         self._points: list[Point] | None = None
@@ -84,6 +88,15 @@ class Story:
 
     # Telling.
 
+    def begin(self, about: str | None) -> None:
+        """Say what the drill is about: a heading, an empty line and paragraphs."""
+        heading, _, paragraphs = (about or self.name).strip().partition("\n\n")
+        self._console.print()
+        self._say(0, (heading, "bold"))
+        for paragraph in paragraphs.split("\n\n"):
+            if paragraph:
+                self._say(0, " ".join(paragraph.split()))
+
     def chapter(self, title: str) -> None:
         """Begin a chapter."""
         self._chapters += 1
@@ -91,13 +104,14 @@ class Story:
         self._console.print()
         self._console.print(Text(f"{self._chapters}. {title}", style="bold cyan"))
 
-    def note(self, text: str) -> None:
-        """Say something that is neither keyed nor judged."""
-        self._say(3, text)
+    def note(self, text: str, *, in_ascii: str = "") -> None:
+        """Say something that is neither keyed nor judged; `in_ascii` where there is no Unicode."""
+        self._say(3, f"{text} {in_ascii}" if in_ascii and self._ascii else text)
 
     def _say(self, indent: int, *parts: str | tuple[str, str], style: str = "") -> None:
         """Print one paragraph: wrapped on a terminal, one long line elsewhere."""
-        text = Text.assemble(*parts, style=style)
+        stand = [cells(p) if isinstance(p, str) else (cells(p[0]), p[1]) for p in parts]
+        text = Text.assemble(*stand, style=style)
         if self._console.is_terminal:
             self._console.print(Padding(text, (0, 0, 0, indent)))
         else:
@@ -112,7 +126,7 @@ class Story:
 
         `what` names the token, `why` says why the meter does what is expected.
         """
-        self._say(3, "▸ ", (what, "bold"))
+        self._say(3, f"{self._keyed} ", (what, "bold"))
         self._say(5, (grouped(token), "yellow"))
         with self._glass(meter) as draw:
             for at in range(0, len(token), 4):
@@ -128,7 +142,7 @@ class Story:
         self, meter: Meter, token: str, what: str, expected: TokenResult, why: str
     ) -> EnterResult:
         """Send 20 digits to the meter over the wire, and judge the result as `key` does."""
-        self._say(3, "▸ ", (what, "bold"), ", over the wire")
+        self._say(3, f"{self._keyed} ", (what, "bold"), ", over the wire")
         self._say(5, (grouped(token), "yellow"))
         with self._glass(meter) as draw:
             result = meter.enter(token)
@@ -151,23 +165,24 @@ class Story:
             result.result == expected,
             why,
             {"digits": token} | result.as_dict(),
+            said=result.name if result.good else f"refused: {result.name}",
         )
         self.look(meter)
         return result
 
     def code(self, meter: Meter, code: str, what: str, shows: str) -> tuple[str, ...]:
         """Key a short code and Enter; `shows` must be on the display. Return its lines."""
-        self._say(3, "▸ ", (f"{what}: {code}", "bold"))
+        self._say(3, f"{self._keyed} ", (f"{what}: {code}", "bold"))
         with self._glass(meter) as draw:
             lines = meter.press(f"{code}#").display
             draw(lines)
         said = " | ".join(line.strip() for line in lines if line.strip())
-        self._judge(what, shows, said, shows in " ".join(lines), "", {"code": code})
+        self._judge(what, shows, said, shows in " ".join(lines), "", {"code": code}, said=said)
         return lines
 
     def check(self, what: str, ok: bool, found: str) -> None:
         """Judge something that is not the result of a token; `found` says how things stand."""
-        self._judge(what, "yes", found, ok, found, {})
+        self._judge(what, "yes", found, ok, found, {}, said=what)
 
     def refused(self, what: str, words: str, call: Callable[[], object]) -> None:
         """Judge that a call is refused with one line that has `words` in it."""
@@ -175,20 +190,29 @@ class Story:
             call()
         except JetonError as error:
             said = str(error).replace(self.hide, "") if self.hide else str(error)
-            self._judge(what, words, said, words in said and "\n" not in said, said, {})
+            right = words in said and "\n" not in said
         else:
-            self._judge(what, words, "it was not refused", False, "it was not refused", {})
+            said, right = "it was not refused", False
+        self._judge(what, words, said, right, said, {}, said=f"{what}: refused" if right else what)
 
     def _judge(
-        self, what: str, expected: str, found: str, ok: bool, why: str, details: dict[str, Any]
+        self,
+        what: str,
+        expected: str,
+        found: str,
+        ok: bool,
+        why: str,
+        details: dict[str, Any],
+        *,
+        said: str,
     ) -> None:
         self.steps.append(Step(self._chapter, what, expected, found, ok, details))
-        mark = ("✔ ", "bold green") if ok else ("✘ ", "bold red")
-        said: list[str | tuple[str, str]] = [mark, (found, "bold") if details else what]
+        mark = (f"{self._right} ", "bold green") if ok else (f"{self._wrong} ", "bold red")
+        line: list[str | tuple[str, str]] = [mark, (said, "bold") if details else said]
         if not ok:
             expects = details or expected != "yes"
-            said.append((f": {expected} was expected" if expects else ": not so", "bold red"))
-        self._say(3, *said)
+            line.append((f": {expected} was expected" if expects else ": not so", "bold red"))
+        self._say(3, *line)
         if why and (ok or not details):
             self._say(5, why, style="dim")
 
@@ -204,7 +228,7 @@ class Story:
         if not self._console.is_terminal:
             yield last.append
             for row in last[-1]:
-                self._console.print(f"     | {row} |", markup=False)
+                self._console.print(f"     | {cells(row)} |", markup=False)
             return
         if self._console.record:  # a picture shows how it ends, not how it moves
             yield last.append
@@ -296,14 +320,14 @@ class Story:
         table = Table(title=f"drill {self.name}", title_justify="left")
         table.add_column("chapter")
         table.add_column("steps", justify="right")
-        table.add_column("as they ought to be", justify="right")
+        table.add_column("right", justify="right")
         for chapter in dict.fromkeys(step.chapter for step in self.steps):
             mine = [step for step in self.steps if step.chapter == chapter]
             good = sum(step.ok for step in mine)
             style = "" if good == len(mine) else "bold red"
             table.add_row(chapter, str(len(mine)), str(good), style=style)
         self._console.print()
-        self._console.print(Group(table))
+        self._console.print(table)
         if bad:
             text = Text(f"{len(bad)} of {len(self.steps)} steps went wrong.", style="bold red")
         else:
@@ -316,13 +340,14 @@ class Story:
 
 def _plot(console: Console, name: str, points: Sequence[Point]) -> None:
     table = Table(title=f"{name}: credit and load", title_justify="left")
-    for column in ("UTC", "credit, kWh", "index, kWh", "load since, W"):
+    for column in ("UTC", "credit, kWh", "index, kWh", "mean load, W"):
         table.add_column(column, justify="right")
     table.add_column("switch")
     for row in plot.rows(points):
         table.add_row(*row, style="" if row[-1] == "closed" else "red")
     colour = console.is_terminal
-    lines = plot.drawn(points, console.width - 1, colour=colour)
+    plain = console.options.ascii_only
+    lines = plot.drawn(points, console.width - 1, colour=colour, plain=plain)
     console.print()
     console.print(table)
     console.print()

@@ -1,6 +1,9 @@
 """Drills end to end, as programs and as a command; and that they fail when the story is broken."""
 
 import io
+import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,7 +14,7 @@ import pytest
 from command import ran, refused, told
 from rich.console import Console
 
-from host_tools.drills import ceet, cli, eneo, onee, picture, somelec
+from host_tools.drills import ceet, cli, degrade, eneo, onee, picture, somelec, stage
 from host_tools.drills.stage import Stage
 from host_tools.drills.story import Story
 from host_tools.errors import BoardError, JetonError
@@ -27,11 +30,12 @@ RUNS: dict[str, Callable[[Story], None]] = {
 }
 
 
-def jeton(*arguments: str) -> subprocess.CompletedProcess[str]:
+def jeton(*arguments: str, encoding: str = "utf-8") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "host_tools.cli", *arguments],
         capture_output=True,
-        text=True,
+        encoding=encoding,
+        env=os.environ | {"PYTHONIOENCODING": encoding},
         timeout=60,
         check=False,
     )
@@ -80,7 +84,14 @@ def with_profile(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
 
 
 REFUSALS = {
-    "ceet": ["NotReady", "CRCError", "there is a profile ceet already", "too long for"],
+    "ceet": [
+        "NotReady",
+        "CRCError",
+        "FormatError",
+        "UsedError",
+        "there is a profile ceet already",
+        "too long for",
+    ],
     "eneo": [
         "file is not a database",
         "PAS NECESSAIRE",
@@ -130,6 +141,56 @@ def test_ceet_says_three_words_and_leaves_no_profiles_behind(jeton_home: Path) -
     assert not (jeton_home / "profiles").exists()
 
 
+def test_ceet_has_a_wrong_path_for_each_word_with_a_refusal_of_its_own() -> None:
+    steps = told("drill", "ceet")["steps"]
+    refused_first = {}
+    for word in ceet.WORDS:
+        mine = [s for s in steps if s["what"].endswith(f"({word})")]
+        assert [s["found"] for s in mine[1:]] == ["1stKCT", "Accept", "Accept"]
+        assert word not in mine[0]["display"][0]
+        refused_first[word] = mine[0]["found"]
+    assert refused_first == {"ACCEPT": "CRCError", "GOOD": "FormatError", "CONNECT": "NotReady"}
+
+
+@pytest.mark.parametrize(
+    ("name", "what", "word"),
+    [
+        ("onee", "The same look", "ﺔﻘﺤﺘﺴﻣ ﺔﻔﻠﺳ"),
+        ("somelec", "A purchase of 30 kWh", "ﻝﻮﺒﻘﻣ"),
+    ],
+)
+def test_arabic_is_seen_as_its_cells_stand(name: str, what: str, word: str) -> None:
+    seen = jeton("drill", name).stdout
+    width = 16
+    assert f"     | \u202d{word:>{width}}\u202c |\n" in seen
+    step = next(s for s in told("drill", name)["steps"] if s["what"] == what)
+    assert word in step.get("display", [step["found"]])[0]
+    screen = io.StringIO()
+    story = Story(name, console=Console(file=screen, force_terminal=True, width=80))
+    story.tell(lambda: RUNS[name](story))
+    drawn = screen.getvalue()
+    assert f" \u202d{word:>{width}}\u202c " in drawn
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [("onee", "The same look"), ("somelec", "The display says so in Arabic")],
+)
+def test_a_meter_that_stays_french_fails(
+    monkeypatch: pytest.MonkeyPatch, name: str, what: str
+) -> None:
+    provision, language = Meter.provision, Meter.language
+
+    def french(meter: Meter, config: Any) -> Any:
+        provision(meter, config)
+        language(meter, "fr")
+        return meter.status()
+
+    monkeypatch.setattr(Meter, "provision", french)
+    monkeypatch.setattr(Meter, "language", lambda meter, code=None: "ar")
+    assert what in bad_steps(name)
+
+
 def test_another_seed_is_another_story_with_the_same_end() -> None:
     one, two = (told("drill", "onee", "--seed", seed) for seed in ("1", "2"))
     assert one["ok"]
@@ -147,8 +208,24 @@ def test_eneo_counts_the_dark_hours_of_each_home() -> None:
     assert sum(story["dark_h"].values()) > 24
 
 
-def test_a_street_without_homes_is_a_wrong_use() -> None:
-    assert "--homes" in refused("drill", "eneo", "--homes", "0", status=2)
+@pytest.mark.parametrize("homes", ["0", "49", "-1", "1.5", "many", ""])
+@pytest.mark.parametrize("name", ["eneo", "all"])
+def test_a_street_of_no_or_too_many_homes_is_a_wrong_use(name: str, homes: str) -> None:
+    assert "--homes" in refused("drill", name, "--homes", homes, status=2)
+
+
+@pytest.mark.parametrize("name", [*RUNS, "all"])
+def test_other_wrong_uses(name: str) -> None:
+    for seed in ("-1", "x", "1.5", ""):
+        assert "--seed" in refused("drill", name, "--seed", seed, status=2)
+    assert "--fast" in refused("drill", name, "--fast", status=2)
+    assert "again" in refused("drill", name, "again", status=2)
+    if name not in ("eneo", "all"):
+        assert "--homes" in refused("drill", name, "--homes", "2", status=2)
+
+
+def test_a_drill_that_there_is_not() -> None:
+    assert "'nosuch'" in refused("drill", "nosuch", status=2)
 
 
 def test_all_drills_in_one_go() -> None:
@@ -156,6 +233,8 @@ def test_all_drills_in_one_go() -> None:
     assert found["ok"]
     assert [story["drill"] for story in found["drills"]] == list(RUNS)
     assert sum(story["seconds"] for story in found["drills"]) <= found["seconds"] + 0.01
+    assert found["seed"] == 1
+    assert json.dumps(found).count("1 homes") == 0
 
 
 def test_one_bad_drill_fails_all_and_the_others_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,6 +266,35 @@ def test_without_a_terminal_it_is_plain_lines_with_table_and_plot() -> None:
     assert done.stdout.index("credit, kWh\n") < done.stdout.index("load, W (mean)\n")
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@pytest.mark.parametrize("name", RUNS)
+def test_an_output_without_unicode_gets_the_same_story(name: str, encoding: str) -> None:
+    extra = ["--homes", "1"] if name == "eneo" else []
+    done = jeton("drill", name, *extra, encoding=encoding)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.isascii()
+    assert "steps ended as they ought to" in done.stdout
+    assert "   > " in done.stdout
+    assert "   + " in done.stdout
+    plot = done.stdout.partition("credit, kWh\n")[2]
+    assert "**" in plot
+    assert "?" not in plot
+    arabic = name in ("onee", "somelec")
+    assert ("? stands for a letter" in done.stdout, "?????" in done.stdout) == (arabic, arabic)
+    found = jeton("drill", name, *extra, "--json", encoding=encoding)
+    assert (found.returncode, found.stderr) == (0, "")
+    assert json.loads(found.stdout)["ok"]
+
+
+def test_what_an_encoding_lacks_is_a_likeness_or_a_question_mark(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="latin-1"))
+    degrade.use()
+    print("é │ … \u202dﻥ\u202c", end="", flush=True)
+    assert sys.stdout.buffer.getvalue() == "é | . ?".encode("latin-1")  # type: ignore[attr-defined]
+
+
 def told_on_a_terminal(record: bool) -> tuple[Story, str]:
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=80, record=record)
@@ -208,6 +316,40 @@ def test_the_pictures_of_the_readme(tmp_path: Path) -> None:
     assert picture.main(str(tmp_path)) == 0
     assert "ENTRER" in (tmp_path / "ceet.svg").read_text()
     assert "dark" in (tmp_path / "eneo.svg").read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_leaves_no_folder_behind(number: int, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "host_tools.cli", "drill", "eneo"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        text=True,
+    )
+    assert process.stdout is not None
+    assert any("Customers pay all the same" in line for line in process.stdout)
+    assert [path for path in tmp_path.iterdir() if path.is_dir()]
+    process.send_signal(number)
+    _, wrong = process.communicate(timeout=60)
+    assert (process.returncode, wrong) == (128 + number, "")
+    assert not [path for path in tmp_path.iterdir() if path.is_dir()]
+
+
+def test_ctrl_c_while_it_clears_up_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder: list[Path] = []
+    rmtree = stage.tempfile.TemporaryDirectory.cleanup
+
+    def interrupted(directory: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+        rmtree(directory)
+
+    monkeypatch.setattr(stage.tempfile.TemporaryDirectory, "cleanup", interrupted)
+    with pytest.raises(KeyboardInterrupt), stage.stage(Story("test", as_json=True)) as scene:
+        folder.append(scene.folder)
+    assert folder
+    assert not folder[0].exists()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 # Broken
@@ -281,14 +423,68 @@ def test_eneo_fails_where_a_purchase_is_not_credited_exactly_once(
 
 
 def test_eneo_fails_where_a_loan_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    key_all = eneo._key_all
+    first_round = eneo._first_round
 
-    def forgetting(home: eneo.Home, messages: list[str]) -> None:
+    def forgetting(home: eneo.Home) -> None:
         on_board(home.meter, "state.emergency_debt_wh = 0")
-        key_all(home, messages)
+        first_round(home)
 
-    monkeypatch.setattr(eneo, "_key_all", forgetting)
+    monkeypatch.setattr(eneo, "_first_round", forgetting)
     assert any(what.endswith("the loan is repaid first") for what in bad_steps("eneo"))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "state.credit_wh -= 5000; state.tokens_wh -= 5000",  # the last purchase is lost
+        "state.credit_wh += 5000; state.tokens_wh += 5000",  # or doubled
+        "tids = meter._meter.tids; tids.octets = bytearray(len(tids.octets))",
+    ],
+)
+def test_eneo_fails_where_a_power_cut_in_the_backlog_changes_anything(
+    monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    power_cut = eneo.power_cut
+
+    def losing(meter: Meter, *load: Any) -> None:
+        power_cut(meter, *load)
+        on_board(meter, source)
+
+    monkeypatch.setattr(eneo, "power_cut", losing)
+    assert "home-1: half keyed, no power: nothing lost, nothing doubled" in bad_steps("eneo")
+
+
+def test_eneo_fails_where_half_a_token_outlives_the_power(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    press = Meter.press
+
+    def remembering(meter: Meter, keys: str) -> PressResult:
+        if len(keys) == 20 - eneo.HALF + 1 and keys.endswith("#"):
+            keys = halves[meter.board] + keys
+        if len(keys) == eneo.HALF:
+            halves[meter.board] = keys
+        return press(meter, keys)
+
+    halves: dict[object, str] = {}
+    monkeypatch.setattr(Meter, "press", remembering)
+    assert "home-1: half keyed, no power: nothing lost, nothing doubled" in bad_steps("eneo")
+
+
+def test_eneo_tells_the_backlog_in_its_order() -> None:
+    steps = told("drill", "eneo", "--homes", "2")["steps"]
+    mine = [s for s in steps if s["what"].startswith("home-1: ")][1:]
+    kinds = ("keyed and credited", "nothing doubled", "keyed and refused", "exactly once, as sold")
+    kinds += ("the loan is repaid first",)
+    assert len(mine) == len(kinds)
+    for step, kind in zip(mine, kinds, strict=True):
+        assert kind in step["what"]
+    days = [part.split()[0] for part in mine[0]["found"].split(", ")]
+    week = ["Mon", "Tue", "Wed", "Thu", "Fri"]
+    assert len(days) > 1
+    assert days == sorted(days, key=week.index, reverse=True)
+    assert "UsedError" in mine[2]["found"]
+    assert "alone: FormatError" in mine[1]["found"]
 
 
 def test_eneo_fails_where_the_log_hides_the_dark(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -299,7 +495,7 @@ def test_eneo_fails_where_the_log_hides_the_dark(monkeypatch: pytest.MonkeyPatch
         lambda meter, after=0: [e for e in events(meter, after) if e.kind != "switch_opened"],
     )
     wrong = bad_steps("eneo")
-    assert any(what.endswith("no Wh but those of its load") for what in wrong)
+    assert any(what.endswith("used what its load took, to the Wh") for what in wrong)
     assert "The log's dark hours are those in which people saw their meters off" in wrong
 
 

@@ -66,3 +66,17 @@ def test_the_axis_goes_from_the_lowest_to_the_highest() -> None:
     assert any(line.strip().startswith("80┤") for line in lines)
     assert any(line.strip().startswith("-20┤") for line in lines)
     assert any(line.strip().startswith("2000┤") for line in lines)
+
+
+def test_a_plain_plot_is_ascii() -> None:
+    plot = drawn(points((0, 80_000, 0), (48, -20_000, 96_000)), 60, colour=False, plain=True)
+    assert plot.isascii()
+    assert "?" not in plot
+    assert max(len(line) for line in plot.splitlines()) <= 60
+    assert plot.count("*") > 50
+
+
+def test_the_table_has_the_lowest_point() -> None:
+    many = points(*((hour, 50_000 - hour, hour) for hour in range(100)))
+    many[37:37] = points((36.5, -7_000, 36))
+    assert "-7.00" in [row[1] for row in rows(many)]
