@@ -11,6 +11,7 @@ import signal
 import sys
 from typing import Any, NoReturn
 
+from host_tools import degrade
 from host_tools.errors import JetonError
 
 _BROKEN_PIPE = 128 + signal.SIGPIPE
@@ -102,7 +103,7 @@ def _end(number: int, frame: object) -> NoReturn:
     raise SystemExit(128 + number)
 
 
-def _prepare() -> None:
+def _prepare(as_json: bool) -> None:
     """See to signals and to standard files that were closed, so that nothing else takes them."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -111,13 +112,14 @@ def _prepare() -> None:
     for name in missing:
         mode = "r" if name == "stdin" else "w"
         setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
+    degrade.use(as_json=as_json)
     if "stdout" in missing:
         raise _NoOutput("standard output is closed: there is nowhere to write to")
 
 
 def _run(as_json: bool) -> int:
     """Run the command; return its exit status."""
-    _prepare()
+    _prepare(as_json)
     app = application()
     try:
         status = app(standalone_mode=False, prog_name="jeton")

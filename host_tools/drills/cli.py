@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from host_tools.drills import degrade
 from host_tools.drills.story import Story
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object at the end instead.")]
@@ -23,11 +22,6 @@ _drill = typer.Typer(
     no_args_is_help=True,
     help="Live through a utility's story on fresh virtual meters. Example: jeton drill ceet",
 )
-
-
-@_drill.callback()
-def _degrade() -> None:
-    degrade.use()
 
 
 def _ceet(story: Story, homes: int) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-from host_tools.drills.degrade import degraded
+from host_tools.degrade import degraded
 from host_tools.link import Status
 
 _ROWS, _RISES = 14, 4

@@ -14,7 +14,7 @@ import pytest
 from command import ran, refused, told
 from rich.console import Console
 
-from host_tools.drills import ceet, cli, degrade, eneo, onee, picture, somelec, stage
+from host_tools.drills import ceet, cli, eneo, onee, picture, somelec, stage
 from host_tools.drills.stage import Stage
 from host_tools.drills.story import Story
 from host_tools.errors import BoardError, JetonError
@@ -284,15 +284,6 @@ def test_an_output_without_unicode_gets_the_same_story(name: str, encoding: str)
     found = jeton("drill", name, *extra, "--json", encoding=encoding)
     assert (found.returncode, found.stderr) == (0, "")
     assert json.loads(found.stdout)["ok"]
-
-
-def test_what_an_encoding_lacks_is_a_likeness_or_a_question_mark(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="latin-1"))
-    degrade.use()
-    print("é │ … \u202dﻥ\u202c", end="", flush=True)
-    assert sys.stdout.buffer.getvalue() == "é | . ?".encode("latin-1")  # type: ignore[attr-defined]
 
 
 def told_on_a_terminal(record: bool) -> tuple[Story, str]:
