@@ -46,6 +46,7 @@ _FLASH_S = 0.4
 _SPEEDS = (0, 1, 60, 3600)
 _IN_A_NAME = ("name", "result", "class", "subclass")  # of an event; its name says it shorter
 _PASTED = 200  # characters
+_NARROW = 30  # characters of an event's line, however small the terminal
 
 
 class FromLine(Message):
@@ -109,7 +110,7 @@ class MeterScreen(App[int]):
                 yield Static(id="state")
                 with TabbedContent(initial="tab-events"):
                     with TabPane("Events", id="tab-events"):
-                        yield RichLog(id="events", wrap=True, max_lines=400, min_width=30)
+                        yield RichLog(id="events", wrap=True, max_lines=400)
                     with TabPane("Vend", id="tab-vend"):
                         yield from self._vending()
                     with TabPane("Set", id="tab-set"):
@@ -185,7 +186,7 @@ class MeterScreen(App[int]):
             with Horizontal(classes="row"):
                 ours = self.line.meter.board is not None
                 yield _small("Power" if ours else "Reset", "power")
-                why = "goes, or comes back" if ours else "its plug is out of reach from here"
+                why = "goes, or comes back" if ours else "starts it anew; its plug is out of reach"
                 yield Label(why, classes="unit")
 
     def on_mount(self) -> None:
@@ -234,8 +235,9 @@ class MeterScreen(App[int]):
         if look.display != self.shown:
             self.shown, self._dark = look.display, False
             self._draw()
-        for event in look.events:
-            self.query_one("#events", RichLog).write(_event(event))
+        for event in look.events:  # its tab may be hidden, and has no width then
+            width = self.query_one("#side").content_size.width - 1
+            self.query_one("#events", RichLog).write(_event(event), width=max(_NARROW, width))
         if look.status is None or look.led is None:
             return
         self.looks += 1
@@ -520,7 +522,8 @@ def _state(status: Status, lingers: bool) -> Text:
     row("Used", f"{kwh(status.total_wh)} kWh")
     switch = "open: " + status.switch_reason.replace("_", " ")
     row("Load", f"{status.load_w:,} W, switch {switch if status.switch == 'open' else 'closed'}")
-    row("Clock", at_utc(status.clock) + (f", {status.rate}x" if status.rate != 1 else ""))
+    speed = f", {status.rate}x" if status.rate else ", stopped"
+    row("Clock", at_utc(status.clock) + (speed if status.rate != 1 else ""))
     row(
         "Key",
         f"EA{status.ea:02d} SGC {status.sgc} TI {status.ti:02d} KRN {status.krn} "
@@ -542,6 +545,8 @@ def _state(status: Status, lingers: bool) -> Text:
 def _event(event: Event) -> Text:
     """Return an entry of the log, in two colours."""
     rest = {k: v for k, v in sorted(event.details.items()) if k not in _IN_A_NAME}
+    if not rest.get("amount_wh", 1):
+        del rest["amount_wh"]  # of a token that was no credit
     name = [str(event.details["name"])] if "name" in event.details else []
     details = ", ".join(name + [f"{k} {v}" for k, v in rest.items()])
     text = Text(f"{event.time:%m-%d %H:%M:%S} ", "#9aa3ad")

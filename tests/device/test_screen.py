@@ -559,6 +559,13 @@ def test_the_pictures_are_what_is_shown(name: str) -> None:
     assert _drawn(asyncio.run(pictures.picture(name))) == kept, "make screenshots draws it anew"
 
 
+def test_a_display_that_is_drawn_as_it_stands_keeps_its_width() -> None:
+    svg = (pictures.FOLDER / "arabic.svg").read_text()
+    display = re.findall(r'textLength="([\d.]+)"[^>]*>(&#160;\u202d[^<]*|[^<]*10\.0[^<]*)<', svg)
+    assert len(display) == 3
+    assert len({length for length, _ in display}) == 1
+
+
 def test_no_other_command_loads_what_the_screen_needs() -> None:
     code = "import sys; from host_tools import cli; cli.application(); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
