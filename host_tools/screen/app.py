@@ -399,14 +399,14 @@ class MeterScreen(App[int]):
         def work() -> None:
             try:
                 waiting = desk.waiting(status) if status else []
-                if what == "key-change" and waiting:
-                    self.call_from_thread(self._offer, waiting[-1], status)
+                if status and waiting and what == "key-change":
+                    self._back(partial(self._offer, waiting[-1], status))
                     return
                 issued = issue[what]()
                 then = partial(self._have, issued, bool(waiting))
             except JetonError as error:
                 then = partial(self.say, str(error), good=False)
-            self.call_from_thread(then)
+            self._back(then)
 
         self.run_worker(work, thread=True, group="desk")
 
@@ -417,17 +417,15 @@ class MeterScreen(App[int]):
         """Issue no key change on top of one that the meter has not had; `k` has that one."""
         self.issued = change
         self.say(
-            f"no key change yet: the meter still has KRN {status.krn}, and one is issued already: "
-            "k keys it in",
+            f"the meter still has KRN {status.krn}, and a change to KRN {change[0].fields['krn']} "
+            "is issued: k keys it in first",
             good=False,
         )
 
     def _have(self, issued: list[Issued], waiting: bool) -> None:
         self.issued = issued
-        many = f"{len(issued)} tokens" if len(issued) > 1 else issued[0].grouped
-        what = f"issued: {many}"
-        if issued[0].rounded:
-            what += f", {issued[0].told}"
+        one = issued[0].told if issued[0].rounded else issued[0].grouped
+        what = "issued: " + (f"{len(issued)} tokens" if len(issued) > 1 else one)
         if waiting and issued[0].cls != 1:
             what += ", for the next key: k keys that in first"
         else:
@@ -463,9 +461,13 @@ class MeterScreen(App[int]):
                 then = partial(self._compared_to, *found, desk.earlier())
             except JetonError as error:
                 then = partial(self.say, str(error), good=False)
-            self.call_from_thread(then)
+            self._back(then)
 
         self.run_worker(work, thread=True, group="compare", exclusive=True)
+
+    def _back(self, then: Callable[[], object]) -> None:
+        """Go on from a thread in the screen, unless it is being taken down."""
+        self.call_from_thread(lambda: then() if self.query("#said") else None)
 
     def _compared_to(
         self, differs: str, waiting: list[list[Issued]], krn: int, earlier: list[list[Issued]]
