@@ -103,6 +103,10 @@ def _end(number: int, frame: object) -> NoReturn:
     raise SystemExit(128 + number)
 
 
+def _waits(line: str) -> None:
+    print(f"jeton: {line}", file=sys.stderr, flush=True)
+
+
 def _prepare(as_json: bool) -> None:
     """See to signals and to standard files that were closed, so that nothing else takes them."""
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -121,6 +125,9 @@ def _run(as_json: bool) -> int:
     """Run the command; return its exit status."""
     _prepare(as_json)
     app = application()
+    from host_tools import link
+
+    link.tell_wait = _waits
     try:
         status = app(standalone_mode=False, prog_name="jeton")
     except Exception as error:

@@ -638,9 +638,10 @@ def run(
         if plain or as_json or not _full_screen():
             _run_plain(stack.enter_context(Meter.open(where, config=config)), where, as_json)
             return
+        meter = stack.enter_context(Meter.open(where, config=config))
         from host_tools.screen import app  # half a second that no other command is to wait for
 
-        status = app.show(Meter.open(where, config=config), where, pos)
+        status = app.show(meter, where, pos)
         if status:
             raise typer.Exit(status)
 

@@ -71,7 +71,12 @@ def _vend_for(
 @_vend.command("credit", context_settings=_NUMBERS)
 def _credit(
     ctx: typer.Context,
-    amount: Annotated[str, typer.Argument(help="kWh (m³, or minutes of time), 0.1 or more.")],
+    amount: Annotated[
+        str,
+        typer.Argument(
+            help="kWh (m³, or minutes of time) in steps of 0.1; what lies between is rounded up."
+        ),
+    ],
     kind: Annotated[str, typer.Option(help="electricity, water, gas or time.")] = "electricity",
     at: At = None,
     keys: Keys = None,
@@ -103,7 +108,7 @@ def _power_limit(
     json_: Json = False,
 ) -> None:
     """Set the maximum power: jeton vend home power-limit 5000"""
-    _one(_pos(keys).power_limit(ctx.obj, _int(watts, "W"), at=_at(at)), json_)
+    _one(_pos(keys).power_limit(ctx.obj, watts, at=_at(at)), json_)
 
 
 @_vend.command("unbalance-limit", context_settings=_NUMBERS)
@@ -115,7 +120,7 @@ def _unbalance_limit(
     json_: Json = False,
 ) -> None:
     """Set the maximum unbalance between phases: jeton vend home unbalance-limit 2000"""
-    _one(_pos(keys).unbalance_limit(ctx.obj, _int(watts, "W"), at=_at(at)), json_)
+    _one(_pos(keys).unbalance_limit(ctx.obj, watts, at=_at(at)), json_)
 
 
 @_vend.command("clear-credit", context_settings=_NUMBERS)
@@ -504,7 +509,7 @@ def _one(issued: Issued, as_json: bool) -> None:
         _print_json(issued.as_dict() | {"tokens": [issued.token]})
         return
     typer.echo(issued.grouped)
-    what = issued.what[:1].upper() + issued.what[1:]
+    what = issued.told[:1].upper() + issued.told[1:]
     if issued.cls == 1:
         typer.echo(f"{what}.")
         return

@@ -15,7 +15,7 @@ import json
 import os
 import termios
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
@@ -42,7 +42,8 @@ _ATTEMPT = 1.5  # seconds for one try at the raw REPL: what was sent to a board 
 _FAREWELL = 1.0  # seconds to wait for the friendly prompt at the end
 _SLICE = 0.1  # seconds a read may last before the deadline is looked at
 _TAIL = 200
-_PATIENCE = 8.0  # seconds to wait while other commands have a named meter for a moment
+_PATIENCE = 30.0  # seconds to wait while other commands have a named meter for a moment
+_WORD_AFTER = 0.2  # seconds of that until it is said
 _BUSY = (errno.EBUSY, errno.EAGAIN, errno.EWOULDBLOCK)
 _GONE = (errno.ENOENT, errno.ENXIO, errno.ENODEV)
 _MARK = MARK.encode()
@@ -53,6 +54,14 @@ _PATIENCE_A_DAY = 0.05  # seconds a board may take to live a day, each hour with
 _STEPS = 32  # of a load, in one line
 _EVENTS = 20  # of the log
 LOAD_STEPS = 256  # the board's load.STEPS
+
+
+def _say_nothing(line: str) -> None:
+    pass
+
+
+# Told in one line, once, that `Meter.open` waits for another program; the commands print it.
+tell_wait: Callable[[str], object] = _say_nothing
 
 
 class TokenResult(IntEnum):
@@ -682,15 +691,23 @@ class Meter:
         """Open a named meter; wait for a moment while another program has it."""
         from host_tools import meters
 
-        deadline = time.monotonic() + _PATIENCE
+        began = time.monotonic()
+        told = False
+
+        def waited() -> None:
+            nonlocal told
+            if not told and time.monotonic() - began >= _WORD_AFTER:
+                told = True
+                tell_wait(f"waiting for another program to let go of meter {name}")
+
         while True:
-            port, board = meters.attach(name, heap=heap)
+            port, board = meters.attach(name, heap=heap, waited=waited)
             try:
                 meter = cls(port, board=board, timeout=timeout, name=name, code=code)
             except _Passing as taken:
                 if board is not None:
                     board.close()
-                if board is not None or time.monotonic() >= deadline:
+                if board is not None or time.monotonic() >= began + _PATIENCE:
                     raise BoardError(f"meter {name}: {taken}") from None
             except BaseException:
                 if board is not None:
@@ -700,6 +717,7 @@ class Meter:
                 if board is not None or meters.find(name).port() == port:
                     return meter
                 meter._drop()  # that board has ended, and the port may be somebody else's now
+            waited()
             time.sleep(0.02)
 
     def __enter__(self) -> Self:
@@ -815,7 +833,7 @@ class Meter:
 
     def _check_power(self) -> None:
         if self._board is not None and not self._board.running:
-            raise BoardError("the board has no power: power_on() gives it back")
+            raise BoardError("the board has no power: switch it on first")
 
     def close(self) -> None:
         """Leave the board at its friendly prompt, meter running, and let go of the port.
@@ -857,11 +875,16 @@ class Meter:
         """
         return _entered(self.rpc("enter", token[:_LONGEST_TOKEN]))
 
-    def press(self, keys: str) -> PressResult:
-        """Press keys: digits, * for backspace, # for Enter."""
+    def press(self, keys: str, *, linger_s: int = 0) -> PressResult:
+        """Press keys: digits, * for backspace, # for Enter.
+
+        A clock that hurries runs at 1 for `linger_s` seconds (at most 60) from then on, so that
+        the next keys come before the digits are dropped. The board sees to that alone.
+        """
         done: list[EnterResult] = []
         for first in range(0, max(len(keys), 1), _KEYS):
-            value = self.rpc("press", keys[first : first + _KEYS])
+            part = keys[first : first + _KEYS]
+            value = self.rpc("press", part, *([linger_s] if linger_s else []))
             if value["result"]:
                 last = _entered(value["result"])
                 done += [*last.earlier, last]

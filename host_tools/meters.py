@@ -173,8 +173,13 @@ class NamedBoard(VirtualBoard):
             self._lock = None
 
 
-def attach(name: str, *, heap: str = HEAP) -> tuple[str, VirtualBoard | None]:
-    """Return the port of a named meter, and its board where it had to be started for this."""
+def attach(
+    name: str, *, heap: str = HEAP, waited: Callable[[], object] = lambda: None
+) -> tuple[str, VirtualBoard | None]:
+    """Return the port of a named meter, and its board where it had to be started for this.
+
+    `waited` is called again and again while another program starts it.
+    """
     meter = find(name)
     deadline = time.monotonic() + BOOT_TIMEOUT
     while True:
@@ -190,6 +195,7 @@ def attach(name: str, *, heap: str = HEAP) -> tuple[str, VirtualBoard | None]:
                     raise
         if time.monotonic() >= deadline:
             raise BoardError(f"meter {name} is being started elsewhere but does not come up")
+        waited()
         time.sleep(0.01)
 
 

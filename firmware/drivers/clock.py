@@ -27,11 +27,15 @@ class Clock:
         self._milli = 0  # of the second that has begun
         self._ticks = ticks_ms()
         self._rate = rate
+        self._linger = 0  # milliseconds that still pass as in life
 
     def now(self):
         """Return the seconds since 2000-01-01 00:00 UTC."""
         ticks = ticks_ms()
-        milli = self._milli + ticks_diff(ticks, self._ticks) * self._rate
+        passed = ticks_diff(ticks, self._ticks)
+        slow = min(passed, self._linger)
+        self._linger -= slow
+        milli = self._milli + slow + (passed - slow) * self._rate
         self._ticks = ticks
         self._seconds += milli // 1000
         self._milli = milli % 1000
@@ -49,6 +53,11 @@ class Clock:
         self._seconds += int(seconds)
         return self._seconds
 
+    def linger(self, seconds):
+        """Have a clock that hurries wait: the next seconds pass as in life, from now on."""
+        self.now()
+        self._linger = seconds * 1000 if self._rate > 1 else 0
+
     @property
     def rate(self):
         """Return the meter seconds per real second."""
@@ -60,3 +69,4 @@ class Clock:
             raise ValueError("the clock's rate is a whole number, 0 or more")
         self.now()  # what has passed, passed at the old rate
         self._rate = int(rate)
+        self._linger = 0

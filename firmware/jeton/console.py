@@ -23,9 +23,10 @@ _MOST_CHANGES = 150000
 class Console:
     """A meter with its clock: each method is a verb, its value made of what JSON knows.
 
-    `clock` has `now()`, `set(seconds)`, `advance(seconds)` and `rate`; `about` is a function that
-    returns what only the board knows (its name, interpreter and free heap), `line` one that
-    returns the serial line: its `salt()`, and `restart(answer)`, which does not return.
+    `clock` has `now()`, `set(seconds)`, `advance(seconds)`, `linger(seconds)` and `rate`;
+    `about` is a function that returns what only the board knows (its name, interpreter and free
+    heap), `line` one that returns the serial line: its `salt()`, and `restart(answer)`, which does
+    not return.
     """
 
     def __init__(self, meter, clock, about, line=None):
@@ -89,12 +90,17 @@ class Console:
         now = self._now()
         return self._outcome(self._meter.enter(clean(digits), now), now)
 
-    def press(self, keys):
-        """Press keys one after another: 0 to 9, * backspace, # Enter, i where there is one."""
+    def press(self, keys, linger_s=0):
+        """Press keys one after another: 0 to 9, * backspace, # Enter, i where there is one.
+
+        A clock that hurries lingers for `linger_s` real seconds, so that the next key is in time.
+        """
         if not isinstance(keys, str):
             raise ValueError("keys are a string, not %s" % shown(keys))
         profile = self._meter.profile
         check_keys(keys, profile.codes_start if profile else "")
+        if whole("linger_s", linger_s, 0, 60):
+            self._clock.linger(linger_s)
         now = self._now()
         done = []
         for key in keys:

@@ -72,11 +72,11 @@ def record(state, now, kind, code=0, detail=0, value=0):
         reports.queue(state, now, kind, value, code, detail)
 
 
-def last_kind(state):
-    """Return the kind of the latest event, 0 if there is none."""
+def last(state):
+    """Return (time, kind) of the latest event, zeros if there is none."""
     if not state.event_seq:
-        return 0
-    return state.events[(state.event_seq - 1) % LOG_SLOTS * OCTETS + 4]
+        return 0, 0
+    return struct.unpack_from("<IB", state.events, (state.event_seq - 1) % LOG_SLOTS * OCTETS)
 
 
 def bought(state, now, amount_wh):

@@ -100,8 +100,9 @@ class Meter:
         if state.provisioned:
             at = self._at
             state.power_fails = min(state.power_fails + 1, 0xFFFF)
-            # A power cut right after a power-up says nothing new, and would push older events out.
-            if events.last_kind(state) != events.POWER_UP:
+            # A power cut in the second of a power-up says nothing new, and would push older
+            # events out.
+            if events.last(state) != (at, events.POWER_UP):
                 events.record(state, at, events.POWER_DOWN)
                 events.record(state, at, events.POWER_UP)
             self.lockout.power_up(at)

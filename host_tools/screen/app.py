@@ -46,6 +46,7 @@ _FLASH_S = 0.4
 _SPEEDS = (0, 1, 60, 3600)
 _IN_A_NAME = ("name", "result", "class", "subclass")  # of an event; its name says it shorter
 _PASTED = 200  # characters
+_NARROW = 30  # characters of an event's line, however small the terminal
 
 
 class FromLine(Message):
@@ -66,6 +67,7 @@ class MeterScreen(App[int]):
     CSS_PATH = "look.tcss"
     ENABLE_COMMAND_PALETTE = False
     AUTO_FOCUS = None
+    SIZE: ClassVar[tuple[int, int]] = (80, 24)  # that it needs
     TITLE = "jeton run"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("e", "tab('tab-events')", "Events"),
@@ -84,12 +86,14 @@ class MeterScreen(App[int]):
         self.line = Line(meter, lambda news: self.post_message(FromLine(news)), name=name)
         self.looks = 0  # whole ones so far
         self.shown: Display | None = None
+        self.status: Status | None = None
         self._dark = False  # of a display that flashes
         self._profile: str | None = None
         self._start = ""  # the key that begins short codes
         self._pulses: int | None = None
         self.issued: list[Issued] = []  # what was issued last, all of a key change
-        self._listed: list[Issued] = []
+        self._listed: list[tuple[Issued, list[Issued]]] = []  # with what each goes together
+        self._compared: tuple[object, ...] = ()  # the meter's key that the desk's was held against
         self._down = False
 
     # What there is.
@@ -106,7 +110,7 @@ class MeterScreen(App[int]):
                 yield Static(id="state")
                 with TabbedContent(initial="tab-events"):
                     with TabPane("Events", id="tab-events"):
-                        yield RichLog(id="events", wrap=True, max_lines=400, min_width=30)
+                        yield RichLog(id="events", wrap=True, max_lines=400)
                     with TabPane("Vend", id="tab-vend"):
                         yield from self._vending()
                     with TabPane("Set", id="tab-set"):
@@ -129,6 +133,11 @@ class MeterScreen(App[int]):
             yield Label("W", classes="unit")
             yield _small("Issue", "issue-power-limit")
         with Horizontal(classes="row"):
+            yield Label("Unbalance")
+            yield Input("2000", id="unbalance-limit", compact=True)
+            yield Label("W", classes="unit")
+            yield _small("Issue", "issue-unbalance-limit")
+        with Horizontal(classes="row"):
             yield Label("Key to KRN")
             yield Input(str(self.desk.next_krn()), id="krn", classes="short", compact=True)
             yield Label("base date", classes="unit")
@@ -136,13 +145,19 @@ class MeterScreen(App[int]):
             yield Label(classes="fill")
             yield _small("Issue", "issue-key-change")
         with Horizontal(classes="row"):
-            yield Label("Test")
+            yield Label("Tariff rate")
+            yield Input("1", id="tariff", classes="short", compact=True)
+            yield _small("Issue", "issue-tariff")
+            yield Label("Test", classes="unit")
             yield Input("0", id="test", compact=True)
             yield _small("Issue", "issue-test")
         with Horizontal(classes="row"):
-            yield Label("Clear tamper")
-            yield Label(classes="fill")
-            yield _small("Issue", "issue-clear-tamper")
+            yield Label("Clear")
+            yield _small("Credit", "issue-clear-credit")
+            yield _small("Tamper", "issue-clear-tamper")
+        with Horizontal(id="differ", classes="row"):
+            yield Label(id="differs", markup=False)
+            yield _small("Key it in", "waiting")
         yield OptionList(id="issued", markup=False)
 
     def _settings(self) -> ComposeResult:
@@ -151,23 +166,28 @@ class MeterScreen(App[int]):
                 yield Label("Load")
                 yield Input(id="load", compact=True, placeholder="800")
                 yield Label("W", classes="unit")
+            yield Static(id="load-wrong", classes="wrong", markup=False)
             with Horizontal(classes="row"):
                 yield Label("Clock")
                 yield Input(id="clock", compact=True, placeholder="2026-11-01T12:00, or now")
                 yield Label("UTC", classes="unit")
+            yield Static(id="clock-wrong", classes="wrong", markup=False)
             with Horizontal(classes="row"):
                 yield Label("Let pass")
                 yield Input(id="advance", compact=True, placeholder="15min, 2h, 30d")
+            yield Static(id="advance-wrong", classes="wrong", markup=False)
             with Horizontal(classes="row"):
                 yield Label("Clock speed")
                 for rate in _SPEEDS:
                     yield _small(f"{rate}x" if rate else "stop", f"speed-{rate}")
-            with Horizontal(classes="row"):
+            with Horizontal(classes="row apart"):
                 for what in ("Tamper", "Reconnect", "Mute", "Emergency"):
                     yield _small(what, what.lower())
             with Horizontal(classes="row"):
-                yield _small("Power", "power")
-                yield Label("goes, or comes back", classes="unit")
+                ours = self.line.meter.board is not None
+                yield _small("Power" if ours else "Reset", "power")
+                why = "goes, or comes back" if ours else "starts it anew; its plug is out of reach"
+                yield Label(why, classes="unit")
 
     def on_mount(self) -> None:
         """Begin to look at the meter."""
@@ -176,7 +196,8 @@ class MeterScreen(App[int]):
             loop.add_signal_handler(number, self.exit, 128 + number)
         self.set_interval(_FLASH_S, self._flash)
         if isinstance(self.desk, Desk):
-            self._list(self.desk.earlier()[::-1])
+            self._list(self.desk.earlier())
+            self.issued = self._listed[0][1] if self._listed else []
         self.line.start()
 
     def on_unmount(self) -> None:
@@ -198,6 +219,8 @@ class MeterScreen(App[int]):
             self.query_one("#lamps", Static).update(Text("● supply   ● pulse", style="#5b6470"))
         else:
             self.say(news.text, good=news.good)
+            if news.about:
+                self._answered(news.about, "" if news.good else news.text)
 
     def say(self, text: str, *, good: bool) -> None:
         """Show one line about what was done."""
@@ -212,16 +235,34 @@ class MeterScreen(App[int]):
         if look.display != self.shown:
             self.shown, self._dark = look.display, False
             self._draw()
-        for event in look.events:
-            self.query_one("#events", RichLog).write(_event(event))
+        for event in look.events:  # its tab may be hidden, and has no width then
+            width = self.query_one("#side").content_size.width - 1
+            self.query_one("#events", RichLog).write(_event(event), width=max(_NARROW, width))
         if look.status is None or look.led is None:
             return
         self.looks += 1
+        self.status = look.status
         self._be(look.status.profile)
-        title = f"{self.where}  ·  {look.status.profile or 'no profile'}  ·  {look.status.drn}"
-        self.query_one("#title", Static).update(title)
-        self.query_one("#state", Static).update(_state(look.status, look.held))
+        self._title()
+        self._compare()
+        self.query_one("#state", Static).update(_state(look.status, look.lingers))
         self.query_one("#lamps", Static).update(self._lamps(look.status, look.led))
+
+    def on_resize(self) -> None:
+        """Say where the terminal has become too small."""
+        self._title()
+
+    def _title(self) -> None:
+        title, (columns, rows) = self.query_one("#title", Static), self.SIZE
+        small = self.size.width < columns or self.size.height < rows
+        title.set_class(small, "small")
+        if small:
+            title.update(f"too small: {columns} by {rows} characters are needed")
+        elif self.status is None:
+            title.update(f"jeton run {self.where}")
+        else:
+            profile = self.status.profile or "no profile"
+            title.update(f"{self.where}  ·  {profile}  ·  {self.status.drn}")
 
     def _draw(self) -> None:
         shown = self.shown
@@ -312,18 +353,27 @@ class MeterScreen(App[int]):
             self.line.speed(int(what.removeprefix("speed-")))
         elif what == "power":
             self.line.power()
+        elif what == "waiting":
+            self._key_in([])
         else:
             self.line.do(_WISHES[what])
 
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:
         what, text = event.input.id or "", event.value
-        if what in ("load", "clock", "advance"):
-            self.line.do(partial(_SETTINGS[what], text=text))
-            event.input.value = ""
-            self.action_keypad()
+        if what in _SETTINGS:
+            self.line.do(partial(_SETTINGS[what], text=text), about=what)
         else:
             self._issue("key-change" if what in ("krn", "bdt") else what)
+
+    def _answered(self, what: str, wrong: str) -> None:
+        """Leave the field of a setting that was taken; of another one say why not, beneath it."""
+        self.query_one(f"#{what}-wrong", Static).update(wrong)
+        field = self.query_one(f"#{what}", Input)
+        if not wrong:
+            field.value = ""
+            if self.focused is field:
+                self.action_keypad()
 
     # The desk.
 
@@ -332,54 +382,119 @@ class MeterScreen(App[int]):
         desk = self.desk
         if isinstance(desk, str):
             return
-        value = "" if what in ("clear-tamper", "key-change") else self._value(what)
+        value = self._value(what) if self.query(f"#{what}") else ""
         krn, bdt = self._value("krn"), self._value("bdt")
+        status = self.status
         issue: dict[str, Callable[[], list[Issued]]] = {
             "credit": lambda: desk.credit(value),
             "power-limit": lambda: desk.power_limit(value),
+            "unbalance-limit": lambda: desk.unbalance_limit(value),
+            "tariff": lambda: desk.tariff(value),
             "test": lambda: desk.test(value),
+            "clear-credit": desk.clear_credit,
             "clear-tamper": desk.clear_tamper,
             "key-change": lambda: desk.key_change(krn, bdt),
         }
 
         def work() -> None:
             try:
+                waiting = desk.waiting(status) if status else []
+                if status and waiting and what == "key-change":
+                    self._back(partial(self._offer, waiting[-1], status))
+                    return
                 issued = issue[what]()
-                then = partial(self._have, issued, desk.next_krn())
+                then = partial(self._have, issued, bool(waiting))
             except JetonError as error:
                 then = partial(self.say, str(error), good=False)
-            self.call_from_thread(then)
+            self._back(then)
 
         self.run_worker(work, thread=True, group="desk")
 
     def _value(self, name: str) -> str:
         return self.query_one(f"#{name}", Input).value
 
-    def _have(self, issued: list[Issued], next_krn: int) -> None:
+    def _offer(self, change: list[Issued], status: Status) -> None:
+        """Issue no key change on top of one that the meter has not had; `k` has that one."""
+        self.issued = change
+        self.say(
+            f"the meter still has KRN {status.krn}, and a change to KRN {change[0].fields['krn']} "
+            "is issued: k keys it in first",
+            good=False,
+        )
+
+    def _have(self, issued: list[Issued], waiting: bool) -> None:
         self.issued = issued
-        self._list(issued)
-        self.query_one("#krn", Input).value = str(next_krn)
-        many = f"{len(issued)} tokens" if len(issued) > 1 else issued[0].grouped
-        self.say(f"issued: {many}. k keys in what was issued last", good=True)
+        one = issued[0].told if issued[0].rounded else issued[0].grouped
+        what = "issued: " + (f"{len(issued)} tokens" if len(issued) > 1 else one)
+        if waiting and issued[0].cls != 1:
+            what += ", for the next key: k keys that in first"
+        else:
+            what += ". k keys it in"
+        self.say(what, good=True)
+        self._compare(anew=True)
         self.action_keypad()
 
-    def _list(self, issued: list[Issued]) -> None:
-        """Put tokens on top of the list, the first of those that belong together first."""
-        self._listed = [*issued, *self._listed]
+    def _list(self, issued: list[list[Issued]]) -> None:
+        """List tokens, the newest on top, but the codes of a key change in their order."""
+        self._listed = [(one, change) for change in reversed(issued) for one in change]
         shown = self.query_one("#issued", OptionList)
         shown.clear_options()
-        shown.add_options([f"{one.grouped}  {one.what}" for one in self._listed])
+        shown.add_options([f"{one.grouped}  {one.what}" for one, _ in self._listed])
+
+    @on(TabbedContent.TabActivated)
+    def _turned(self) -> None:
+        self._compare(anew=True)  # somebody may have vended elsewhere
+
+    def _compare(self, *, anew: bool = False) -> None:
+        """See what the desk has issued, and whether it vends for the key that the meter has."""
+        desk, status = self.desk, self.status
+        if isinstance(desk, str) or status is None:
+            return
+        key = (status.krn, status.kt, status.ti, status.sgc, status.ken, status.bdt)
+        if key == self._compared and not anew:
+            return
+        self._compared = key
+
+        def work() -> None:
+            try:
+                found = desk.differs(status), desk.waiting(status), desk.next_krn()
+                then = partial(self._compared_to, *found, desk.earlier())
+            except JetonError as error:
+                then = partial(self.say, str(error), good=False)
+            self._back(then)
+
+        self.run_worker(work, thread=True, group="compare", exclusive=True)
+
+    def _back(self, then: Callable[[], object]) -> None:
+        """Go on from a thread in the screen, unless it is being taken down."""
+        self.call_from_thread(lambda: then() if self.query("#said") else None)
+
+    def _compared_to(
+        self, differs: str, waiting: list[list[Issued]], krn: int, earlier: list[list[Issued]]
+    ) -> None:
+        self._list(earlier)
+        self.query_one("#differ").display = bool(differs)
+        self.query_one("#differs", Label).update(differs)
+        self.query_one("#waiting").display = bool(waiting)
+        field = self.query_one("#krn", Input)
+        if self.focused is not field:
+            field.value = str(krn)
 
     def action_key_in(self) -> None:
         """Key in what was issued last: the codes of a key change all together."""
         if self.issued:
-            self.line.key_in([one.token for one in self.issued])
+            self._key_in(self.issued)
         else:
             self.say("nothing was issued yet: v shows where to", good=False)
 
     @on(OptionList.OptionSelected, "#issued")
     def _chosen(self, event: OptionList.OptionSelected) -> None:
-        self.line.key_in([self._listed[event.option_index].token])
+        self._key_in(self._listed[event.option_index][1])
+
+    def _key_in(self, issued: list[Issued]) -> None:
+        """Key tokens in, before them the key changes that they wait for; none: only those."""
+        if isinstance(self.desk, Desk):
+            self.line.key_in(partial(self.desk.to_key, issued))
 
 
 def _key(key: str) -> Button | Static:
@@ -398,9 +513,9 @@ def _small(label: str, name: str) -> Button:
     return button
 
 
-def _state(status: Status, held: int) -> Text:
-    """Return the lines that say how the meter is."""
-    text = Text(no_wrap=True, overflow="ellipsis")
+def _state(status: Status, lingers: bool) -> Text:
+    """Return the lines that say how the meter is; long ones go on below."""
+    text = Text()
 
     def row(name: str, value: str, style: str = "") -> None:
         text.append(f"{name:<8}", "#9aa3ad").append(f"{value}\n", style)
@@ -409,23 +524,31 @@ def _state(status: Status, held: int) -> Text:
     row("Used", f"{kwh(status.total_wh)} kWh")
     switch = "open: " + status.switch_reason.replace("_", " ")
     row("Load", f"{status.load_w:,} W, switch {switch if status.switch == 'open' else 'closed'}")
-    speed = f", {held}x, 1x while you key" if held else f", {status.rate}x"
-    row("Clock", at_utc(status.clock) + (speed if status.rate != 1 or held else ""))
+    speed = f", {status.rate}x" if status.rate else ", stopped"
+    row("Clock", at_utc(status.clock) + (speed if status.rate != 1 else ""))
     row(
         "Key",
         f"EA{status.ea:02d} SGC {status.sgc} TI {status.ti:02d} KRN {status.krn} "
         f"base date {status.bdt or '?'}",
     )
     limit = f"{status.max_power_limit_w:,} W" if status.max_power_limit_w else "none"
+    if status.phase_unbalance_limit_w:
+        limit += f", unbalance {status.phase_unbalance_limit_w:,} W"
+    if status.tariff_rate:
+        limit += f", tariff {status.tariff_rate}"
     row("Limit", f"{limit}, tamper {'yes' if status.tamper else 'no'}")
-    if said := [*([status.fault] if status.fault else []), *matters(status)]:
-        text.append("\n".join(said), "#f0b429")
+    said = [*([status.fault] if status.fault else []), *matters(status)]
+    if lingers:
+        said.insert(0, "1x while you key")
+    text.append(", ".join(said), "#f0b429")
     return text
 
 
 def _event(event: Event) -> Text:
     """Return an entry of the log, in two colours."""
     rest = {k: v for k, v in sorted(event.details.items()) if k not in _IN_A_NAME}
+    if not rest.get("amount_wh", 1):
+        del rest["amount_wh"]  # of a token that was no credit
     name = [str(event.details["name"])] if "name" in event.details else []
     details = ", ".join(name + [f"{k} {v}" for k, v in rest.items()])
     text = Text(f"{event.time:%m-%d %H:%M:%S} ", "#9aa3ad")
@@ -470,10 +593,7 @@ _SETTINGS: dict[str, Callable[..., str]] = {"load": _load, "clock": _clock, "adv
 
 def show(meter: Meter, where: str, pos: PointOfSale) -> int:
     """Show a meter until a person leaves, and close it; return the exit status."""
-    try:
-        named = meters.exists(where)
-        screen = MeterScreen(meter, where, desk_for(where, pos), name=where if named else None)
-        status = screen.run()
-    finally:
-        meter.close()
+    named = meters.exists(where)
+    screen = MeterScreen(meter, where, desk_for(where, pos), name=where if named else None)
+    status = screen.run()
     return status if status is not None else screen.return_code or 0

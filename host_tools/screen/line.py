@@ -18,32 +18,34 @@ from host_tools.link import Display, Event, Led, Meter, PressResult, Status
 _LOOK_S = 0.2  # between two looks at a meter that is left alone
 _HURRIED_LOOK_S = 1.0  # where keys and wishes come without a pause
 _AGAIN_S = 0.5  # between two tries to reach a board that is gone
-HOLD_S = 5.0  # after the last key until a fast clock goes on
+_LINGER_S = 5  # after the last key until a fast clock goes on
 _PACE_S = 0.04  # between the groups of a token that is keyed in, so that it can be seen
 _RESULT_S = 15.0  # for some keypads are locked while the last result is shown
 _CLEAR = "*" * 99  # no keypad counts more digits
+_NO_POWER = "the board has no power: Power, under Set, gives it back"
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
     """How the meter is; after a key `status` and `led` may be left out. `events` are the new ones.
 
-    `held` is the speed to which its clock returns after the keys, 0 where it runs at its own.
+    `lingers`: its clock, which hurries else, runs at 1 for the keys.
     """
 
     display: Display
     status: Status | None = None
     led: Led | None = None
     events: Sequence[Event] = ()
-    held: int = 0
+    lingers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """One line about something that was done, or why it was not."""
+    """One line about something that was done, or why it was not; `about` names the wish."""
 
     text: str
     good: bool
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +58,19 @@ class Down:
 News = Look | Said | Down
 
 
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    do: Callable[[Meter], str]
+    about: str = ""
+
+
 class Line:
     """Keys and wishes go in at once, news come out of the thread; `stop` closes the meter.
 
     `name`: the meter's, where it is served elsewhere and may come back at another port.
 
-    On a clock that runs fast, the digits keyed would be dropped before the next one comes: for a
-    few seconds after each key it runs at 1.
+    On a clock that runs fast, the digits keyed would be dropped before the next one comes: each
+    key has the board run it at 1 for a few seconds. The rate itself stays, whatever ends this.
     """
 
     def __init__(
@@ -71,14 +79,12 @@ class Line:
         self.meter = meter
         self._tell = tell
         self._name = name if meter.board is None else None
-        self._jobs: queue.Queue[str | Callable[[Meter], str] | None] = queue.Queue()
+        self._jobs: queue.Queue[str | _Wish | None] = queue.Queue()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="line", daemon=True)
         self._down = ""
         self._seq = 0
-        self._rate = 1
-        self._held = 0
-        self._held_until = 0.0
+        self._lingers_until = 0.0
         self._looked = 0.0
 
     # For everybody.
@@ -91,16 +97,19 @@ class Line:
         """Press keys."""
         self._jobs.put(keys)
 
-    def do(self, wish: Callable[[Meter], str]) -> None:
+    def do(self, wish: Callable[[Meter], str], about: str = "") -> None:
         """Do something with the meter; what it returns or raises as JetonError is said."""
-        self._jobs.put(wish)
+        self._jobs.put(_Wish(wish, about))
 
-    def key_in(self, tokens: Sequence[str]) -> None:
-        """Key tokens in at the keypad, one after the other, until one is refused."""
+    def key_in(self, which: Callable[[Status], Sequence[str]]) -> None:
+        """Key tokens in at the keypad, one after the other, until one is refused.
+
+        `which` chooses them by how the meter is then.
+        """
 
         def wish(meter: Meter) -> str:
-            for token in tokens:
-                said = self._key_in(meter, token)
+            for token in which(meter.status()):
+                said = self._key_in(token)
                 self._tell(said)
                 if not said.good:
                     break
@@ -109,16 +118,19 @@ class Line:
         self.do(wish)
 
     def power(self) -> None:
-        """Take the power away, or give it back, where the board was started here."""
+        """Take the power away, or give it back, where the board was started here.
+
+        Elsewhere the plug is out of reach: the board is reset, as by its button.
+        """
 
         def wish(meter: Meter) -> str:
             if meter.board is None:
-                raise BoardError(f"only a person can pull the plug of {meter.port}")
+                meter.reset()
+                return "the board was reset: the meter has begun anew"
             if meter.board.running:
                 meter.power_cut()
                 return "the power is cut"
             meter.power_on()
-            self._held = 0
             return "the power is back"
 
         self.do(wish)
@@ -127,18 +139,9 @@ class Line:
         """Let the clock run at `rate` seconds a second."""
 
         def wish(meter: Meter) -> str:
-            self._rate = meter.set_rate(rate).rate
-            self._held = 0
+            meter.set_rate(rate)
+            self._lingers_until = 0.0
             return f"the clock runs at {rate} s a second" if rate else "the clock stands"
-
-        self.do(wish)
-
-    def let_go(self) -> None:
-        """Let a fast clock go on at once, without waiting for further keys."""
-
-        def wish(meter: Meter) -> str:
-            self._release()
-            return ""
 
         self.do(wish)
 
@@ -148,14 +151,12 @@ class Line:
         self._jobs.put(None)
         if self._thread.is_alive():
             self._thread.join()
-        with contextlib.suppress(BoardError):
-            self._release()
         self.meter.close()
 
     # In the thread.
 
     def _run(self) -> None:
-        left: str | Callable[[Meter], str] | None = None
+        left: str | _Wish | None = None
         while not self._stopping.is_set():
             if left is None:
                 with contextlib.suppress(queue.Empty):
@@ -174,7 +175,7 @@ class Line:
     def _pause(self) -> float:
         return max(0.0, (_AGAIN_S if self._down else _LOOK_S) - self._since_look())
 
-    def _together(self, keys: str) -> tuple[str, str | Callable[[Meter], str] | None]:
+    def _together(self, keys: str) -> tuple[str, str | _Wish | None]:
         """Return the keys that wait, up to an Enter, as one; and what was taken too much."""
         while not keys.endswith("#"):
             try:
@@ -186,76 +187,66 @@ class Line:
             keys += more
         return keys, None
 
-    def _work(self, job: str | Callable[[Meter], str]) -> None:
+    def _work(self, job: str | _Wish) -> None:
+        about = "" if isinstance(job, str) else job.about
         if self._down and self.meter.board is None:  # it would be waited for
-            self._tell(Said(self._down, False))
+            self._tell(Said(self._down, False, about))
             return
         try:
-            said = self._pressed(job) if isinstance(job, str) else Said(job(self.meter), True)
+            if isinstance(job, str):
+                said = _outcome(self._press(job))
+            else:
+                said = Said(job.do(self.meter), True, about)
         except JetonError as error:
-            said = Said(str(error), False)
+            said = Said(self._why(error), False, about)
         if said.text:
             self._tell(said)
 
-    def _pressed(self, keys: str) -> Said:
-        self._hold()
-        pressed = self.meter.press(keys)
-        self._tell(Look(self.meter.display(), held=self._held))
-        return _outcome(pressed)
+    def _why(self, error: JetonError) -> str:
+        off = self.meter.board is not None and not self.meter.board.running
+        return _NO_POWER if off else str(error)
 
-    def _key_in(self, meter: Meter, token: str) -> Said:
+    def _press(self, keys: str) -> PressResult:
+        pressed = self.meter.press(keys, linger_s=_LINGER_S)
+        self._lingers_until = time.monotonic() + _LINGER_S
+        self._tell(Look(self.meter.display()))
+        return pressed
+
+    def _key_in(self, token: str) -> Said:
         """Key one token in by its groups; some keypads take none while they show a result."""
         deadline = time.monotonic() + _RESULT_S
         while True:
-            self._hold()
-            meter.press(_CLEAR)
+            self.meter.press(_CLEAR)
             for at in range(0, len(token), 4):
-                pressed = meter.press(token[at : at + 4])
-                self._tell(Look(meter.display(), held=self._held))
+                pressed = self._press(token[at : at + 4])
                 self._stopping.wait(_PACE_S)
             if pressed.result is None:  # this keypad enters digit 20 not by itself
-                pressed = meter.press("#")
-                self._tell(Look(meter.display(), held=self._held))
+                pressed = self._press("#")
             if pressed.result is not None:
                 return _outcome(pressed)
             if time.monotonic() > deadline or self._stopping.wait(_AGAIN_S):
                 return Said("the keypad took no token: it is locked", False)
 
-    def _hold(self) -> None:
-        if self._rate > 1 and not self._held:
-            self.meter.set_rate(1)
-            self._held = self._rate
-        self._held_until = time.monotonic() + HOLD_S
-
-    def _release(self) -> None:
-        if self._held:
-            self.meter.set_rate(self._held)
-            self._held = 0
-
     def _look(self) -> None:
         try:
             if self._down:
                 self._find()
-            if self._held and time.monotonic() >= self._held_until:
-                self._release()
             events = self.meter.events(self._seq)
             if self._hurries():
                 return
             status = self.meter.status()
             if self._hurries():
                 return
-            look = Look(self.meter.display(), status, self.meter.led(), events, self._held)
+            lingers = status.rate > 1 and time.monotonic() < self._lingers_until
+            look = Look(self.meter.display(), status, self.meter.led(), events, lingers)
         except JetonError as error:
-            off = self.meter.board is not None and not self.meter.board.running
-            why = "the board has no power: its power key gives it back" if off else str(error)
+            why = self._why(error)
             if why != self._down:
                 self._down = why
                 self._tell(Down(why))
         else:
             self._down = ""
             self._seq = events[-1].seq if events else self._seq
-            if not self._held:
-                self._rate = status.rate
             self._tell(look)
         self._looked = time.monotonic()
 

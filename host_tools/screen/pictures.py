@@ -1,6 +1,8 @@
 """Draws `jeton run` as SVGs, always the same: `python -m host_tools.screen.pictures FOLDER`."""
 
 import asyncio
+import html
+import re
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -21,6 +23,8 @@ _AT = datetime(2026, 11, 22, 8, 30, tzinfo=UTC)
 _RND = 5
 _PATIENCE_S = 30.0
 _POLL_S = 0.02
+_MARKS = re.compile("[\u202d\u202c]")  # of a text that is drawn as it stands
+_MARKED = re.compile(r'textLength="([\d.]+)"([^>]*)>([^<]*\u202d[^<]*)<')
 
 Scene = Callable[[MeterScreen, Pilot[int]], Awaitable[None]]
 
@@ -96,7 +100,15 @@ async def picture(name: str) -> str:
             await settled(screen, pilot)
             await scene(screen, pilot)
             await settled(screen, pilot)
-            return screen.export_screenshot(title="jeton run home") + "\n"
+            svg = screen.export_screenshot(title="jeton run home")
+            return _MARKED.sub(_without_marks, svg) + "\n"
+
+
+def _without_marks(text: re.Match[str]) -> str:
+    """Return a text of a picture that takes no room for the marks in it."""
+    shown = html.unescape(text[3])
+    length = float(text[1]) * len(_MARKS.sub("", shown)) / len(shown)
+    return f'textLength="{length:g}"{text[2]}>{text[3]}<'
 
 
 def main(folder: Path) -> None:

@@ -187,6 +187,12 @@ class Issued:
     key: MeterKey
     section: int | None = None
     test_key: bool = False
+    rounded: str = ""  # what was asked for, where no token says exactly that
+
+    @property
+    def told(self) -> str:
+        """Return what it does, and that it was rounded up for that where it was."""
+        return f"{self.what} ({self.rounded} rounded up)" if self.rounded else self.what
 
     @property
     def grouped(self) -> str:
@@ -203,6 +209,7 @@ class Issued:
             "subclass": self.sub,
             "name": self.name,
             "what": self.what,
+            "rounded_from": self.rounded or None,
             "at": _iso(self.at),
             "tid": self.tid,
             "issued": _iso(self.issued) if self.issued else None,
@@ -384,7 +391,12 @@ class PointOfSale:
         at: datetime | None = None,
         rnd: int | None = None,
     ) -> Issued:
-        """Issue credit in kWh (m³ of water or gas, minutes of time); finer than 0.1 rounds up."""
+        """Issue credit in kWh (m³ of water or gas, minutes of time).
+
+        What no token can say is rounded up, as the standard has it: to 0.1, from 1,638.4 on to
+        whole units, from 18,022.4 to tens, from 181,862.4 to hundreds. `rounded` is then what was
+        asked for.
+        """
         sub = _kind(kind)
         unit = CREDIT_UNITS[sub].removeprefix("0.1 ")
         value = _number(amount, "an amount")
@@ -396,7 +408,10 @@ class PointOfSale:
                 f"{value} {unit} does not fit into one token: at most "
                 f"{tokens.MAX_AMOUNT // 10}.{tokens.MAX_AMOUNT % 10} {unit}"
             )
-        return self._issue(name, at, 0, sub, {"amount": tokens.amount_code(units)}, rnd)
+        code = tokens.amount_code(units)
+        exact = tokens.amount_value(code) == value * 10
+        rounded = "" if exact else f"{value} {unit}"
+        return self._issue(name, at, 0, sub, {"amount": code}, rnd, rounded)
 
     def currency(
         self,
@@ -406,7 +421,10 @@ class PointOfSale:
         kind: str = "electricity",
         at: datetime | None = None,
     ) -> Issued:
-        """Issue credit in the base currency, for meters that count money; below 0 deducts."""
+        """Issue credit in the base currency, for meters that count money; below 0 deducts.
+
+        What no token can say is rounded up; `rounded` is then what was asked for.
+        """
         sub = 4 + _kind(kind)
         value = _number(amount, "an amount")
         if value == 0:
@@ -416,19 +434,23 @@ class PointOfSale:
             se, code = tokens.currency_code(units)
         except ValueError:
             raise VendingError(f"an amount of {value} does not fit into one token") from None
-        return self._issue(name, at, 0, sub, {"se": se, "amount": code}, None)
+        exact = tokens.currency_value(se, code) == value * UNITS_PER_CURRENCY
+        rounded = "" if exact else str(value)
+        return self._issue(name, at, 0, sub, {"se": se, "amount": code}, None, rounded)
 
     def power_limit(
-        self, name: str, watts: int, *, at: datetime | None = None, rnd: int | None = None
+        self, name: str, watts: int | str, *, at: datetime | None = None, rnd: int | None = None
     ) -> Issued:
-        """Issue a SetMaximumPowerLimit; W that no token names are rounded up."""
-        return self._issue(name, at, 2, 0, {"mpl": _watts(watts)}, rnd)
+        """Issue a SetMaximumPowerLimit; W that no token can say are rounded up."""
+        code, rounded = _watts(watts, "power limit")
+        return self._issue(name, at, 2, 0, {"mpl": code}, rnd, rounded)
 
     def unbalance_limit(
-        self, name: str, watts: int, *, at: datetime | None = None, rnd: int | None = None
+        self, name: str, watts: int | str, *, at: datetime | None = None, rnd: int | None = None
     ) -> Issued:
-        """Issue a SetMaximumPhasePowerUnbalanceLimit; W that no token names are rounded up."""
-        return self._issue(name, at, 2, 6, {"mppul": _watts(watts)}, rnd)
+        """Issue a SetMaximumPhasePowerUnbalanceLimit; W that no token can say are rounded up."""
+        code, rounded = _watts(watts, "limit of unbalance")
+        return self._issue(name, at, 2, 6, {"mppul": code}, rnd, rounded)
 
     def clear_credit(
         self,
@@ -624,6 +646,7 @@ class PointOfSale:
         sub: int,
         fields: dict[str, int],
         rnd: int | None,
+        rounded: str = "",
     ) -> Issued:
         moment = _moment(at)
         with self._transaction() as db:
@@ -638,7 +661,8 @@ class PointOfSale:
                 key = None
             token = encode(cls, sub, fields, key=key, ea=meter.ea, tables=meter.tables)
             decoded = decode(token, key=key, ea=meter.ea, tables=meter.tables)
-            return self._write(db, meter, decoded, token, moment, None)
+            issued = self._write(db, meter, decoded, token, moment, None)
+        return replace(issued, rounded=rounded)
 
     def _check_key_serves(self, meter: MeterRecord, cls: int) -> None:
         if cls == 0 and meter.key.kt == DDTK:
@@ -765,10 +789,16 @@ def _kind(kind: str) -> int:
     return CREDIT_KINDS.index(kind)
 
 
-def _watts(watts: int) -> int:
-    if not 0 <= watts <= tokens.MAX_AMOUNT:
-        raise VendingError(f"a limit of {watts} W is out of range: 0 to {tokens.MAX_AMOUNT} W")
-    return tokens.amount_code(watts)
+def _watts(watts: int | str, what: str) -> tuple[int, str]:
+    """Return the amount of a limit, and the W asked for where that is another one."""
+    text = str(watts).strip()
+    if not re.fullmatch("[0-9]{1,12}", text) or int(text) > tokens.MAX_AMOUNT:
+        short = repr(text if len(text) <= 20 else text[:20] + "…")
+        raise VendingError(
+            f"a {what} of {short} will not do: a whole number of W, 0 to {tokens.MAX_AMOUNT}"
+        )
+    code = tokens.amount_code(int(text))
+    return code, "" if tokens.amount_value(code) == int(text) else f"{int(text)} W"
 
 
 def _word(value: int, what: str) -> int:

@@ -153,7 +153,7 @@ async def key_to_screen() -> list[float]:
                 await settled(screen, pilot)
                 found.append(await until_drawn(screen))
                 screen.line.press("*")
-                screen.line.let_go()
+                screen.line.speed(3600)
     return found
 
 

@@ -449,14 +449,21 @@ def test_the_deadline_is_when_something_happens():
     assert meter.status(deadline)["pending"] == []
 
 
-def test_power_ups_with_nothing_between_are_one_event():
+def test_power_ups_are_logged_unless_within_one_second():
     meter, store = new_meter(credit_wh=10000)
     for _ in range(5):
         meter = again(store)
     power = ["power_down", "power_up"]
     assert [e["kind"] for e in again(store).events()] == ["provisioned", "switch_closed"] + power
-    meter.enter("0" * 20, T0)
+    meter = again(store)
+    meter.save(T0 + 60)
+    meter = again(store)
+    meter.save(T0 + 61)
+    meter = again(store)
+    found = [(e["kind"], e["time"] - T0) for e in again(store).events()][2:]
+    assert found == [(kind, at) for at in (0, 60, 61) for kind in power]
+    meter.enter("0" * 20, T0 + 61)
     again(store)
     meter = again(store)
     assert [e["kind"] for e in meter.events()][-3:] == ["token"] + power
-    assert meter.state.power_fails == 7
+    assert meter.state.power_fails == 11

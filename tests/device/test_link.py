@@ -3,6 +3,9 @@
 import contextlib
 import os
 import pty
+import signal
+import subprocess
+import sys
 import threading
 import time
 import tty
@@ -13,7 +16,7 @@ from pathlib import Path
 import pytest
 from client import Client
 
-from host_tools import meters
+from host_tools import link, meters
 from host_tools.errors import BoardError
 from host_tools.link import EPOCH, Meter, TokenResult, moment, seconds_of
 from host_tools.loads import WEEK_S, household
@@ -321,6 +324,40 @@ def test_named_meters(jeton_home: Path) -> None:
     assert [meter.name for meter in meters.all_meters()] == ["one"]
     meters.delete("one")
     assert list((jeton_home / "meters").iterdir()) == []
+
+
+def test_waiting_for_another_program_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    meters.create("one", meters.make_config())
+    first = Meter.open("one")
+
+    def tell(line: str) -> None:
+        said.append(line)
+        first.close()
+
+    monkeypatch.setattr(link, "tell_wait", tell)
+    assert said == []
+    with Meter.open("one") as second:
+        assert second.status().provisioned
+    assert said == ["waiting for another program to let go of meter one"]
+
+
+def test_a_command_that_waits_says_so_and_can_be_interrupted() -> None:
+    meters.create("one", meters.make_config())
+    with (
+        Meter.open("one"),
+        subprocess.Popen(
+            [sys.executable, "-m", "host_tools.cli", "status", "one", "--json"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as command,
+    ):
+        assert command.stderr is not None
+        line = command.stderr.readline()
+        command.send_signal(signal.SIGINT)
+        out, more = command.communicate()
+    assert line == b"jeton: waiting for another program to let go of meter one\n"
+    assert (out, more, command.returncode) == (b"", b"", 130)
 
 
 @pytest.mark.parametrize("name", ["", "-x", "a/b", "..", "x" * 65, "a b", "virtual", "é"])

@@ -198,10 +198,27 @@ def test_the_rest_of_the_desk(demo: str) -> None:
             await s.typed("test", "1 99")
             await s.until(lambda: "test 99 is none" in s.said)
             await s.typed("power-limit", "²")
-            await s.until(lambda: "is not W" in s.said)
+            await s.until(lambda: "a power limit of '²' will not do" in s.said)
+            assert "a whole number of W, 0 to 18201624" in s.said
+            assert getattr(s.screen.focused, "id", None) == "power-limit"
+            await s.pilot.press("escape")
+            await s.issued("unbalance-limit")
+            await s.keys("k")
+            assert "unbalance 2,000 W" in s.text("#state")
+            await s.issued("tariff")
+            await s.keys("k")
+            assert "tariff 1" in s.text("#state")
+            await s.issued("clear-credit")
+            await s.keys("k")
+            assert "Credit  0.00 kWh" in s.text("#state")
+            s.screen.query_one("#credit", Input).value = "0.01"
+            await s.issued("credit")
+            assert "credit of 0.1 kWh (0.01 kWh rounded up)" in s.said
+            await s.keys("k")
+            assert "Credit  0.10 kWh" in s.text("#state")
 
     run(test)
-    assert len(PointOfSale().issued(demo)) == 4
+    assert len(PointOfSale().issued(demo)) == 8
 
 
 def test_the_keypad(demo: str) -> None:
@@ -273,6 +290,14 @@ def test_load_clock_speed_and_time(demo: str) -> None:
             ):
                 await s.typed(field, text)
                 await s.until(lambda why=why: why in s.said)  # type: ignore[misc]
+                assert why in s.text(f"#{field}-wrong")
+                assert s.screen.query_one(f"#{field}", Input).value == text
+                assert getattr(s.screen.focused, "id", None) == field
+            await s.pilot.press(*["backspace"] * 4, "1", "5", "m", "enter")
+            await s.until(lambda: not s.text("#advance-wrong"))
+            await s.settled()
+            assert s.screen.focused is None
+            assert "15" not in s.display.splitlines()[0]
             for button, why in (
                 ("reconnect", "waits for no key"),
                 ("emergency", "emergency credit taken"),
@@ -295,12 +320,13 @@ def test_digits_stay_while_the_clock_runs_fast(demo: str) -> None:
             await s.settled()  # more than half a minute, after which a digit would be dropped
             await s.keys("3")
             assert "123" in s.display
-            assert "3600x, 1x while you key" in s.text("#state")
+            assert "3600x\n" in s.text("#state")
+            assert "1x while you key" in s.text("#state")
             await s.keys("*", "*", "*")
             await s.paste(token)
             await s.keys("enter")
             assert s.said.startswith("Accept")
-            s.screen.line.let_go()
+            s.screen.line.speed(3600)
             await s.until(lambda: "1x while" not in s.text("#state"))
             await s.until(lambda: "3600x" in s.text("#state"))
             before = s.text("#state")
@@ -315,6 +341,11 @@ def test_a_power_cut_and_power_again(demo: str) -> None:
             await s.pilot.press("s")
             await s.pilot.click("#power")
             await s.until(lambda: "has no power" in s.said)
+            await s.pilot.press("5")
+            s.screen.line.speed(60)
+            await s.until(
+                lambda: s.said == "the board has no power: Power, under Set, gives it back"
+            )
             await s.pilot.click("#power")
             await s.until(lambda: s.said in ("the power is back", "the meter answers again"))
             await s.keys("1")
@@ -322,6 +353,139 @@ def test_a_power_cut_and_power_again(demo: str) -> None:
 
     run(test)
     assert "power_up" in [event["kind"] for event in told("events", "demo")]
+
+
+def test_a_key_change_is_keyed_whole_and_after_the_screen_was_left(demo: str) -> None:
+    async def issue() -> None:
+        async with seen() as s:
+            await s.pilot.press("v")
+            assert len(await s.issued("key-change")) == 2
+            await s.issued("credit")
+
+    async def key() -> None:
+        async with seen() as s:
+            assert [one.cls for one in s.screen.issued] == [0]
+            await s.pilot.press("v")
+            await s.until(lambda: "meter: KRN 1, desk: KRN 2" in s.text("#differs"))
+            assert "KRN 1" in s.text("#state")
+            await s.pilot.click("#issued", offset=(3, 2))  # its second section
+            await s.until(lambda: "KRN 2" in s.text("#state"))
+            await s.until(lambda: not s.screen.query_one("#differ").display)
+            await s.pilot.click("#issued", offset=(3, 1))
+            await s.until(lambda: "has had this key change: it has KRN 2" in s.said)
+            await s.keys("k")
+            assert s.said == "Accept, TransferCredit:Electricity, 10.00 kWh"
+
+    run(issue)
+    assert told("status", demo)["krn"] == 1
+    run(key)
+    assert [event["kind"] for event in told("events", demo)].count("token") == 3
+
+
+def test_no_key_change_on_top_of_one_that_waits(demo: str) -> None:
+    PointOfSale().key_change(demo, krn=2)
+
+    async def test() -> None:
+        async with seen() as s:
+            await s.pilot.press("v")
+            await s.until(lambda: s.screen.query_one("#krn", Input).value == "3")
+            await s.pilot.click("#issue-key-change")
+            await s.until(lambda: "the meter still has KRN 1, and a change to KRN 2" in s.said)
+            assert "k keys it in first" in s.said
+            assert len(s.said) <= 78  # it is one line
+            await s.issued("credit")
+            assert "for the next key: k keys that in first" in s.said
+            await s.keys("k")
+            assert s.said == "Accept, TransferCredit:Electricity, 10.00 kWh"
+            assert "KRN 2" in s.text("#state")
+            PointOfSale().key_change(demo, krn=3)
+            await s.pilot.press("s", "v")
+            await s.until(lambda: bool(s.screen.query_one("#waiting").display))
+            await s.pilot.click("#waiting")
+            await s.until(lambda: "KRN 3" in s.text("#state"))
+
+    run(test)
+    assert PointOfSale().meter(demo).key.krn == 3
+
+
+def test_a_meter_with_a_key_of_somebody_else(demo: str) -> None:
+    with Meter.open(demo) as meter:
+        meter.provision(PointOfSale().config_for(demo) | {"krn": 5})
+
+    async def test() -> None:
+        async with seen() as s:
+            await s.pilot.press("v")
+            await s.until(lambda: "KRN 5, TI 01: no key of this desk" in s.text("#differs"))
+            assert not s.screen.query_one("#waiting").display
+            await s.issued("test")
+            await s.keys("k")
+            assert s.said.startswith("Accept")
+
+    run(test)
+
+
+def test_keying_leaves_the_speed_of_a_served_meter_alone(demo: str) -> None:
+    async def test() -> None:
+        async with seen() as s:
+            s.screen.line.speed(3600)
+            await s.keys("1", "2")
+            assert "1x while you key" in s.text("#state")
+
+    with NamedBoard(meters.find(demo)):
+        run(test)
+        assert told("status", demo)["rate"] == 3600
+
+
+def test_a_served_meter_is_reset(demo: str) -> None:
+    async def test() -> None:
+        async with seen() as s:
+            await s.keys("1", "s")
+            assert str(s.screen.query_one("#power", Button).label) == "Reset"
+            await s.pilot.click("#power")
+            await s.until(lambda: "was reset" in s.said)
+            await s.settled()
+            assert "1" not in s.display.splitlines()[0]
+
+    with NamedBoard(meters.find(demo)):
+        run(test)
+    assert "power_up" in [event["kind"] for event in told("events", demo)]
+
+
+def test_a_terminal_that_becomes_small(demo: str) -> None:
+    async def test() -> None:
+        async with seen() as s:
+            for columns, rows in ((79, 24), (80, 23), (20, 3), (1, 1)):
+                await s.pilot.resize_terminal(columns, rows)
+                await s.settled()
+                assert s.text("#title") == "too small: 80 by 24 characters are needed"
+                assert s.screen.query_one("#title").region.y == 0
+            await s.pilot.resize_terminal(80, 24)
+            await s.keys("7")
+            assert "demo" in s.text("#title")
+            assert s.display.endswith("7")
+
+    run(test)
+
+
+def test_all_states_have_room() -> None:
+    jeton("new", "demo", "--profile", "eneo", "--credit", "1")
+
+    async def test() -> None:
+        async with seen() as s:
+            s.screen.line.speed(1_000_000)
+            s.screen.line.do(lambda meter: str(meter.set_tamper().fault or ""))
+            await s.keys("1")
+            state = s.screen.query_one("#state", Static)
+            await s.until(lambda: "1x while you key" in s.text("#state"))
+            text = s.text("#state")
+            assert "emergency credit can be taken" in text
+            assert "1000000x" in text
+            height = state.visual.get_height(state.styles, state.size.width)  # type: ignore[attr-defined]
+            assert state.size.height >= height
+            clock = next(line for line in text.splitlines() if line.startswith("Clock"))
+            assert len(clock) <= state.size.width
+
+    run(test)
 
 
 def test_a_served_meter_that_goes_and_comes_back(demo: str, tmp_path: Path) -> None:
@@ -396,6 +560,13 @@ def test_the_pictures_are_what_is_shown(name: str) -> None:
     assert _drawn(asyncio.run(pictures.picture(name))) == kept, "make screenshots draws it anew"
 
 
+def test_a_display_that_is_drawn_as_it_stands_keeps_its_width() -> None:
+    svg = (pictures.FOLDER / "arabic.svg").read_text()
+    marked = re.findall(r'textLength="([\d.]+)"[^>]*>[^<]*\u202d', svg)
+    (plain,) = re.findall(r'textLength="([\d.]+)"[^>]*>[^<]*\+10\.0', svg)
+    assert marked == [plain] * 2
+
+
 def test_no_other_command_loads_what_the_screen_needs() -> None:
     code = "import sys; from host_tools import cli; cli.application(); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -461,6 +632,18 @@ def test_a_meter_there_is_not_is_said_in_one_line() -> None:
     ended, wrote = _at_a_terminal("nobody", wait=b"\n", then=lambda *_: None)
     assert (ended, wrote.count(b"\n")) == (1, 1)
     assert b"there is no meter 'nobody'" in wrote
+
+
+def test_a_meter_that_another_program_has(demo: str) -> None:
+    with Meter.open(demo):
+        ended, wrote = _at_a_terminal(
+            demo,
+            wait=b"waiting for another program to let go of meter demo\r\n",
+            then=lambda _, terminal: os.write(terminal, b"\x03"),
+        )
+    assert ended == 130
+    assert b"1049h" not in wrote
+    assert b"Traceback" not in wrote
 
 
 def test_a_button_is_no_stop_for_the_keyboard(demo: str) -> None:

@@ -34,6 +34,9 @@ class Clock:
     def advance(self, seconds):
         self.seconds += seconds
 
+    def linger(self, seconds):
+        pass
+
 
 store = support.Store()
 meter = Meter(store, support.profiles)

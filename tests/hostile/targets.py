@@ -52,6 +52,9 @@ class Clock:
     def advance(self, seconds: int) -> None:
         self.seconds += seconds
 
+    def linger(self, seconds: int) -> None:
+        pass
+
 
 _CIPHERS = [(7, cipher(7, support.KEY)), (11, cipher(11, support.KEY11))]
 _TOKENS = [

@@ -65,6 +65,27 @@ def test_rate(clock_module: ModuleType, ticks: list[int]) -> None:
             clock.rate = wrong
 
 
+def test_a_fast_clock_lingers(clock_module: ModuleType, ticks: list[int]) -> None:
+    clock = clock_module.Clock(0)
+    clock.linger(5)
+    clock.rate = 60
+    clock.linger(5)
+    ticks[0] += 3000
+    assert (clock.now(), clock.rate) == (3, 60)
+    ticks[0] += 3000
+    assert clock.now() == 5 + 60
+    ticks[0] += 1000
+    assert clock.now() == 5 + 120
+    clock.linger(5)
+    clock.rate = 60  # who sets the rate means it
+    ticks[0] += 1000
+    assert clock.now() == 5 + 180
+    clock.rate = 0
+    clock.linger(5)
+    ticks[0] += 1000
+    assert clock.now() == 5 + 180
+
+
 def test_set_and_advance(clock_module: ModuleType, ticks: list[int]) -> None:
     clock = clock_module.Clock()
     ticks[0] += 700

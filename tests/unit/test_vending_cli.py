@@ -467,3 +467,17 @@ def test_explain_asks_a_kept_meter(monkeypatch: pytest.MonkeyPatch) -> None:
     found = ask()
     assert found["cause"] == "key-change"
     assert "the flash is damaged" in found["details"][-1]
+
+
+def test_a_rounded_amount_and_a_wrong_limit() -> None:
+    PointOfSale().add_meter("home")
+    done = run("vend", "home", "credit", "0.01")
+    assert "Credit of 0.1 kWh (0.01 kWh rounded up) for meter home" in done.output
+    done = run("vend", "home", "credit", "0.01", "--json")
+    assert json.loads(done.output)["rounded_from"] == "0.01 kWh"
+    done = run("vend", "home", "credit", "0.2")
+    assert "rounded" not in done.output
+    done = run("vend", "home", "power-limit", "-5")
+    assert str(done.exception) == (
+        "a power limit of '-5' will not do: a whole number of W, 0 to 18201624"
+    )

@@ -133,21 +133,27 @@ def test_the_standards_example(pos: PointOfSale) -> None:
 
 
 @pytest.mark.parametrize(
-    ("amount", "code", "what"),
+    ("amount", "code", "what", "rounded"),
     [
-        ("12.5", 125, "12.5 kWh"),
-        ("0.01", 1, "0.1 kWh"),
-        ("12.51", 126, "12.6 kWh"),
-        (Decimal("2000.01"), 16746, "2000.4 kWh"),
-        (5, 50, "5.0 kWh"),
-        ("1820162.4", 0xFFFF, "1820162.4 kWh"),
+        ("12.5", 125, "12.5 kWh", ""),
+        ("12.500", 125, "12.5 kWh", ""),
+        ("0.01", 1, "0.1 kWh", "0.01 kWh"),
+        ("12.51", 126, "12.6 kWh", "12.51 kWh"),
+        (Decimal("2000.01"), 16746, "2000.4 kWh", "2000.01 kWh"),
+        ("1638.4", 16384, "1638.4 kWh", ""),
+        ("1638.5", 16385, "1639.4 kWh", "1638.5 kWh"),
+        (5, 50, "5.0 kWh", ""),
+        ("1820162.4", 0xFFFF, "1820162.4 kWh", ""),
     ],
 )
-def test_credit(pos: PointOfSale, amount: Any, code: int, what: str) -> None:
+def test_credit(pos: PointOfSale, amount: Any, code: int, what: str, rounded: str) -> None:
     pos.add_meter("home")
     issued = pos.credit("home", amount, at=NOON)
     assert issued.fields["amount"] == code
     assert issued.what == f"credit of {what}"
+    assert issued.rounded == rounded
+    assert issued.as_dict()["rounded_from"] == (rounded or None)
+    assert issued.told == f"credit of {what}" + (f" ({rounded} rounded up)" if rounded else "")
     assert read(pos, "home", issued.token).fields == issued.fields
 
 
@@ -175,6 +181,40 @@ def test_refused_amounts_change_nothing(pos: PointOfSale, amount: Any) -> None:
     with pytest.raises(VendingError) as caught:
         pos.credit("home", amount, at=NOON)
     assert "\n" not in str(caught.value)
+    assert pos.issued() == []
+
+
+def test_whatever_is_rounded_says_so(pos: PointOfSale) -> None:
+    pos.add_meter("home")
+    for issued, told in (
+        (pos.power_limit("home", 5000), "maximum power limit of 5000 W"),
+        (
+            pos.power_limit("home", "20001"),
+            "maximum power limit of 20004 W (20001 W rounded up)",
+        ),
+        (
+            pos.unbalance_limit("home", 16385),
+            "maximum phase power unbalance limit of 16394 W (16385 W rounded up)",
+        ),
+        (pos.currency("home", "0.5"), "credit of 0.50004 for electricity (0.5 rounded up)"),
+        (pos.currency("home", "0.1"), "credit of 0.1 for electricity"),
+    ):
+        assert issued.told == told
+
+
+@pytest.mark.parametrize("watts", [-5, "", "x", "²", "5 kW", "1e3", 5.5, 18201625, "9" * 99])
+def test_a_limit_that_will_not_do(pos: PointOfSale, watts: Any) -> None:
+    pos.add_meter("home")
+    for issue, what in (
+        (pos.power_limit, "power limit"),
+        (pos.unbalance_limit, "limit of unbalance"),
+    ):
+        with pytest.raises(VendingError) as caught:
+            issue("home", watts)
+        said = str(caught.value)
+        assert said.startswith(f"a {what} of ")
+        assert said.endswith(" will not do: a whole number of W, 0 to 18201624")
+        assert len(said) < 120
     assert pos.issued() == []
 
 
