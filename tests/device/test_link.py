@@ -299,7 +299,8 @@ def test_a_board_that_dies_in_the_middle() -> None:
 # Named meters
 
 
-def test_named_meters(jeton_home: Path) -> None:
+def test_named_meters(jeton_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "_PATIENCE", 1.0)
     assert meters.all_meters() == []
     made = meters.create("one", meters.make_config() | {"credit_wh": 3000})
     assert made.port() is None
