@@ -10,9 +10,9 @@ REPORT_SLOTS = 32
 TOKENS = 50
 # More slots than are read: what an action wrote before it failed has overwritten nothing that
 # counts, and only the number of entries goes back.
-_SPARE = 12
-LOG_SLOTS = SLOTS + _SPARE
-QUEUE_SLOTS = REPORT_SLOTS + _SPARE
+SPARE = 12
+LOG_SLOTS = SLOTS + SPARE
+QUEUE_SLOTS = REPORT_SLOTS + SPARE
 ENTRY = "<IBBHi"
 OCTETS = struct.calcsize(ENTRY)
 LOG_OCTETS = LOG_SLOTS * OCTETS

@@ -63,33 +63,39 @@ def connect_phases(meter, watts, now):
 
 
 class Load:
-    """The steps of a record, and where among them its meter is; `next` is the next change."""
+    """The steps of a record, and where among them its meter is: `place`."""
 
     def __init__(self, state, now):
         """Find the place of `now`; steps in the past are passed over."""
         self._steps = state.load_steps
         self._count = len(self._steps) // _OCTETS
         self._repeat_s = state.load_repeat_s
-        self._base = state.load_from
-        if self._repeat_s and now >= self._base:
-            self._base += (now - self._base) // self._repeat_s * self._repeat_s
-        self._i = 0
-        while self._i < self._count and self._base + self._at(self._i) <= now:
-            self._i += 1
-        self._plan()
+        base = state.load_from
+        if self._repeat_s and now >= base:
+            base += (now - base) // self._repeat_s * self._repeat_s
+        i = 0
+        while i < self._count and base + self._at(i) <= now:
+            i += 1
+        self._go(i, base)
 
     def _at(self, i):
         return struct.unpack_from(_STEP, self._steps, _OCTETS * i)[0]
 
-    def _plan(self):
-        if self._i == self._count and self._repeat_s:
-            self._i = 0
-            self._base += self._repeat_s
-        self.next = self._base + self._at(self._i) if self._i < self._count else None
+    def _go(self, i, base):
+        if i == self._count and self._repeat_s:
+            i = 0
+            base += self._repeat_s
+        # All at once: (index of the next step, when the first one is, when the next one is).
+        self.place = (i, base, base + self._at(i) if i < self._count else None)
+
+    @property
+    def next(self):
+        """Return when the load changes next, None if never."""
+        return self.place[2]
 
     def watts(self):
         """Return the watts of the step that is on, None where the first is still to come."""
-        i = self._i - 1
+        i = self.place[0] - 1
         if i < 0:
             if not self._repeat_s:
                 return None
@@ -98,10 +104,6 @@ class Load:
 
     def step(self):
         """Go on to the next step and return its watts."""
-        at = _OCTETS * self._i
-        self._i += 1
-        if self._i < self._count:
-            self.next = self._base + self._at(self._i)
-        else:
-            self._plan()
-        return struct.unpack_from(_STEP, self._steps, at)[1]
+        i, base, _ = self.place
+        self._go(i + 1, base)
+        return struct.unpack_from(_STEP, self._steps, _OCTETS * i)[1]

@@ -75,6 +75,7 @@ class Meter:
         self._saved_at = 0
         self._saved_total_wh = 0
         self._unsaved = False
+        self._before = None  # type: tuple | None
         # Why there is no working meter (a damaged record), or why the last save failed.
         self.fault = ""
         self.store_error = ""
@@ -247,32 +248,48 @@ class Meter:
             self._save()
 
     def _atomically(self, action):
-        """Run `action` and save; if either fails, be as before and let the error through.
-
-        Going back only exchanges references: it must work where memory has just run out.
-        """
-        change = self.key_change
-        before = self.state.copy()
-        sections = dict(change.sections)
-        kept = (self.profile, self.tids, self.tids.octets, self.screen, self.entry, self.lockout)
-        more = (self._decrypt, change, self._at, self._saved_at, self._load, self._trip_at)
-        plan = (self._next, self._level)
+        """Run `action` and save; if either fails, be as before and let the error through."""
+        self._begin()
         try:
             value = action()
             self._settle()
             self._save()
         except BaseException:
-            self.state = before
-            self.profile, self.tids, octets, self.screen, self.entry, self.lockout = kept
-            self.tids.octets = octets
-            self._decrypt, self.key_change, self._at, self._saved_at, self._load, trip_at = more
-            self._trip_at = trip_at
-            self._next, self._level = plan
-            self.key_change.sections = sections
-            if self.lockout:
-                self.lockout.state = before
+            self._undo()
             raise
+        self._before = None
         return value
+
+    def _begin(self):
+        """Note how all is, until `_before` is None again.
+
+        Ctrl-C may come between any two steps, and memory may run out: what was begun and has not
+        ended has never happened. If not at once, it is seen to here, when the next thing begins.
+        """
+        if self._before:
+            self._undo()
+            self._unsaved = True
+        change, load = self.key_change, self._load
+        sections = dict(change.sections)
+        parts = (self.profile, self.tids, self.tids.octets, self.screen, self.entry, self.lockout)
+        more = (self._decrypt, change, self._at, self._saved_at, self._saved_total_wh)
+        plan = (load, load and load.place, self._trip_at, self._next, self._level)
+        self._before = (self.state.copy(), sections, parts, more, plan)
+
+    def _undo(self):
+        """Be as `_begin` found it. This only exchanges references: memory may have run out."""
+        state, sections, parts, more, plan = self._before  # type: ignore[misc]
+        self.state = state
+        self.profile, self.tids, octets, self.screen, self.entry, self.lockout = parts
+        self.tids.octets = octets
+        self._decrypt, self.key_change, self._at, self._saved_at, self._saved_total_wh = more
+        self.key_change.sections = sections
+        self._load, place, self._trip_at, self._next, self._level = plan
+        if place:
+            self._load.place = place
+        if self.lockout:
+            self.lockout.state = state
+        self._before = None
 
     def _settle(self):
         """Let switch and warnings follow what has changed."""
@@ -290,13 +307,15 @@ class Meter:
 
         A clock that went back takes no time away.
         """
-        state = self.state
-        seq = state.event_seq
+        if self._before or now > self._at:
+            self._begin()
+        seq = self.state.event_seq
         self._run(now)
         self.entry.process(now)
         ended = self.lockout.process(now)
-        if self._unsaved or ended or state.event_seq != seq or self._save_due(now):
+        if self._unsaved or ended or self.state.event_seq != seq or self._save_due(now):
             self._save_or_note()
+        self._before = None
         return self._deadline(now)
 
     def _run(self, now):
@@ -304,7 +323,13 @@ class Meter:
         state = self.state
         profile = self.profile
         at = self._at
+        seq = state.event_seq
         while at < now:
+            if state.event_seq - seq >= events.SPARE // 2:
+                # The rings have no room to go back further.
+                self._before = None
+                self._begin()
+                seq = state.event_seq
             end = max(at, min(self._next, now))
             if state.switch_closed and state.load_w:
                 end = credit.draw(state, profile, at, end, self._level)
