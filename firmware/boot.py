@@ -2,7 +2,10 @@
 
 # Ctrl-C must not end the start of a meter that may be locked.
 __import__("micropython").kbd_intr(-1)
-# firmware/main.py, by the name it has on a board, where a user's own /main.py cannot hide it.
-from jeton_main import meter  # type: ignore[import-not-found]  # noqa: E402, F401
+try:
+    # firmware/main.py, by the name it has on a board, where a user's own /main.py cannot hide it.
+    from jeton_main import meter  # type: ignore[import-not-found]  # noqa: F401
+except Exception as error:
+    __import__("drivers.shut").shut.or_raise(error)
 
 __import__("micropython").kbd_intr(3)

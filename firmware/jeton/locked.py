@@ -39,7 +39,6 @@ _FREE_VERBS = (
     "history",
     "led",
     "reports",
-    "acknowledge",
     "tid",
 )
 

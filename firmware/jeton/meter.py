@@ -92,8 +92,12 @@ class Meter:
             self._read()
             self._at = self._saved_at = self.state.clock
             self._setup()
-        except (ValueError, OSError) as error:
+        except MemoryError:
+            raise  # it says nothing of the store
+        except Exception as error:
+            lock = self.state.lock  # a profile that cannot be read opens no meter
             self.state = states.State()
+            self.state.lock = lock
             self.fault = describe(error)
             self._setup_bare()
             return 0
@@ -645,6 +649,8 @@ class Meter:
             outcome.result = TokenResult.LOCK_OUT
             outcome.message = "too many wrong tokens: wait %d s" % left_s
             outcome.value = "%d" % left_s
+            if self.state.result == TokenResult.LOCK_OUT:
+                return outcome  # logged once: a flood of them wears no flash and hides no event
         elif guess and self.profile.lockout_after:
             decoded = self._decode_counted(digits, outcome, now)
             if decoded is None:
@@ -697,8 +703,8 @@ class Meter:
         if decoded is not None:
             outcome.result, outcome.token, outcome.message = decoded
             self._obey(digits, outcome, now)
-            # A section of a key change has no TID: whoever has one could unlock with it for ever.
-            if outcome.result == TokenResult.ACCEPT and outcome.token.cls != 1:
+            # A token without a TID can be keyed for ever, and so could unlock for ever.
+            if outcome.result == TokenResult.ACCEPT and outcome.token.tid is not None:
                 self.lockout.accepted(now)
         self._log(outcome, now)
 
@@ -773,6 +779,9 @@ class Meter:
             self.process(now)
         fault = self.fault or self.store_error
         if fault:
+            # The rest of the first two words is what fits sixteen characters.
+            if fault.startswith(_FLASH):
+                fault = fault[len(_FLASH) :]
             idle = ["STORE FAULT", fault[:16], fault[16:]]
         elif self.entry.digits or self.entry.code:
             idle = screens.entry(self.entry, self.profile, self.screen)
@@ -843,11 +852,14 @@ def describe(error):
     """
     if isinstance(error, OSError) and error.args:
         number = error.args[0]
-        return "the flash %s" % _ERRNO.get(number, "cannot be used (error %s)" % number)
+        return _FLASH + _ERRNO.get(number, "fails (error %s)" % number)
     first = error.args[0] if error.args else None
     text = first if isinstance(first, str) else str(error)
+    if isinstance(error, TypeError) and "argument" in text:
+        return "more or fewer arguments are needed"
     return text[:_LONGEST].replace("\n", " ") or error.__class__.__name__
 
 
 _LONGEST = 400
-_ERRNO = {5: "cannot be read or written", 28: "is full", 30: "is read-only", 84: "is damaged"}
+_FLASH = "the flash "
+_ERRNO = {5: "does not work", 28: "is full", 30: "is read-only", 84: "is damaged"}

@@ -93,7 +93,7 @@ _table = (
     "report_seq", "I",
     "report_done", "I",
     "report_lost", "H",
-    "lock", "53s",  # zeros: not locked; else locked.py
+    "lock", "53s",  # LOCK_OCTETS; zeros: not locked; else locked.py
 )
 # fmt: on
 FIELDS = [_table[i] for i in range(0, len(_table), 2)]
@@ -104,6 +104,7 @@ del _table
 HEAD = "<4sHII"
 TICK_START = 14
 SIZE = TICK_START + struct.calcsize(FORMAT)
+LOCK_OCTETS = 53  # the last of them
 # A tick: CRC-32 of what follows it, begun with that of its record; epoch of its record; sequence.
 TICK_HEAD = "<III"
 # From TICK_START to TICK_END stands in a record what a tick carries.

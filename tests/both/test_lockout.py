@@ -196,13 +196,26 @@ def test_what_is_authentic_is_not_wrong():
     assert meter.state.lock_count == 0
 
 
-def test_a_key_change_token_unlocks_too():
+def test_a_key_change_does_not_unlock():
+    # Its codes have no TID: one to the same key, or one there and one back, could be keyed for
+    # ever, with guesses in between.
     meter, _ = new_meter(profile="clou")
     lock(meter, T0)
+    count = meter.state.lock_count
     for section in key_change():
         meter.enter(section, T0 + 10)
-    assert meter.state.lock_count == 0
     assert meter.state.krn == 2
+    assert meter.state.lock_count == count
+
+
+def test_a_flood_while_locked_is_logged_once():
+    meter, store = new_meter(profile="clou")
+    lock(meter, T0)
+    meter.enter(credit(2000), T0 + 1)
+    saves, seq = store.saves, meter.state.event_seq
+    for i in range(50):
+        assert meter.enter(credit(2000 + i), T0 + 1).result == R.LOCK_OUT
+    assert (store.saves, meter.state.event_seq) == (saves, seq)
 
 
 def test_class_1_tokens_are_never_counted():

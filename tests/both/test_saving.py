@@ -102,7 +102,7 @@ def test_what_cannot_be_saved_is_not_sold():
     # Nothing was lost but what was used until it was known.
     s = meter.state
     assert (s.total_wh, s.switch_closed, REASONS[s.switch_reason]) == (20, 0, "store")
-    assert text(meter, T0 + 3600)[:2] == ["STORE FAULT", "the flash is ful"]
+    assert text(meter, T0 + 3600)[:2] == ["STORE FAULT", "is full"]
     assert meter.status(T0 + 3600)["fault"] == "the flash is full"
     raises(OSError, meter.enter, credit(2000), T0 + 3600)
     store.full = False

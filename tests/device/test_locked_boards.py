@@ -97,7 +97,8 @@ def test_every_method_of_the_client(board: VirtualBoard) -> None:
         assert meter.status().credit_wh == 5000
         assert [event.kind for event in meter.events()][-1] == "token"
         assert meter.reports() == []
-        assert meter.acknowledge(0) == 0
+        with pytest.raises(BoardError, match="needs its unlock code"):
+            meter.acknowledge(0)
         assert meter.ledger().initial_wh == 5000
         assert not meter.emergency().taken
         assert not meter.reconnect()
@@ -437,3 +438,39 @@ def test_files_that_hold_no_code(tmp_path: Path, content: bytes) -> None:
     assert str(file) in denied("lock", "home", "--code-file", str(file))
     with Meter.open("home") as meter:
         assert not meter.locked
+
+
+BREAK_PROFILE = """
+octets = open("/profiles/generic.json", "rb").read()
+with open("/profiles/generic.json", "wb") as file:
+    file.write(octets.replace(%r, %r))
+"""
+
+
+@pytest.mark.parametrize(("old", "new"), [(b'"lockout"', b'"lockouu"'), (b"{", b"[")])
+def test_a_profile_that_is_damaged_opens_no_lock(tmp_path: Path, old: bytes, new: bytes) -> None:
+    with VirtualBoard(tmp_path / "flash.img") as board:
+        with Meter(board.path) as meter:
+            meter.provision(meters.make_config())
+            with meter._talking(5) as repl:
+                assert repl.run(BREAK_PROFILE % (old, new), 5)[1] == b""
+            meter.lock(CODE)
+        board.power_cut()
+        board.power_on()
+        with Meter(board.path) as meter:
+            assert meter.locked
+            assert meter.status().fault
+            assert meter.display().lines[0].startswith("STORE FAULT")
+
+
+def test_a_start_without_memory_opens_no_lock(tmp_path: Path) -> None:
+    with VirtualBoard(tmp_path / "flash.img") as board, Meter(board.path) as meter:
+        meter.provision(meters.make_config())
+        meter.set_load_steps([(i * 10, i) for i in range(256)], repeat_s=3000)
+        meter.lock(CODE)
+    for heap in ("140k", "116k", "90k"):
+        with VirtualBoard(tmp_path / "flash.img", heap=heap) as board, Client(board.path) as line:
+            line.send(b"\r\x03\x01")
+            said = line.expect(b"locked")
+            assert b"raw REPL" not in said
+            assert b">>>" not in said

@@ -1,0 +1,37 @@
+"""What becomes of a start that failed: the REPL of a meter that is locked stays shut."""
+
+import gc
+from time import sleep
+
+import machine
+import micropython
+
+import board
+
+_WAIT_S = 5
+
+
+def or_raise(error):
+    """Raise the error that ended the start, or start again and again where a meter is locked."""
+    gc.collect()
+    for path in (board.STATE_FILE, board.STATE_FILE + ".d/copy"):
+        if _locked(path):
+            print("jeton: the locked meter cannot start: %r" % error)
+            sleep(_WAIT_S)
+            machine.reset()
+    micropython.kbd_intr(3)
+    raise error
+
+
+def _locked(path):
+    try:
+        from jeton import state as states
+
+        with open(path, "rb") as file:
+            head = file.read(6)
+            file.seek(states.SIZE - states.LOCK_OCTETS)
+            return head == states.MAGIC + bytes((states.VERSION, 0)) and any(
+                file.read(states.LOCK_OCTETS)
+            )
+    except (OSError, ImportError):
+        return False
