@@ -63,7 +63,7 @@ def connect_phases(meter, watts, now):
 
 
 class Load:
-    """The steps of a record, and where among them its meter is: `place`."""
+    """The steps of a record, and where among them its meter is (`place`); `next` is the change."""
 
     def __init__(self, state, now):
         """Find the place of `now`; steps in the past are passed over."""
@@ -85,13 +85,13 @@ class Load:
         if i == self._count and self._repeat_s:
             i = 0
             base += self._repeat_s
-        # All at once: (index of the next step, when the first one is, when the next one is).
-        self.place = (i, base, base + self._at(i) if i < self._count else None)
+        self.next = base + self._at(i) if i < self._count else None
+        self.place = (i, base, self.next)
 
-    @property
-    def next(self):
-        """Return when the load changes next, None if never."""
-        return self.place[2]
+    def go_back(self, place):
+        """Be where `place` was noted; that needs no memory."""
+        self.place = place
+        self.next = place[2]
 
     def watts(self):
         """Return the watts of the step that is on, None where the first is still to come."""

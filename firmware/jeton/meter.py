@@ -290,7 +290,7 @@ class Meter:
         self.key_change.sections = sections
         self._load, place, self._trip_at, self._next, self._level = plan
         if place:
-            self._load.place = place
+            self._load.go_back(place)
         if self.lockout:
             self.lockout.state = state
         self._before = None
