@@ -2,9 +2,10 @@
 
 import os
 import sys
+from collections.abc import Callable, Mapping
 from getpass import getpass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -125,7 +126,7 @@ def rescue(
 
     The meter is not started and nothing is written to its flash. Keys are never shown. A meter set
     up anew has the key that the point of sale knows, and the credit of an intact record; without
-    one it has no credit, and takes no token that was issued before.
+    one it has no credit, and takes no token that was issued before. What is not carried is told.
 
     Examples: `jeton rescue home` · `jeton rescue home --export home.json --provision` ·
     `jeton rescue flash.img --json`
@@ -138,11 +139,16 @@ def rescue(
             rescues.save(found, export)
         if provision:
             pos = PointOfSale()
-            config = rescues.config_for(
-                found, pos, rescues.pos_name(found, pos, named.name if named else None)
-            )
+            name = rescues.pos_name(found, pos, named.name if named else None)
+            config = rescues.config_for(found, pos, name)
             kept = rescues.provision(found, config)
-            new = {"credit_wh": config["credit_wh"], "kept": str(kept)}
+            new = {
+                "credit_wh": config["credit_wh"],
+                "kept": str(kept),
+                "key": rescues.key_told(config),
+                "key_pending": rescues.key_pending(found, pos, name),
+                "not_carried": rescues.not_carried(found, config),
+            }
     if as_json:
         put(found.as_dict() | {"provisioned": new})
         return
@@ -152,6 +158,53 @@ def rescue(
             f"set up anew with {kwh(new['credit_wh'])} kWh, not locked; the flash as it was: "
             f"{new['kept']}"
         )
+        _tell_new(name, found, new)
+
+
+def _tell_new(name: str, found: rescues.Found, new: Mapping[str, Any]) -> None:
+    """Say what the new meter has not of what the old one had."""
+    if new["key_pending"]:
+        print(
+            f"its key is KRN {new['key']['krn']}, base date {new['key']['bdt']}, as it was: a key "
+            f"change was vended and is to be entered still, see jeton vend {name} history"
+        )
+    gone = new["not_carried"]
+    if "tokens_until_tid" in gone:
+        why = (
+            "its key was none that the point of sale makes"
+            if found.intact
+            else "nobody knows which were used"
+        )
+        print(f"not carried: tokens issued until now and not entered are refused, {why}")
+    if found.best is None:
+        print("not carried: nothing can be read of what there was; it may have been locked")
+    for name_, say in _GONE.items():
+        if name_ in gone:
+            print("not carried: " + say(gone[name_], name))
+
+
+_GONE: dict[str, Callable[[Any, str], str]] = {
+    "credit_wh": lambda wh, _: f"{kwh(wh)} kWh of credit, of which no intact record says so",
+    "debt_wh": lambda wh, _: f"a debt of {kwh(wh)} kWh: nothing is owed any more",
+    "tamper": lambda _, __: "the tamper condition: it is cleared",
+    "max_power_limit_w": lambda w, name: (
+        f"the power limit of {w} W: jeton vend {name} power-limit {w}"
+    ),
+    "phase_unbalance_limit_w": lambda w, name: (
+        f"the limit of unbalance of {w} W: jeton vend {name} unbalance-limit {w}"
+    ),
+    "tariff_rate": lambda rate, name: f"the tariff rate {rate}: jeton vend {name} tariff {rate}",
+    "switch": lambda why, _: f"the open switch ({why}): it is closed where there is credit",
+    "lock_out_s": lambda s, _: f"the lock-out after wrong tokens, {s} s more",
+    "reports": lambda count, _: f"{count} fault reports that were not acknowledged",
+    "key_change_sections": lambda _, __: "a key change half entered: enter all its codes again",
+    "language": lambda language, name: (
+        f"the language {language} of its display: jeton language {name} {language}"
+    ),
+    "load": lambda _, __: "the load behind its switch",
+    "total_wh": lambda wh, _: f"the total of {kwh(wh)} kWh used, its history and its log",
+    "locked": lambda _, name: f"the lock, it was locked by a code: jeton lock {name}",
+}
 
 
 def _tell(found: rescues.Found) -> None:

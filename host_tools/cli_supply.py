@@ -52,6 +52,11 @@ def clock(
                     "then set its rate"
                 )
             meter.set_rate(rate)
+            if meter.locks_again and rate != 1:
+                raise JetonError(
+                    f"{where} is locked again when this ends, and runs at 1 s a second then: "
+                    f"`jeton unlock {where}` first, then set its rate"
+                )
         shown = meter.clock(wanted)
         rate = meter.status().rate
     if as_json:

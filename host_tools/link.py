@@ -1052,6 +1052,11 @@ class Meter:
         with self._talking(self.timeout) as repl:
             return repl.locked
 
+    @property
+    def locks_again(self) -> bool:
+        """Return whether `close` locks the meter again, its clock at 1 s a second from then on."""
+        return self._opened
+
     def lock(self, code: str | None = None) -> None:
         """Lock the meter by an unlock code of 8 to 64 characters: it starts anew at once.
 

@@ -6,6 +6,7 @@ record says is shown as what it is; credit is taken from an intact one only.
 
 import contextlib
 import fcntl
+import hmac
 import json
 import os
 import struct
@@ -21,9 +22,10 @@ from host_tools import firmware_build, interpreter, meters
 from host_tools.errors import BoardError, VendingError
 from host_tools.link import Meter, moment
 from host_tools.vending import tid
-from host_tools.vending.pos import PointOfSale
+from host_tools.vending.pos import MeterKey, PointOfSale
 from host_tools.virtual import VirtualBoard
 from jeton import state as states
+from jeton import supply
 from jeton.sts.digits import is_digits, luhn_ok
 from jeton.sts.tids import MAX_TID, TidStore
 
@@ -36,6 +38,7 @@ _STEP_OCTETS = 8  # of the steps of a load, at the end of a record
 _STEPS = 256
 _FEW_BLOCKS = 2  # free ones that littlefs needs to write a record anew
 
+_ATTRIBUTES = ("kt", "krn", "ti", "ken")
 _TEXTS = ("drn", "profile", "language")
 _NUMBERS = (
     "ea", "sample_tables", "kt", "krn", "ti", "ken", "sgc", "bdt", "kct", "mfr_code",
@@ -248,37 +251,125 @@ def pos_name(found: Found, pos: PointOfSale, name: str | None = None) -> str:
     return name
 
 
+def key_of(found: Found, pos: PointOfSale, name: str) -> MeterKey | None:
+    """Return the key of an intact record as the point of sale knows it, None where it does not.
+
+    That may be an earlier one: of a key change that was vended and not entered yet. Keys are told
+    apart by themselves, then by what the record says of them.
+    """
+    state = found.intact
+    meter = pos.meter(name)
+    if state is None or (state.ea, state.sample_tables) != (meter.ea, meter.tables == "sample"):
+        return None
+    fits = []
+    for key in pos.keys_of(name):
+        with contextlib.suppress(VendingError):  # the vending keys at hand do not make it
+            octets = pos.decoder_key(meter, key)
+            if hmac.compare_digest(octets, state.decoder_key[: len(octets)]):
+                fits.append(key)
+    # A base date of 0 is one that came by a key change, which does not say which.
+    return max(
+        fits,
+        key=lambda key: (
+            all(getattr(key, part) == getattr(state, part) for part in _ATTRIBUTES),
+            state.bdt in (0, int(key.bdt)),
+        ),
+        default=None,
+    )
+
+
 def config_for(found: Found, pos: PointOfSale, name: str) -> dict[str, Any]:
     """Return the configuration of the meter anew: its key from the point of sale.
 
     Credit, less what is owed, and the tokens it has taken are those of an intact record. Without
-    one there is no credit, and every token issued until now is refused: which were used nobody
+    one there is no credit. Where the record's key is none that the point of sale knows, and
+    without an intact record, every token issued until now is refused: which were used nobody
     knows.
     """
     state = found.intact
-    config = pos.config_for(name)
+    key = key_of(found, pos, name)
+    config = pos.config_for(name, key=key)
     best = found.best
     if best is not None and best.intact:
         config["display"] = [best.state.rows, best.state.cols, best.state.graphic]
-    if state is None:
-        config["tid0"] = _latest_tid(pos, name, config["bdt"])
-        return config
-    owed_wh = state.emergency_debt_wh + state.advance_debt_wh
-    config["credit_wh"] = max(0, state.credit_wh - owed_wh)
-    config["clock"] = state.clock
-    config["profile"] = states.text(state.profile)
-    if config["bdt"] == (f"{state.bdt:02d}" if state.bdt else None):
+    if state is not None:
+        config["credit_wh"] = max(0, _worth_wh(state))
+        config["clock"] = state.clock
+        config["profile"] = states.text(state.profile)
+    if key is None:
+        config["tid0"] = _latest_tid(pos, name, state)
+    else:
         config["tids"] = state.tids.hex()
     return config
 
 
-def _latest_tid(pos: PointOfSale, name: str, bdt: str) -> int:
-    issued = [one.tid for one in pos.issued(name) if one.tid is not None and one.key.bdt == bdt]
+def _worth_wh(state: Any) -> int:
+    """Return the credit less what is owed; below 0 where more is owed than is left."""
+    return int(state.credit_wh - state.emergency_debt_wh - state.advance_debt_wh)
+
+
+def _latest_tid(pos: PointOfSale, name: str, state: Any) -> int:
+    """Return the latest TID that a token under the present key may have been used with."""
+    meter = pos.meter(name)
+    octets = pos.decoder_key(meter)
+    found = [_tid_now(meter.key.bdt)]
+    for one in pos.issued(name):
+        same = one.key.bdt == meter.key.bdt
+        with contextlib.suppress(VendingError):
+            # A key can come back under another base date, and its tokens with it.
+            same = same or pos.decoder_key(meter, one.key) == octets
+        if same and one.tid is not None:
+            found.append(one.tid)
+    if state is not None and state.bdt in (0, int(meter.key.bdt)):
+        found.append(TidStore(state.tids).newest)
+    return max(found)
+
+
+def _tid_now(bdt: str) -> int:
     try:
-        now = tid.tid_of(datetime.now(UTC), bdt)
+        return tid.tid_of(datetime.now(UTC), bdt)
     except VendingError:
-        now = MAX_TID  # the base date has run out
-    return max([now, *issued])
+        return MAX_TID  # the base date has run out
+
+
+def key_told(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what identifies the key of a configuration; never the key itself."""
+    return {name: config[name] for name in ("kt", "sgc", "ti", "krn", "ken", "bdt")}
+
+
+def key_pending(found: Found, pos: PointOfSale, name: str) -> bool:
+    """Return whether the point of sale has vended a later key than the record has."""
+    key = key_of(found, pos, name)
+    return key is not None and key != pos.meter(name).key
+
+
+def not_carried(found: Found, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the record says and a meter that is set up anew by `config` does not have.
+
+    Of a record that is not intact, that may be wrong. Wh, W and seconds; only what there was.
+    """
+    gone: dict[str, Any] = {}
+    if "tids" not in config:
+        gone["tokens_until_tid"] = config["tid0"]
+    if found.best is None:
+        return gone
+    state = found.best.state
+    lost_wh = _worth_wh(state) - config["credit_wh"]
+    gone["credit_wh"], gone["debt_wh"] = max(0, lost_wh), max(0, -lost_wh)
+    gone["tamper"] = bool(state.tamper)
+    for name in ("max_power_limit_w", "phase_unbalance_limit_w", "tariff_rate"):
+        gone[name] = getattr(state, name)
+    held_by = state.hold & ~(supply.HOLD_NO_CREDIT | supply.HOLD_TAMPER | supply.HOLD_STORE)
+    if held_by and state.switch_reason < len(supply.REASONS):
+        gone["switch"] = supply.REASONS[state.switch_reason]
+    gone["lock_out_s"] = max(0, state.lock_until - state.clock)
+    gone["reports"] = max(0, state.report_seq - state.report_done)
+    gone["key_change_sections"] = any(state.sections)
+    gone["language"] = state.language.rstrip(b"\0").decode("ascii", "backslashreplace")
+    gone["load"] = bool(state.load_w or state.load_steps)
+    gone["total_wh"] = state.total_wh
+    gone["locked"] = any(state.lock)
+    return {name: value for name, value in gone.items() if value}
 
 
 @contextlib.contextmanager

@@ -137,7 +137,6 @@ class _Verdict:
     result: str | None
     cause: str
     text: str
-    details: tuple[str, ...] = ()
 
 
 def explain(
@@ -337,7 +336,7 @@ class _Explainer:
         # What was issued is told before what another key makes of it by chance.
         own = {entry.key.number for entry in log if entry.meter == meter.name}
         first, decoded = next((pair for pair in good if pair[0].key.number in own), good[0])
-        details = list(first.details)
+        details: list[str] = []
         issued = None
         what = _capital(describe(decoded)) + f" for meter {meter.name}"
         if decoded.tid is not None:
@@ -451,9 +450,8 @@ class _Explainer:
             return _Verdict(key, None, None, "unknown", f"The key {key} cannot be made: {error}")
         if not decoded.authentic:
             return _Verdict(key, None, "CRCError", "key", "it is refused (CRCError)")
-        details: list[str] = []
-        result, cause, said = self._judge(chain, key, decoded, details)
-        return _Verdict(key, decoded, result, cause, said, tuple(details))
+        result, cause, said = self._judge(chain, key, decoded)
+        return _Verdict(key, decoded, result, cause, said)
 
     def _issued_under(self, chain: Chain, key: MeterKey, log: list[Issued]) -> MeterKey:
         """Return the key whose base date a token's TID counts from: of equal keys, the logged."""
@@ -480,9 +478,7 @@ class _Explainer:
             for group in ordered
         ]
 
-    def _judge(
-        self, chain: Chain, key: MeterKey, decoded: Decoded, details: list[str]
-    ) -> tuple[str | None, str, str]:
+    def _judge(self, chain: Chain, key: MeterKey, decoded: Decoded) -> tuple[str | None, str, str]:
         """Return (result, cause, verdict) in the order in which a meter checks."""
         meter = chain.meter
         cls, sub, fields = decoded.cls, decoded.sub or 0, decoded.fields
@@ -502,15 +498,11 @@ class _Explainer:
         if number is not None:
             if number >> 16 > int(self._status.get("ken", key.ken)):
                 return "KeyExpiredError", "expired", "refused, the meter's key has expired (KEN)"
-            state = self._state_of(number, chain, key, details)
+            state = self._state_of(number, chain, key)
             if state == "Used":
-                return "UsedError", "used", "refused, it was entered before"
+                return "UsedError", "used", self._used(number, chain, key)
             if state == "Old":
-                return (
-                    "OldError",
-                    "old",
-                    "refused, it is older than the 50 tokens the meter remembers",
-                )
+                return "OldError", "old", self._old(number, chain, key)
         if cls == 2 and sub in KEY_CHANGE_SUBS:
             return self._judge_key_change(chain, key, sub, fields)
         if (cls == 0 and sub != 0) or (cls == 2 and (sub == 7 or sub >= 10)):
@@ -562,8 +554,7 @@ class _Explainer:
         kept_wh = amount_wh - sum(credit.shares(status, settings, amount_wh))
         return bool(credit.overflows(status, settings, kept_wh))
 
-    def _state_of(self, number: int, chain: Chain, key: MeterKey, details: list[str]) -> str:
-        meter = chain.meter
+    def _state_of(self, number: int, chain: Chain, key: MeterKey) -> str:
         if self._tid_state is not None:
             return self._tid_state(number)
         oldest, newest = self._status.get("tid_oldest"), self._status.get("tid_newest")
@@ -571,15 +562,36 @@ class _Explainer:
             return "Old"
         if number in (newest, oldest):
             return "Used"
-        made = datetime.combine(meter.made, time(), UTC)
-        first, last = tid.first_and_last(key.bdt)
-        filled = not any(c.rollover for c in chain.changes if c.after.number <= key.number)
-        if oldest is None and first <= made <= last and filled:
-            start = tid.tid_of(made, key.bdt)
-            if number <= start:
-                details.append(f"The meter was made on {meter.made}: older tokens are refused.")
-                return "Used" if number == start else "Old"
+        start = _start(chain, key)
+        if oldest is None and start is not None and number <= start:
+            return "Used" if number == start else "Old"
         return "Valid"
+
+    def _used(self, number: int, chain: Chain, key: MeterKey) -> str:
+        """Say why a meter calls a TID used; one that it began with need not have been entered."""
+        if number == _start(chain, key):
+            return (
+                "refused as used, its TID is the one that the meter began with, of "
+                f"{_minute(tid.tid_time(number, key.bdt))}"
+            )
+        return "refused, it was entered before"
+
+    def _old(self, number: int, chain: Chain, key: MeterKey) -> str:
+        """Say why a meter calls a TID old."""
+        start = _start(chain, key)
+        if start is not None and number < start:
+            return (
+                f"refused, its TID is before the meter's own starting date, {chain.meter.made}, "
+                "when it was made"
+            )
+        oldest = self._status.get("tid_oldest")
+        if oldest is not None and oldest == self._status.get("tid_newest"):
+            # Not one of 50 was taken: the store is as it was filled.
+            return (
+                "refused, its TID is before the one that the meter was set up with, of "
+                f"{_minute(tid.tid_time(oldest, key.bdt))}"
+            )
+        return "refused, it is older than the 50 tokens the meter remembers"
 
     def _judge_key_change(
         self, chain: Chain, key: MeterKey, sub: int, fields: Mapping[str, int]
@@ -859,6 +871,17 @@ class _Explainer:
                         replace(base, **both),
                         [_said(name, value), _said(other, second)],
                     )
+
+
+def _start(chain: Chain, key: MeterKey) -> int | None:
+    """Return the TID with which a meter's store was filled, None where it began otherwise.
+
+    That of its date of manufacture; a rollover fills it with 0.
+    """
+    made = datetime.combine(chain.meter.made, time(), UTC)
+    first, last = tid.first_and_last(key.bdt)
+    filled = not any(c.rollover for c in chain.changes if c.after.number <= key.number)
+    return tid.tid_of(made, key.bdt) if filled and first <= made <= last else None
 
 
 def _condition(chain: Chain, possible: list[int], numbers: list[int]) -> str:

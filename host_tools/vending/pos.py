@@ -357,10 +357,15 @@ class PointOfSale:
         """Return a meter's decoder key, the present one unless another is named."""
         return self._decoder_key(meter, key or meter.key)
 
-    def config_for(self, name: str, *, at: datetime | None = None) -> dict[str, Any]:
-        """Return what a board's `provision` takes, decoder key included; `at` sets its clock."""
+    def config_for(
+        self, name: str, *, at: datetime | None = None, key: MeterKey | None = None
+    ) -> dict[str, Any]:
+        """Return what a board's `provision` takes, decoder key included; `at` sets its clock.
+
+        `key`: one of its `keys_of`, the present one by default.
+        """
         meter = self.meter(name)
-        key = meter.key
+        key = key or meter.key
         return {
             "drn": meter.drn,
             "ea": meter.ea,
@@ -370,7 +375,7 @@ class PointOfSale:
             "ti": key.ti,
             "krn": key.krn,
             "ken": key.ken,
-            "decoder_key": self.decoder_key(meter).hex(),
+            "decoder_key": self.decoder_key(meter, key).hex(),
             "bdt": key.bdt,
             "kct": meter.kct,
             "mfr_code": meter.mfr_code,
@@ -551,8 +556,9 @@ class PointOfSale:
         """Issue a key change set, first section first; later tokens are under the new key.
 
         What is left out stays as it is. `three`: under EA07, a set of three tokens that brings the
-        SGC; by default where the SGC changes and the meter supports it. A change away from an
-        expired key is allowed, one to an expired key is not (IEC 62055-41 6.5.2.6).
+        SGC; by default where the SGC changes and the meter supports it. A change to the key that
+        the meter has is refused, unless it brings the SGC. A change away from an expired key is
+        allowed, one to an expired key is not (IEC 62055-41 6.5.2.6).
         """
         moment = _moment(at)
         with self._transaction() as db:
@@ -584,11 +590,17 @@ class PointOfSale:
                 new = replace(new, given=ciphers.check_key(decoder_key, meter.ea))
             elif new.kt == DITK:
                 new = replace(new, given=secrets.token_bytes(ciphers.KEY_OCTETS[meter.ea]))
+            teaches = three  # the SGC, to a meter that has not learnt it
             if three is None:
                 three = meter.ea == 7 and meter.kct == 3 and new.sgc != old.sgc
             if three and meter.kct < 3:
                 raise VendingError(f"meter {name} takes key changes of 2 tokens only")
             old_key, new_key = self._decoder_key(meter, old), self._decoder_key(meter, new)
+            if old_key == new_key and old.as_dict() == new.as_dict() and not teaches:
+                raise VendingError(
+                    f"the key of meter {name} is {new} already: change something; codes that "
+                    f"were not entered yet are in: jeton vend {name} history"
+                )
             if ro and old_key == new_key:
                 raise VendingError(
                     "the base date would change and the key not, so used tokens would work again: "

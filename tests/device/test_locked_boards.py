@@ -18,7 +18,7 @@ import typer
 from client import RAW, Client
 from typer.testing import CliRunner
 
-from host_tools import cli_locked, cli_meters, meters
+from host_tools import cli_locked, cli_meters, cli_supply, meters
 from host_tools.errors import BoardError, JetonError
 from host_tools.link import UNLOCK_VARIABLE, Meter, TokenResult
 from host_tools.virtual import VirtualBoard
@@ -27,7 +27,7 @@ CODE = "open sesame"
 MARK = b'{"locked": true}\r\n'
 
 app = typer.Typer()
-for commands in (cli_meters, cli_locked):
+for commands in (cli_meters, cli_locked, cli_supply):
     commands.register(app)
 
 
@@ -428,6 +428,20 @@ def test_commands_on_a_meter_that_is_served(board: VirtualBoard) -> None:
     assert run("load", board.path, "500")
     assert run("lock", board.path) == f"{board.path} is locked again\n"
     assert "is locked: load needs" in denied("load", board.path, "5")
+
+
+def test_the_rate_of_a_clock_lasts_as_long_as_the_meter_is_open(board: VirtualBoard) -> None:
+    once = {UNLOCK_VARIABLE: CODE}
+    said = denied("clock", board.path, "2041-05-01T12:00", "--rate", "3600", env=once)
+    assert said.startswith(f"{board.path} is locked again when this ends, and runs at 1 s")
+    with Meter.open(board.path) as meter:
+        assert meter.status().rate == 1
+        assert meter.clock().year != 2041
+    assert "a second" not in run("clock", board.path, "--rate", "1", env=once)
+    run("unlock", board.path, "--code-file", "-", keys=f"{CODE}\n")
+    assert "3600 s a second" in run("clock", board.path, "--rate", "3600", env=once)
+    with Meter.open(board.path) as meter:
+        assert meter.status().rate == 3600
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"one\ntwo\n", b"\xff\xfe\xfd12345"])

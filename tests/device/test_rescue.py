@@ -1,7 +1,9 @@
 """Rescue: what is read of a damaged store, and that a meter set up anew has no credit invented."""
 
+import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -258,6 +260,251 @@ def test_what_is_owed_is_no_credit(home: Home) -> None:
         meter.consume(10_000)
     said = json.loads(run("rescue", "home", "--provision", "--json"))["provisioned"]
     assert said["credit_wh"] == 0
+
+
+AT = datetime(2024, 11, 1, 12, tzinfo=UTC)
+ROLLOVER = {"krn": 2, "bdt": "14"}
+
+
+class Desk:
+    """A meter from 2024 and its point of sale, each of which may miss what the other knows.
+
+    `taken` are the credit tokens that the meter has accepted.
+    """
+
+    def __init__(self, *options: str) -> None:
+        run("new", "old", "--clock", "2024-11-01T12:00", *options)
+        self.pos = PointOfSale()
+        self.taken: list[str] = []
+
+    def change(self, *, entered: bool = True, **changes: Any) -> list[str]:
+        codes = [one.token for one in self.pos.key_change("old", at=AT, **changes)]
+        if entered:
+            self.enter(*codes)
+        return codes
+
+    def sell(self, *, entered: bool = True) -> str:
+        token = self.pos.credit("old", "12.5", at=AT).token
+        if entered:
+            assert self.enter(token) == [TokenResult.ACCEPT]
+            self.taken.append(token)
+        return token
+
+    def enter(self, *tokens: str) -> list[TokenResult]:
+        with Meter.open("old") as meter:
+            return [meter.enter(token).result for token in tokens]
+
+    @contextlib.contextmanager
+    def elsewhere(self) -> Iterator[None]:
+        """Vend at another point of sale with the same meter, of which this one learns nothing."""
+        path = self.pos.path
+        before = path.read_bytes()
+        yield
+        path.write_bytes(before)
+
+    def rescue(self) -> dict[str, Any]:
+        """Set the meter up anew: what it has taken it takes no more, its credit is the same."""
+        before = self.credit_wh
+        said: dict[str, Any] = json.loads(run("rescue", "old", "--provision", "--json"))
+        assert said["provisioned"]["credit_wh"] == before == self.credit_wh
+        self.check_nothing_doubles()
+        return dict(said["provisioned"])
+
+    def check_nothing_doubles(self) -> None:
+        before = self.credit_wh
+        assert TokenResult.ACCEPT not in self.enter(*self.taken)
+        assert self.credit_wh == before
+
+    @property
+    def credit_wh(self) -> int:
+        with Meter.open("old") as meter:
+            return meter.status().credit_wh
+
+
+@pytest.mark.parametrize(
+    ("options", "first", "changes"),
+    [
+        ((), False, []),
+        (("--bdt", "93"), False, [ROLLOVER]),
+        (("--bdt", "93"), True, [ROLLOVER]),
+        (("--bdt", "93", "--ea", "11"), False, [ROLLOVER]),
+        (("--bdt", "93", "--made", "2024-10-01"), False, [ROLLOVER, {"krn": 3}]),
+        ((), True, [{"krn": 2}]),
+        ((), True, [{"krn": 2}, {"krn": 1}]),
+        ((), True, [{"ken": 200}]),
+        ((), True, [{"sgc": "123456", "three": False}]),
+        (("--bdt", "93", "--dkga", "2"), False, [ROLLOVER, {"krn": 1}]),
+    ],
+)
+def test_used_tokens_stay_used_after_key_changes(
+    options: tuple[str, ...], first: bool, changes: list[dict[str, Any]]
+) -> None:
+    """The record has the last key of the point of sale: all is as it was."""
+    desk = Desk(*options)
+    if first:
+        desk.sell()
+    for change in changes:
+        desk.change(**change)
+    drawer = desk.sell(entered=False)
+    desk.sell()
+    said = desk.rescue()
+    assert not said["key_pending"]
+    assert "tokens_until_tid" not in said["not_carried"]
+    assert desk.enter(drawer) == [TokenResult.ACCEPT]
+    assert desk.enter(drawer) == [TokenResult.USED]
+    desk.sell()
+    desk.rescue()
+
+
+@pytest.mark.parametrize(
+    ("options", "change"),
+    [((), {"krn": 2}), ((), {"ken": 200}), (("--bdt", "93"), ROLLOVER)],
+)
+def test_a_key_change_that_waits_waits_still(
+    options: tuple[str, ...], change: dict[str, Any]
+) -> None:
+    """The point of sale is ahead: the record's key stays, and what was bought under it."""
+    desk = Desk(*options)
+    desk.sell()
+    drawer = desk.sell(entered=False)
+    codes = desk.change(entered=False, **change)
+    desk.enter(codes[0])
+    new = desk.sell(entered=False)
+    said = desk.rescue()
+    assert said["key_pending"]
+    assert said["key"]["krn"] == 1
+    assert desk.enter(drawer) == [TokenResult.ACCEPT]
+    desk.taken.append(drawer)
+    assert "see jeton vend old history" in run("rescue", "old", "--provision")
+    desk.check_nothing_doubles()
+    assert desk.enter(*codes)[-1] is TokenResult.ACCEPT
+    assert desk.enter(new) == [TokenResult.ACCEPT]
+    desk.taken.append(new)
+    assert not desk.rescue()["key_pending"]
+
+
+@pytest.mark.parametrize(
+    ("options", "changes"),
+    [
+        ((), [{"krn": 2}]),
+        (("--bdt", "93"), [ROLLOVER]),
+        ((), [{"krn": 2}, {"krn": 3}]),
+        ((), [{"sgc": "123456"}]),
+    ],
+)
+def test_a_key_that_the_point_of_sale_does_not_know(
+    options: tuple[str, ...], changes: list[dict[str, Any]]
+) -> None:
+    """The meter is ahead, or of another desk: nobody knows what was used under the old key."""
+    desk = Desk(*options)
+    desk.sell()
+    drawer = desk.sell(entered=False)
+    with desk.elsewhere():
+        for change in changes:
+            desk.change(**change)
+            desk.sell()
+    with Meter.open("old") as meter:
+        newest = meter.status().tid_newest
+    said = desk.rescue()
+    assert not said["key_pending"]
+    assert said["key"]["krn"] == 1
+    assert said["not_carried"]["tokens_until_tid"] >= (newest if not options else 1 << 23)
+    assert desk.enter(drawer) == [TokenResult.OLD]
+    if not options:  # base date 93 is over
+        later = desk.pos.credit("old", 1, at=datetime(2040, 1, 1)).token
+        assert desk.enter(later, later) == [TokenResult.ACCEPT, TokenResult.USED]
+
+
+def test_what_another_desk_sold_ahead_of_time_stays_used() -> None:
+    """Its tokens are not known here; those that the record has are refused by their TIDs."""
+    desk = Desk()
+    with desk.elsewhere():
+        ahead = desk.pos.credit("old", 3, at=datetime(2044, 1, 1)).token
+        assert desk.enter(ahead) == [TokenResult.ACCEPT]
+        desk.taken.append(ahead)
+        desk.change(krn=2)
+    assert "refused, its key was none that the point of sale makes" in run(
+        "rescue", "old", "--provision"
+    )
+    desk.check_nothing_doubles()
+
+
+def test_a_key_that_came_back_brings_no_used_tokens_without_a_record() -> None:
+    desk = Desk("--bdt", "93", "--dkga", "2")
+    desk.sell()
+    desk.change(**ROLLOVER)
+    desk.change(krn=1)
+    desk.sell()
+    flash = meters.find("old").flash
+    with VirtualBoard(flash) as board:
+        with Client(board.path) as client:
+            client.raw()
+            assert client.run(poke(700, b"\xa5\xa5"))[1] == b""
+        board.power_cut()
+    said = json.loads(run("rescue", "old", "--provision", "--json"))["provisioned"]
+    assert said["credit_wh"] == 0
+    desk.check_nothing_doubles()
+
+
+def test_what_is_not_carried_is_told() -> None:
+    run("new", "dear", "--profile", "somelec", "--credit", "1")
+    pos = PointOfSale()
+    with Meter.open("dear") as meter:
+        assert meter.enter(pos.power_limit("dear", 5000).token).good
+        assert meter.enter(pos.tariff("dear", 7).token).good
+        assert meter.consume(9000).credit_wh == -8000
+        assert meter.set_tamper().tamper
+        reports = len(meter.reports())
+    expected = {
+        "debt_wh": 8000,
+        "tamper": True,
+        "max_power_limit_w": 5000,
+        "tariff_rate": 7,
+        "reports": reports,
+        "total_wh": 9000,
+    }
+    lines = run("rescue", "dear", "--provision")
+    for said in (
+        "a debt of 8.00 kWh: nothing is owed any more",
+        "the tamper condition: it is cleared",
+        "the power limit of 5000 W: jeton vend dear power-limit 5000",
+        "the tariff rate 7: jeton vend dear tariff 7",
+        f"{reports} fault reports",
+        "the total of 9.00 kWh used",
+    ):
+        assert f"not carried: {said}" in lines
+    kept = sorted(meters.find("dear").flash.parent.glob("*.before-rescue-*"))[-1]
+    meters.find("dear").flash.write_bytes(kept.read_bytes())
+    said_json = json.loads(run("rescue", "dear", "--provision", "--json"))["provisioned"]
+    assert said_json["not_carried"] == {name: n for name, n in expected.items() if n}
+    with Meter.open("dear") as meter:
+        status = meter.status()
+    assert (status.credit_wh, status.tamper, status.max_power_limit_w) == (0, False, 0)
+    assert (
+        json.loads(run("rescue", "dear", "--provision", "--json"))["provisioned"]["not_carried"]
+        == {}
+    )
+
+
+def test_a_lock_is_not_carried_and_that_is_told(home: Home) -> None:
+    with Meter.open("home") as meter:
+        meter.lock("open sesame")
+    before = home.flash.read_bytes()
+    assert "not carried: the lock, it was locked by a code: jeton lock home" in run(
+        "rescue", "home", "--provision"
+    )
+    home.flash.write_bytes(before)
+    said = json.loads(run("rescue", "home", "--provision", "--json"))["provisioned"]
+    assert said["not_carried"]["locked"] is True
+    with Meter.open("home") as meter:
+        assert not meter.locked
+
+
+def test_what_a_damaged_record_says_is_told_as_lost(home: Home) -> None:
+    home.doing(broken(home))
+    lines = run("rescue", "home", "--provision")
+    assert "not carried: 8.00 kWh of credit, of which no intact record says so" in lines
+    assert "tokens issued until now and not entered are refused, nobody knows which" in lines
 
 
 def test_every_bit_pattern_is_answered(home: Home) -> None:

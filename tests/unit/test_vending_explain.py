@@ -90,7 +90,34 @@ def test_used_and_old_from_a_status(pos: PointOfSale) -> None:
 
 def test_a_token_older_than_the_meter(pos: PointOfSale) -> None:
     pos.add_meter("home", made=NOW.date())
-    assert ask(pos, pos.credit("home", 1, at=datetime(2026, 3, 1)).token).cause == "old"
+    before = pos.credit("home", 1, at=datetime(2026, 3, 1))
+    first = pos.credit("home", 1, at=datetime(2026, 4, 1))
+    start = first.tid
+    assert before.tid is not None
+    assert start is not None
+    bare: dict[str, Any] = {}
+    store = {"tid_oldest": start, "tid_newest": start + 5000}
+    for live in (bare, {"status": store, "tid_state": lambda _: "Old"}):
+        found = ask(pos, before.token, **live)
+        assert (found.result, found.cause) == ("OldError", "old")
+        assert "before the meter's own starting date, 2026-04-01" in found.summary
+        assert "50 tokens" not in found.summary
+    found = ask(pos, first.token)
+    assert (found.result, found.cause) == ("UsedError", "used")
+    assert "the one that the meter began with, of 2026-04-01 00:00 UTC" in found.summary
+    assert "entered before" not in found.summary
+
+
+def test_a_token_older_than_what_a_meter_was_set_up_with(pos: PointOfSale) -> None:
+    pos.add_meter("home")
+    issued = pos.credit("home", 1, at=NOW)
+    assert issued.tid is not None
+    live = {"tid_oldest": issued.tid + 60, "tid_newest": issued.tid + 60}
+    said = ask(pos, issued.token, status=live, tid_state=lambda _: "Old").summary
+    assert "before the one that the meter was set up with, of 2026-04-01 13:00 UTC" in said
+    live["tid_newest"] += 1
+    said = ask(pos, issued.token, status=live, tid_state=lambda _: "Old").summary
+    assert "older than the 50 tokens the meter remembers" in said
 
 
 def test_expired_and_default_keys(pos: PointOfSale) -> None:

@@ -423,6 +423,10 @@ def test_how_many_tokens(
         ({"dkga": 2, "bdt": "93"}, {"bdt": "14"}, "another krn"),
         ({"ea": 11}, {"dkga": 2}, "02 with 07"),
         ({}, {"decoder_key": bytes(3)}, "octets"),
+        ({}, {"krn": 1}, "is DUTK, SGC 201457, TI 01, KRN 1, base date 14 already"),
+        ({}, {"krn": 1, "bdt": "14", "ti": 1, "sgc": "201457", "ken": 255}, "already"),
+        ({}, {"krn": 1, "three": False}, "already"),
+        ({"decoder_key": bytes(8)}, {"decoder_key": bytes(8)}, "already"),
     ],
 )
 def test_refused_changes_change_nothing(
@@ -433,6 +437,19 @@ def test_refused_changes_change_nothing(
         pos.key_change("home", at=NOON, **change)
     assert pos.meter("home") == before
     assert pos.issued() == []
+
+
+def test_a_change_that_leaves_the_key_may_still_change_something(pos: PointOfSale) -> None:
+    pos.add_meter("home")
+    assert len(pos.key_change("home", ken=200, at=NOON)) == 2
+    # Of two tokens a meter learns no SGC: a set of three to the same key brings it.
+    assert len(pos.key_change("home", krn=1, three=True, at=NOON)) == 3
+    two = pos.key_change("home", krn=2, at=NOON)
+    with pytest.raises(VendingError, match="jeton vend home history"):
+        pos.key_change("home", krn=2, at=NOON)
+    # What is pending is told again, and can be taken back.
+    assert [one.token for one in pos.issued("home")[-2:]] == [one.token for one in two]
+    assert len(pos.key_change("home", krn=1, at=NOON)) == 2
 
 
 def test_a_default_key_sells_no_credit(pos: PointOfSale) -> None:
