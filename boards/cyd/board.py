@@ -27,9 +27,9 @@ PARTS = {
         "keys": "123456789*0#",
     },
     "relay": {"driver": "relay", "pin": 27, "active": 1},
-    "credit": {"driver": "lamp", "pin": 16, "active": 0},
-    "led": {"driver": "lamp", "pin": 4, "active": 0},
-    "buzzer": {"driver": "buzzer", "pin": 26, "freq": 2700},
+    "credit": {"pin": 16, "active": 0},
+    "led": {"pin": 4, "active": 0},
+    "buzzer": {"pin": 26, "freq": 2700},
     "pulses": {"driver": "pulses", "pin": 35, "edge": "falling", "per_kwh": 1000},
 }
 

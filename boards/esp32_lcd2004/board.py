@@ -18,9 +18,9 @@ PARTS = {
         "keys": "123A456B789C*0#D",
     },
     "relay": {"driver": "relay", "pin": 23, "active": 1},
-    "credit": {"driver": "lamp", "pin": 19, "active": 1},
-    "led": {"driver": "lamp", "pin": 18, "active": 1},
-    "buzzer": {"driver": "buzzer", "pin": 17, "freq": 2700},
+    "credit": {"pin": 19, "active": 1},
+    "led": {"pin": 18, "active": 1},
+    "buzzer": {"pin": 17, "freq": 2700},
     "pulses": {"driver": "pulses", "pin": 34, "edge": "falling", "per_kwh": 1000},
-    "tamper": {"driver": "contact", "pin": 35, "active": 1},
+    "tamper": {"pin": 35, "active": 1},
 }

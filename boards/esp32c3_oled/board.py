@@ -18,9 +18,9 @@ PARTS = {
         "keys": "123A456B789C*0#D",
     },
     "relay": {"driver": "relay", "pin": 5, "active": 1},
-    "credit": {"driver": "lamp", "pin": 4, "active": 1},
-    "led": {"driver": "lamp", "pin": 3, "active": 1},
-    "buzzer": {"driver": "buzzer", "pin": 10, "freq": 2700},
+    "credit": {"pin": 4, "active": 1},
+    "led": {"pin": 3, "active": 1},
+    "buzzer": {"pin": 10, "freq": 2700},
     "pulses": {"driver": "pulses", "pin": 1, "edge": "falling", "per_kwh": 1000},
-    "tamper": {"driver": "contact", "pin": 0, "active": 1},
+    "tamper": {"pin": 0, "active": 1},
 }
