@@ -131,9 +131,7 @@ def source(name: str) -> Path:
     """Return the file that describes a board; BoardError where there is none."""
     path = boards_dir() / name / "board.py"
     if not path.is_file():
-        raise BoardError(
-            f"there is no board {name!r}; known: {', '.join(names()) or 'none'}"
-        )
+        raise BoardError(f"there is no board {name!r}; known: {', '.join(names()) or 'none'}")
     return path
 
 

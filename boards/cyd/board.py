@@ -1,4 +1,4 @@
-"""Parts of the ESP32-2432S028R: an ESP32 with a touch display, all on one board; a relay beside."""
+"""Parts of the ESP32-2432S028R: an ESP32 and a touch display on one board."""
 
 NAME = "cyd"
 CHIP = "ESP32"

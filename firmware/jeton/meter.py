@@ -446,6 +446,20 @@ class Meter:
 
         self.change(now, change)
 
+    def count(self, energy_wh, now):
+        """Count energy that a sensor saw, in Wh, whatever the switch says.
+
+        It is saved as what time uses is, not each time: flash wears.
+        """
+        self._check_fault()
+        self.process(now)
+        state = self.state
+        seq = state.event_seq
+        credit.charge(state, energy_wh, self.profile.credit_min_wh)
+        self._settle()
+        if state.event_seq != seq or self._save_due(now):
+            self._save_or_note()
+
     def grant(self, amount_wh, now):
         """Add an advance of the utility, which later tokens repay; ValueError if refused."""
         states.whole("the advance", amount_wh, 1, 0xFFFFFFFF)

@@ -96,15 +96,16 @@ class Pin:
         self.outside: int | None = None  # what a part puts on it
         self.rose = self.fell = 0
         self.frequency = self.duty = 0
-        self._watchers: list[Callable[[int], None]] = []
+        self._watchers: list[Callable[[int | None], None]] = []
 
     @property
-    def level(self) -> int:
-        """Return the level that the board puts on it."""
-        return self.out if self.mode in (OUT, OPEN_DRAIN) else 1
+    def level(self) -> int | None:
+        """Return the level that the board puts on it, None where it puts none."""
+        drives = self.mode == OUT or (self.mode == OPEN_DRAIN and not self.out)
+        return self.out if drives else None
 
-    def watch(self, watcher: Callable[[int], None]) -> None:
-        """Have `watcher` called with each new level the board gives it."""
+    def watch(self, watcher: Callable[[int | None], None]) -> None:
+        """Have `watcher` called with each new `level`."""
         self._watchers.append(watcher)
 
     def drive(self, level: int | None) -> None:
@@ -117,12 +118,13 @@ class Pin:
         elif after < before:
             self.fell += 1
 
-    def put(self, level: int) -> None:
-        """Have the board put a level on it."""
-        if level != self.out:
-            self.out = level
+    def put(self, mode: int, level: int) -> None:
+        """Have the board make it an input or an output, and put a level on it."""
+        before = self.level
+        self.mode, self.out = mode, level
+        if self.level != before:
             for watcher in self._watchers:
-                watcher(level)
+                watcher(self.level)
 
 
 class Part:
@@ -145,7 +147,7 @@ class Lamp(Part):
         self.times: list[float] = []
         bench.pins[settings["pin"]].watch(self._follow)
 
-    def _follow(self, level: int) -> None:
+    def _follow(self, level: int | None) -> None:
         if level == self._active:
             self.flashes += 1
             self.times.append(self.bench.now())
@@ -153,8 +155,8 @@ class Lamp(Part):
     @property
     def lit(self) -> bool:
         """Return whether it is lit."""
-        pin = self.bench.pins[self.settings["pin"]]
-        return pin.mode == OUT and pin.out == self._active
+        level: int | None = self.bench.pins[self.settings["pin"]].level
+        return level == self._active
 
 
 class Buzzer(Lamp):
@@ -231,7 +233,9 @@ class Bench:
         except ModuleNotFoundError as error:
             if error.name != module:
                 raise
-            raise BoardError(f"there is no model of {driver}, the driver of {name}") from None
+            part = Part(self, name, settings)  # without a model it is not there
+            part.present = False
+            return part
 
     def part(self, name: str) -> Any:
         """Return the model of a part."""
@@ -257,7 +261,7 @@ class Bench:
         """Put a chip on the bus of its part."""
         wire = self.board.buses[part.settings["bus"]]["sck"]
         self._spi.setdefault(wire, []).append((cs, part, device))
-        self.pins[cs].watch(lambda level: device.select(not level))
+        self.pins[cs].watch(lambda level: device.select(level == 0))
 
     def uart(self, part: Part, device: UARTDevice) -> None:
         """Put something at the other end of a serial port."""
@@ -278,8 +282,8 @@ class Bench:
             joined |= more
         strong, weak = set(), set()
         for pin in [self.pins[end] for end in joined]:
-            if pin.mode == OUT or (pin.mode == OPEN_DRAIN and not pin.out):
-                strong.add(pin.out)
+            if pin.level is not None:
+                strong.add(pin.level)
             if pin.outside is not None:
                 strong.add(pin.outside)
             if pin.pull & _PULL_UP:
@@ -302,8 +306,8 @@ class Bench:
         self._socket, child = socket.socketpair()
         with self.lock:
             for pin in self.pins.values():
-                pin.mode = pin.pull = pin.frequency = pin.duty = 0
-                pin.put(0)
+                pin.pull = pin.frequency = pin.duty = 0
+                pin.put(0, 0)
             self._irqs.clear()
             self._counted.clear()
             self.watchdog_s = None
@@ -355,7 +359,7 @@ class Bench:
         if op == _LEVEL:
             return bytes([self.level(pin)])
         if op == _SET:
-            self.pins[pin].put(octets[0])
+            self.pins[pin].put(self.pins[pin].mode, octets[0])
         elif op == _MODE:
             return bytes([self._mode(pin, *octets)])
         elif op == _I2C_WRITE:
@@ -398,10 +402,7 @@ class Bench:
         if mode in (OUT, OPEN_DRAIN) and number in self.chip.input_only:
             return 2
         pin = self.pins[number]
-        if level < 2:
-            pin.put(level)
-        if mode != 0xFF:
-            pin.mode = mode
+        pin.put(pin.mode if mode == 0xFF else mode, level if level < 2 else pin.out)
         if pull != 0xFF:
             pin.pull = 0 if number in self.chip.input_only else pull
         return 0
@@ -429,7 +430,7 @@ class Bench:
         answer = b"\xff" * len(octets)
         for cs, part, device in self._spi.get(wire, ()):
             pin = self.pins[cs]
-            if part.present and pin.mode == OUT and not pin.out:
+            if part.present and pin.level == 0:
                 answer = device.transfer(octets)
         return answer
 

@@ -1,5 +1,6 @@
 """A relay: its contact follows its coil after a while; a bistable one keeps where it was put."""
 
+from functools import partial
 from typing import Any
 
 from host_tools.models.bench import Bench, Part
@@ -23,7 +24,7 @@ class Relay(Part):
         self._on: set[int] = set()
         for coil in ("set", "reset") if self.bistable else ("pin",):
             number = settings[coil]
-            bench.pins[number].watch(lambda level, n=number: self._follow(n, level))
+            bench.pins[number].watch(partial(self._follow, number))
 
     def _throw(self, closed: bool, at: float) -> None:
         if closed != self._closed:
@@ -31,7 +32,7 @@ class Relay(Part):
             self._changes = at
             self.thrown += 1
 
-    def _follow(self, number: int, level: int) -> None:
+    def _follow(self, number: int, level: int | None) -> None:
         now = self.bench.now()
         on = level == self._active
         if not self.bistable:

@@ -1,0 +1,330 @@
+"""The bench: a board's parts put together, and the meter run from a timer.
+
+A part that is missing or fails is in `faults`, with what is wrong; the meter runs without it. The
+timer's callback is soft: it runs in between whatever else runs, at the prompt too, and allocates
+nothing while nothing happens. What a verb has begun it does not disturb: `Guarded` sees to that.
+"""
+
+import gc
+from _thread import allocate_lock
+
+import machine
+from machine import Pin
+
+from jeton import credit
+from jeton.sts.results import GOOD
+
+from .keys import Keys
+
+TICK_MS = 20
+_RETRY = 250  # ticks until a part that failed is tried again
+_BLINK = 25  # ticks of half a blink
+_LIT = 2  # ticks a pulse of the LED lasts
+_WATCHDOG_MS = 8000
+_CLICK, _GOOD, _BAD, _ALARM = 0x1, 0x3FF, 0x1C71C7, 0x1F
+_ALARM_S = 10
+_WS_PER_KWH = 3600000
+
+
+class Output:
+    """A pin that is on or off: an LED, a buzzer with its own tone; `freq` makes it a wave."""
+
+    def __init__(self, settings):
+        active = settings.get("active", 1)
+        self._on = False
+        self._levels = (1 - active, active)
+        freq = settings.get("freq")
+        pin = Pin(settings["pin"], Pin.OUT, value=1 - active)
+        if freq:
+            self._levels = (0, 32768)
+            pin = machine.PWM(pin, freq=freq, duty_u16=0).duty_u16
+        self._put = pin  # type: ignore[assignment]
+
+    def set(self, on):
+        """Put it on or off."""
+        if on != self._on:
+            self._on = on
+            self._put(self._levels[on])
+
+
+class Bench:
+    """The parts of `board` and the meter they belong to; `tick` is the timer's callback."""
+
+    def __init__(self, board, meter, clock):
+        self.faults = {}
+        self.parts = {}
+        self.lock = allocate_lock()
+        self.fresh = True  # something has happened: look at the meter
+        self._board = board
+        self._meter = meter
+        self._clock = clock
+        self._buses = {}
+        self._keys = None
+        self._lines = self._blank = []
+        self._more = False
+        self._flash = False
+        self._now = -1
+        self._ticks = 0
+        self._failed = 0
+        self._sound = 0
+        self._energy = 0  # of pulses, in 1/per_kwh Wh
+        self._opened = 0  # ticks the tamper switch has been so
+        # The LED: what was used and has not been shown yet, in Ws times pulses a kWh.
+        self._owed = 0
+        self._shown = (meter.state.total_wh, meter.state.rest_ws)
+        self._per_kwh = 1000
+        self._lit = 0
+        self._dog = None
+        for name in board.PARTS:
+            self._make(name)
+
+    # Parts
+
+    def _bus(self, name):
+        if name is not None and name not in self._buses:
+            settings = dict(self._board.BUSES[name])
+            for wire in ("scl", "sda", "sck", "mosi", "miso", "tx", "rx"):
+                if wire in settings:
+                    settings[wire] = Pin(settings[wire])
+            kind = getattr(machine, settings.pop("kind"))
+            number = settings.pop("id", None)
+            self._buses[name] = kind(**settings) if number is None else kind(number, **settings)
+        return self._buses.get(name)
+
+    def _make(self, name):
+        """Make a part; where that fails, `faults` says why."""
+        settings = dict(self._board.PARTS[name])
+        driver = settings.get("driver")
+        try:
+            if driver:
+                if name == "display":
+                    settings["rows"], settings["cols"] = self._board.DISPLAY
+                    if settings.get("keypad"):
+                        settings["keypad"] = self._board.PARTS["keypad"]["keys"]
+                module = getattr(__import__("drivers." + driver), driver)
+                part = module.make(self._bus(settings.get("bus")), settings)
+            elif name == "tamper":
+                part = Pin(settings["pin"], Pin.IN)
+            else:
+                part = Output(settings)
+            self.parts[name] = part
+            self.faults.pop(name, None)
+            if name == "keypad":
+                self._keys = Keys(part.scan, settings["keys"])
+                if self._keys.stuck:
+                    stuck = self._keys.held(self._keys.stuck)
+                    self.faults[name] = "%s is held down since the start" % stuck
+        except Exception as error:
+            self._fail(name, error)
+
+    def _fail(self, name, error):
+        """Let a part go and say why; it is tried again if it is on a bus."""
+        settings = self._board.PARTS[name]
+        self.parts.pop(name, None)
+        if name == "keypad":
+            self._keys = None
+        why = str(error)
+        if isinstance(error, OSError) and "bus" in settings:
+            why = "nothing answers on %s" % settings["bus"]
+            if "addresses" in settings:
+                why += " at " + ", ".join(["0x%02X" % one for one in settings["addresses"]])
+        self.faults[name] = why or error.__class__.__name__
+
+    def _retry(self):
+        for name in list(self.faults):
+            if name not in self.parts and "bus" in self._board.PARTS[name]:
+                self._make(name)
+                self._more = True
+
+    # Life
+
+    def start(self, released=False):
+        """Run the meter from now on; `released` with a watchdog, which nothing stops again."""
+        if released:
+            self._dog = machine.WDT(timeout=_WATCHDOG_MS)
+        self._timer = machine.Timer(0)
+        self._timer.init(period=TICK_MS, mode=machine.Timer.PERIODIC, callback=self.tick)
+
+    def guarded(self, function):
+        """Return a function that the timer does not disturb."""
+        return _Call(function, self)
+
+    def restart(self):
+        """Start the chip anew: a soft reset leaves a watchdog that nobody feeds."""
+        machine.reset()
+
+    def tick(self, timer=None):
+        """Do what is due; call it every TICK_MS."""
+        self._ticks += 1
+        keys = self._keys
+        if keys:
+            self._scan(keys)
+        if not self.lock.acquire(False):
+            return  # a verb is under way: its turn first
+        try:
+            self._step()
+            self._failed = 0
+        except Exception:
+            # Whatever it is, the meter goes on; if it stays, the watchdog starts it anew.
+            self._failed += 1
+            gc.collect()
+        finally:
+            self.lock.release()
+        if self._dog and self._failed < 100:
+            self._dog.feed()
+
+    def _scan(self, keys):
+        try:
+            keys.poll()
+        except OSError as error:
+            self._fail("keypad", error)
+
+    def _step(self):
+        meter = self._meter
+        now = self._clock.now()
+        keys = self._keys
+        if keys:
+            key = keys.take()
+            while key:
+                self._press(key, now)
+                key = keys.take()
+        parts = self.parts
+        if "tamper" in parts:
+            self._watch(parts["tamper"](), now)
+        if "pulses" in parts:
+            self._count(parts["pulses"].take(), "pulses", now)
+        if "energy" in parts:
+            try:
+                self._count(parts["energy"].take(), "energy", now)
+            except OSError as error:
+                self._fail("energy", error)
+        if now != self._now or self.fresh:
+            self._now = now
+            self.fresh = False
+            self._look(now)
+        if "relay" in parts:
+            parts["relay"].set(bool(meter.state.switch_closed))
+        if "led" in parts:
+            self._pulse(parts["led"])
+        if "buzzer" in parts:
+            parts["buzzer"].set(bool(self._sound & 1))
+        self._sound >>= 1
+        blinks = self._ticks % (2 * _BLINK)
+        if "credit" in parts:
+            state = meter.state
+            lit = state.switch_closed and (not state.warned & credit.LOW or blinks < _BLINK)
+            parts["credit"].set(bool(lit))
+        if "display" in parts and (self._more or (self._flash and blinks % _BLINK == 0)):
+            self._draw(self._blank if self._flash and blinks >= _BLINK else self._lines)
+        if self.faults and self._ticks % _RETRY == 0:
+            self._retry()
+
+    def _press(self, key, now):
+        """Give the meter a key; A is the key that begins short codes, where there is one."""
+        meter = self._meter
+        self.fresh = True
+        self._sound = _CLICK
+        profile = meter.profile
+        if key == "A" and profile:
+            key = profile.codes_start or key
+        try:
+            outcome = meter.press(key, now)
+        except ValueError:
+            return  # a key without a meaning, or a meter that has a fault: its display says so
+        except OSError:
+            outcome = None
+            self._sound = _BAD
+        if outcome:
+            self._sound = _GOOD if outcome.result in GOOD else _BAD
+
+    def _watch(self, level, now):
+        """Take the tamper switch for open once it has been so for three ticks."""
+        if level != self._board.PARTS["tamper"].get("active", 1):
+            self._opened = 0
+        elif self._opened < 3:
+            self._opened += 1
+            if self._opened == 3 and self._meter.state.provisioned:
+                self._meter.set_tamper(True, now)
+                self.fresh = True
+
+    def _count(self, pulses, name, now):
+        """Count energy: pulses are parts of a kWh, a sensor gives Wh."""
+        if not pulses:
+            return
+        per_kwh = self._board.PARTS[name].get("per_kwh", 1000)
+        self._energy += 1000 * pulses
+        energy_wh = self._energy // per_kwh
+        self._energy -= energy_wh * per_kwh
+        if energy_wh:
+            self._meter.count(energy_wh, now)
+            self.fresh = True
+
+    def _look(self, now):
+        """See what the meter shows, and what it has used; once a second, and when it is asked."""
+        meter = self._meter
+        lines = meter.display(now)
+        if lines != self._lines:
+            self._lines = lines
+            self._blank = [" " * len(line) for line in lines]
+            self._more = True
+        if self._flash != bool(meter.flashes(now)):
+            self._flash = not self._flash
+            self._more = True
+        state = meter.state
+        if credit.alarm_sounds(state) and now % _ALARM_S == 0:
+            self._sound |= _ALARM
+        if meter.profile:
+            self._per_kwh = meter.profile.supply_pulses_per_kwh
+        total_wh, rest_ws = self._shown
+        self._shown = state.total_wh, state.rest_ws
+        used_ws = (state.total_wh - total_wh) * credit.WS_PER_WH + state.rest_ws - rest_ws
+        self._owed += used_ws * self._per_kwh
+        if not -_WS_PER_KWH <= self._owed < 25 * _WS_PER_KWH:
+            self._owed %= _WS_PER_KWH  # time was advanced, or the meter is a new one
+        keys = self._keys
+        if keys and not keys.stuck and "keypad" in self.faults:
+            del self.faults["keypad"]
+
+    def _pulse(self, led):
+        """Light the LED for a pulse that is due: on the mean without any error, to the tick."""
+        state = self._meter.state
+        ahead = 0
+        if state.switch_closed:
+            # What the meter will have counted at the end of this second.
+            ahead = state.load_w * self._clock.milli // 1000 * self._per_kwh
+        if self._lit:
+            self._lit -= 1
+        elif self._owed + ahead >= _WS_PER_KWH:
+            self._owed -= _WS_PER_KWH
+            self._lit = _LIT
+        led.set(self._lit > 0)
+
+    def _draw(self, lines):
+        try:
+            self._more = self.parts["display"].show(lines)
+        except OSError as error:
+            self._fail("display", error)
+
+
+class Guarded:
+    """The console, whose verbs the timer does not disturb."""
+
+    def __init__(self, console, bench):
+        self._console = console
+        self._bench = bench
+
+    def __getattr__(self, name):
+        value = getattr(self._console, name)
+        return self._bench.guarded(value) if callable(value) else value
+
+
+class _Call:
+    def __init__(self, function, bench):
+        self._function = function
+        self._bench = bench
+
+    def __call__(self, *arguments):
+        bench = self._bench
+        with bench.lock:
+            bench.fresh = True
+            return self._function(*arguments)
