@@ -90,8 +90,7 @@ class Pin:
     def __init__(self, id, mode=-1, pull=-1, *, value=None, drive=None, hold=None):
         self.id = id
         self.handler = None
-        if mode != -1 or pull != -1 or value is not None:
-            self.init(mode, pull, value=value)
+        self.init(mode, pull, value=value)
 
     def init(self, mode=-1, pull=-1, *, value=None, drive=None, hold=None):
         """Set mode, pull and level."""
