@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import Any, Self
 
 from host_tools import firmware_build
-from host_tools.boards import Board
 from host_tools.interpreter import FLASH_DEVICE, environment, find
 from host_tools.models.bench import Bench
 
