@@ -2,7 +2,7 @@
 
 NAME = "cyd"
 CHIP = "ESP32"
-DISPLAY = (4, 20)  # rows, columns; a meter's own set-up may say otherwise
+DISPLAY = (4, 20, 1)  # rows, columns, dots; a meter's own set-up may say otherwise
 STATE_FILE = "/meter.bin"
 
 BUSES = {
