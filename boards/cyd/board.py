@@ -25,6 +25,9 @@ PARTS = {
         "cs": 33,
         "irq": 36,
         "keys": "123456789*0#",
+        # What it reads at the left and right edge of the picture, at its top and its foot.
+        "across": (3800, 240),
+        "down": (200, 3700),
     },
     "relay": {"driver": "relay", "pin": 27, "active": 1},
     "credit": {"pin": 16, "active": 0},
