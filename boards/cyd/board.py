@@ -29,7 +29,7 @@ PARTS = {
         "across": (3800, 240),
         "down": (200, 3700),
     },
-    "relay": {"driver": "relay", "pin": 27, "active": 1},
+    "relay": {"pin": 27, "active": 1},
     "credit": {"pin": 16, "active": 0},
     "led": {"pin": 4, "active": 0},
     "buzzer": {"pin": 26, "freq": 2700},
