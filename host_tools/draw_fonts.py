@@ -18,7 +18,9 @@ _SMALL = ("unifont.otf", 16, 14)  # file, size, height of the base line
 _LARGE = ("DejaVuSansMono-Bold.ttf", 20, 18)
 
 
-def _drawn(letter: str, font: ImageFont.FreeTypeFont, base: int, mode: str, w: int, h: int) -> list[int]:
+def _drawn(
+    letter: str, font: ImageFont.FreeTypeFont, base: int, mode: str, w: int, h: int
+) -> list[int]:
     """Return the shades of a cell, 0 to 255, row after row."""
     cell = Image.new("L", (w, h))
     pen = ImageDraw.Draw(cell)

@@ -4,6 +4,7 @@ from array import array
 from time import ticks_diff, ticks_ms  # type: ignore[attr-defined]
 
 _MOST_MS = 12  # of drawing at a time: keys are looked at every 20 ms
+_UNKNOWN = "\0"
 
 
 class Cells:
@@ -12,7 +13,7 @@ class Cells:
     def __init__(self, rows, cols):
         self._rows = rows
         self._cols = cols
-        self._lines = [None] * rows  # what the rows show that are drawn to the end
+        self._lines = [_UNKNOWN] * rows  # what the rows show that are drawn to the end
         self._codes = array("H", bytes(2 * rows * cols))  # 0: whatever the chip has there
 
     def show(self, lines):
@@ -49,8 +50,8 @@ class Cells:
             if self._codes[at] != code:
                 if ticks_diff(ticks_ms(), began) > _MOST_MS:
                     return False
-                self._lines[row] = None
-                self._cell(row, col, code)
+                self._lines[row] = _UNKNOWN
+                self._cell(row, col, code)  # type: ignore[attr-defined]
                 self._codes[at] = code
             at += 1
         return True

@@ -9,15 +9,13 @@ from .font import Font
 
 _ROWS, _COLS, _SIZE = 4, 16, 16
 _SLOTS = 16
-_START = bytes(
-    (
-        *(0x00, 0xAE),  # commands follow; the display is off until it has something to show
-        *(0x20, 0x01),  # column after column, each from the top of a line to its foot
-        *(0x40, 0xA1, 0xC8),  # the first line is the upper one, the connector is at the top
-        *(0xA8, 0x3F, 0xD3, 0x00, 0xDA, 0x12),  # 64 lines, no offset, as such a glass is wired
-        *(0xD5, 0x80, 0xD9, 0xF1, 0xDB, 0x30, 0x81, 0xCF),  # clock, precharge, levels, contrast
-        *(0xA4, 0xA6, 0x8D, 0x14),  # what is in memory, light on dark; its own supply
-    )
+# Commands: off until there is something to show; column after column, each from the top of a line
+# to its foot; the first line is the upper one, with the connector at the top; 64 lines, no offset,
+# as such a glass is wired; clock, precharge, levels, contrast; what is in memory, light on dark;
+# its own supply.
+_START = (
+    b"\x00\xae\x20\x01\x40\xa1\xc8\xa8\x3f\xd3\x00\xda\x12"
+    b"\xd5\x80\xd9\xf1\xdb\x30\x81\xcf\xa4\xa6\x8d\x14"
 )
 
 

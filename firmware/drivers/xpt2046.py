@@ -1,7 +1,7 @@
 """A touch panel as a keypad: an XPT2046 on SPI over the keys that ili9341 draws.
 
 `across` of the settings is what the chip reads at the left and at the right edge of the picture,
-`down` at the top and at the foot.
+`down` at the top and at the foot. A key more than are drawn is the text above them.
 """
 
 from machine import Pin
@@ -24,6 +24,7 @@ class Touch:
         self._irq = Pin(settings["irq"], Pin.IN)
         self._across = settings["across"]
         self._down = settings["down"]
+        self._count = len(settings["keys"])
         self._answer = bytearray(len(_ASK))
         self._read()
         # A conversion begins with a 0 and ends with three: a line that hangs in the air does not.
@@ -44,8 +45,10 @@ class Touch:
         top, foot = self._down
         x = (self._value(at) - left) * WIDTH // (right - left)
         y = (self._value(at + 2) - top) * HEIGHT // (foot - top) - KEYS_TOP
-        if not (0 <= x < WIDTH and 0 <= y < HEIGHT - KEYS_TOP):
+        if not (0 <= x < WIDTH and -KEYS_TOP <= y < HEIGHT - KEYS_TOP):
             return -1
+        if y < 0:
+            return KEY_ROWS * KEY_COLS
         return y * KEY_ROWS // (HEIGHT - KEYS_TOP) * KEY_COLS + x * KEY_COLS // WIDTH
 
     def scan(self):
@@ -55,7 +58,7 @@ class Touch:
         self._read()
         key = self._key(3)
         # A finger that comes or goes gives readings that do not agree.
-        if self._value(1) < _PRESSED or key < 0 or key != self._key(7):
+        if self._value(1) < _PRESSED or key != self._key(7) or not 0 <= key < self._count:
             return 0
         return 1 << key
 

@@ -14,7 +14,7 @@ _MY, _MX, _MV, _BGR = 0x80, 0x40, 0x20, 0x08
 # bench in real time what comes over SPI is seen at another time than it was sent.
 _WAKE_S = 0.005
 # Where the driver writes.
-_TOP, _PITCH, _CELL, _COLS = 8, 27, 12, 20
+_TOP, _PITCH, _FOOT, _CELL, _COLS = 8, 27, 116, 12, 20
 
 
 class Ili9341(Part):
@@ -144,15 +144,12 @@ class Ili9341(Part):
 
     def text(self) -> list[str]:
         """Return the lines as a person reads them, in rows of 20 letters."""
-        grey = self.picture().convert("L")
-        paper, ink = grey.getpixel((0, 0)), min(grey.crop((0, 0, WIDTH, 118)).getdata())
-        assert isinstance(paper, int)
+        shades = self.picture().convert("L").tobytes()
+        paper, ink = shades[0], min(shades[: WIDTH * _FOOT])
         span = max(paper - ink, 1)
 
         def level(x: int, y: int) -> int:
-            shade = grey.getpixel((x, y))
-            assert isinstance(shade, int)
-            return round(3 * (paper - shade) / span)
+            return round(3 * (paper - shades[WIDTH * y + x]) / span)
 
         left = (WIDTH - _CELL * _COLS) // 2
         return glass.read("12x24", level, 4, _COLS, left=left, top=_TOP, pitch=_PITCH)

@@ -18,8 +18,11 @@ _LONG_S, _SHORT_S, _DATA_S = 0.00152, 0.000037, 0.000041
 _BAR = "█"
 _OWN = "▒"  # a letter from CGRAM
 _ROM = (
-    "".join(map(chr, range(0x20, 0x7E))).replace("\\", "¥") + "→←" + " " * 33
-    + "".join(map(chr, range(0xFF61, 0xFFA0))) + "αäβεµσρg√⁻jˣ¢£ñöpqθ∞ΩüΣπxy千万円÷ █"
+    "".join(map(chr, range(0x20, 0x7E))).replace("\\", "¥")
+    + "→←"
+    + " " * 33
+    + "".join(map(chr, range(0xFF61, 0xFFA0)))
+    + "αäβεµσρg√⁻jˣ¢£ñöpqθ∞ΩüΣπxy千万円÷ █"  # noqa: RUF001
 )
 _GLASS, _DOT = (0x9F, 0xBF, 0x3F), (0x12, 0x24, 0x0A)
 _DARK = (0x30, 0x38, 0x1C)
@@ -37,17 +40,19 @@ class Lcd(Part):
         super().__init__(bench, name, settings)
         bus = bench.board.buses[settings["bus"]]
         self._octet_s = 9 / bus["freq"]
+        self._bus_s = 0.0
         self.rows, self.cols = bench.board.display
         self.octets = 0
         self._power()
         bench.i2c(self, settings.get("soldered", settings["addresses"][0]), self)
 
-    def _now(self) -> float:
-        return self.bench.now() + (self.bench.slept_s or 0.0)
+    @property
+    def _time(self) -> float:
+        """Return its time: that of the bench, and what the bus has taken, which is no time there."""
+        return self.bench.now() + (self.bench.slept_s or 0.0) + self._bus_s
 
     def _power(self) -> None:
         """Begin as after power on."""
-        self._time = self._now()
         self._busy = self._time + _POWER_S
         self._pins = 0xFF
         self._known = 0xFF  # RS and R/W as the chip has seen them before E rose
@@ -83,10 +88,10 @@ class Lcd(Part):
 
     def write(self, octets: bytes) -> None:
         """Take what the PCF8574's pins shall be, one octet after another."""
-        self._time = max(self._time, self._now()) + self._octet_s
+        self._bus_s += self._octet_s
         self.octets += 1 + len(octets)
         for octet in octets:
-            self._time += self._octet_s
+            self._bus_s += self._octet_s
             before, self._pins = self._pins, octet
             if octet & _E and not before & _E:
                 self._known = before  # set up before E rises, or not at all

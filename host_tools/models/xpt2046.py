@@ -44,6 +44,9 @@ class Touch(Part):
         if key not in self._keys:
             raise BoardError(f"no key {key!r} on this keypad: {self._keys}")
         row, col = divmod(self._keys.index(key), _COLS)
+        if row == _ROWS:  # the text
+            self.touch(WIDTH // 2, _TOP // 2)
+            return
         w, h = WIDTH / _COLS, (HEIGHT - _TOP) / _ROWS
         self.touch(round((col + 0.5) * w), round(_TOP + (row + 0.5) * h))
 
