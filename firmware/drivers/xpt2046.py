@@ -1,30 +1,29 @@
-"""A touch panel as a keypad: an XPT2046 on SPI over the keys that ili9341 draws.
+"""A touch panel as a keypad: an XPT2046 on SPI over the keys that ili9341_start draws.
 
 `across` of the settings is what the chip reads at the left and at the right edge of the picture,
 `down` at the top and at the foot. A key more than are drawn is the text above them.
 """
 
 from machine import Pin
+from micropython import const
 
-from .ili9341 import HEIGHT, KEY_COLS, KEY_ROWS, KEYS_TOP, WIDTH
-
+_COLS, _ROWS = const(3), const(4)
 # Pressure, then twice across and down; each answer comes with the next question. The last one
 # lets the chip sleep and watch for a touch.
 _ASK = b"\xb1\x00\xd1\x00\x91\x00\xd1\x00\x90\x00\x00"
-_PRESSED = 100  # of 4095; a finger gives some hundreds
-_ENODEV = 19
+_PRESSED = const(100)  # of 4095; a finger gives some hundreds
+_ENODEV = const(19)
 
 
 class Touch:
-    """The keys that are touched; OSError where nothing answers."""
+    """The keys that are touched: `left`, `width`, `top` and `height` are of them all, as read."""
 
-    def __init__(self, spi, settings):
+    def __init__(self, spi, settings, left, width, top, height):
         self._spi = spi
         self._cs = Pin(settings["cs"], Pin.OUT, value=1)
         self._irq = Pin(settings["irq"], Pin.IN)
-        self._across = settings["across"]
-        self._down = settings["down"]
         self._count = len(settings["keys"])
+        self._at = (left, width, top, height)
         self._answer = bytearray(len(_ASK))
         self._read()
         # A conversion begins with a 0 and ends with three: a line that hangs in the air does not.
@@ -41,15 +40,12 @@ class Touch:
 
     def _key(self, at):
         """Return the number of the key under the finger by the readings from there on, or -1."""
-        left, right = self._across
-        top, foot = self._down
-        x = (self._value(at) - left) * WIDTH // (right - left)
-        y = (self._value(at + 2) - top) * HEIGHT // (foot - top) - KEYS_TOP
-        if not (0 <= x < WIDTH and -KEYS_TOP <= y < HEIGHT - KEYS_TOP):
+        left, width, top, height = self._at
+        col = (self._value(at) - left) * _COLS // width
+        row = (self._value(at + 2) - top) * _ROWS // height
+        if not 0 <= col < _COLS or row >= _ROWS:
             return -1
-        if y < 0:
-            return KEY_ROWS * KEY_COLS
-        return y * KEY_ROWS // (HEIGHT - KEYS_TOP) * KEY_COLS + x * KEY_COLS // WIDTH
+        return row * _COLS + col if row >= 0 else _ROWS * _COLS
 
     def scan(self):
         """Return a bit for each key that is held: none or one."""
@@ -63,4 +59,11 @@ class Touch:
         return 1 << key
 
 
-make = Touch
+def make(spi, settings):
+    """Return the keypad; OSError where nothing answers."""
+    from .ili9341_start import HEIGHT, KEYS_TOP
+
+    left, right = settings["across"]
+    top, foot = settings["down"]
+    height = (foot - top) * (HEIGHT - KEYS_TOP) // HEIGHT
+    return Touch(spi, settings, left, right - left, foot - height, height)

@@ -48,7 +48,7 @@ class Lcd(Part):
 
     @property
     def _time(self) -> float:
-        """Return its time: that of the bench, and what the bus has taken, which is no time there."""
+        """Return its time: the bench's, and what the bus has taken, which is no time there."""
         return self.bench.now() + (self.bench.slept_s or 0.0) + self._bus_s
 
     def _power(self) -> None:
