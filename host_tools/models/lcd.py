@@ -96,9 +96,8 @@ class Lcd(Part):
             if octet & _E and not before & _E:
                 self._known = before  # set up before E rises, or not at all
             elif before & _E and not octet & _E:
-                # What changes while E falls has not been held.
-                held = before if before & 0xF0 == octet & 0xF0 else before ^ octet
-                self._latch(held & 0xF0, self._known & (_RS | _RW))
+                # What changes while E falls is what it takes: it has not been held.
+                self._latch(octet & 0xF0, self._known & (_RS | _RW))
 
     def read(self, count: int) -> bytes:
         """Return the levels of the PCF8574's pins."""
