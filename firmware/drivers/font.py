@@ -3,7 +3,7 @@
 from micropython import const
 
 _FIRST, _ASCII = const(0x20), const(95)  # from the space to ~
-_OTHERS = const(0x600)
+_OTHERS = b"\x06\xfe"  # the high octets of all others' codes
 _HEAD = const(4)
 
 
@@ -23,7 +23,9 @@ class Font:
             return
         at = code - _FIRST
         if at >= _ASCII:
-            at = self._others.find(bytes((code & 0xFF,))) if code > _OTHERS else -1
+            at = -1
+            if code >> 8 in _OTHERS:
+                at = self._others.find(bytes((code & 0xFF,)))
             at = at + _ASCII if at >= 0 else 0x3F - _FIRST
         size = len(self.glyph)
         self._code = 0
