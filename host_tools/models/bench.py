@@ -213,6 +213,7 @@ class Bench:
         # How long the board has slept, beside what `now` says; None where `now` is its time too.
         self.slept_s: float | None = None
         self.watchdog_s: float | None = None
+        self.boots = 0
         self._fed = 0.0
         self._i2c: dict[int, dict[int, tuple[Part, I2CDevice]]] = {}
         self._spi: dict[int, list[tuple[int, Part, SPIDevice]]] = {}
@@ -314,6 +315,7 @@ class Bench:
             for pin in self.pins.values():
                 pin.pull = pin.frequency = pin.duty = 0
                 pin.put(0, 0)
+            self.boots += 1
             self._irqs.clear()
             self._counted.clear()
             self.watchdog_s = None

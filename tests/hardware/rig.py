@@ -1,7 +1,7 @@
 """A wired board in the interpreter whose time stands unless a test moves it on.
 
-The firmware runs as on a board, from its littlefs, with the heap of a small ESP32 and what the
-models of `machine` take of it. Its timer fires when a test says so.
+The firmware runs as on a board, from its littlefs, with the heap of a small ESP32. Its timer fires
+when a test says so.
 """
 
 import json
@@ -15,12 +15,10 @@ from typing import Any, Self
 from host_tools import firmware_build
 from host_tools.interpreter import FLASH_DEVICE, environment, find
 from host_tools.models.bench import Bench
+from host_tools.virtual import HEAP_WIRED
 
 TICK_MS = 20
 _END = "\x04"
-
-# What a model of a pin, a bus and a socket takes of the heap; a chip has all that beside it.
-MODEL_OCTETS = 24 * 1024
 
 _BOOT = (
     "def _():\n    import os, sys, vfs\n    del globals()['_']\n"
@@ -85,7 +83,7 @@ class Rig:
         board: str,
         folder: Path,
         *,
-        heap: int = 192 * 1024 + MODEL_OCTETS,
+        heap: str = HEAP_WIRED,
         start: bool = True,
         ms: int = 0,
     ) -> None:
