@@ -42,7 +42,8 @@ class Ili9341(Cells):
         self._dc(0)
         self._spi.write(command)
         self._dc(1)
-        self._spi.write(octets)
+        if octets:  # the chip's SPI refuses to send nothing
+            self._spi.write(octets)
         self._cs(1)
 
     def window(self, command, first, count):
