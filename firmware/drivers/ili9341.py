@@ -13,8 +13,6 @@ from .font import Font
 _WIDTH = const(240)
 _CELL_W, _CELL_H, _OCTETS = const(12), const(24), const(576)
 _TOP, _PITCH = const(8), const(27)
-# Four shades from paper to ink as the chip takes them, the high octet first.
-_TEXT = b"\xf7\xde\xa5\x75\x53\x0c\x08\xa3"
 
 
 class Ili9341(Cells):
@@ -30,11 +28,7 @@ class Ili9341(Cells):
         self._dots = bytearray(_OCTETS)
         self._picture = FrameBuffer(self._dots, _CELL_W, _CELL_H, RGB565)
         self._four = bytearray(4)
-        self.shades(_TEXT)
-
-    def shades(self, octets):
-        """Draw in other colours."""
-        self._shades = FrameBuffer(bytearray(octets), 4, 1, RGB565)
+        self.shades = None  # the four colours from ground to ink
 
     def send(self, command, octets=b""):
         """Send a command and what belongs to it."""
@@ -59,7 +53,7 @@ class Ili9341(Cells):
     def draw(self, x, y, code):
         """Draw a cell."""
         self._font.read(code)
-        self._picture.blit(self._glyph, 0, 0, -1, self._shades)
+        self._picture.blit(self._glyph, 0, 0, -1, self.shades)
         self.window(b"\x2a", x, _CELL_W)
         self.window(b"\x2b", y, _CELL_H)
         self.send(b"\x2c", self._dots)

@@ -2,6 +2,7 @@
 
 from time import sleep_ms  # type: ignore[attr-defined]
 
+from framebuf import RGB565, FrameBuffer
 from machine import Pin
 
 WIDTH, HEIGHT = 240, 320
@@ -16,6 +17,10 @@ _ENTER = b"\x2a\xae\x6c\x73\xb6\x39\xff\xff"
 _DESK = b"\xc6\x7a"
 
 
+def _palette(octets):
+    return FrameBuffer(bytearray(octets), 4, 1, RGB565)
+
+
 def _fill(display, x, y, w, h, colour):
     piece = colour[:2] * min(w * h, _PIECE)
     display.window(b"\x2a", x, w)
@@ -23,7 +28,7 @@ def _fill(display, x, y, w, h, colour):
     left = 2 * w * h
     command = b"\x2c"
     while left:
-        display.send(command, piece[:left])
+        display.send(command, piece if left >= len(piece) else piece[:left])
         left -= min(left, len(piece))
         command = b"\x3c"  # go on
 
@@ -34,10 +39,9 @@ def _keypad(display, keys):
     for i in range(KEY_COLS * KEY_ROWS):
         x, y = i % KEY_COLS * w, KEYS_TOP + i // KEY_COLS * h
         colours = _ENTER if keys[i] == "#" else _KEY
-        display.shades(colours)
+        display.shades = _palette(colours)
         _fill(display, x + _GAP, y + _GAP, w - 2 * _GAP, h - 2 * _GAP, colours)
         display.draw(x + (w - _CELL_W) // 2, y + (h - _CELL_H) // 2, ord(keys[i]))
-    display.shades(_TEXT)
 
 
 def start(display, settings):
@@ -50,6 +54,7 @@ def start(display, settings):
     _fill(display, 0, 0, WIDTH, HEIGHT, _TEXT)
     if settings.get("keypad"):
         _keypad(display, settings["keypad"])
+    display.shades = _palette(_TEXT)
     display.send(b"\x29")
     light(1)
     return display

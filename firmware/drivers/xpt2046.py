@@ -24,37 +24,31 @@ class Touch:
         self._irq = Pin(settings["irq"], Pin.IN)
         self._count = len(settings["keys"])
         self._at = (left, width, top, height)
-        self._answer = bytearray(len(_ASK))
-        self._read()
-        # A conversion begins with a 0 and ends with three: a line that hangs in the air does not.
-        if self._answer[1] & 0x80 or self._answer[2] & 0x07:
-            raise OSError(_ENODEV)
+        self.answer = bytearray(len(_ASK))
 
-    def _read(self):
+    def ask(self):
+        """Have the chip measure."""
         self._cs(0)
-        self._spi.write_readinto(_ASK, self._answer)
+        self._spi.write_readinto(_ASK, self.answer)
         self._cs(1)
-
-    def _value(self, at):
-        return (self._answer[at] << 8 | self._answer[at + 1]) >> 3
-
-    def _key(self, at):
-        """Return the number of the key under the finger by the readings from there on, or -1."""
-        left, width, top, height = self._at
-        col = (self._value(at) - left) * _COLS // width
-        row = (self._value(at + 2) - top) * _ROWS // height
-        if not 0 <= col < _COLS or row >= _ROWS:
-            return -1
-        return row * _COLS + col if row >= 0 else _ROWS * _COLS
 
     def scan(self):
         """Return a bit for each key that is held: none or one."""
         if self._irq():
             return 0
-        self._read()
-        key = self._key(3)
+        self.ask()
+        octets = self.answer
+        left, width, top, height = self._at
+        key = -1
+        for at in (3, 7):
+            before = key
+            col = ((octets[at] << 8 | octets[at + 1]) // 8 - left) * _COLS // width
+            row = ((octets[at + 2] << 8 | octets[at + 3]) // 8 - top) * _ROWS // height
+            key = row * _COLS + col if row >= 0 else _ROWS * _COLS
+            if not 0 <= col < _COLS or key >= self._count:
+                return 0
         # A finger that comes or goes gives readings that do not agree.
-        if self._value(1) < _PRESSED or key != self._key(7) or not 0 <= key < self._count:
+        if key != before or (octets[1] << 8 | octets[2]) // 8 < _PRESSED:
             return 0
         return 1 << key
 
@@ -66,4 +60,9 @@ def make(spi, settings):
     left, right = settings["across"]
     top, foot = settings["down"]
     height = (foot - top) * (HEIGHT - KEYS_TOP) // HEIGHT
-    return Touch(spi, settings, left, right - left, foot - height, height)
+    touch = Touch(spi, settings, left, right - left, foot - height, height)
+    touch.ask()
+    # A conversion begins with a 0 and ends with three: a line that hangs in the air does not.
+    if touch.answer[1] & 0x80 or touch.answer[2] & 0x07:
+        raise OSError(_ENODEV)
+    return touch
