@@ -11,7 +11,8 @@ from .cells import Cells
 from .font import Font
 
 _WIDTH = const(240)
-_CELL_W, _CELL_H, _OCTETS = const(12), const(24), const(576)
+_CELL_W, _CELL_H = const(12), const(24)
+_STRIP = const(8)  # lines of a cell that are sent at a time
 _TOP, _PITCH = const(8), const(27)
 
 
@@ -25,8 +26,8 @@ class Ili9341(Cells):
         self._dc = Pin(settings["dc"], Pin.OUT, value=1)
         self._font = Font("/fonts/12x24")
         self._glyph = FrameBuffer(self._font.glyph, _CELL_W, _CELL_H, GS2_HMSB)
-        self._dots = bytearray(_OCTETS)
-        self._picture = FrameBuffer(self._dots, _CELL_W, _CELL_H, RGB565)
+        self._dots = bytearray(2 * _CELL_W * _STRIP)
+        self._picture = FrameBuffer(self._dots, _CELL_W, _STRIP, RGB565)
         self._four = bytearray(4)
         self.shades = None  # the four colours from ground to ink
 
@@ -53,10 +54,13 @@ class Ili9341(Cells):
     def draw(self, x, y, code):
         """Draw a cell."""
         self._font.read(code)
-        self._picture.blit(self._glyph, 0, 0, -1, self.shades)
         self.window(b"\x2a", x, _CELL_W)
         self.window(b"\x2b", y, _CELL_H)
-        self.send(b"\x2c", self._dots)
+        command = b"\x2c"
+        for top in range(0, -_CELL_H, -_STRIP):
+            self._picture.blit(self._glyph, 0, top, -1, self.shades)
+            self.send(command, self._dots)
+            command = b"\x3c"  # go on
 
     def _cell(self, row, col, code):
         left = (_WIDTH - _CELL_W * self._cols) // 2
