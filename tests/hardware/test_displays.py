@@ -370,6 +370,28 @@ def test_keys_and_display_of_a_whole_meter(board: str, tmp_path: Path) -> None:
         assert rig.bench.faults == []
 
 
+def test_touch_of_the_text_begins_a_short_code_where_a_key_does(tmp_path: Path) -> None:
+    with Rig("cyd", tmp_path) as rig:
+        rig.provision(profile="landis_gyr")
+        rig.tick(5)
+        before = rig.bench.part("display").text()
+        for key in "A00":
+            rig.key(key)
+        lines = rig.rpc("display")["lines"]
+        assert rig.bench.part("display").text() == lines != before
+        assert lines[1].strip() == "i00"
+
+
+@pytest.mark.parametrize("board", ["esp32_lcd2004", "esp32_oled", "cyd"])
+def test_what_only_a_start_needs_leaves_its_room(board: str, tmp_path: Path) -> None:
+    with Rig(board, tmp_path) as rig:
+        modules = rig.ask("[name for name in sys.modules if 'drivers' in name]")
+        assert "drivers.cells" in modules
+        assert [name for name in modules if name.endswith("_start")] == []
+        rig.run("import drivers")
+        assert rig.ask("[name for name in dir(drivers) if '_start' in name]") == []
+
+
 @pytest.mark.parametrize("board", ["esp32_lcd2004", "esp32_oled"])
 def test_meter_goes_on_without_its_display_and_finds_it_again(board: str, tmp_path: Path) -> None:
     with Rig(board, tmp_path) as rig:
