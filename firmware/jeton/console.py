@@ -9,7 +9,7 @@ import json
 from . import __version__
 from .entry import check_keys
 from .meter import describe
-from .state import shown, whole
+from .state import shown, text, whole
 from .sts.digits import clean
 
 _LATEST = 0xFFFFFFFF
@@ -62,10 +62,10 @@ class Console:
 
     def info(self):
         """Return what this is: firmware, board, interpreter, profile and number."""
-        status = self._meter.status(self._now())
-        about = {"firmware": __version__}
-        for name in ("provisioned", "profile", "drn"):
-            about[name] = status[name]
+        meter = self._meter
+        about = {"firmware": __version__, "provisioned": bool(meter.state.provisioned)}
+        about["profile"] = meter.profile.name if meter.profile else None
+        about["drn"] = text(meter.state.drn)
         about.update(self._about())
         return about
 
