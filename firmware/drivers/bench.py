@@ -98,11 +98,12 @@ class Bench:
 
         parts.make(self, names)
         del parts
-        for name in ("parts", "wiring"):  # what only this needs leaves its room
-            sys.modules.pop("drivers." + name, None)
-            sys.modules.pop(name, None)
-        if hasattr(drivers, "parts"):
-            del drivers.parts
+        for name in list(sys.modules):  # what only this needs leaves its room
+            package, _, part = name.rpartition(".")
+            if part in ("parts", "wiring") or part.endswith("_start"):
+                del sys.modules[name]
+                if package:
+                    delattr(drivers, part)
 
     def _fail(self, name):
         """Let a part go; it is tried again in a while."""
