@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image
-from rig import Rig
 
 from host_tools.paths import boards_dir
+from wired_rig import Rig
 
 
 def idle(rig: Rig) -> None:

@@ -8,12 +8,12 @@ from typing import Any
 import pictures
 import pytest
 from PIL import Image, ImageChops
-from rig import Rig
 
 from host_tools import boards
 from host_tools.arabic import visual
 from host_tools.models import glass
 from host_tools.models.bench import Bench
+from wired_rig import Rig
 
 BOARDS = {"esp32_lcd2004": (4, 20), "esp32_oled": (4, 16), "esp32c3_oled": (4, 16), "cyd": (4, 20)}
 FONTS = {"esp32_oled": "8x16", "esp32c3_oled": "8x16", "cyd": "12x24"}
