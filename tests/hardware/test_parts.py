@@ -305,6 +305,5 @@ def test_the_watchdog_starves_where_every_tick_fails(rig: Rig) -> None:
         rig.tick(1, ms=1000)
     assert not rig.bench.hungry  # one that fails now and then is no reason
     rig.run("bench._step = None")
-    for _ in range(130):
-        rig.tick(1, ms=100)
-    assert rig.bench.hungry or rig.ask("bench._failed") >= 100
+    rig.tick(250, ms=100)
+    assert rig.bench.hungry
