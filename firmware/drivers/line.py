@@ -23,8 +23,10 @@ def restart(answer):
     raise SystemExit  # at the REPL, and in what a client runs there, this is a soft reset
 
 
-def serve(console, meter):
+def serve(console, meter, bench=None):
     """Answer lines until the meter is not locked any more, then start the board anew.
+
+    A `bench` runs the meter from its timer, which a line must not be disturbed by.
 
     A board without a timer has `tick`, which is called every 5 s. A board that somebody plays has
     `attend`, which tells them that the line is taken, and again at each Ctrl-D.
@@ -40,7 +42,8 @@ def serve(console, meter):
     print(MARK)
     poll = select.poll()
     poll.register(sys.stdin, select.POLLIN)
-    read, take = sys.stdin.buffer.read, guard.take
+    read = sys.stdin.buffer.read
+    take = bench.guarded(guard.take) if bench else guard.take
     ticked = ticks_ms()
     asked = False
     while guard.locked and not guard.resets:
@@ -67,4 +70,6 @@ def serve(console, meter):
             gc.collect()
     if tick:
         tick()
+    if bench:
+        bench.restart()
     raise SystemExit  # in boot.py too this is a soft reset

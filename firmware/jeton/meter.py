@@ -10,8 +10,7 @@ from .entry import Entry, check_keys
 from .lockout import Lockout, counts
 from .profile import Profile
 from .sts import digits as token_digits
-from .sts import keys, tokens
-from .sts.decoder import decode
+from .sts import keys
 from .sts.results import NAMES, TokenResult
 from .sts.tids import TidStore
 
@@ -179,8 +178,6 @@ class Meter:
             state.ea, state.kct, profile.key_change_ordered, profile.key_change_window_s
         )
         self._decrypt = None
-        if state.provisioned:
-            self.use_key()
         self._saved_total_wh = state.total_wh
         self._trip_at = None
         self._find_load()
@@ -476,6 +473,20 @@ class Meter:
 
         self.change(now, change)
 
+    def count(self, energy_wh, now):
+        """Count energy that a sensor saw, in Wh, whatever the switch says.
+
+        It is saved as what time uses is, not each time: flash wears.
+        """
+        self._check_fault()
+        self.process(now)
+        state = self.state
+        seq = state.event_seq
+        credit.charge(state, energy_wh, self.profile.credit_min_wh)
+        self._settle()
+        if state.event_seq != seq or self._save_due(now):
+            self._save_or_note()
+
     def grant(self, amount_wh, now):
         """Add an advance of the utility, which later tokens repay; ValueError if refused."""
         states.whole("the advance", amount_wh, 1, 0xFFFFFFFF)
@@ -661,6 +672,10 @@ class Meter:
         return outcome
 
     def _decode(self, digits):
+        from .sts.decoder import decode  # with the first token: a start has no need of it
+
+        if self._decrypt is None:
+            self.use_key()
         return decode(digits, self._decrypt, self.state.ea, self.state.mfr_code)
 
     def _decode_counted(self, digits, outcome, now):
@@ -761,6 +776,8 @@ class Meter:
     def _credit(self, token, outcome, now):
         if token.sub:
             return TokenResult.FUNCTION  # water, gas, time, money
+        from .sts import tokens
+
         amount_wh = 100 * tokens.amount_value(token.fields["amount"])
         repaid, recovered = credit.shares(self.state, self.profile, amount_wh)
         if credit.overflows(self.state, self.profile, amount_wh - repaid - recovered):

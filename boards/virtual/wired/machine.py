@@ -1,0 +1,453 @@
+"""What a wired board's `machine` has, after what the virtual board's has: pins, buses, timers.
+
+Each thing done to the hardware is a message over a socket to the models of the parts on the host
+(host_tools/models): operation, an argument, a length, the octets; where it is a question, the
+answer comes before anything else happens. The interface is that of MicroPython's ESP32 port, as
+far as the drivers need it. Nothing allocates where that does not either.
+"""
+
+import _thread
+import os
+import sys
+import time
+
+import board
+
+PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = range(1, 6)
+
+_MODE, _LEVEL, _SET, _EDGES, _IRQ = 1, 2, 3, 4, 5
+_I2C_WRITE, _I2C_READ, _SPI, _SPI_READ, _BUS = 6, 7, 8, 9, 10
+_PWM, _COUNTER, _COUNT, _UART_WRITE, _UART_READ, _WDT, _CAUSE = range(11, 18)
+_SLEPT = 18
+_ENODEV = 19
+
+_file = open(int(os.getenv("JETON_BENCH")), "r+b", buffering=0)
+_lock = _thread.allocate_lock()  # a timer's thread speaks too
+_head = bytearray(6)
+_one = bytearray(1)
+_four = bytearray(4)
+_status = bytearray(1)
+
+
+def _header(op, argument, length):
+    _head[0] = op
+    _head[1] = argument & 0xFF
+    _head[2] = argument >> 8 & 0xFF
+    _head[3] = length & 0xFF
+    _head[4] = length >> 8 & 0xFF
+    _head[5] = length >> 16
+    _all(_head)
+
+
+def _all(octets):
+    """Write all octets: a socket may take a part of many."""
+    done = _file.write(octets)
+    while done < len(octets):
+        done += _file.write(memoryview(octets)[done:])
+
+
+def _fill(buffer):
+    done = _file.readinto(buffer)
+    while 0 < done < len(buffer):
+        done += _file.readinto(memoryview(buffer)[done:])
+    if not done and len(buffer):
+        raise OSError(_ENODEV)  # nobody plays the hardware any more
+
+
+def _tell(op, argument, octets):
+    with _lock:
+        _header(op, argument, len(octets))
+        _all(octets)
+
+
+def _ask(op, argument, octets, answer):
+    with _lock:
+        _header(op, argument, len(octets))
+        if octets:
+            _all(octets)
+        _fill(answer)
+
+
+def _demand(op, argument, octets):
+    """Ask for something that the chip may refuse."""
+    status = bytearray(1)
+    _ask(op, argument, octets, status)
+    if status[0] == 1:
+        raise ValueError("invalid pin")
+    if status[0] == 2:
+        raise ValueError("pin can only be input")
+    if status[0]:
+        raise OSError(_ENODEV)
+
+
+class Pin:
+    """A pin, by its number."""
+
+    IN, OUT, OPEN_DRAIN = 1, 3, 7
+    PULL_DOWN, PULL_UP = 1, 2
+    IRQ_RISING, IRQ_FALLING = 1, 2
+    DRIVE_0, DRIVE_1, DRIVE_2, DRIVE_3 = range(4)
+
+    def __init__(self, id, mode=-1, pull=-1, *, value=None, drive=None, hold=None):
+        self.id = id
+        self.handler = None
+        self.init(mode, pull, value=value)
+
+    def init(self, mode=-1, pull=-1, *, value=None, drive=None, hold=None):
+        """Set mode, pull and level."""
+        level = 2 if value is None else int(bool(value))
+        pull = 0 if pull is None else pull
+        _demand(_MODE, self.id, bytes([mode & 0xFF, pull & 0xFF, level]))
+
+    def value(self, value=None):
+        """Return the level, or set it."""
+        if value is None:
+            with _lock:
+                _header(_LEVEL, self.id, 0)
+                _fill(_one)
+                return _one[0]
+        with _lock:
+            _one[0] = 1 if value else 0
+            _header(_SET, self.id, 1)
+            _all(_one)
+
+    __call__ = value
+
+    def on(self):
+        """Set it high."""
+        self.value(1)
+
+    def off(self):
+        """Set it low."""
+        self.value(0)
+
+    def irq(self, handler=None, trigger=3, hard=False):
+        """Have `handler` called at edges: by the next timer tick here, at once on a chip."""
+        self.handler = handler
+        _tell(_IRQ, self.id, bytes([trigger]))
+        if self not in _irqs:
+            _irqs.append(self)
+
+
+_irqs = []
+
+
+def _serve_irqs():
+    for pin in _irqs:
+        with _lock:
+            _header(_EDGES, pin.id, 0)
+            _fill(_one)
+            edges = _one[0]
+        for _ in range(edges):
+            if pin.handler:
+                pin.handler(pin)
+
+
+def _pins(*pins):
+    return bytes([pin.id for pin in pins if pin is not None])
+
+
+class I2C:
+    """A bus of two wires, as its controller."""
+
+    def __init__(self, id=-1, *, scl=None, sda=None, freq=400000, timeout=50000):
+        self.id = scl.id  # whichever controller it is, its wires say which bus
+        _demand(_BUS, self.id, b"i" + _pins(scl, sda))
+
+    def scan(self):
+        """Return the addresses that answer."""
+        found = []
+        for address in range(0x08, 0x78):
+            try:
+                self.writeto(address, b"")
+                found.append(address)
+            except OSError:
+                pass
+        return found
+
+    def writeto(self, addr, buf, stop=True):
+        """Write octets; OSError where nobody acknowledges."""
+        with _lock:
+            _header(_I2C_WRITE, self.id | addr << 8, len(buf))
+            if len(buf):
+                _all(buf)
+            _fill(_status)
+            failed = _status[0]
+        if failed:
+            raise OSError(_ENODEV)
+        return len(buf)
+
+    def readfrom_into(self, addr, buf, stop=True):
+        """Fill a buffer; OSError where nobody acknowledges."""
+        with _lock:
+            _four[0] = len(buf) & 0xFF
+            _four[1] = len(buf) >> 8
+            _header(_I2C_READ, self.id | addr << 8, 4)
+            _all(_four)
+            _fill(_status)
+            failed = _status[0]
+            if not failed:
+                _fill(buf)
+        if failed:
+            raise OSError(_ENODEV)
+
+    def readfrom(self, addr, nbytes, stop=True):
+        """Return octets."""
+        buffer = bytearray(nbytes)
+        self.readfrom_into(addr, buffer)
+        return bytes(buffer)
+
+    def writevto(self, addr, vector, stop=True):
+        """Write several pieces in one transfer."""
+        return self.writeto(addr, b"".join([bytes(piece) for piece in vector]))
+
+    def writeto_mem(self, addr, memaddr, buf, *, addrsize=8):
+        """Write to a register."""
+        self.writeto(addr, bytes([memaddr]) + bytes(buf))
+
+    def readfrom_mem_into(self, addr, memaddr, buf, *, addrsize=8):
+        """Read from a register."""
+        self.writeto(addr, bytes([memaddr]))
+        self.readfrom_into(addr, buf)
+
+    def readfrom_mem(self, addr, memaddr, nbytes, *, addrsize=8):
+        """Return what a register holds."""
+        buffer = bytearray(nbytes)
+        self.readfrom_mem_into(addr, memaddr, buffer)
+        return bytes(buffer)
+
+
+class SoftI2C(I2C):
+    """The same, by program."""
+
+    def __init__(self, scl, sda, *, freq=400000, timeout=50000):
+        super().__init__(scl=scl, sda=sda, freq=freq)
+
+
+class SPI:
+    """A bus of three wires, as its controller."""
+
+    MSB, LSB = 0, 1
+
+    def __init__(
+        self,
+        id=-1,
+        baudrate=500000,
+        *,
+        polarity=0,
+        phase=0,
+        bits=8,
+        firstbit=0,
+        sck=None,
+        mosi=None,
+        miso=None,
+    ):
+        self.id = sck.id
+        _demand(_BUS, self.id, b"s" + _pins(sck, mosi, miso))
+
+    def init(self, baudrate=500000, **settings):
+        """Take another speed."""
+
+    def deinit(self):
+        """Let the pins go."""
+
+    def write(self, buf):
+        """Write octets."""
+        if not buf:
+            raise ValueError("buffer too short")
+        with _lock:
+            _header(_SPI, self.id, len(buf))
+            _all(buf)
+
+    def write_readinto(self, write_buf, read_buf):
+        """Write octets, and read as many meanwhile."""
+        with _lock:
+            _header(_SPI_READ, self.id, len(write_buf))
+            _all(write_buf)
+            _fill(read_buf)
+
+    def readinto(self, buf, write=0):
+        """Fill a buffer, writing the same octet over and over."""
+        self.write_readinto(bytes([write]) * len(buf), buf)
+
+    def read(self, nbytes, write=0):
+        """Return octets."""
+        buffer = bytearray(nbytes)
+        self.readinto(buffer, write)
+        return bytes(buffer)
+
+
+class SoftSPI(SPI):
+    """The same, by program."""
+
+    def __init__(self, baudrate=500000, **settings):
+        super().__init__(-1, baudrate, **settings)
+
+
+class PWM:
+    """A square wave on a pin."""
+
+    def __init__(self, dest, freq=0, duty_u16=0, **settings):
+        self._pin = dest.id
+        self._freq, self._duty = freq, duty_u16
+        self._tell()
+
+    def _tell(self):
+        _head_ = self._freq | self._duty << 16
+        with _lock:
+            for i in range(4):
+                _four[i] = _head_ >> 8 * i & 0xFF
+            _header(_PWM, self._pin, 4)
+            _all(_four)
+
+    def freq(self, value=None):
+        """Return the frequency in Hz, or set it."""
+        if value is None:
+            return self._freq
+        self._freq = value
+        self._tell()
+
+    def duty_u16(self, value=None):
+        """Return the duty, of 65536, or set it."""
+        if value is None:
+            return self._duty
+        self._duty = value
+        self._tell()
+
+    def deinit(self):
+        """Stop."""
+        self.duty_u16(0)
+
+
+class Timer:
+    """Calls a function over and over, or once.
+
+    Not in between what runs, as on a chip, but beside it, in a thread: so it runs at the prompt
+    too. With $JETON_TICKS set nothing runs by itself: `fire` of `timers` does.
+    """
+
+    ONE_SHOT, PERIODIC = 0, 1
+    timers = {}
+
+    def __init__(self, id, **settings):
+        if not 0 <= id < (4 if board.CHIP == "ESP32" else 2):
+            raise ValueError("invalid Timer number")
+        self.id = id
+        self._life = 0
+        if settings:
+            self.init(**settings)
+
+    def init(self, *, mode=1, period=-1, callback=None, hard=False):
+        """Begin."""
+        self._life += 1
+        self._callback, self._period, self._mode = callback, period, mode
+        self.timers[self.id] = self
+        if not os.getenv("JETON_TICKS"):
+            _thread.start_new_thread(self._run, (self._life,))
+
+    def deinit(self):
+        """Stop."""
+        self._life += 1
+        self.timers.pop(self.id, None)
+
+    def fire(self):
+        """Do what is done each period."""
+        _serve_irqs()
+        self._callback(self)
+
+    def _run(self, life):
+        while self._life == life:
+            time.sleep_ms(self._period)
+            if self._life == life:
+                try:
+                    self.fire()
+                except Exception as error:
+                    sys.print_exception(error)
+            if self._mode == self.ONE_SHOT:
+                return
+
+
+if board.CHIP == "ESP32":  # the C3 has no pulse counter
+
+    class Counter:
+        """Counts edges of a pin by itself."""
+
+        RISING, FALLING = 1, 2
+
+        def __init__(self, id, src=None, *, edge=1, direction=1, filter_ns=0):
+            self._id = src.id
+            _tell(_COUNTER, src.id, bytes([edge]))
+
+        def value(self, value=None):
+            """Return the count, or set it."""
+            with _lock:
+                _header(_COUNT, self._id, 0)
+                _fill(_four)
+                count = _four[0] | _four[1] << 8 | _four[2] << 16 | _four[3] << 24
+            return count
+
+
+class UART:
+    """A serial port."""
+
+    def __init__(self, id, baudrate=115200, *, tx=None, rx=None, timeout=0, **settings):
+        self._id = tx.id
+        _demand(_BUS, self._id, b"u" + _pins(tx, rx))
+
+    def write(self, buf):
+        """Write octets and return how many."""
+        _tell(_UART_WRITE, self._id, buf)
+        return len(buf)
+
+    def any(self):
+        """Return how many octets wait."""
+        with _lock:
+            _one[0] = 0
+            _header(_UART_READ, self._id, 1)
+            _all(_one)
+            _fill(_one)
+            return _one[0]
+
+    def readinto(self, buf, nbytes=-1):
+        """Fill a buffer with what waits and return how many octets that are, or None."""
+        count = min(self.any(), len(buf))
+        if not count:
+            return None
+        with _lock:
+            _one[0] = count
+            _header(_UART_READ, self._id, 1)
+            _all(_one)
+            _fill(memoryview(buf)[:count])
+        return count
+
+    def read(self, nbytes=-1):
+        """Return what waits, or None."""
+        buffer = bytearray(self.any() if nbytes < 0 else nbytes)
+        count = self.readinto(buffer)
+        return bytes(buffer[:count]) if count else None
+
+
+class WDT:
+    """The watchdog."""
+
+    def __init__(self, id=0, timeout=5000):
+        octets = bytes([timeout & 0xFF, timeout >> 8 & 0xFF, timeout >> 16 & 0xFF])
+        _tell(_WDT, 1, octets)
+
+    def feed(self):
+        """Begin its time anew."""
+        with _lock:
+            _header(_WDT, 0, 0)
+
+
+def reset_cause():
+    """Return why the board started."""
+    cause = bytearray(1)
+    _ask(_CAUSE, 0, b"", cause)
+    return cause[0]
+
+
+def slept(ms):
+    """Tell that the board has slept, where time is not what it is on the host."""
+    with _lock:
+        _header(_SLEPT, ms, 0)

@@ -1,0 +1,327 @@
+"""The bench: a board's parts put together, and the meter run from a timer.
+
+A part that is missing or fails is in `faults`, with what is wrong; the meter runs without it. The
+timer's callback is soft: it runs in between whatever else runs, at the prompt too, and allocates
+nothing while nothing happens. What a verb has begun it does not disturb: `Guarded` sees to that.
+"""
+
+import gc
+import sys
+from _thread import allocate_lock
+from time import ticks_diff, ticks_ms  # type: ignore[attr-defined]
+
+import machine
+from machine import Pin
+
+import drivers
+from jeton import credit
+from jeton.sts.results import GOOD
+
+TICK_MS = 20
+_RETRY = 500  # ticks until what is missing is tried again
+_BLINK = 25  # ticks of half a blink
+_LIT = 2  # ticks a pulse of the LED lasts
+_MOST = 25  # pulses it can give in a second
+_WATCHDOG_MS = 8000
+_CLICK, _GOOD, _BAD, _ALARM = 0x1, 0x3FF, 0x1C71C7, 0x1F
+_ALARM_S = 10
+_LINGER_S = 10  # a clock that hurries waits so long for the next key
+_WS_PER_KWH = 3600000
+
+
+class Output:
+    """A pin that is on or off: an LED, a relay, a buzzer; `freq` makes it a wave."""
+
+    def __init__(self, settings):
+        active = settings.get("active", 1)
+        self._on = False
+        self._levels = (1 - active, active)
+        freq = settings.get("freq")
+        pin = Pin(settings["pin"], Pin.OUT, value=1 - active)
+        self._put = pin.value
+        if freq:
+            self._levels = (0, 32768)
+            self._put = machine.PWM(pin, freq=freq, duty_u16=0).duty_u16
+
+    def set(self, on):
+        """Put it on or off; nothing happens where it is so already."""
+        if on != self._on:
+            self._on = on
+            self._put(self._levels[on])
+
+
+class Switch:
+    """A contact that is looked at."""
+
+    def __init__(self, settings):
+        self._active = settings.get("active", 0)
+        self._pin = Pin(settings["pin"], Pin.IN)
+
+    def on(self):
+        """Tell whether it gives its sign."""
+        return self._pin() == self._active
+
+
+class Bench:
+    """The parts of a board and the meter they belong to; `tick` is the timer's callback."""
+
+    def __init__(self, meter, clock):
+        self.faults = {}
+        self.parts = {}
+        self.buses = {}
+        self.per_kwh = 1000  # of the pulses that come in
+        self.lock = allocate_lock()
+        self.fresh = True  # something has happened: look at the meter
+        self._meter = meter
+        self._clock = clock
+        self._lines = self._blank = []
+        self._more = False
+        self._flash = False
+        self._now = -1
+        self._ticks = 0
+        self._called = ticks_ms() - TICK_MS
+        self._failed = 0
+        self._sound = 0
+        self._energy = 0  # of pulses, in 1/per_kwh Wh
+        self._opened = 0  # ticks the tamper switch has been so
+        self._fallen = False
+        # The LED: what was used and has not been shown yet, in Ws times pulses a kWh.
+        self._owed = 0
+        self._shown = (meter.state.total_wh, meter.state.rest_ws)
+        self._led_per_kwh = 1000
+        self._lit = 0
+        self._dog = None
+        self.make()
+
+    def make(self, names=()):
+        """Make these parts, or all."""
+        from . import parts
+
+        parts.make(self, names)
+        del parts
+        for name in list(sys.modules):  # what only this needs leaves its room
+            package, _, part = name.rpartition(".")
+            if part in ("parts", "wiring") or part.endswith("_start"):
+                del sys.modules[name]
+                if package:
+                    delattr(drivers, part)
+
+    def _fail(self, name):
+        """Let a part go; it is tried again in a while."""
+        del self.parts[name]
+        self.faults[name] = "it does not answer any more"
+
+    # Life
+
+    def start(self, released=False):
+        """Run the meter from now on; `released` with a watchdog, which nothing stops again."""
+        if released:
+            self._dog = machine.WDT(timeout=_WATCHDOG_MS)
+        self._timer = machine.Timer(0)
+        self._timer.init(period=TICK_MS, mode=machine.Timer.PERIODIC, callback=self.tick)
+
+    def guarded(self, function):
+        """Return a function that the timer does not disturb."""
+        return _Call(function, self)
+
+    def restart(self):
+        """Start the chip anew: a soft reset leaves a watchdog that nobody feeds."""
+        machine.reset()
+
+    def tick(self, timer=None):
+        """Do what is due; call it every TICK_MS.
+
+        After a write to the flash, which holds the chip up, several calls come at once: contacts
+        that bounce would be looked at twice in a moment, so all but the first do nothing.
+        """
+        called = ticks_ms()
+        if ticks_diff(called, self._called) < TICK_MS // 2:
+            return
+        self._called = called
+        self._ticks += 1
+        if "keypad" in self.parts:
+            self._scan()
+        if not self.lock.acquire(False):
+            return  # a verb is under way: its turn first
+        try:
+            self._step()
+            self._failed = 0
+        except Exception:
+            # Whatever it is, the meter goes on; if it stays, the watchdog starts it anew.
+            self._failed += 1
+            gc.collect()
+        finally:
+            self.lock.release()
+        if self._dog and self._failed < 100:
+            self._dog.feed()
+
+    def _scan(self):
+        try:
+            self.parts["keypad"].poll()
+        except OSError:
+            self._fail("keypad")
+
+    def _step(self):
+        meter = self._meter
+        now = self._clock.now()
+        parts = self.parts
+        if "keypad" in parts:
+            key = parts["keypad"].take()
+            while key:
+                self._press(key, now)
+                key = parts["keypad"].take()
+        if "tamper" in parts:
+            self._watch(parts["tamper"].on(), now)
+        if "supply" in parts:
+            self._falls(parts["supply"].on(), now)
+        if "pulses" in parts:
+            self._count(parts["pulses"].take(), self.per_kwh, now)
+        if "energy" in parts:
+            try:
+                self._count(parts["energy"].take(), 1000, now)
+            except OSError:
+                self._fail("energy")
+        if now != self._now or self.fresh:
+            self._now = now
+            self.fresh = False
+            self._look(now)
+        if "relay" in parts:
+            parts["relay"].set(bool(meter.state.switch_closed))
+        if "led" in parts:
+            self._pulse(parts["led"])
+        if "buzzer" in parts:
+            parts["buzzer"].set(bool(self._sound & 1))
+        self._sound >>= 1
+        blinks = self._ticks % (2 * _BLINK)
+        if "credit" in parts:
+            state = meter.state
+            lit = state.switch_closed and (not state.warned & credit.LOW or blinks < _BLINK)
+            parts["credit"].set(bool(lit))
+        if "display" in parts and (self._more or (self._flash and blinks % _BLINK == 0)):
+            self._draw(self._blank if self._flash and blinks >= _BLINK else self._lines)
+        if self.faults and self._ticks % _RETRY == 0:
+            self._retry()
+
+    def _retry(self):
+        # Apart from `_step`, where it would make `parts` an object of the heap each time.
+        parts = self.parts
+        self.make([name for name in self.faults if name not in parts])
+        self._more = True
+
+    def _press(self, key, now):
+        """Give the meter a key; A is the key that begins short codes, where there is one."""
+        meter = self._meter
+        self.fresh = True
+        self._sound = _CLICK
+        self._clock.linger(_LINGER_S)
+        profile = meter.profile
+        if key == "A" and profile:
+            key = profile.codes_start or key
+        try:
+            outcome = meter.press(key, now)
+        except ValueError:
+            return  # a key without a meaning, or a meter that has a fault: its display says so
+        except OSError:
+            outcome = None
+            self._sound = _BAD
+        if outcome:
+            self._sound = _GOOD if outcome.result in GOOD else _BAD
+
+    def _watch(self, opened, now):
+        """Take the tamper switch for open once it has been so for three ticks."""
+        if not opened:
+            self._opened = 0
+        elif self._opened < 3:
+            self._opened += 1
+            if self._opened == 3 and self._meter.state.provisioned:
+                self._meter.set_tamper(True, now)
+                self.fresh = True
+
+    def _falls(self, fallen, now):
+        """Save at the sign of a power failure: a brown-out itself resets the chip unheard."""
+        if fallen != self._fallen:
+            self._fallen = fallen
+            if fallen:
+                self._meter.save(now)
+
+    def _count(self, pulses, per_kwh, now):
+        """Count energy that comes in pulses, `per_kwh` of them a kWh."""
+        if not pulses or not self._meter.state.provisioned:
+            return
+        self._energy += 1000 * pulses
+        energy_wh = self._energy // per_kwh
+        self._energy -= energy_wh * per_kwh
+        if energy_wh:
+            self._meter.count(energy_wh, now)
+            self.fresh = True
+
+    def _look(self, now):
+        """See what the meter shows, and what it has used; once a second, and when it is asked."""
+        meter = self._meter
+        lines = meter.display(now)
+        if lines != self._lines:
+            self._lines = lines
+            self._blank = [" " * len(line) for line in lines]
+            self._more = True
+        if self._flash != bool(meter.flashes(now)):
+            self._flash = not self._flash
+            self._more = True
+        state = meter.state
+        if credit.alarm_sounds(state) and now % _ALARM_S == 0:
+            self._sound |= _ALARM
+        if meter.profile:
+            self._led_per_kwh = meter.profile.supply_pulses_per_kwh
+        total_wh, rest_ws = self._shown
+        self._shown = state.total_wh, state.rest_ws
+        used_ws = (state.total_wh - total_wh) * credit.WS_PER_WH + state.rest_ws - rest_ws
+        self._owed += used_ws * self._led_per_kwh
+        if not -_MOST * _WS_PER_KWH < self._owed < _MOST * _WS_PER_KWH:
+            self._owed %= _WS_PER_KWH  # time was advanced, or the meter is a new one
+        parts = self.parts
+        if "keypad" in self.faults and "keypad" in parts and not parts["keypad"].stuck:
+            del self.faults["keypad"]
+
+    def _pulse(self, led):
+        """Light the LED for a pulse that is due: on the mean without any error, to the tick."""
+        state = self._meter.state
+        ahead = 0
+        if state.switch_closed:
+            # What the meter will have counted at the end of this second.
+            ahead = state.load_w * self._clock.milli // 1000 * self._led_per_kwh
+        if self._lit:
+            self._lit -= 1
+        elif self._owed + ahead >= _WS_PER_KWH:
+            self._owed -= _WS_PER_KWH
+            # Where the next one is due already, this one is short.
+            self._lit = 1 if self._owed + ahead >= _WS_PER_KWH else _LIT
+        led.set(self._lit > 0)
+
+    def _draw(self, lines):
+        try:
+            self._more = self.parts["display"].show(lines)
+        except OSError:
+            self._fail("display")
+
+
+class Guarded:
+    """The console, whose verbs the timer does not disturb."""
+
+    def __init__(self, console, bench):
+        self._console = console
+        self._bench = bench
+
+    def __getattr__(self, name):
+        value = getattr(self._console, name)
+        return self._bench.guarded(value) if callable(value) else value
+
+
+class _Call:
+    def __init__(self, function, bench):
+        self._function = function
+        self._bench = bench
+
+    def __call__(self, *arguments):
+        bench = self._bench
+        with bench.lock:
+            bench.fresh = True
+            return self._function(*arguments)

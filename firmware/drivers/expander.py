@@ -1,0 +1,44 @@
+"""A 4x4 keypad behind a PCF8574: rows on P0 to P3, columns on P4 to P7."""
+
+from .keys import ghosts
+
+# Rows low, columns by their weak pull-ups; then one row after the other.
+_ALL = b"\xf0"
+_ROWS = (b"\xfe", b"\xfd", b"\xfb", b"\xf7")
+
+
+class Expander:
+    """Reads the chip once while no key is down."""
+
+    def __init__(self, bus, address):
+        self._bus = bus
+        self._address = address
+        self._octet = bytearray(1)
+        bus.writeto(address, _ALL)
+
+    def _columns(self):
+        self._bus.readfrom_into(self._address, self._octet)
+        return ~self._octet[0] >> 4 & 15
+
+    def scan(self):
+        """Return the keys that are down as bits, row by row; -1 where it cannot be told."""
+        if not self._columns():
+            return 0
+        write = self._bus.writeto
+        mask = shift = 0
+        for row in _ROWS:
+            write(self._address, row)
+            mask |= self._columns() << shift
+            shift += 4
+        write(self._address, _ALL)
+        return -1 if ghosts(mask, 4) else mask
+
+
+def make(bus, settings):
+    """Return the keypad at the first address that answers; OSError where none does."""
+    for address in settings["addresses"]:
+        try:
+            return Expander(bus, address)
+        except OSError as error:
+            failed = error
+    raise failed

@@ -1,0 +1,74 @@
+"""A colour display of 240x320 dots: an ILI9341 on SPI, upright: text, and below it keys to touch.
+
+Up to 4 lines of 20 cells of 12 by 24. Nothing tells that it is absent: many have no line back.
+"""
+
+from framebuf import GS2_HMSB, RGB565, FrameBuffer
+from machine import Pin
+from micropython import const
+
+from .cells import Cells
+from .font import Font
+
+_WIDTH = const(240)
+_CELL_W, _CELL_H = const(12), const(24)
+_STRIP = const(8)  # lines of a cell that are sent at a time
+_TOP, _PITCH = const(8), const(27)
+
+
+class Ili9341(Cells):
+    """A display that ili9341_start then starts; OSError where there is no font."""
+
+    def __init__(self, spi, settings):
+        super().__init__(min(settings["rows"], 4), min(settings["cols"], _WIDTH // _CELL_W))
+        self._spi = spi
+        self._cs = Pin(settings["cs"], Pin.OUT, value=1)
+        self._dc = Pin(settings["dc"], Pin.OUT, value=1)
+        self._font = Font("/fonts/12x24")
+        self._glyph = FrameBuffer(self._font.glyph, _CELL_W, _CELL_H, GS2_HMSB)
+        self._dots = bytearray(2 * _CELL_W * _STRIP)
+        self._picture = FrameBuffer(self._dots, _CELL_W, _STRIP, RGB565)
+        self._four = bytearray(4)
+        self.shades = None  # the four colours from ground to ink
+
+    def send(self, command, octets=b""):
+        """Send a command and what belongs to it."""
+        self._cs(0)
+        self._dc(0)
+        self._spi.write(command)
+        self._dc(1)
+        if octets:  # the chip's SPI refuses to send nothing
+            self._spi.write(octets)
+        self._cs(1)
+
+    def window(self, command, first, count):
+        """Have what is drawn next go to some columns (0x2A) or lines (0x2B)."""
+        four = self._four
+        four[0] = first >> 8
+        four[1] = first & 0xFF
+        first += count - 1
+        four[2] = first >> 8
+        four[3] = first & 0xFF
+        self.send(command, four)
+
+    def draw(self, x, y, code):
+        """Draw a cell."""
+        self._font.read(code)
+        self.window(b"\x2a", x, _CELL_W)
+        self.window(b"\x2b", y, _CELL_H)
+        command = b"\x2c"
+        for top in range(0, -_CELL_H, -_STRIP):
+            self._picture.blit(self._glyph, 0, top, -1, self.shades)
+            self.send(command, self._dots)
+            command = b"\x3c"  # go on
+
+    def _cell(self, row, col, code):
+        left = (_WIDTH - _CELL_W * self._cols) // 2
+        self.draw(left + _CELL_W * col, _TOP + _PITCH * row, code)
+
+
+def make(spi, settings):
+    """Return the display, with keys where the settings have a keypad."""
+    from .ili9341_start import start
+
+    return start(Ili9341(spi, settings), settings)

@@ -1,0 +1,55 @@
+"""Pulses of another meter, from its S0 output or its LED: each is a part of a kWh."""
+
+from time import ticks_diff, ticks_ms  # type: ignore[attr-defined]
+
+import machine
+from machine import Pin
+
+_SHORTEST_MS = 20  # of EN 62053-31's 30: what comes sooner is a contact that bounces
+
+
+class Counted:
+    """By the chip's pulse counter, which goes on while a write to the flash holds all else up."""
+
+    def __init__(self, pin, rising):
+        counter = machine.Counter
+        edge = counter.RISING if rising else counter.FALLING
+        # The longest filter of the ESP32: 1023 periods of 80 MHz.
+        self._counter = counter(0, pin, edge=edge, filter_ns=12_700)
+        self._before = 0
+
+    def take(self):
+        """Return the pulses since the last call."""
+        count = self._counter.value()
+        new = count - self._before
+        self._before = count
+        return max(new, 0)
+
+
+class Interrupted:
+    """By interrupts, where there is no counter: MicroPython before 1.26, or an ESP32-C3."""
+
+    def __init__(self, pin, rising):
+        self._count = 0
+        self._last = ticks_ms() - _SHORTEST_MS
+        self._pin = pin
+        pin.irq(self._edge, Pin.IRQ_RISING if rising else Pin.IRQ_FALLING)
+
+    def _edge(self, pin):
+        now = ticks_ms()
+        if ticks_diff(now, self._last) >= _SHORTEST_MS:
+            self._count += 1
+        self._last = now
+
+    def take(self):
+        """Return the pulses since the last call."""
+        count = self._count
+        self._count -= count  # one that comes in between stays
+        return count
+
+
+def make(bus, settings):
+    """Return the input: by counter where the chip and its MicroPython have one."""
+    pin = Pin(settings["pin"], Pin.IN)
+    rising = settings.get("edge") == "rising"
+    return (Counted if hasattr(machine, "Counter") else Interrupted)(pin, rising)
