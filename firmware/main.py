@@ -48,10 +48,10 @@ clock = Clock()
 clock.set(_meter.start())
 meter = _console = Console(_meter, clock, _about, _line)
 bench = None
-if hasattr(board, "PARTS"):
+if hasattr(board, "CHIP"):
     from drivers.bench import Bench, Guarded
 
-    bench = Bench(board, _meter, clock)
+    bench = Bench(_meter, clock)
     meter = Guarded(_console, bench)  # type: ignore[assignment]
     for _name in bench.faults:
         print("jeton: %s: %s" % (_name, bench.faults[_name]))

@@ -73,7 +73,14 @@ class Board:
     display: tuple[int, int]
     buses: dict[str, dict[str, Any]] = field(default_factory=dict)
     parts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    state_file: str = "/meter.bin"
     wired: tuple[int, ...] = ()  # strapping pins whose wiring is known to be safe
+
+    def head(self) -> str:
+        """Return what a board needs of this for as long as it runs, as source."""
+        named = ("NAME", self.name), ("CHIP", self.chip), ("DISPLAY", self.display)
+        values = (*named, ("STATE_FILE", self.state_file))
+        return "".join(f"{name} = {value!r}\n" for name, value in values)
 
     def drivers(self) -> set[str]:
         """Return the names of the driver modules its parts name."""
@@ -142,6 +149,7 @@ def load(name: str) -> Board:
         name=said["NAME"],
         chip=said.get("CHIP", ""),
         display=said["DISPLAY"],
+        state_file=said["STATE_FILE"],
         buses=said.get("BUSES", {}),
         parts=said.get("PARTS", {}),
         wired=said.get("WIRED", ()),

@@ -188,6 +188,10 @@ def sources(name: str, native: bool, played: bool = True) -> dict[str, bytes]:
         if not path.is_file():
             raise BoardError(f"the firmware is incomplete: {path.name} is missing")
     contents = {n: path.read_bytes() for n, path in found.items()}
+    if board.parts:
+        # Only a start needs the wiring, and lets it go.
+        contents["lib/wiring.mpy"] = contents["lib/board.mpy"]
+        contents["lib/board.mpy"] = board.head().encode()
     if board.parts and played:
         virtual = boards_dir() / "virtual"
         mine = (virtual / "board.py").read_bytes(), (virtual / "machine.py").read_bytes()

@@ -26,7 +26,7 @@ PARTS = {
         "irq": 36,
         "keys": "123456789*0#",
     },
-    "relay": {"driver": "relay", "pin": 27, "active": 1},
+    "relay": {"pin": 27, "active": 1},
     "credit": {"pin": 16, "active": 0},
     "led": {"pin": 4, "active": 0},
     "buzzer": {"pin": 26, "freq": 2700},

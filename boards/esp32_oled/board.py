@@ -17,7 +17,7 @@ PARTS = {
         "columns": (27, 14, 13, 16),
         "keys": "123A456B789C*0#D",
     },
-    "relay": {"driver": "relay", "pin": 23, "active": 1},
+    "relay": {"pin": 23, "active": 1},
     "credit": {"pin": 19, "active": 1},
     "led": {"pin": 18, "active": 1},
     "buzzer": {"pin": 17, "freq": 2700},

@@ -17,7 +17,7 @@ PARTS = {
         "addresses": (0x20, 0x38),
         "keys": "123A456B789C*0#D",
     },
-    "relay": {"driver": "relay", "pin": 5, "active": 1},
+    "relay": {"pin": 5, "active": 1},
     "credit": {"pin": 4, "active": 1},
     "led": {"pin": 3, "active": 1},
     "buzzer": {"pin": 10, "freq": 2700},

@@ -6,18 +6,18 @@ nothing while nothing happens. What a verb has begun it does not disturb: `Guard
 """
 
 import gc
+import sys
 from _thread import allocate_lock
 
 import machine
 from machine import Pin
 
+import drivers
 from jeton import credit
 from jeton.sts.results import GOOD
 
-from .keys import Keys
-
 TICK_MS = 20
-_RETRY = 250  # ticks until a part that failed is tried again
+_RETRY = 500  # ticks until what is missing is tried again
 _BLINK = 25  # ticks of half a blink
 _LIT = 2  # ticks a pulse of the LED lasts
 _WATCHDOG_MS = 8000
@@ -27,7 +27,7 @@ _WS_PER_KWH = 3600000
 
 
 class Output:
-    """A pin that is on or off: an LED, a buzzer with its own tone; `freq` makes it a wave."""
+    """A pin that is on or off: an LED, a relay, a buzzer; `freq` makes it a wave."""
 
     def __init__(self, settings):
         active = settings.get("active", 1)
@@ -35,31 +35,42 @@ class Output:
         self._levels = (1 - active, active)
         freq = settings.get("freq")
         pin = Pin(settings["pin"], Pin.OUT, value=1 - active)
+        self._put = pin.value
         if freq:
             self._levels = (0, 32768)
-            pin = machine.PWM(pin, freq=freq, duty_u16=0).duty_u16
-        self._put = pin  # type: ignore[assignment]
+            self._put = machine.PWM(pin, freq=freq, duty_u16=0).duty_u16
 
     def set(self, on):
-        """Put it on or off."""
+        """Put it on or off; nothing happens where it is so already."""
         if on != self._on:
             self._on = on
             self._put(self._levels[on])
 
 
-class Bench:
-    """The parts of `board` and the meter they belong to; `tick` is the timer's callback."""
+class Switch:
+    """A contact that is looked at."""
 
-    def __init__(self, board, meter, clock):
+    def __init__(self, settings):
+        self._active = settings.get("active", 0)
+        self._pin = Pin(settings["pin"], Pin.IN)
+
+    def on(self):
+        """Tell whether it gives its sign."""
+        return self._pin() == self._active
+
+
+class Bench:
+    """The parts of a board and the meter they belong to; `tick` is the timer's callback."""
+
+    def __init__(self, meter, clock):
         self.faults = {}
         self.parts = {}
+        self.buses = {}
+        self.per_kwh = 1000  # of the pulses that come in
         self.lock = allocate_lock()
         self.fresh = True  # something has happened: look at the meter
-        self._board = board
         self._meter = meter
         self._clock = clock
-        self._buses = {}
-        self._keys = None
         self._lines = self._blank = []
         self._more = False
         self._flash = False
@@ -72,69 +83,27 @@ class Bench:
         # The LED: what was used and has not been shown yet, in Ws times pulses a kWh.
         self._owed = 0
         self._shown = (meter.state.total_wh, meter.state.rest_ws)
-        self._per_kwh = 1000
+        self._led_per_kwh = 1000
         self._lit = 0
         self._dog = None
-        for name in board.PARTS:
-            self._make(name)
+        self.make()
 
-    # Parts
+    def make(self, names=()):
+        """Make these parts, or all."""
+        from . import parts
 
-    def _bus(self, name):
-        if name is not None and name not in self._buses:
-            settings = dict(self._board.BUSES[name])
-            for wire in ("scl", "sda", "sck", "mosi", "miso", "tx", "rx"):
-                if wire in settings:
-                    settings[wire] = Pin(settings[wire])
-            kind = getattr(machine, settings.pop("kind"))
-            number = settings.pop("id", None)
-            self._buses[name] = kind(**settings) if number is None else kind(number, **settings)
-        return self._buses.get(name)
+        parts.make(self, names)
+        del parts
+        for name in ("parts", "wiring"):  # what only this needs leaves its room
+            sys.modules.pop("drivers." + name, None)
+            sys.modules.pop(name, None)
+        if hasattr(drivers, "parts"):
+            del drivers.parts
 
-    def _make(self, name):
-        """Make a part; where that fails, `faults` says why."""
-        settings = dict(self._board.PARTS[name])
-        driver = settings.get("driver")
-        try:
-            if driver:
-                if name == "display":
-                    settings["rows"], settings["cols"] = self._board.DISPLAY
-                    if settings.get("keypad"):
-                        settings["keypad"] = self._board.PARTS["keypad"]["keys"]
-                module = getattr(__import__("drivers." + driver), driver)
-                part = module.make(self._bus(settings.get("bus")), settings)
-            elif name == "tamper":
-                part = Pin(settings["pin"], Pin.IN)
-            else:
-                part = Output(settings)
-            self.parts[name] = part
-            self.faults.pop(name, None)
-            if name == "keypad":
-                self._keys = Keys(part.scan, settings["keys"])
-                if self._keys.stuck:
-                    stuck = self._keys.held(self._keys.stuck)
-                    self.faults[name] = "%s is held down since the start" % stuck
-        except Exception as error:
-            self._fail(name, error)
-
-    def _fail(self, name, error):
-        """Let a part go and say why; it is tried again if it is on a bus."""
-        settings = self._board.PARTS[name]
-        self.parts.pop(name, None)
-        if name == "keypad":
-            self._keys = None
-        why = str(error)
-        if isinstance(error, OSError) and "bus" in settings:
-            why = "nothing answers on %s" % settings["bus"]
-            if "addresses" in settings:
-                why += " at " + ", ".join(["0x%02X" % one for one in settings["addresses"]])
-        self.faults[name] = why or error.__class__.__name__
-
-    def _retry(self):
-        for name in list(self.faults):
-            if name not in self.parts and "bus" in self._board.PARTS[name]:
-                self._make(name)
-                self._more = True
+    def _fail(self, name):
+        """Let a part go; it is tried again in a while."""
+        del self.parts[name]
+        self.faults[name] = "it does not answer any more"
 
     # Life
 
@@ -156,9 +125,8 @@ class Bench:
     def tick(self, timer=None):
         """Do what is due; call it every TICK_MS."""
         self._ticks += 1
-        keys = self._keys
-        if keys:
-            self._scan(keys)
+        if "keypad" in self.parts:
+            self._scan()
         if not self.lock.acquire(False):
             return  # a verb is under way: its turn first
         try:
@@ -173,31 +141,30 @@ class Bench:
         if self._dog and self._failed < 100:
             self._dog.feed()
 
-    def _scan(self, keys):
+    def _scan(self):
         try:
-            keys.poll()
-        except OSError as error:
-            self._fail("keypad", error)
+            self.parts["keypad"].poll()
+        except OSError:
+            self._fail("keypad")
 
     def _step(self):
         meter = self._meter
         now = self._clock.now()
-        keys = self._keys
-        if keys:
-            key = keys.take()
+        parts = self.parts
+        if "keypad" in parts:
+            key = parts["keypad"].take()
             while key:
                 self._press(key, now)
-                key = keys.take()
-        parts = self.parts
+                key = parts["keypad"].take()
         if "tamper" in parts:
-            self._watch(parts["tamper"](), now)
+            self._watch(parts["tamper"].on(), now)
         if "pulses" in parts:
-            self._count(parts["pulses"].take(), "pulses", now)
+            self._count(parts["pulses"].take(), self.per_kwh, now)
         if "energy" in parts:
             try:
-                self._count(parts["energy"].take(), "energy", now)
-            except OSError as error:
-                self._fail("energy", error)
+                self._count(parts["energy"].take(), 1000, now)
+            except OSError:
+                self._fail("energy")
         if now != self._now or self.fresh:
             self._now = now
             self.fresh = False
@@ -217,7 +184,8 @@ class Bench:
         if "display" in parts and (self._more or (self._flash and blinks % _BLINK == 0)):
             self._draw(self._blank if self._flash and blinks >= _BLINK else self._lines)
         if self.faults and self._ticks % _RETRY == 0:
-            self._retry()
+            self.make([name for name in self.faults if name not in parts])
+            self._more = True
 
     def _press(self, key, now):
         """Give the meter a key; A is the key that begins short codes, where there is one."""
@@ -237,9 +205,9 @@ class Bench:
         if outcome:
             self._sound = _GOOD if outcome.result in GOOD else _BAD
 
-    def _watch(self, level, now):
+    def _watch(self, opened, now):
         """Take the tamper switch for open once it has been so for three ticks."""
-        if level != self._board.PARTS["tamper"].get("active", 1):
+        if not opened:
             self._opened = 0
         elif self._opened < 3:
             self._opened += 1
@@ -247,11 +215,10 @@ class Bench:
                 self._meter.set_tamper(True, now)
                 self.fresh = True
 
-    def _count(self, pulses, name, now):
-        """Count energy: pulses are parts of a kWh, a sensor gives Wh."""
+    def _count(self, pulses, per_kwh, now):
+        """Count energy that comes in pulses, `per_kwh` of them a kWh."""
         if not pulses:
             return
-        per_kwh = self._board.PARTS[name].get("per_kwh", 1000)
         self._energy += 1000 * pulses
         energy_wh = self._energy // per_kwh
         self._energy -= energy_wh * per_kwh
@@ -274,15 +241,15 @@ class Bench:
         if credit.alarm_sounds(state) and now % _ALARM_S == 0:
             self._sound |= _ALARM
         if meter.profile:
-            self._per_kwh = meter.profile.supply_pulses_per_kwh
+            self._led_per_kwh = meter.profile.supply_pulses_per_kwh
         total_wh, rest_ws = self._shown
         self._shown = state.total_wh, state.rest_ws
         used_ws = (state.total_wh - total_wh) * credit.WS_PER_WH + state.rest_ws - rest_ws
-        self._owed += used_ws * self._per_kwh
+        self._owed += used_ws * self._led_per_kwh
         if not -_WS_PER_KWH <= self._owed < 25 * _WS_PER_KWH:
             self._owed %= _WS_PER_KWH  # time was advanced, or the meter is a new one
-        keys = self._keys
-        if keys and not keys.stuck and "keypad" in self.faults:
+        parts = self.parts
+        if "keypad" in self.faults and "keypad" in parts and not parts["keypad"].stuck:
             del self.faults["keypad"]
 
     def _pulse(self, led):
@@ -291,7 +258,7 @@ class Bench:
         ahead = 0
         if state.switch_closed:
             # What the meter will have counted at the end of this second.
-            ahead = state.load_w * self._clock.milli // 1000 * self._per_kwh
+            ahead = state.load_w * self._clock.milli // 1000 * self._led_per_kwh
         if self._lit:
             self._lit -= 1
         elif self._owed + ahead >= _WS_PER_KWH:
@@ -302,8 +269,8 @@ class Bench:
     def _draw(self, lines):
         try:
             self._more = self.parts["display"].show(lines)
-        except OSError as error:
-            self._fail("display", error)
+        except OSError:
+            self._fail("display")
 
 
 class Guarded:

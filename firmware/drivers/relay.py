@@ -1,23 +1,8 @@
-"""The relay of the load: one that needs current to stay closed, or one that needs a pulse."""
+"""A relay with two coils, which keeps its place without current; the plain one is an output."""
 
 from time import ticks_diff, ticks_ms  # type: ignore[attr-defined]
 
 from machine import Pin
-
-
-class Mono:
-    """Closed while its coil has current: without power it is open."""
-
-    def __init__(self, pin, active):
-        self._active = active
-        self._closed = False
-        self._pin = Pin(pin, Pin.OUT, value=1 - active)
-
-    def set(self, closed):
-        """Have it closed or open; call it at every tick."""
-        if closed != self._closed:
-            self._closed = closed
-            self._pin(self._active if closed else 1 - self._active)
 
 
 class Bistable:
@@ -50,9 +35,6 @@ class Bistable:
 
 
 def make(bus, settings):
-    """Return the relay that the settings describe: `pin`, or `set`, `reset` and `pulse_ms`."""
-    active = settings.get("active", 1)
-    if "pin" in settings:
-        return Mono(settings["pin"], active)
+    """Return the relay with the coils `set` and `reset`, for pulses of `pulse_ms`."""
     coils = settings["set"], settings["reset"]
-    return Bistable(coils, active, settings.get("pulse_ms", 60))
+    return Bistable(coils, settings.get("active", 1), settings.get("pulse_ms", 60))

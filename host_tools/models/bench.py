@@ -189,7 +189,7 @@ class Input(Part):
             self.set(False)
 
 
-_PLAIN = {"led": Lamp, "credit": Lamp, "buzzer": Buzzer, "tamper": Input, "pulses": Input}
+_INPUTS = ("tamper", "supply", "pulses")
 
 
 class Bench:
@@ -225,8 +225,11 @@ class Bench:
 
     def _made(self, name: str, settings: dict[str, Any]) -> Any:
         driver = settings.get("driver")
-        if driver is None or driver == "pulses":
-            return _PLAIN[name](self, name, settings)
+        if name in _INPUTS:
+            return Input(self, name, settings)
+        if driver is None and name != "relay":
+            return (Buzzer if name == "buzzer" else Lamp)(self, name, settings)
+        driver = driver or name
         module = f"host_tools.models.{driver}"
         try:
             return importlib.import_module(module).make(self, name, settings)
