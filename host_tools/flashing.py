@@ -29,6 +29,7 @@ from host_tools.link import Meter
 PATIENCE = 12.0  # seconds for a board that may have to start first
 _LONG = 60.0  # seconds for a job on its flash
 _CHUNK = 768  # octets in one line to the board: 1 KB of base64
+_AT_ONCE = 16  # files whose hashes are asked for in one line
 _SPARE = 65536  # octets of flash to leave to the meter
 _PLAYED = ("linux", "darwin")
 
@@ -290,6 +291,7 @@ class Flasher:
                 self._do(f"_jeton.remove({name + '.new'!r})")
         current = self._about.firmware[:1] == (self._id,)
         if not wrong and current and not self._stale and not erase:
+            self._do("del _jeton")
             return Copied((), 0, ())
         self._ours = self._ours or "boot.py" not in wrong
         todo = [name for name in wrong if there[name][1] != self._hashes[name]]
@@ -305,8 +307,9 @@ class Flasher:
         found: dict[str, tuple[str | None, str | None]] = {}
         names = list(self._contents)
         with self._tell.bar("compare", len(names)) as progress:
-            for at in range(0, len(names), 8):
-                for line in self._do(f"_jeton.hashes({names[at : at + 8]!r})").split("\n"):
+            for at in range(0, len(names), _AT_ONCE):
+                some = names[at : at + _AT_ONCE]
+                for line in self._do(f"_jeton.hashes({some!r})").split("\n"):
                     if line.strip():
                         name, *both = line.split()
                         first, second = (None if one == "None" else one for one in both)

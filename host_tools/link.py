@@ -1175,7 +1175,10 @@ class Meter:
             port.read_until(b">")
             port.write(b"\x04")
             port.read_until(b"soft reboot\r\n")
-            port.read_until(b"raw REPL; CTRL-B to exit\r\n")
+            locked = not port.read_until(_RAW_SIGN, _MARK + b"\r\n").endswith(_RAW_SIGN)
+        if locked:  # firmware that has just been put right keeps the line
+            self._ready = False
+            self._reconnect()
 
     def reset(self) -> None:
         """Reset the board as its button does, and be connected again."""
