@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help run test lint bench soak fuzz screenshots clean
+.PHONY: help run test lint bench soak fuzz screenshots fonts clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -18,7 +18,7 @@ $(STAMP): pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@# The stubs of the modules only a board has, where mypy looks for them (pyproject.toml).
 	@mkdir -p $(VENV)/stubs
-	@for m in machine.pyi micropython.pyi vfs.pyi _mpy_shed; do \
+	@for m in framebuf.pyi machine.pyi micropython.pyi vfs.pyi _mpy_shed; do \
 		ln -sf $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')/$$m $(VENV)/stubs/; done
 	@touch $@
 
@@ -61,6 +61,9 @@ fuzz: $(STAMP)  ## Look for inputs that hurt decoder and parsers, FUZZ_S=60 seco
 
 screenshots: $(STAMP)  ## Draw the pictures of `jeton run`, in host_tools/screen/pictures
 	@$(BIN)/python -m host_tools.screen.pictures
+
+fonts: $(STAMP)  ## Draw the fonts of the displays of dots, in firmware/fonts
+	@$(BIN)/python -m host_tools.draw_fonts
 
 clean:  ## Remove .venv and everything made
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -46,7 +46,7 @@ def _line():
 _meter = Meter(Storage(board.STATE_FILE), _profile)
 clock = Clock()
 clock.set(_meter.start())
-meter = _console = Console(_meter, clock, _about, _line)
+meter = _console = Console(_meter, clock, _about, _line, board.DISPLAY)
 bench = None
 if hasattr(board, "CHIP"):
     from drivers.bench import Bench, Guarded

@@ -70,7 +70,7 @@ class Board:
 
     name: str
     chip: str
-    display: tuple[int, int]
+    display: tuple[int, ...]  # rows, columns, and 1 if it draws dots
     buses: dict[str, dict[str, Any]] = field(default_factory=dict)
     parts: dict[str, dict[str, Any]] = field(default_factory=dict)
     state_file: str = "/meter.bin"

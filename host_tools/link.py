@@ -326,6 +326,7 @@ class Info:
     interpreter: str
     mem_free: int
     mem_used: int
+    faults: dict[str, str] = field(default_factory=dict)  # part that is missing -> what is wrong
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as the board sent it."""

@@ -35,6 +35,7 @@ from host_tools.interpreter import FLASH_DEVICE, Interpreter, environment, find
 from host_tools.models.bench import Bench
 
 HEAP = "192k"  # of a small ESP32; 64-bit words make it about 132 KB on the chip
+HEAP_WIRED = "216k"  # the same, and what stands in for the chip's pins and buses (wired/machine.py)
 BOOT_TIMEOUT = 10.0
 
 _RAW_PROMPT = b"raw REPL; CTRL-B to exit\r\n>"
@@ -714,12 +715,12 @@ class VirtualBoard:
         self,
         flash: Path | None = None,
         *,
-        heap: str = HEAP,
+        heap: str | None = None,
         board: str = "virtual",
         link: Path | None = None,
         needs: str | None = None,
     ) -> None:
-        if not re.fullmatch(r"[1-9][0-9]{0,9}[kKmM]?", heap):
+        if heap is not None and not re.fullmatch(r"[1-9][0-9]{0,9}[kKmM]?", heap):
             raise BoardError(f"{heap!r} is not a heap size: say for example 192k")
         self.flash = flash
         self.heap = heap
@@ -820,7 +821,8 @@ class VirtualBoard:
         number = self._file.fileno()
         files = ["boot.py", "main.py"] if friendly else ["boot.py"]
         bootstrap = _BOOTSTRAP.format(flash=f"/dev/fd/{number}", bang=marks[0], files=files)
-        arguments = ("-X", f"heapsize={self.heap}", "-i", "-c", bootstrap)
+        heap = self.heap or (HEAP_WIRED if self.bench else HEAP)
+        arguments = ("-X", f"heapsize={heap}", "-i", "-c", bootstrap)
         variables = environment() | {"JETON_MARK": marks[1]}
         passed = [number]
         line = self.bench.connect() if self.bench else None

@@ -2,7 +2,7 @@
 
 NAME = "cyd"
 CHIP = "ESP32"
-DISPLAY = (4, 20)  # rows, columns; a meter's own set-up may say otherwise
+DISPLAY = (4, 20, 1)  # rows, columns, dots; a meter's own set-up may say otherwise
 STATE_FILE = "/meter.bin"
 
 BUSES = {
@@ -24,7 +24,10 @@ PARTS = {
         "bus": "touch",
         "cs": 33,
         "irq": 36,
-        "keys": "123456789*0#",
+        "keys": "123456789*0#A",  # A is the text above the others
+        # What it reads at the left and right edge of the picture, at its top and its foot.
+        "across": (3800, 240),
+        "down": (200, 3700),
     },
     "relay": {"pin": 27, "active": 1},
     "credit": {"pin": 16, "active": 0},

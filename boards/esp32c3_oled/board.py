@@ -2,7 +2,7 @@
 
 NAME = "esp32c3_oled"
 CHIP = "ESP32-C3"
-DISPLAY = (4, 16)  # rows, columns; a meter's own set-up may say otherwise
+DISPLAY = (4, 16, 1)  # rows, columns, dots; a meter's own set-up may say otherwise
 STATE_FILE = "/meter.bin"
 
 BUSES = {

@@ -20,6 +20,7 @@ TICK_MS = 20
 _RETRY = 500  # ticks until what is missing is tried again
 _BLINK = 25  # ticks of half a blink
 _LIT = 2  # ticks a pulse of the LED lasts
+_MOST = 25  # pulses it can give in a second
 _WATCHDOG_MS = 8000
 _CLICK, _GOOD, _BAD, _ALARM = 0x1, 0x3FF, 0x1C71C7, 0x1F
 _ALARM_S = 10
@@ -184,8 +185,13 @@ class Bench:
         if "display" in parts and (self._more or (self._flash and blinks % _BLINK == 0)):
             self._draw(self._blank if self._flash and blinks >= _BLINK else self._lines)
         if self.faults and self._ticks % _RETRY == 0:
-            self.make([name for name in self.faults if name not in parts])
-            self._more = True
+            self._retry()
+
+    def _retry(self):
+        # Apart from `_step`, where it would make `parts` an object of the heap each time.
+        parts = self.parts
+        self.make([name for name in self.faults if name not in parts])
+        self._more = True
 
     def _press(self, key, now):
         """Give the meter a key; A is the key that begins short codes, where there is one."""
@@ -246,7 +252,7 @@ class Bench:
         self._shown = state.total_wh, state.rest_ws
         used_ws = (state.total_wh - total_wh) * credit.WS_PER_WH + state.rest_ws - rest_ws
         self._owed += used_ws * self._led_per_kwh
-        if not -_WS_PER_KWH <= self._owed < 25 * _WS_PER_KWH:
+        if not -_MOST * _WS_PER_KWH < self._owed < _MOST * _WS_PER_KWH:
             self._owed %= _WS_PER_KWH  # time was advanced, or the meter is a new one
         parts = self.parts
         if "keypad" in self.faults and "keypad" in parts and not parts["keypad"].stuck:
@@ -263,7 +269,8 @@ class Bench:
             self._lit -= 1
         elif self._owed + ahead >= _WS_PER_KWH:
             self._owed -= _WS_PER_KWH
-            self._lit = _LIT
+            # Where the next one is due already, this one is short.
+            self._lit = 1 if self._owed + ahead >= _WS_PER_KWH else _LIT
         led.set(self._lit > 0)
 
     def _draw(self, lines):

@@ -25,7 +25,7 @@ def _part(name, settings, buses):
     if not driver:
         return Switch(settings) if name in ("tamper", "supply") else Output(settings)
     if name == "display":
-        settings["rows"], settings["cols"] = wiring.DISPLAY
+        settings["rows"], settings["cols"] = wiring.DISPLAY[:2]
         if settings.get("keypad"):
             settings["keypad"] = wiring.PARTS["keypad"]["keys"]
     module = getattr(__import__("drivers." + driver), driver)

@@ -25,11 +25,13 @@ class Console:
 
     `clock` has `now()`, `set(seconds)`, `advance(seconds)` and `rate`; `about` is a function that
     returns what only the board knows (its name, interpreter and free heap), `line` one that
-    returns the serial line: its `salt()`, and `restart(answer)`, which does not return.
+    returns the serial line: its `salt()`, and `restart(answer)`, which does not return. `display`
+    is the board's: a set-up need not name it.
     """
 
-    def __init__(self, meter, clock, about, line=None):
+    def __init__(self, meter, clock, about, line=None, display=(2, 16)):
         self._meter = meter
+        self._size = display
         self._clock = clock
         self._about = about
         self._line = line
@@ -78,6 +80,8 @@ class Console:
         if clock is not None:
             whole("clock", clock, 0, _LATEST)
         now = self._now() if clock is None else clock
+        if isinstance(config, dict) and "display" not in config:
+            config["display"] = list(self._size)
         self._meter.provision(config, now)
         self._clock.set(now)
         return self.status()

@@ -20,6 +20,7 @@ from host_tools.errors import BoardError
 _MODE, _LEVEL, _SET, _EDGES, _IRQ = 1, 2, 3, 4, 5
 _I2C_WRITE, _I2C_READ, _SPI, _SPI_READ, _BUS = 6, 7, 8, 9, 10
 _PWM, _COUNTER, _COUNT, _UART_WRITE, _UART_READ, _WDT, _CAUSE = range(11, 18)
+_SLEPT = 18
 
 IN, OUT, OPEN_DRAIN = 1, 3, 7
 _PULL_DOWN, _PULL_UP = 1, 2
@@ -209,7 +210,10 @@ class Bench:
         self.contacts: list[Contact] = []
         self.reset_cause = POWER_ON
         self.faults: list[str] = []  # what no firmware may do: shorts, …
+        # How long the board has slept, beside what `now` says; None where `now` is its time too.
+        self.slept_s: float | None = None
         self.watchdog_s: float | None = None
+        self.boots = 0
         self._fed = 0.0
         self._i2c: dict[int, dict[int, tuple[Part, I2CDevice]]] = {}
         self._spi: dict[int, list[tuple[int, Part, SPIDevice]]] = {}
@@ -311,6 +315,7 @@ class Bench:
             for pin in self.pins.values():
                 pin.pull = pin.frequency = pin.duty = 0
                 pin.put(0, 0)
+            self.boots += 1
             self._irqs.clear()
             self._counted.clear()
             self.watchdog_s = None
@@ -395,6 +400,8 @@ class Bench:
             if octets:
                 self.watchdog_s = int.from_bytes(octets, "little") / 1000
             self._fed = self.now()
+        elif op == _SLEPT:
+            self.slept_s = (self.slept_s or 0.0) + argument / 1000
         elif op == _CAUSE:
             return bytes([self.reset_cause])
         return None

@@ -18,6 +18,7 @@ PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = range(1, 6)
 _MODE, _LEVEL, _SET, _EDGES, _IRQ = 1, 2, 3, 4, 5
 _I2C_WRITE, _I2C_READ, _SPI, _SPI_READ, _BUS = 6, 7, 8, 9, 10
 _PWM, _COUNTER, _COUNT, _UART_WRITE, _UART_READ, _WDT, _CAUSE = range(11, 18)
+_SLEPT = 18
 _ENODEV = 19
 
 _file = open(int(os.getenv("JETON_BENCH")), "r+b", buffering=0)
@@ -90,8 +91,7 @@ class Pin:
     def __init__(self, id, mode=-1, pull=-1, *, value=None, drive=None, hold=None):
         self.id = id
         self.handler = None
-        if mode != -1 or pull != -1 or value is not None:
-            self.init(mode, pull, value=value)
+        self.init(mode, pull, value=value)
 
     def init(self, mode=-1, pull=-1, *, value=None, drive=None, hold=None):
         """Set mode, pull and level."""
@@ -443,3 +443,9 @@ def reset_cause():
     cause = bytearray(1)
     _ask(_CAUSE, 0, b"", cause)
     return cause[0]
+
+
+def slept(ms):
+    """Tell that the board has slept, where time is not what it is on the host."""
+    with _lock:
+        _header(_SLEPT, ms, 0)

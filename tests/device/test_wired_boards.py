@@ -1,0 +1,131 @@
+"""Wired boards played whole: real keys, a real timer, the same serial line and clients."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from host_tools import boards
+from host_tools.link import Meter
+from host_tools.virtual import VirtualBoard
+
+WIRED = [name for name in boards.names() if boards.load(name).parts]
+CONFIG = {"drn": "00000000000", "decoder_key": "87f3ecbb2e46b48f", "credit_wh": 100_000}
+pytestmark = pytest.mark.device
+
+
+def wait_until(done: Callable[[], bool], seconds: float = 5.0) -> None:
+    """Wait for what a timer does; it fails if that does not come."""
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def press(board: VirtualBoard, meter: Meter, keys: str) -> None:
+    """Press keys until the meter shows that it has seen each."""
+    assert board.bench is not None
+    keypad = board.bench.part("keypad")
+    for key in keys:
+        before = meter.display().lines
+        keypad.press(key)
+        wait_until(lambda before=before: meter.display().lines != before)  # type: ignore[misc]
+        keypad.release(key)
+        time.sleep(0.06)  # a finger
+
+
+@pytest.mark.parametrize("name", WIRED)
+def test_keys_relay_and_info(name: str) -> None:
+    with VirtualBoard(board=name) as board, Meter.open(board.path) as meter:
+        bench = board.bench
+        assert bench is not None
+        relay = bench.part("relay")
+        assert not relay.closed
+        meter.provision(CONFIG)
+        display = meter.display()
+        assert (display.rows, display.cols) == bench.board.display[:2]
+        wait_until(lambda: relay.closed)
+        press(board, meter, "12")
+        assert any("12" in line for line in meter.display().lines)
+        assert meter.info().board == name
+        assert meter.info().faults == {}
+        meter.consume(100_000)
+        wait_until(lambda: not relay.closed)
+        assert bench.faults == []
+
+
+def test_the_timer_runs_at_the_prompt_under_a_client_and_after_every_reset() -> None:
+    with VirtualBoard(board="esp32_lcd2004") as board:
+        bench = board.bench
+        assert bench is not None
+        led, relay = bench.part("led"), bench.part("relay")
+
+        def it_runs() -> None:
+            before = led.flashes
+            wait_until(lambda: led.flashes > before + 3)
+            with Meter.open(board.path) as meter:
+                before = led.flashes
+                # A program that is busy for as long as it takes.
+                with meter._talking(5) as repl:
+                    repl.run(
+                        "import time\nend = time.ticks_add(time.ticks_ms(), 1000)\n"
+                        "while time.ticks_diff(end, time.ticks_ms()) > 0: pass",
+                        5,
+                    )
+                assert led.flashes >= before + 3
+                assert meter.status().switch == "closed"
+
+        with Meter.open(board.path) as meter:
+            meter.provision(CONFIG)
+            meter.set_load(20_000)
+        it_runs()
+        with Meter.open(board.path) as meter:
+            meter.reset()
+            before = led.flashes
+            wait_until(lambda: led.flashes > before + 3)
+        for restart in (board.soft_reset, board.reset):
+            restart()
+            it_runs()
+        board.power_cut()
+        bench.connect().close()  # its pins let go
+        wait_until(lambda: not relay.closed)
+        board.power_on()
+        it_runs()
+
+
+def test_a_part_that_is_missing_is_told_at_the_start_and_in_info() -> None:
+    board = VirtualBoard(board="esp32_lcd2004")
+    board.start()
+    try:
+        assert board.bench is not None
+        board.bench.part("display").present = False
+        board.reset()
+        with Meter.open(board.path) as meter:
+            said = "nothing answers on i2c at 0x27, 0x3F"
+            assert meter.info().faults == {"display": said}
+            meter.provision(CONFIG)
+            assert meter.status().switch == "closed"
+    finally:
+        board.close()
+
+
+def test_a_locked_meter_on_a_board_has_its_timer_and_a_watchdog() -> None:
+    with VirtualBoard(board="esp32_lcd2004") as board:
+        bench = board.bench
+        assert bench is not None
+        with Meter.open(board.path) as meter:
+            meter.provision(CONFIG)
+            meter.set_load(20_000)
+            assert bench.watchdog_s is None
+            meter.lock("12345678")
+        wait_until(lambda: bench.watchdog_s == 8)
+        before = bench.part("led").flashes
+        wait_until(lambda: bench.part("led").flashes > before + 3)
+        with Meter.open(board.path) as meter:
+            press(board, meter, "12")
+            assert not bench.hungry
+            boots = bench.boots
+            meter.open_up("12345678")
+            # A hard reset: a soft one would leave a watchdog that nobody feeds.
+            wait_until(lambda: bench.boots > boots)
+            assert bench.watchdog_s is None

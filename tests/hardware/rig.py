@@ -1,0 +1,186 @@
+"""A wired board in the interpreter whose time stands unless a test moves it on.
+
+The firmware runs as on a board, from its littlefs, with the heap of a small ESP32. Its timer fires
+when a test says so.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from host_tools import firmware_build
+from host_tools.interpreter import FLASH_DEVICE, environment, find
+from host_tools.models.bench import Bench
+from host_tools.virtual import HEAP_WIRED
+
+TICK_MS = 20
+_END = "\x04"
+
+_BOOT = (
+    "def _():\n    import os, sys, vfs\n    del globals()['_']\n"
+    + FLASH_DEVICE
+    + """
+    class Time:
+        def __init__(self, ms):
+            self.ms = ms
+        def ticks_ms(self):
+            return self.ms & 0x3fffffff
+        def ticks_us(self):
+            return self.ms * 1000 & 0x3fffffff
+        def ticks_diff(self, end, start):
+            return (end - start + 0x20000000 & 0x3fffffff) - 0x20000000
+        def ticks_add(self, ticks, delta):
+            return ticks + delta & 0x3fffffff
+        def sleep_ms(self, ms):
+            self.ms += ms
+        def sleep_us(self, us):
+            self.ms += us // 1000
+        def sleep(self, s):
+            self.ms += int(s * 1000)
+    sys.modules["time"] = time = Time({ms})
+    flash = Flash({flash!r})
+    vfs.umount("/")
+    vfs.mount(vfs.VfsLfs2(flash), "/")
+    os.chdir("/")
+    sys.path[:] = ["/lib"]
+    import builtins
+    builtins.rig_time = time
+_()
+import sys
+def tick(count=1, ms=20):
+    import machine
+    timers = machine.Timer.timers
+    for _ in range(count):
+        rig_time.ms += ms
+        for name in timers:
+            timers[name].fire()
+    machine.reset_cause()  # a question: when it is answered the models have seen all there was
+while True:
+    line = sys.stdin.readline()
+    if not line:
+        break
+    try:
+        exec(eval(line))
+    except BaseException as error:
+        sys.print_exception(error)
+        print("\\x05", end="")
+    print("\\x04")
+"""
+)
+
+
+class Rig:
+    """One wired board; `run` gives it lines to run, `tick` lets its timer fire."""
+
+    def __init__(
+        self,
+        board: str,
+        folder: Path,
+        *,
+        heap: str = HEAP_WIRED,
+        start: bool = True,
+        ms: int = 0,
+    ) -> None:
+        interpreter = find()
+        self.firmware = firmware_build.build(interpreter, board)
+        self.ms = 0
+        self.bench = Bench(board, lambda: self.ms / 1000)
+        self.flash = folder / "flash.img"
+        if not self.flash.exists():
+            shutil.copyfile(self.firmware.image, self.flash)
+        self._starts = start
+        self._command = interpreter.command(
+            *("-X", f"heapsize={heap}", "-c", _BOOT.format(flash=str(self.flash), ms=ms))
+        )
+        self._process: subprocess.Popen[str] | None = None
+
+    def power_on(self) -> None:
+        """Start the interpreter, and the firmware in it."""
+        line = self.bench.connect()
+        variables = {"JETON_BENCH": str(line.fileno()), "JETON_TICKS": "1"}
+        self._process = subprocess.Popen(
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=(line.fileno(),),
+            env=environment() | variables,
+            text=True,
+            cwd=os.sep,
+        )
+        line.close()
+        if self._starts:
+            self.said = self.run("from jeton_main import meter, bench, _meter")
+
+    def power_cut(self) -> None:
+        """Take the power away."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
+    def __enter__(self) -> Self:
+        self.power_on()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.power_cut()
+        self.bench.close()
+
+    def run(self, source: str) -> str:
+        """Run lines and return what they print; AssertionError with what it said if they fail."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(ascii(source) + "\n")
+        self._process.stdin.flush()
+        said = ""
+        while not said.endswith(_END + "\n"):
+            line = self._process.stdout.readline()
+            assert line, f"the interpreter ended: {said}"
+            said += line
+        said = said.removesuffix(_END + "\n")
+        assert not said.endswith("\x05"), said
+        return said
+
+    def ask(self, expression: str) -> Any:
+        """Return the value of an expression."""
+        return json.loads(self.run(f"import json; print(json.dumps({expression}))"))
+
+    def tick(self, count: int = 1, ms: int = TICK_MS) -> None:
+        """Let the timer fire, and time pass, on both sides."""
+        for _ in range(count):
+            self.ms += ms
+            self.run(f"tick(1, {ms})")
+
+    def idle(self, count: int, ms: int = TICK_MS) -> None:
+        """Let the timer fire often; for the models all of it is one moment."""
+        self.ms += count * ms
+        self.run(f"tick({count}, {ms})")
+
+    def key(self, key: str) -> None:
+        """Press a key for 100 ms."""
+        self.bench.part("keypad").press(key)
+        self.tick(5)
+        self.bench.part("keypad").release(key)
+        self.tick(5)
+
+    def provision(self, **changed: Any) -> None:
+        """Make the meter a new one, with credit."""
+        config = {"drn": "00000000000", "decoder_key": "87f3ecbb2e46b48f", "credit_wh": 100_000}
+        self.run(f"meter.provision({config | changed!r})")
+
+    def rpc(self, *request: Any) -> Any:
+        """Return what a verb answers."""
+        answer = json.loads(self.run(f"print(meter.rpc({json.dumps(request)!r}))"))
+        assert "ok" in answer, answer
+        return answer["ok"]

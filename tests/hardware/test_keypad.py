@@ -1,0 +1,135 @@
+"""The keypad: contacts that bounce, ghosts, keys that are stuck, two at once."""
+
+from pathlib import Path
+
+import pytest
+from rig import Rig
+
+
+def shown(rig: Rig) -> str:
+    return "".join(rig.rpc("display")["lines"])
+
+
+@pytest.mark.parametrize("bounce_ms", [0, 5, 15])
+def test_each_key_counts_once_however_its_contact_bounces(rig: Rig, bounce_ms: float) -> None:
+    rig.bench.part("keypad").bounce(bounce_ms)
+    for key in "1234567890":
+        rig.key(key)
+    assert "1234567890" in shown(rig).replace(" ", "").replace("-", "")
+    assert not rig.bench.faults
+
+
+def test_bounce_at_every_moment_of_a_tick(rig: Rig) -> None:
+    keypad = rig.bench.part("keypad")
+    keypad.bounce(12)
+    for at in range(0, 20):
+        rig.ms += at  # the finger comes where it likes
+        rig.key("7")
+        rig.ms -= at
+    assert rig.ask("len(_meter.entry.digits)") == 20
+
+
+def test_a_key_is_taken_within_two_ticks_and_not_twice_while_held(rig: Rig) -> None:
+    rig.bench.part("keypad").bounce(0)
+    rig.bench.part("keypad").press("4")
+    rig.tick(2)
+    assert rig.ask("_meter.entry.digits") == "4"
+    rig.tick(100)
+    assert rig.ask("_meter.entry.digits") == "4"
+
+
+def test_two_keys_at_once_both_count(rig: Rig) -> None:
+    keypad = rig.bench.part("keypad")
+    keypad.press("1")
+    rig.tick(3)
+    keypad.press("5")
+    rig.tick(3)
+    keypad.release("1")
+    rig.tick(3)
+    keypad.press("1")
+    rig.tick(3)
+    assert rig.ask("_meter.entry.digits") == "151"
+    keypad.release("1")
+    keypad.release("5")
+    rig.tick(3)
+    for key in "79":  # one row, one moment
+        keypad.press(key)
+    rig.tick(3)
+    assert sorted(rig.ask("_meter.entry.digits")[3:]) == ["7", "9"]
+    assert not rig.bench.faults
+
+
+def test_two_keys_of_a_column_short_nothing(rig: Rig) -> None:
+    keypad = rig.bench.part("keypad")
+    keypad.press("2")
+    keypad.press("8")
+    rig.tick(5)
+    assert not rig.bench.faults
+
+
+def test_three_corners_give_no_fourth_key(rig: Rig) -> None:
+    keypad = rig.bench.part("keypad")
+    for key in "13":
+        keypad.press(key)
+        rig.tick(4)
+    keypad.press("7")  # 9 seems to be down now, too
+    rig.tick(10)
+    assert rig.ask("_meter.entry.digits") == "13"
+    keypad.release("3")
+    rig.tick(4)
+    assert rig.ask("_meter.entry.digits") == "137"
+
+
+def test_a_key_stuck_at_the_start_is_reported_and_left_alone(tmp_path: Path) -> None:
+    rig = Rig("esp32_lcd2004", tmp_path)
+    rig.bench.part("keypad").press("5")
+    rig.ms += 100
+    with rig:
+        rig.provision()
+        assert "jeton: keypad: held down since the start: 5" in rig.said
+        assert rig.rpc("info")["faults"]["keypad"] == "held down since the start: 5"
+        rig.tick(50)
+        rig.key("1")
+        assert rig.ask("_meter.entry.digits") == "1"
+        rig.bench.part("keypad").release("5")
+        rig.tick(55)
+        assert "keypad" not in rig.rpc("info")["faults"]
+        rig.key("5")
+        assert rig.ask("_meter.entry.digits") == "15"
+
+
+def test_keys_without_a_meaning_do_nothing(rig: Rig) -> None:
+    for key in "BCDA":
+        rig.key(key)
+    assert rig.ask("_meter.entry.digits") == ""
+    rig.key("6")
+    assert rig.ask("_meter.entry.digits") == "6"
+
+
+def test_keypad_behind_an_expander(tmp_path: Path) -> None:
+    with Rig("esp32c3_oled", tmp_path) as rig:
+        rig.provision()
+        for key in "1234567890":
+            rig.key(key)
+        assert rig.ask("_meter.entry.digits") == "1234567890"
+        keypad = rig.bench.part("keypad")
+        for key in "13":
+            keypad.press(key)
+            rig.tick(4)
+        keypad.press("7")
+        rig.tick(10)
+        assert rig.ask("_meter.entry.digits") == "123456789013"
+        for key in "137":
+            keypad.release(key)
+        rig.tick(4)
+        keypad.present = False
+        rig.tick(2)
+        assert rig.rpc("info")["faults"]["keypad"] == "it does not answer any more"
+        rig.tick(500)
+        assert rig.rpc("info")["faults"]["keypad"] == "nothing answers on i2c at 0x20, 0x38"
+        assert rig.rpc("status")["credit_wh"] == 100_000  # the meter runs without it
+        keypad.present = True
+        rig.tick(501)
+        assert "keypad" not in rig.rpc("info")["faults"]
+        rig.key("4")
+        assert rig.ask("_meter.entry.digits").endswith("4")

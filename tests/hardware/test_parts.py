@@ -1,0 +1,284 @@
+"""Relay, LED, buzzer, pulse input, tamper switch and energy sensor, on models of them."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rig import Rig
+
+from host_tools import boards, firmware_build
+from host_tools.paths import boards_dir
+
+DRN, KEY = "00000000000", "87f3ecbb2e46b48f"
+
+
+@pytest.fixture
+def own_board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Rig]:
+    """Return a function that makes the usual bench with other parts."""
+
+    def make(changes: str) -> Rig:
+        folder = tmp_path / "boards"
+        shutil.copytree(boards_dir(), folder)
+        (folder / "own").mkdir()
+        source = (folder / "esp32_lcd2004" / "board.py").read_text()
+        (folder / "own" / "board.py").write_text(f"{source}\nNAME = 'own'\n{changes}\n")
+        for module in (boards, firmware_build):
+            monkeypatch.setattr(module, "boards_dir", lambda: folder)
+        assert not boards.load("own").problems()
+        return Rig("own", tmp_path)
+
+    return make
+
+
+def test_relay_follows_the_switch_after_its_travel(tmp_path: Path) -> None:
+    with Rig("esp32_lcd2004", tmp_path) as rig:
+        relay = rig.bench.part("relay")
+        rig.tick(10)
+        assert not relay.closed
+        rig.provision()
+        rig.tick(1)
+        assert not relay.closed  # it is on its way
+        rig.ms += 10
+        assert relay.closed
+        rig.rpc("consume", 100_000)
+        rig.tick(2)
+        assert not relay.closed
+        assert relay.thrown == 2
+
+
+def test_relay_is_open_without_power_and_comes_back(tmp_path: Path) -> None:
+    with Rig("esp32_lcd2004", tmp_path) as rig:
+        rig.provision()
+        rig.tick(2)
+        assert rig.bench.part("relay").closed
+        rig.power_cut()
+        rig.bench.connect().close()
+        rig.ms += 10
+        assert not rig.bench.part("relay").closed
+        rig.power_on()
+        rig.tick(2)
+        assert rig.bench.part("relay").closed
+
+
+def test_bistable_relay(own_board: Callable[[str], Rig]) -> None:
+    coils = "PARTS['relay'] = {'driver': 'relay', 'set': 23, 'reset': 4, 'pulse_ms': 60}"
+    with own_board(coils) as rig:
+        relay = rig.bench.part("relay")
+        rig.provision()
+        rig.tick(10)
+        assert relay.closed
+        for _ in range(3):  # faster than a pulse
+            rig.run("meter._meter.state.switch_closed ^= 1")
+            rig.tick(1)
+        rig.tick(20)
+        assert not relay.closed
+        assert not relay.warm
+        assert not rig.bench.faults
+        rig.run("meter._meter.state.switch_closed = 1")
+        rig.tick(10)
+        assert relay.closed
+        rig.power_cut()
+        rig.bench.connect().close()
+        assert relay.closed  # it keeps its place
+
+
+def test_led_gives_the_pulses_of_the_register_at_their_time(rig: Rig) -> None:
+    led = rig.bench.part("led")
+    rig.rpc("load", 3600)  # one pulse a second, at 1000 a kWh
+    rig.tick(50)
+    before = led.flashes
+    rig.tick(50 * 20)
+    assert led.flashes - before == 20
+    gaps = [b - a for a, b in zip(led.times[-20:], led.times[-19:], strict=False)]
+    assert max(gaps) <= 1.0201
+    assert min(gaps) >= 0.9799
+
+
+def test_led_between_two_seconds(rig: Rig) -> None:
+    led = rig.bench.part("led")
+    rig.rpc("load", 23_000)  # 6.39 a second
+    rig.tick(50)
+    before, energy_wh = led.flashes, rig.rpc("status")["total_wh"]
+    rig.tick(50 * 10)
+    used_wh = rig.rpc("status")["total_wh"] - energy_wh
+    assert used_wh == pytest.approx(63, abs=2)
+    assert led.flashes - before == pytest.approx(used_wh, abs=2)
+    gaps = [b - a for a, b in zip(led.times[-50:], led.times[-49:], strict=False)]
+    assert max(gaps) <= 0.1801
+    assert min(gaps) >= 0.1399
+
+
+def test_led_keeps_up_with_its_fastest(rig: Rig) -> None:
+    led = rig.bench.part("led")
+    rig.rpc("load", 84_000)  # 23.3 a second
+    rig.tick(50)
+    before, energy_wh = led.flashes, rig.rpc("status")["total_wh"]
+    rig.tick(50 * 10)
+    used_wh = rig.rpc("status")["total_wh"] - energy_wh
+    assert led.flashes - before == pytest.approx(used_wh, abs=2)
+
+
+def test_led_does_not_blink_for_hours_after_time_was_advanced(rig: Rig) -> None:
+    rig.rpc("load", 1000)
+    rig.rpc("advance", 40 * 3600)
+    before = rig.bench.part("led").flashes
+    rig.tick(150)
+    assert rig.bench.part("led").flashes - before <= 27
+    rig.rpc("load", 0)
+    rig.tick(150)
+    before = rig.bench.part("led").flashes
+    rig.tick(150)
+    assert rig.bench.part("led").flashes == before
+
+
+def test_credit_lamp_blinks_when_credit_is_low(rig: Rig) -> None:
+    lamp = rig.bench.part("credit")
+    assert lamp.lit
+    before = lamp.flashes
+    rig.tick(150)
+    assert lamp.flashes == before
+    rig.rpc("consume", 99_000)
+    rig.tick(150)
+    assert 2 <= lamp.flashes - before <= 4
+    rig.rpc("consume", 1000)
+    rig.tick(1)
+    assert not lamp.lit
+
+
+def test_buzzer_clicks_at_keys_and_is_silent_else(rig: Rig) -> None:
+    buzzer = rig.bench.part("buzzer")
+    rig.bench.part("keypad").press("1")
+    heard = []
+    for _ in range(20):
+        rig.tick(1)
+        heard.append(buzzer.sounds)
+    assert 1 <= sum(heard) <= 2
+    assert not heard[-1]
+
+
+def test_pulses_are_counted_by_the_hardware_through_a_stall(rig: Rig) -> None:
+    pulses = rig.bench.part("pulses")
+    total_wh = rig.rpc("status")["total_wh"]
+    for _ in range(30):
+        pulses.pulse()
+        rig.tick(2)
+    assert rig.rpc("status")["total_wh"] == total_wh + 30
+    pulses.pulse(500)  # while a write to the flash holds everything up
+    rig.tick(1, ms=5000)
+    assert rig.rpc("status")["total_wh"] == total_wh + 530
+    assert rig.rpc("status")["credit_wh"] == 100_000 - 530
+
+
+def test_pulses_by_interrupt_where_there_is_no_counter(tmp_path: Path) -> None:
+    with Rig("esp32c3_oled", tmp_path) as rig:
+        rig.provision()
+        assert rig.ask("bench.parts['pulses'].__class__.__name__") == "Interrupted"
+        for _ in range(30):
+            rig.bench.part("pulses").pulse()
+            rig.tick(2)
+        assert rig.rpc("status")["total_wh"] == 30
+        rig.bench.part("pulses").pulse(3)  # a contact that bounces
+        rig.tick(2)
+        assert rig.rpc("status")["total_wh"] == 31
+
+
+def test_parts_of_a_wh_are_not_lost(own_board: Callable[[str], Rig]) -> None:
+    with own_board("PARTS['pulses']['per_kwh'] = 1600") as rig:
+        rig.provision()
+        for _ in range(160):
+            rig.bench.part("pulses").pulse()
+            rig.tick(1)
+        assert rig.rpc("status")["total_wh"] == 100
+
+
+def test_pulses_wear_the_flash_no_more_than_time_does(rig: Rig) -> None:
+    rig.run(
+        "saves = 0\nstorage = _meter._storage\nreal = storage.save_tick\n"
+        "def save_tick(octets):\n    global saves\n    saves += 1\n    real(octets)\n"
+        "storage.save_tick = save_tick"
+    )
+    for _ in range(100):
+        rig.bench.part("pulses").pulse()
+        rig.tick(1, ms=500)
+    assert 3 <= rig.ask("saves") <= 6
+
+
+def test_pulses_open_the_switch_where_credit_ends(rig: Rig) -> None:
+    rig.rpc("consume", 99_990)
+    rig.tick(2)
+    rig.bench.part("pulses").pulse(10)
+    rig.tick(2)
+    assert rig.rpc("status")["switch"] == "open"
+    assert not rig.bench.part("relay").closed
+
+
+def test_tamper_switch_counts_after_three_ticks(rig: Rig) -> None:
+    cover = rig.bench.part("tamper")
+    cover.set(True)
+    rig.tick(2)
+    cover.set(False)
+    rig.tick(3)
+    assert not rig.rpc("status")["tamper"]
+    cover.set(True)
+    rig.tick(3)
+    assert rig.rpc("status")["tamper"]
+    cover.set(False)
+    rig.tick(10)
+    assert rig.rpc("status")["tamper"]
+
+
+def test_energy_sensor(own_board: Callable[[str], Rig]) -> None:
+    sensor = (
+        "BUSES['uart'] = {'kind': 'UART', 'id': 2, 'tx': 4, 'rx': 36, 'baudrate': 9600}\n"
+        "PARTS['energy'] = {'driver': 'pzem004t', 'bus': 'uart'}"
+    )
+    with own_board(sensor) as rig:
+        rig.provision()
+        model = rig.bench.part("energy")
+        rig.tick(150)
+        assert rig.rpc("status")["total_wh"] == 0  # what it counted before is not ours
+        model.energy_wh += 70_000
+        model.power_w = 2300
+        rig.tick(101)
+        assert rig.rpc("status")["total_wh"] == 70_000
+        assert rig.ask("bench.parts['energy'].power_w") == 2300
+        model.spoil = True
+        model.energy_wh += 5
+        rig.tick(151)
+        assert rig.rpc("status")["total_wh"] == 70_005
+        model.energy_wh = 0  # somebody resets it
+        rig.tick(101)
+        model.energy_wh = 3
+        rig.tick(101)
+        assert rig.rpc("status")["total_wh"] == 70_008
+        model.present = False
+        rig.tick(300)
+        assert rig.rpc("info")["faults"]["energy"] == "it does not answer any more"
+        model.present = True
+        rig.tick(500)
+        assert "energy" not in rig.rpc("info")["faults"]
+        assert rig.rpc("status")["total_wh"] == 70_008
+
+
+def test_no_watchdog_at_work_one_in_release(rig: Rig) -> None:
+    rig.tick(10)
+    assert rig.bench.watchdog_s is None
+    rig.run("bench.start(True)")
+    rig.tick(10)
+    assert rig.bench.watchdog_s == 8
+    rig.tick(10, ms=1000)
+    assert not rig.bench.hungry
+    rig.ms += 9000
+    assert rig.bench.hungry
+
+
+def test_the_watchdog_starves_where_every_tick_fails(rig: Rig) -> None:
+    rig.run("bench.start(True)\nbench._look = None\n")
+    for _ in range(30):
+        rig.tick(1, ms=1000)
+    assert not rig.bench.hungry  # one that fails now and then is no reason
+    rig.run("bench._step = None")
+    for _ in range(130):
+        rig.tick(1, ms=100)
+    assert rig.bench.hungry or rig.ask("bench._failed") >= 100

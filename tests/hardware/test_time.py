@@ -1,0 +1,131 @@
+"""The timer's callback: what it costs when nothing happens, and that no time is lost in it."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from rig import Rig
+
+from host_tools import boards
+
+WIRED = [name for name in boards.names() if boards.load(name).parts]
+
+
+@pytest.mark.parametrize("board", WIRED)
+def test_an_idle_tick_allocates_nothing(board: str, tmp_path: Path) -> None:
+    with Rig(board, tmp_path) as rig:
+        rig.provision()
+        rig.rpc("load", 2300)
+        rig.tick(60)
+        said = rig.run(
+            "import micropython\n"
+            "def idle():\n"
+            "    quiet = 0\n"
+            "    for i in range(200):\n"
+            "        rig_time.ms += 20\n"
+            "        if bench._now == bench._clock.now():\n"  # not the first of a second
+            "            micropython.heap_lock()\n"
+            "            bench.tick()\n"
+            "            micropython.heap_unlock()\n"
+            "            assert bench._failed == 0, i\n"
+            "            quiet += 1\n"
+            "        else:\n"
+            "            bench.tick()\n"
+            "    print(quiet)\n"
+            "idle()"
+        )
+        assert int(said) >= 190
+
+
+def test_a_day_of_ticks_loses_no_time(rig: Rig) -> None:
+    """Ticks of 20 ms, of 80 ms and 3 s, as a busy board has them, and of many seconds."""
+    rig.rpc("load", 100)
+    start = rig.rpc("clock")
+    began_ms = rig.ms
+    rig.idle(2000)
+    for _ in range(20):
+        rig.idle(20, ms=80)  # while the flash is written
+        rig.idle(1, ms=3000)  # while a client computes
+    left_ms = 86_400_000 - (rig.ms - began_ms)
+    rig.idle(left_ms // 59_990, ms=59_990)
+    rig.idle(1, ms=left_ms % 59_990)
+    assert rig.ms - began_ms == 86_400_000
+    assert rig.rpc("clock") == start + 86_400
+    assert rig.rpc("status")["total_wh"] == pytest.approx(2400, abs=1)
+
+
+def test_ticks_wrap_and_nothing_happens(tmp_path: Path) -> None:
+    """An ESP32's milliseconds begin again after 12 days."""
+    with Rig("esp32_lcd2004", tmp_path, ms=(1 << 30) - 2000) as rig:
+        rig.provision()
+        start = rig.rpc("clock")
+        rig.idle(500)
+        assert rig.rpc("clock") == start + 10
+        rig.key("5")
+        assert rig.ask("_meter.entry.digits") == "5"
+
+
+def test_what_a_verb_has_begun_is_not_disturbed(rig: Rig) -> None:
+    """A callback runs in between whatever else runs: here in the middle of a commit."""
+    rig.rpc("load", 1000)
+    rig.tick(1)
+    rig.run(
+        "storage = _meter._storage\nsave = storage.save\nseen = []\n"
+        "def slow(parts):\n"
+        "    before = _meter.state.credit_wh\n"
+        "    tick(100)\n"
+        "    seen.append([before, _meter.state.credit_wh, bench.lock.locked()])\n"
+        "    save(parts)\n"
+        "storage.save = slow"
+    )
+    rig.rpc("advance_grant", 5000)
+    (found,) = rig.ask("seen")
+    assert found[0] == found[1]
+    assert found[2]
+    rig.run("storage.save = save")
+    rig.tick(1)
+    assert rig.ask("bench.lock.locked()") is False
+    assert rig.rpc("clock") == rig.ask("bench._now")
+
+
+def test_an_error_in_a_verb_leaves_the_timer_free(rig: Rig) -> None:
+    rig.run("try:\n    meter.load('much')\nexcept Exception as error:\n    print(error)")
+    assert rig.ask("bench.lock.locked()") is False
+    rig.key("3")
+    assert rig.ask("_meter.entry.digits") == "3"
+
+
+def test_a_tick_that_runs_out_of_memory_does_no_harm(rig: Rig) -> None:
+    rig.run("def no(now):\n    raise MemoryError\nreal = _meter.display\n_meter.display = no")
+    rig.tick(60)
+    rig.run("_meter.display = real")
+    rig.key("8")
+    assert rig.ask("_meter.entry.digits") == "8"
+
+
+def test_every_start_starts_the_timer(rig: Rig) -> None:
+    rig.key("1")
+    rig.power_cut()
+    rig.power_on()
+    rig.tick(5)
+    rig.key("2")
+    assert rig.ask("_meter.entry.digits") == "2"
+    assert rig.rpc("status")["provisioned"]
+
+
+def test_the_machine_refuses_what_the_chip_refuses(tmp_path: Path) -> None:
+    with Rig("esp32c3_oled", tmp_path) as rig:
+        for wrong in ("Pin(12, Pin.OUT)", "Pin(22)", "Timer(2)"):
+            said = rig.run(
+                f"from machine import Pin, Timer\ntry:\n    {wrong}.value(1)\n"
+                "except ValueError as error:\n    print(error)"
+            )
+            assert "invalid" in said
+        assert rig.ask("hasattr(__import__('machine'), 'Counter')") is False
+    with Rig("esp32_lcd2004", tmp_path) as rig, pytest.raises(AssertionError, match="only be in"):
+        rig.run("from machine import Pin\nPin(34, Pin.OUT)")
+
+
+def test_the_interpreter_of_a_rig_is_the_real_one(rig: Rig) -> None:
+    assert isinstance(rig._process, subprocess.Popen)
+    assert rig.ask("__import__('sys').implementation.name") == "micropython"

@@ -1,0 +1,110 @@
+"""Every board there is: its pins do what its chip can, and no two parts want the same one."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from host_tools import boards, firmware_build
+from host_tools.boards import CHIPS, Board
+from host_tools.errors import BoardError
+from host_tools.paths import firmware_dir
+
+WIRED = [name for name in boards.names() if boards.load(name).parts]
+
+
+@pytest.mark.parametrize("name", boards.names())
+def test_board_is_described(name: str) -> None:
+    board = boards.load(name)
+    assert board.name == name
+    rows, columns = board.display[:2]
+    assert rows in (2, 4)
+    assert columns in (16, 20)
+    assert boards.source(name).read_text().startswith('"""')
+
+
+@pytest.mark.parametrize("name", WIRED)
+def test_pins_do_what_the_chip_can(name: str) -> None:
+    board = boards.load(name)
+    assert board.problems() == []
+    assert len(list(board.pins())) >= 8
+    # A key that is held when the chip starts must not change how it starts: not even on a
+    # board whose maker uses strapping pins himself.
+    strapping = CHIPS[board.chip].strapping
+    keypad = [use for use in board.pins() if use.user == "keypad"]
+    assert not [use for use in keypad if use.number in strapping]
+    relay = [use for use in board.pins() if use.user == "relay"]
+    assert not [use for use in relay if use.number in strapping]
+
+
+@pytest.mark.parametrize("name", WIRED)
+def test_strapping_pins_are_excused_only_where_a_maker_wired_them(name: str) -> None:
+    board = boards.load(name)
+    used = {use.number for use in board.pins()}
+    assert set(board.wired) <= used & CHIPS[board.chip].strapping
+    if board.wired:
+        assert dataclasses.replace(board, wired=()).problems()
+
+
+@pytest.mark.parametrize("name", WIRED)
+def test_parts_have_a_driver_and_a_keypad_enough_keys(name: str) -> None:
+    board = boards.load(name)
+    assert {"display", "keypad", "relay", "led", "credit", "buzzer", "pulses"} <= set(board.parts)
+    for key in "0123456789*#":
+        assert key in board.parts["keypad"]["keys"]
+    keypad = board.parts["keypad"]
+    if "rows" in keypad:
+        assert len(keypad["keys"]) == len(keypad["rows"]) * len(keypad["columns"])
+    known = {path.stem for path in (firmware_dir() / "drivers").glob("*.py")}
+    assert board.drivers() - known <= {"lcd", "ssd1306", "ili9341", "xpt2046"}
+
+
+def wrong(**parts: dict[str, Any]) -> list[str]:
+    return Board("mine", "ESP32", (2, 16), {}, dict(parts)).problems()
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ({"relay": {"pin": 34}}, "relay has pin on GPIO34, which can only be read"),
+        ({"led": {"pin": 12}}, "led has pin on GPIO12, whose level at reset decides"),
+        ({"led": {"pin": 9}}, "which its flash needs"),
+        ({"led": {"pin": 1}}, "which is the serial port of the REPL"),
+        ({"led": {"pin": 24}}, "which this chip has not got"),
+        ({"led": {"pin": 18}, "relay": {"pin": 18}}, "where led (pin) is already"),
+        ({"keypad": {"columns": (35,)}}, "GPIO35, which has no pull-up"),
+        ({"keypad": {"rows": (36,)}}, "GPIO36, which can only be read"),
+        ({"display": {"bus": "i2c"}}, "is on a bus 'i2c' that there is not"),
+    ],
+)
+def test_what_is_wrong_is_said(parts: dict[str, dict[str, Any]], said: str) -> None:
+    assert any(said in problem for problem in wrong(**parts))
+
+
+def test_inputs_may_use_input_only_pins() -> None:
+    assert wrong(pulses={"pin": 34}, tamper={"pin": 39}) == []
+
+
+def test_pins_of_other_chips() -> None:
+    board = Board("mine", "ESP32-C3", (2, 16), {}, {"led": {"pin": 18}, "relay": {"pin": 9}})
+    assert len(board.problems()) == 2
+    assert "USB" in board.problems()[0]
+    assert Board("mine", "ESP9", (2, 16)).problems() == ["mine: there is no chip 'ESP9'"]
+
+
+@pytest.mark.parametrize("name", boards.names())
+def test_only_the_drivers_that_a_board_names_go_onto_it(name: str) -> None:
+    board = boards.load(name)
+    found = {path.stem for path in firmware_build.drivers(board)}
+    assert {"clock", "line", "storage", "storage_start"} <= found
+    assert ("bench" in found) == ("parts" in found) == bool(board.parts)
+    assert ("matrix" in found) == ("matrix" in board.drivers())
+    assert ("pzem004t" in found) == ("pzem004t" in board.drivers())
+    real = firmware_build.sources(name, native=True, played=False)
+    assert ("lib/machine.mpy" in real) == (name == "virtual")
+    assert ("lib/wiring.mpy" in real) == bool(board.parts)
+
+
+def test_a_board_that_there_is_not() -> None:
+    with pytest.raises(BoardError, match="no board 'nowhere'; known: cyd, esp32"):
+        boards.load("nowhere")
