@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from host_tools import boards, esp, flashing, ports
+from host_tools import doctor as examinations
 from host_tools.cli_locked import CodeFile, unlock_code
 from host_tools.cli_meters import DisplaySize, Json, kwh, put
 from host_tools.errors import BoardError, JetonError
@@ -224,11 +225,10 @@ def _set_up(
     display: DisplaySize | None,
 ) -> None:
     """Set up the meter that is wanted, or keep the one that is there."""
-    size = display.size if display is not None else list(board.display)
     there = line.status()
     if there.provisioned and display is not None:
         shown = line.display()
-        if [shown.rows, shown.cols] != size:
+        if [shown.rows, shown.cols] != display.size:
             raise BoardError(
                 f"the meter there has a display of {shown.rows}x{shown.cols}: another size goes "
                 "with a meter set up anew, by --erase-meter and --config or --meter"
@@ -245,10 +245,9 @@ def _set_up(
             told.line(f"the point of sale knows a new meter {name}")
         setup = pos.config_for(name)
     if setup is not None:
-        wanted = {"display": flashing.display_of(board, *size)} | setup
         if display is not None:
-            wanted["display"] = flashing.display_of(board, *size)
-        flashing.provision(line, wanted)
+            setup = setup | {"display": flashing.display_of(board, *display.size)}
+        flashing.provision(line, setup)
 
 
 def _image(
@@ -320,7 +319,72 @@ def _ask_chip(
     return chip
 
 
+class _Bystander:
+    """A person at the terminal, one who says yes to everything, or nobody."""
+
+    def __init__(self, told: Told, present: bool, agrees: bool) -> None:
+        self.present = present
+        self._told = told
+        self._agrees = agrees
+
+    def tell(self, text: str) -> None:
+        """Say what is to be done or looked at."""
+        self._told.line(text)
+
+    def heard(self, what: str) -> None:
+        """Take note of what the board has noticed."""
+        if what.startswith("key "):
+            self._told.line(f"  {what}")
+
+    def ask(self, question: str) -> bool:
+        """Return the answer to a question."""
+        return self._agrees or typer.confirm(f"{question}?", default=True, err=True)
+
+
+def doctor(
+    port: WherePort,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Answer yes to what is asked; keys are waited for.")
+    ] = False,
+    no_person: Annotated[
+        bool, typer.Option("--no-person", help="Nobody is there: test only what needs no one.")
+    ] = False,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a report in Markdown.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Test the parts of a bench: display, keypad, relay, LEDs, buzzer, inputs.
+
+    Stand before it: you are told what to press, and asked what you see and hear. The relay
+    switches what hangs on it. The meter stays as it is and goes on after. Status 1 if a part is
+    missing or has failed.
+
+    Examples: `jeton doctor auto --report bench.md` · `jeton doctor auto --no-person --json`
+    """
+    if yes and no_person:
+        raise JetonError("--yes and --no-person do not go together: choose one")
+    if not yes and not no_person and not sys.stdin.isatty():
+        raise JetonError("nobody can be asked here: say --no-person, or --yes for a test rig")
+    told = Told(as_json)
+    found = ports.find(port)
+    with Meter(found.device, timeout=flashing.PATIENCE) as line:
+        result = examinations.examine(line, _Bystander(told, not no_person, yes))
+    if report is not None:
+        report.write_text(result.markdown())
+    if as_json:
+        put(result.as_dict())
+    else:
+        for finding in result.findings:
+            told.line(f"{finding.part:<10} {finding.result:<10} {finding.note}".rstrip())
+    if not result.good:
+        failed = [f.part for f in result.findings if f.result == examinations.FAILED]
+        if as_json:
+            raise typer.Exit(1)
+        raise BoardError(f"{found.device}: {', '.join(failed)} failed")
+
+
 def register(app: typer.Typer) -> None:
     """Add these commands to the application."""
-    for function in (flash,):
+    for function in (flash, doctor):
         app.command(rich_help_panel=BOARDS)(function)

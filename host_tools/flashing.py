@@ -464,12 +464,11 @@ def configuration(path: Path) -> dict[str, Any]:
 def display_of(board: Board, rows: int, cols: int) -> list[int]:
     """Return what a meter is set up with for a display of this size on this board."""
     if rows > board.display[0] or cols > board.display[1]:
-        most = "x".join(map(str, board.display))
+        most = "x".join(map(str, board.display[:2]))
         raise BoardError(
             f"the display of {board.name} has {most} characters: {rows}x{cols} is too large"
         )
-    driver = board.parts.get("display", {}).get("driver", "lcd")
-    return [rows, cols, int(driver != "lcd")]
+    return [rows, cols, *board.display[2:]]
 
 
 def provision(meter: Meter, config: Mapping[str, Any]) -> None:
