@@ -10,8 +10,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.table import Table
 
-from host_tools import boards, esp, flashing, ports
+from host_tools import boards, esp, flashing, measuring, ports
 from host_tools import doctor as examinations
 from host_tools.cli_locked import CodeFile, unlock_code
 from host_tools.cli_meters import DisplaySize, Json, kwh, put
@@ -280,7 +281,7 @@ def _first_look(port: Port, code: Callable[[], str]) -> bool:
     The chip is about to be reset: a meter saves what it has counted.
     """
     try:
-        line = Meter(port.device)
+        line = Meter(port.device, timeout=flashing.LOOK)
     except PortError:
         raise
     except BoardError:
@@ -288,8 +289,11 @@ def _first_look(port: Port, code: Callable[[], str]) -> bool:
     with line:
         if line.locked:
             line.unlock(code())
-        with contextlib.suppress(BoardError):  # there may be no meter
             line.save()
+            line.lock()
+        else:
+            with contextlib.suppress(BoardError):  # there may be no meter
+                line.save()
     return True
 
 
@@ -384,7 +388,49 @@ def doctor(
         raise BoardError(f"{found.device}: {', '.join(failed)} failed")
 
 
+def bench(
+    port: WherePort,
+    modules: Annotated[
+        bool, typer.Option("--modules", help="Also the size of each .mpy file, largest first.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Measure a board on the board itself, with the targets beside.
+
+    From reset to display, from key to echo, from token to result, EA07 and EA11, heap, .mpy sizes.
+    The meter is started anew once; tokens go into another one, which is gone after. A virtual
+    board is measured too, and an ESP32 at 160 MHz estimated from that: the method is said.
+
+    Examples: `jeton bench auto` · `jeton bench /dev/ttyUSB0 --json`
+    """
+    found = ports.find(port)
+    with Meter(found.device, timeout=flashing.PATIENCE) as line:
+        measured = measuring.measure(line)
+    if as_json:
+        put(measured.as_dict())
+        return
+    guessed = bool(measured.method)
+    table = Table(title=f"{measured.board} at {measured.port}, {measured.interpreter}")
+    table.add_column("what")
+    for name in ("measured", *(["ESP32, estimated"] if guessed else []), "target", ""):
+        table.add_column(name, justify="right")
+    for figure in measured.figures:
+        unit = figure.unit
+        verdict = "" if figure.limit is None else "SLOW" if figure.slow else "ok"
+        estimate = "" if figure.estimate is None else f"{figure.estimate:.3g} {unit}"
+        limit = "" if figure.limit is None else f"≤ {figure.limit:g} {unit}"
+        row = [f"{figure.value:.3g} {unit}", *([estimate] if guessed else []), limit, verdict]
+        table.add_row(figure.name, *row)
+    console = Console(highlight=False)
+    console.print(table)
+    if guessed:
+        console.print(measured.method)
+    if modules:
+        for name, size in sorted(measured.sizes.items(), key=lambda item: (-item[1], item[0])):
+            console.print(f"{size:>7}  {name}", markup=False)
+
+
 def register(app: typer.Typer) -> None:
     """Add these commands to the application."""
-    for function in (flash, doctor):
+    for function in (flash, doctor, bench):
         app.command(rich_help_panel=BOARDS)(function)

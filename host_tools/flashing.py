@@ -26,6 +26,7 @@ from host_tools.errors import BoardError
 from host_tools.firmware_build import Firmware, Target
 from host_tools.link import Meter
 
+LOOK = 4.5  # seconds to find out whether MicroPython answers
 PATIENCE = 12.0  # seconds for a board that may have to start first
 _LONG = 60.0  # seconds for a job on its flash
 _CHUNK = 768  # octets in one line to the board: 1 KB of base64

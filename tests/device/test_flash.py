@@ -7,6 +7,7 @@ its place (`FAKE`), and the chip a board says it has is put into its mouth.
 import hashlib
 import json
 import os
+import pty
 import random
 import re
 import signal
@@ -22,7 +23,7 @@ from typing import Any
 import pytest
 from command import jeton, ran, refused, told
 
-from host_tools import boards, esp, firmware_build, flashing, ports
+from host_tools import boards, esp, firmware_build, flashing, meters, ports
 from host_tools.errors import BoardError
 from host_tools.firmware_build import Target
 from host_tools.link import Meter
@@ -244,6 +245,37 @@ def test_locked_meter_without_firmware(board: VirtualBoard) -> None:
         assert meter.locked
 
 
+def on_terminal(*command: str) -> tuple[int, str]:
+    """Run a command on a terminal of its own; return its status, and what was drawn there."""
+    pid, outer = pty.fork()
+    if not pid:
+        os.environ |= {"TERM": "xterm", "COLUMNS": "100", "LINES": "30"}
+        os.execv(sys.executable, [sys.executable, "-m", "host_tools.cli", *command])
+    drawn = b""
+    while True:
+        try:
+            data = os.read(outer, 4096)
+        except OSError:  # its end
+            data = b""
+        if not data:
+            break
+        drawn += data
+    os.close(outer)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), drawn.decode()
+
+
+def test_bars_on_a_terminal(board: VirtualBoard) -> None:
+    spoil(board, SUPPLY)
+    status, drawn = on_terminal("flash", board.path, "--board", "virtual")
+    assert status == 0, drawn
+    for what in ("compare", "copy", "put in place"):
+        assert re.search(rf"{what} .*━.*100%", drawn), drawn
+    assert "copied: 1 of" in drawn
+    # As JSON the bars do not stand between; here both are the terminal.
+    status, drawn = on_terminal("flash", board.path, "--board", "virtual", "--json")
+    assert json.loads(drawn.strip().splitlines()[-1])["copied"] == []
+
+
 # Interrupted.
 
 
@@ -300,7 +332,7 @@ def test_cut_after_each_step(board: VirtualBoard, monkeypatch: pytest.MonkeyPatc
     whole = Meter.run
     seen = set()
     for cut in range(7, 200):  # before that it only looks
-        spoil(board, SUPPLY, "lib/jeton/sts/tids.mpy")
+        spoil(board, "lib/jeton/sts/crc.mpy", "lib/jeton/sts/digits.mpy")
         left = [cut]
 
         def counted(self: Meter, source: str, left: list[int] = left, **more: Any) -> str:
@@ -504,8 +536,13 @@ def test_finds_a_board_by_its_mac(plugged: Callable[..., None], board: VirtualBo
     assert ports.find("24:6F:28:01:02:03").device == board.path
 
 
-def test_named_meters(jeton_home: Path) -> None:
-    jeton("new", "home")
+def test_named_meters() -> None:
+    jeton("new", "home", "--credit", "3")
+    with meters.NamedBoard(meters.find("home")) as board:
+        spoil(board, SUPPLY)
+        found = told("flash", "home", "--board", "virtual")
+        assert (found["port"], found["copied"]) == (board.device, [SUPPLY])
+        assert told("status", "home")["credit_wh"] == 3000
     line = refused("flash", "home", "--board", "virtual")
     assert line.startswith("meter home has no port: it is not served. Run `jeton serve home`")
     assert "does not exist" in refused_late("flash", "/dev/nonesuch", "--board", "virtual")
@@ -624,10 +661,9 @@ def test_without_esptool(
 
 
 def test_a_chip_without_micropython(
-    plugged: Callable[..., None], chip: Any, tmp_path: Path
+    plugged: Callable[..., None], chip: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import pty
-
+    monkeypatch.setattr(flashing, "LOOK", 0.2)
     outer, inner = pty.openpty()
     try:
         plugged(on_usb(os.ttyname(inner)))
