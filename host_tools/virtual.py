@@ -35,7 +35,9 @@ from host_tools.interpreter import FLASH_DEVICE, Interpreter, environment, find
 from host_tools.models.bench import Bench
 
 HEAP = "192k"  # of a small ESP32; 64-bit words make it about 132 KB on the chip
-HEAP_WIRED = "216k"  # the same, and what stands in for the chip's pins and buses (wired/machine.py)
+HEAP_WIRED = (
+    "216k"  # the same, and what stands in for the chip's pins and buses (wired/machine.py)
+)
 BOOT_TIMEOUT = 10.0
 
 _RAW_PROMPT = b"raw REPL; CTRL-B to exit\r\n>"

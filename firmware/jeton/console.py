@@ -9,15 +9,10 @@ import json
 from . import __version__
 from .entry import check_keys
 from .meter import describe
-from .state import shown, whole
+from .state import shown, text, whole
 from .sts.digits import clean
-from .sts.results import NAMES
-from .sts.tids import MAX_TID
 
-_LONGEST_ADVANCE_S = 100 * 366 * 86400
 _LATEST = 0xFFFFFFFF
-# Seconds of work for the interpreter; ten years of a household have less.
-_MOST_CHANGES = 150000
 
 
 class Console:
@@ -67,24 +62,12 @@ class Console:
 
     def info(self):
         """Return what this is: firmware, board, interpreter, profile and number."""
-        status = self._meter.status(self._now())
-        about = {"firmware": __version__}
-        for name in ("provisioned", "profile", "drn"):
-            about[name] = status[name]
+        meter = self._meter
+        about = {"firmware": __version__, "provisioned": bool(meter.state.provisioned)}
+        about["profile"] = meter.profile.name if meter.profile else None
+        about["drn"] = text(meter.state.drn)
         about.update(self._about())
         return about
-
-    def provision(self, config):
-        """Make this a new meter (`setup.configured` says what a configuration holds)."""
-        clock = config.get("clock") if isinstance(config, dict) else None
-        if clock is not None:
-            whole("clock", clock, 0, _LATEST)
-        now = self._now() if clock is None else clock
-        if isinstance(config, dict) and "display" not in config:
-            config["display"] = list(self._size)
-        self._meter.provision(config, now)
-        self._clock.set(now)
-        return self.status()
 
     def enter(self, digits):
         """Take a token by the wire; the result is that of the keypad."""
@@ -137,126 +120,19 @@ class Console:
         whole("most", most, 1, 100)
         return self._meter.events(whole("after", after, 0, _LATEST), most)
 
-    def load(self, watts):
-        """Connect a load behind the switch."""
-        self._meter.set_load(watts, self._now())
-        return self.status()
-
-    def load_profile(self, load):
-        """Connect a load in steps [[seconds, W], …] that begins now.
-
-        Or {"steps": …, "repeat_s": over and over, "at": seconds since 2000 when it begins,
-        "more": true for steps that follow those that are there}.
-        """
-        from . import load as loads
-
-        loads.connect(self._meter, load, self._now())
-        return self.status()
-
-    def phases(self, watts):
-        """Connect loads to the three phases."""
-        from . import load as loads
-
-        loads.connect_phases(self._meter, watts, self._now())
-        return self.status()
-
-    def advance_grant(self, energy_wh):
-        """Grant an advance, which later credit tokens repay."""
-        self._meter.grant(energy_wh, self._now())
-        return self.ledger()
-
-    def emergency(self):
-        """Take emergency credit."""
-        taken, reason = self._meter.emergency(self._now())
-        return {"taken": taken, "reason": reason or None, "ledger": self.ledger()}
-
-    def ledger(self):
-        """Return what makes up the credit, and what is owed."""
-        return self._meter.ledger(self._now())
-
-    def reconnect(self):
-        """Press the key that closes the switch where it waits for one."""
-        return {"done": self._meter.reconnect(self._now()), "status": self.status()}
-
-    def mute(self):
-        """Silence the alarm."""
-        self._meter.mute(self._now())
-        return self.status()
-
-    def language(self, language=None):
-        """Return the display's language and those there are; with an argument choose it first."""
-        if language is not None:
-            self._meter.set_language(language, self._now())
-        profile = self._meter.profile
-        return {"language": profile.language, "languages": profile.languages}
-
-    def history(self):
-        """Return what was used by day and month."""
-        return self._meter.history(self._now())
-
-    def led(self):
-        """Return the pulses so far, and whether the supply LED is lit."""
-        return self._meter.led(self._now())
-
-    def reports(self):
-        """Return the fault reports that wait to be acknowledged, oldest first."""
-        return self._meter.reports(self._now())
-
-    def acknowledge(self, seq):
-        """Let fault reports up to this number go; return how many still wait."""
-        return self._meter.acknowledge(seq, self._now())
-
-    def consume(self, energy_wh):
-        """Count energy that flowed, as pulses of a meter would."""
-        self._meter.use_energy(energy_wh, self._now())
-        return self.status()
-
-    def advance(self, seconds):
-        """Let time pass for the meter."""
-        whole("seconds", seconds, 0, _LONGEST_ADVANCE_S)
-        if self._now() + seconds > _LATEST:
-            raise ValueError("the clock ends in 2136")
-        if self._meter.load_changes(seconds) > _MOST_CHANGES:
-            raise ValueError("the load changes too often for one advance: take shorter ones")
-        self._clock.advance(seconds)
-        self._meter.save(self._now())
-        return self.status()
-
     def save(self):
         """Save all there is, as a meter does at the sign of a power failure."""
         self._meter.save(self._now())
         return self.status()
 
-    def lock(self, code):
-        """Lock the meter by an unlock code: the board starts anew, and has no REPL any more."""
-        from . import locked
+    def __getattr__(self, name):
+        """Return a verb that stands in `verbs`, which is loaded when one of them is called."""
+        if name not in VERBS:
+            raise AttributeError(name)
+        from . import verbs
 
-        locked.lock(self._meter, code, self._line(), self._now())
-
-    def clock(self, seconds=None):
-        """Return the clock, seconds since 2000-01-01 UTC; with an argument set it first."""
-        if seconds is not None:
-            whole("clock", seconds, 0, _LATEST)
-            self._meter.clock_set(self._now(), seconds)
-            self._clock.set(seconds)
-        return self._now()
-
-    def rate(self, rate):
-        """Let the clock run at `rate` meter seconds a second; 0 stops it."""
-        now = self._now()
-        self._clock.rate = whole("rate", rate, 0, 1000000)
-        self._meter.process(now)
-        return self.status()
-
-    def tamper(self, on):
-        """Raise the tamper input; the condition stays until a token clears it."""
-        self._meter.set_tamper(bool(on), self._now())
-        return self.status()
-
-    def tid(self, tid):
-        """Return what the meter would say of a token identifier: Accept, UsedError, OldError, …"""
-        whole("tid", tid, 0, MAX_TID)
-        return NAMES[self._meter.tids.check(tid, self._meter.state.ken)]
+        function = getattr(verbs, name)
+        return lambda *arguments: function(self, *arguments)
 
 
 # Not tried again: something would be done twice.

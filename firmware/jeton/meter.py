@@ -10,8 +10,7 @@ from .entry import Entry, check_keys
 from .lockout import Lockout, counts
 from .profile import Profile
 from .sts import digits as token_digits
-from .sts import keys, tokens
-from .sts.decoder import decode
+from .sts import keys
 from .sts.results import NAMES, TokenResult
 from .sts.tids import TidStore
 
@@ -173,8 +172,6 @@ class Meter:
             state.ea, state.kct, profile.key_change_ordered, profile.key_change_window_s
         )
         self._decrypt = None
-        if state.provisioned:
-            self.use_key()
         self._saved_total_wh = state.total_wh
         self._trip_at = None
         self._find_load()
@@ -643,6 +640,10 @@ class Meter:
         return outcome
 
     def _decode(self, digits):
+        from .sts.decoder import decode  # with the first token: a start has no need of it
+
+        if self._decrypt is None:
+            self.use_key()
         return decode(digits, self._decrypt, self.state.ea, self.state.mfr_code)
 
     def _decode_counted(self, digits, outcome, now):
@@ -743,6 +744,8 @@ class Meter:
     def _credit(self, token, outcome, now):
         if token.sub:
             return TokenResult.FUNCTION  # water, gas, time, money
+        from .sts import tokens
+
         amount_wh = 100 * tokens.amount_value(token.fields["amount"])
         repaid, recovered = credit.shares(self.state, self.profile, amount_wh)
         if credit.overflows(self.state, self.profile, amount_wh - repaid - recovered):

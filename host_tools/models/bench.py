@@ -355,6 +355,8 @@ class Bench:
                 op, argument, low, high = struct.unpack("<BHHB", head)
                 length = low | high << 16
                 octets = file.read(length) if length else b""
+                if len(octets) < length:
+                    break
                 with self.lock:
                     answer = self._do(op, argument, octets)
                 if answer is not None:

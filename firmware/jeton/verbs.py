@@ -1,0 +1,159 @@
+"""Verbs of the console that are called now and then: loaded with the first of them."""
+
+from .state import whole
+from .sts.results import NAMES
+from .sts.tids import MAX_TID
+
+_LONGEST_ADVANCE_S = 100 * 366 * 86400
+_LATEST = 0xFFFFFFFF
+# Seconds of work for the interpreter; ten years of a household have less.
+_MOST_CHANGES = 150000
+
+
+def provision(console, config):
+    """Make this a new meter (`setup.configured` says what a configuration holds)."""
+    clock = config.get("clock") if isinstance(config, dict) else None
+    if clock is not None:
+        whole("clock", clock, 0, _LATEST)
+    now = console._now() if clock is None else clock
+    if isinstance(config, dict) and "display" not in config:
+        config["display"] = list(console._size)
+    console._meter.provision(config, now)
+    console._clock.set(now)
+    return console.status()
+
+
+def load(console, watts):
+    """Connect a load behind the switch."""
+    console._meter.set_load(watts, console._now())
+    return console.status()
+
+
+def load_profile(console, load):
+    """Connect a load in steps [[seconds, W], …] that begins now.
+
+    Or {"steps": …, "repeat_s": over and over, "at": seconds since 2000 when it begins,
+    "more": true for steps that follow those that are there}.
+    """
+    from . import load as loads
+
+    loads.connect(console._meter, load, console._now())
+    return console.status()
+
+
+def phases(console, watts):
+    """Connect loads to the three phases."""
+    from . import load as loads
+
+    loads.connect_phases(console._meter, watts, console._now())
+    return console.status()
+
+
+def advance_grant(console, energy_wh):
+    """Grant an advance, which later credit tokens repay."""
+    console._meter.grant(energy_wh, console._now())
+    return console.ledger()
+
+
+def emergency(console):
+    """Take emergency credit."""
+    taken, reason = console._meter.emergency(console._now())
+    return {"taken": taken, "reason": reason or None, "ledger": console.ledger()}
+
+
+def ledger(console):
+    """Return what makes up the credit, and what is owed."""
+    return console._meter.ledger(console._now())
+
+
+def reconnect(console):
+    """Press the key that closes the switch where it waits for one."""
+    return {"done": console._meter.reconnect(console._now()), "status": console.status()}
+
+
+def mute(console):
+    """Silence the alarm."""
+    console._meter.mute(console._now())
+    return console.status()
+
+
+def language(console, language=None):
+    """Return the display's language and those there are; with an argument choose it first."""
+    if language is not None:
+        console._meter.set_language(language, console._now())
+    profile = console._meter.profile
+    return {"language": profile.language, "languages": profile.languages}
+
+
+def history(console):
+    """Return what was used by day and month."""
+    return console._meter.history(console._now())
+
+
+def led(console):
+    """Return the pulses so far, and whether the supply LED is lit."""
+    return console._meter.led(console._now())
+
+
+def reports(console):
+    """Return the fault reports that wait to be acknowledged, oldest first."""
+    return console._meter.reports(console._now())
+
+
+def acknowledge(console, seq):
+    """Let fault reports up to this number go; return how many still wait."""
+    return console._meter.acknowledge(seq, console._now())
+
+
+def consume(console, energy_wh):
+    """Count energy that flowed, as pulses of a meter would."""
+    console._meter.use_energy(energy_wh, console._now())
+    return console.status()
+
+
+def advance(console, seconds):
+    """Let time pass for the meter."""
+    whole("seconds", seconds, 0, _LONGEST_ADVANCE_S)
+    if console._now() + seconds > _LATEST:
+        raise ValueError("the clock ends in 2136")
+    if console._meter.load_changes(seconds) > _MOST_CHANGES:
+        raise ValueError("the load changes too often for one advance: take shorter ones")
+    console._clock.advance(seconds)
+    console._meter.save(console._now())
+    return console.status()
+
+
+def lock(console, code):
+    """Lock the meter by an unlock code: the board starts anew, and has no REPL any more."""
+    from . import locked
+
+    locked.lock(console._meter, code, console._line(), console._now())
+
+
+def clock(console, seconds=None):
+    """Return the clock, seconds since 2000-01-01 UTC; with an argument set it first."""
+    if seconds is not None:
+        whole("clock", seconds, 0, _LATEST)
+        console._meter.clock_set(console._now(), seconds)
+        console._clock.set(seconds)
+    return console._now()
+
+
+def rate(console, rate):
+    """Let the clock run at `rate` meter seconds a second; 0 stops it."""
+    now = console._now()
+    console._clock.rate = whole("rate", rate, 0, 1000000)
+    console._meter.process(now)
+    return console.status()
+
+
+def tamper(console, on):
+    """Raise the tamper input; the condition stays until a token clears it."""
+    console._meter.set_tamper(bool(on), console._now())
+    return console.status()
+
+
+def tid(console, tid):
+    """Return what the meter would say of a token identifier: Accept, UsedError, OldError, …"""
+    whole("tid", tid, 0, MAX_TID)
+    return NAMES[console._meter.tids.check(tid, console._meter.state.ken)]
