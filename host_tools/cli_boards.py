@@ -94,15 +94,15 @@ def flash(
     code_file: CodeFile = None,
     as_json: Json = False,
 ) -> None:
-    """Bring the firmware onto a board with MicroPython, and its meter to life.
+    r"""Bring the firmware onto a board with MicroPython, and its meter to life.
 
     Only what differs is copied, and compared by its SHA-256. Interrupted at any point, run it
     again. A meter that is there stays as it is; without one --config or --meter sets one up.
 
     A new chip needs MicroPython 1.23 or newer once: take the .bin for your chip from
     https://micropython.org/download/ESP32_GENERIC or …/ESP32_GENERIC_C3, and give it by --image.
-    That, and asking a chip without MicroPython what it is, needs esptool: pip install
-    'jeton[flash]'.
+    That, and asking a chip without MicroPython what it is, needs esptool:
+    pip install 'jeton\[flash]'
 
     The port's DTR and RTS stay asserted while it is open, which resets no board; esptool resets
     the chip by them, before and after. On Linux the port belongs to a group, often dialout: sudo

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from command import jeton, ran, refused, told
 
-from host_tools import doctor
+from host_tools import cli_boards, doctor
 from host_tools.link import Meter
 from host_tools.meters import make_config
 from host_tools.virtual import VirtualBoard
@@ -104,6 +104,22 @@ def test_what_does_not_work_is_said(wired: VirtualBoard) -> None:
         "keypad": "never came: 7",
         "buzzer": "Did the buzzer sound, 3 times? No",
     }
+
+
+def test_a_rig_that_says_yes(wired: VirtualBoard, monkeypatch: pytest.MonkeyPatch) -> None:
+    person = Attentive(wired)
+    whole = cli_boards._Bystander.tell
+
+    def tell(self: Any, text: str) -> None:
+        person.tell(text)
+        whole(self, text)
+
+    monkeypatch.setattr(cli_boards._Bystander, "tell", tell)
+    monkeypatch.setattr(cli_boards._Bystander, "heard", lambda self, what: person.heard(what))
+    said = jeton("doctor", wired.path, "--yes")
+    assert "Keypad: press each key once: 1 2 3 A 4 5 6 B 7 8 9 C * 0 # D\n" in said
+    assert "relay      ok\n" in said
+    assert person.seen["display"] == doctor.pattern(4, 20)
 
 
 def test_without_a_person(wired: VirtualBoard, tmp_path: Path) -> None:
