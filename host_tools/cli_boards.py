@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -82,8 +83,8 @@ def flash(
         typer.Option(metavar="NAME", help="Or: a meter the point of sale knows; new if not."),
     ] = None,
     profile: Annotated[
-        str, typer.Option(help="Behaviour of a meter that --meter makes.")
-    ] = "generic",
+        str | None, typer.Option(help="Behaviour of a meter that --meter makes. Default: generic.")
+    ] = None,
     display: Annotated[
         DisplaySize | None, typer.Option(help="Rows and columns, where the board's has fewer.")
     ] = None,
@@ -117,6 +118,8 @@ def flash(
         raise JetonError("--sha256 goes with --image FILE")
     if config is not None and meter is not None:
         raise JetonError("--config and --meter do not go together: choose one")
+    if profile is not None and meter is None:
+        raise JetonError("--profile goes with --meter NAME")
     if display is not None:
         flashing.display_of(described, *display.size)
     setup = flashing.configuration(config) if config is not None else None
@@ -133,7 +136,8 @@ def flash(
         with told.bar("MicroPython", 100) as progress:
             esp.write(found.device, checked, progress)
         told.line(f"written: MicroPython {checked.version or 'of an unknown version'}")
-    with Meter(found.device, timeout=flashing.PATIENCE) as line:
+    patience = flashing.PATIENCE if checked is None else flashing.FIRST_START
+    with _opened(found, patience, chip is not None) as line:
         given = code() if line.locked else None
         with flashing.opened_up(line, given, told, again=not erase_meter):
             about = flashing.facts(line)
@@ -142,12 +146,14 @@ def flash(
             flashing.check(about, described, found.device)
             done = _flash(
                 line, about, described, told,
-                setup=setup, name=meter, profile=profile, display=display, erase=erase_meter,
+                setup=setup, name=meter, profile=profile or "generic", display=display,
+                erase=erase_meter,
             )  # fmt: skip
     result = {
         "port": found.device,
         "board": board,
         "chip": chip.name if chip else about.chip or None,
+        "mac": chip.mac if chip else None,
         "micropython": about.shown,
         "image_sha256": checked.sha256 if checked else None,
         **done,
@@ -245,6 +251,8 @@ def _set_up(
             pos.add_meter(name, profile=profile)
             told.line(f"the point of sale knows a new meter {name}")
         setup = pos.config_for(name)
+    if setup is None and display is not None and not there.provisioned:
+        raise BoardError("--display says how a meter is set up: give --meter or --config too")
     if setup is not None:
         if display is not None:
             setup = setup | {"display": flashing.display_of(board, *display.size)}
@@ -273,6 +281,18 @@ def _image(
     else:
         told.line(f"{path.name}: SHA-256 as it should be")
     return found
+
+
+def _opened(port: Port, patience: float, was_reset: bool) -> Meter:
+    """Return an open line; the USB of a chip that was reset may take a moment to come back."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return Meter(port.device, timeout=patience)
+        except PortError:
+            if not was_reset or time.monotonic() >= deadline:
+                raise
+            time.sleep(0.1)
 
 
 def _first_look(port: Port, code: Callable[[], str]) -> bool:

@@ -28,6 +28,7 @@ from host_tools.link import Meter
 
 LOOK = 4.5  # seconds to find out whether MicroPython answers
 PATIENCE = 12.0  # seconds for a board that may have to start first
+FIRST_START = 30.0  # seconds for MicroPython to make its file system, the first time
 _LONG = 60.0  # seconds for a job on its flash
 _CHUNK = 768  # octets in one line to the board: 1 KB of base64
 _AT_ONCE = 16  # files whose hashes are asked for in one line

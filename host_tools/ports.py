@@ -35,7 +35,7 @@ def usb_ports() -> list[Port]:
     """Return the serial ports on USB, by path."""
     return [
         Port(port.device, True, port.product or port.description or "", port.serial_number or "")
-        for port in sorted(list_ports.comports())
+        for port in sorted(list_ports.comports(), key=lambda port: port.device)
         if port.vid is not None
     ]
 

@@ -26,7 +26,7 @@ from command import jeton, ran, refused, told
 from host_tools import boards, esp, firmware_build, flashing, meters, ports
 from host_tools.errors import BoardError
 from host_tools.firmware_build import Target
-from host_tools.link import Meter
+from host_tools.link import Meter, PortError
 from host_tools.meters import make_config
 from host_tools.virtual import VirtualBoard
 
@@ -207,6 +207,8 @@ def test_display_of_another_size(stock: VirtualBoard) -> None:
             assert (display.rows, display.cols) == (2, 16)
         line = refused_late("flash", wired.path, "--board", "esp32_lcd2004", "--display", "4x16")
         assert "the meter there has a display of 2x16" in line.splitlines()[-1]
+    line = refused_late("flash", stock.path, "--board", "virtual", "--display", "2x16")
+    assert line == "--display says how a meter is set up: give --meter or --config too"
     line = refused("flash", stock.path, "--board", "virtual", "--display", "4x20")
     assert line == "the display of virtual has 2x16 characters: 4x20 is too large"
 
@@ -377,6 +379,8 @@ def test_refuses_usage(board: VirtualBoard, tmp_path: Path) -> None:
     both = ("--config", "x.json", "--meter", "x")
     line = refused("flash", board.path, "--board", "virtual", *both)
     assert line == "--config and --meter do not go together: choose one"
+    line = refused("flash", board.path, "--board", "virtual", "--profile", "ceet")
+    assert line == "--profile goes with --meter NAME"
     file = tmp_path / "x.json"
     for text, said in (("{", "is not JSON"), ("[]", "needs drn and decoder_key at least")):
         file.write_text(text)
@@ -502,7 +506,6 @@ def plugged(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
     def plug(*found: Any) -> None:
         monkeypatch.setattr(ports.list_ports, "comports", lambda: list(found))
-        monkeypatch.setattr(ports, "sorted", list, raising=False)
 
     return plug
 
@@ -518,8 +521,8 @@ def test_finds_the_port(plugged: Callable[..., None], tmp_path: Path) -> None:
     assert ports.find("socket://bench:4000").device == "socket://bench:4000"
     plugged(on_usb("/dev/ttyUSB7", "A7"), on_usb("/dev/ttyACM0", "60:55:F9:01:02:03"))
     assert refused("flash", "auto", "--board", "virtual") == (
-        "which one? Name it: /dev/ttyUSB7 (CP2102 USB to UART, serial number A7), "
-        "/dev/ttyACM0 (CP2102 USB to UART, serial number 60:55:F9:01:02:03)"
+        "which one? Name it: /dev/ttyACM0 (CP2102 USB to UART, serial number 60:55:F9:01:02:03), "
+        "/dev/ttyUSB7 (CP2102 USB to UART, serial number A7)"
     )
     assert ports.find("6055f9010203").device == "/dev/ttyACM0"
     assert "no port, meter, MAC or serial number 'B9'" in refused(
@@ -645,6 +648,24 @@ def test_asks_the_chip(wired: VirtualBoard, chip: Any) -> None:
     said = jeton("flash", "auto", "--board", "esp32_lcd2004")
     assert "hold the board's BOOT button down while this connects" in said
     assert "the firmware is up to date" in said
+
+
+def test_a_port_that_comes_back(
+    wired: VirtualBoard, chip: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The USB of the chip itself goes at a reset, and comes back a moment later."""
+    whole = Meter.__init__
+    asked: list[int] = []
+
+    def late(self: Meter, port: str, **more: Any) -> None:
+        if chip.asked() and len(asked) < 3:
+            asked.append(1)
+            raise PortError(f"port {port} does not exist")
+        whole(self, port, **more)
+
+    monkeypatch.setattr(Meter, "__init__", late)
+    assert "up to date" in jeton("flash", "auto", "--board", "esp32_lcd2004")
+    assert len(asked) == 3
 
 
 def test_without_esptool(
