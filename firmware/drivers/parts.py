@@ -1,8 +1,9 @@
 """Makes the parts of a bench from the board's data; a start lets it go again, with that data."""
 
 import machine
-import wiring  # type: ignore[import-not-found]  # boards/<name>/board.py, by its name on a board
 from machine import Pin
+
+import wiring  # type: ignore[import-not-found]  # boards/<name>/board.py, by its name on a board
 
 from .bench import Output, Switch
 from .keys import Keys

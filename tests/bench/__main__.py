@@ -12,13 +12,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from host_tools import firmware_build, interpreter, profiles
+from host_tools import boards, firmware_build, interpreter, profiles
 from host_tools.link import Meter, TokenResult
 from host_tools.meters import make_config
 from host_tools.screen.app import MeterScreen
 from host_tools.screen.pictures import settled
 from host_tools.vending.tokens import encode
 from host_tools.virtual import VirtualBoard
+from tests.bench import heap
 
 HEAP = "192k"
 HERE = Path(__file__).parent
@@ -225,8 +226,30 @@ def main() -> int:
         each, worst = erases(*load)
         row(f"erases a save, {what}", each, "")
         row(f"  of the worst sector in {YEARS} years", worst, "", ERASES)
+    for board in (name for name in boards.names() if boards.load(name).parts):
+        sizes = heap.flash(board)
+        row(f"{board}: all compiled modules", sum(sizes.values()) / 1024, "KiB", 96)
+        used, piece = (
+            max(values) for values in zip(*heap.after_start(board).values(), strict=True)
+        )
+        row("  heap in use after start, largest profile", used / 1024, "KiB", 110)
+        row("  largest piece", piece / 1024, "KiB", 8)
     Console().print(table)
+    Console().print(of_modules("esp32_lcd2004"))
     return 1 if slow else 0
+
+
+def of_modules(board: str) -> Table:
+    """Return what each module of a board takes of flash and heap."""
+    table = Table(title=f"{board}: octets of each module")
+    table.add_column("module")
+    table.add_column("flash", justify="right")
+    table.add_column("heap", justify="right")
+    shares = heap.shares(board)
+    for name, octets in sorted(heap.flash(board).items()):
+        taken = shares.get(name.replace("/", "."))
+        table.add_row(name, str(octets), "" if taken is None else str(taken))
+    return table
 
 
 if __name__ == "__main__":

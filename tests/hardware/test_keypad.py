@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from rig import Rig
+
+from wired_rig import Rig
 
 
 def shown(rig: Rig) -> str:

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from rig import Rig
 
 from host_tools import boards, firmware_build
 from host_tools.paths import boards_dir
+from wired_rig import Rig
 
 DRN, KEY = "00000000000", "87f3ecbb2e46b48f"
 

@@ -4,9 +4,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from rig import Rig
 
 from host_tools import boards
+from wired_rig import Rig
 
 WIRED = [name for name in boards.names() if boards.load(name).parts]
 

@@ -1,0 +1,153 @@
+"""What the firmware takes of a board: octets of flash and of heap, module by module."""
+
+import json
+import subprocess
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from host_tools import boards, firmware_build, interpreter, profiles
+from host_tools.boards import Board
+from host_tools.errors import BoardError
+from host_tools.interpreter import environment
+from host_tools.link import Meter
+from host_tools.models.bench import Bench
+from host_tools.virtual import VirtualBoard
+
+FLASH_LIMIT = 96 * 1024  # of everything compiled
+HEAP_LIMIT = 112_640  # in use after a start, in 64-bit words: about 76 KB on a chip
+PIECE_LIMIT = 8192  # the largest single piece
+MARCH = {"ESP32": "xtensawin", "ESP32-C3": "rv32imc"}
+_BLOCK = 32  # octets of a block of the heap there
+
+CONFIG = {"drn": "00000000000", "decoder_key": "87f3ecbb2e46b48f", "credit_wh": 100_000}
+
+# Each module's own share, without what it imports; those of the models are left out.
+_SHARES = """
+import builtins, gc, json, sys
+sys.path[:] = [{lib!r}]
+def used():
+    gc.collect()
+    gc.collect()
+    return gc.mem_alloc()
+real, nested, shares = builtins.__import__, [], {{}}
+def counted(name, *arguments):
+    known = set(sys.modules)
+    before = used()
+    nested.append(0)
+    module = real(name, *arguments)
+    whole = used() - before
+    own = whole - nested.pop()
+    if nested:
+        nested[-1] += whole
+    new = [name for name in sys.modules if name not in known and name not in shares]
+    for name in new:
+        shares[name] = 0
+    if new:
+        shares[max(new, key=len)] = own
+    return module
+builtins.__import__ = counted
+for name in {names!r}:
+    __import__(name)
+builtins.__import__ = real
+print(json.dumps(shares))
+"""
+
+# What stands in for a chip's own pins and buses, which take nothing of the heap there.
+_MODEL = """
+import gc, sys
+sys.path[:] = [{lib!r}]
+import board
+def used():
+    gc.collect()
+    gc.collect()
+    return gc.mem_alloc()
+before = used()
+import machine
+kept = [machine.Pin(number) for number in {pins!r}]
+print(used() - before)
+"""
+
+_TAKEN = "import gc, micropython; gc.collect(); print(gc.mem_alloc()); micropython.mem_info()"
+
+
+def flash(name: str) -> dict[str, int]:
+    """Return the octets of each compiled module, for the chip of the board."""
+    march = MARCH[boards.load(name).chip]
+    with TemporaryDirectory() as folder:
+        target = Path(folder) / "out.mpy"
+        found = {}
+        for file, source in firmware_build.sources(name, native=True, played=False).items():
+            if file.endswith(".mpy"):
+                shown = file.removeprefix("lib/")
+                firmware_build.compile_module(source, target, shown, march, lines=False)
+                found[shown.removesuffix(".mpy")] = target.stat().st_size
+    return found
+
+
+def _inside(board: Board, source: str, heap: str = "512k") -> str:
+    """Return what a script prints in the interpreter that plays a board."""
+    micropython = interpreter.find()
+    with Bench(board) as bench, bench.connect() as line:
+        done = subprocess.run(
+            micropython.command("-X", f"heapsize={heap}", "-c", source),
+            env=environment() | {"JETON_BENCH": str(line.fileno()), "JETON_TICKS": "1"},
+            pass_fds=(line.fileno(),),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    if done.returncode:
+        raise BoardError(f"{board.name}: {done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def _lib(name: str) -> str:
+    return str(firmware_build.build(interpreter.find(), name).tree / "lib")
+
+
+def model(name: str) -> int:
+    """Return the octets of heap that stand in for a chip's pins and buses."""
+    board = boards.load(name)
+    if not board.parts:
+        return 0
+    pins = sorted({use.number for use in board.pins()})
+    return int(_inside(board, _MODEL.format(lib=_lib(name), pins=pins)))
+
+
+def shares(name: str) -> dict[str, int]:
+    """Return the octets of heap that importing each module takes."""
+    board = boards.load(name)
+    names = ["board", "machine", "jeton.console", "jeton.meter", "drivers.clock"]
+    names += ["drivers.storage", "drivers.bench", "drivers.parts"]
+    names += [f"drivers.{driver}" for driver in sorted(board.drivers())]
+    found = json.loads(_inside(board, _SHARES.format(lib=_lib(name), names=names)))
+    del found["machine"]
+    return dict(found)
+
+
+def import_all(name: str, heap_octets: int) -> int:
+    """Import every module of a board into one heap, models apart; return how many there are."""
+    files = firmware_build.sources(name, native=True, played=False)
+    names = [file.removeprefix("lib/").removesuffix(".mpy") for file in files]
+    names = [n.replace("/", ".").removesuffix(".__init__") for n in names if n != "boot.py"]
+    names.remove("jeton_main")  # that is a start
+    lines = "".join(f"import {n}\ngc.collect()\n" for n in ["machine", *sorted(names)])
+    heap = str(heap_octets + model(name))
+    _inside(boards.load(name), f"import gc, sys\nsys.path[:] = [{_lib(name)!r}]\n{lines}", heap)
+    return len(names)
+
+
+def after_start(name: str) -> dict[str, tuple[int, int]]:
+    """Return profile -> (octets of heap in use after a start, largest piece); without models."""
+    stand_in = model(name)
+    found = {}
+    with VirtualBoard(board=name) as board, Meter.open(board.path) as meter:
+        for profile in profiles.names():
+            meter.provision(CONFIG | {"profile": profile})
+            meter.reset()
+            with meter._talking(5) as repl:
+                used, said = repl.run(_TAKEN, 5)[0].decode().split("\n", 1)
+            piece = int(said.split("max blk sz:")[1].split(",")[0]) * _BLOCK
+            found[profile] = int(used) - stand_in, piece
+    return found
