@@ -131,7 +131,10 @@ def flash(
     if not found.usb:
         told.line("it is not on USB: there is no chip to ask by esptool")
     else:
-        chip = _ask_chip(found, described, told, _first_look(found, code), checked is not None)
+        look = _first_look(found, code, checked is not None)
+        chip = _ask_chip(found, described, told, look is not None, checked is not None)
+        if checked is not None and look and chip and not erase_meter:
+            flashing.check_image(look, checked, chip.flash_mb)
     if checked is not None:
         with told.bar("MicroPython", 100) as progress:
             esp.write(found.device, checked, progress)
@@ -295,26 +298,32 @@ def _opened(port: Port, patience: float, was_reset: bool) -> Meter:
             time.sleep(0.1)
 
 
-def _first_look(port: Port, code: Callable[[], str]) -> bool:
-    """Return whether MicroPython answers; a locked meter is refused without its code.
+def _first_look(port: Port, code: Callable[[], str], for_image: bool) -> flashing.Facts | None:
+    """Return what MicroPython says before the chip is reset, None where it does not answer.
 
-    The chip is about to be reset: a meter saves what it has counted.
+    A locked meter is refused without its code, and says nothing but that: none gets an image. A
+    meter saves what it has counted.
     """
     try:
         line = Meter(port.device, timeout=flashing.LOOK)
     except PortError:
         raise
     except BoardError:
-        return False
+        return None
     with line:
+        if line.locked and for_image:
+            raise BoardError(
+                f"the meter at {port.device} is locked: `jeton unlock --for-good` removes the "
+                "lock, then it can have an image"
+            )
         if line.locked:
             line.unlock(code())
             line.save()
             line.lock()
-        else:
-            with contextlib.suppress(BoardError):  # there may be no meter
-                line.save()
-    return True
+            return flashing.NOTHING
+        with contextlib.suppress(BoardError):  # there may be no meter
+            line.save()
+        return flashing.facts(line)
 
 
 def _ask_chip(

@@ -11,8 +11,8 @@ import re
 import struct
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from host_tools.errors import BoardError
@@ -29,6 +29,8 @@ _IMAGES = {"ESP32": (0, 0x1000), "ESP32-C3": (5, 0x0)}
 _MAGIC = 0xE9
 _ABOUT = struct.pack("<I", 0xABCD5432)  # esp_app_desc_t; 16 octets on there is the version
 _LARGEST = 16 * 1024 * 1024
+_TABLE, _ENTRY = 0x8000, struct.Struct("<HBBII16sI")  # of partitions (ESP-IDF)
+_ENTRY_MAGIC = 0x50AA
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,29 @@ class Chip:
 
 @dataclass(frozen=True)
 class Image:
-    """A MicroPython image that fits a chip; `version` is empty where it does not say."""
+    """A MicroPython image that fits a chip; `version` is empty where it does not say.
+
+    `partitions` is label -> (address, octets).
+    """
 
     path: Path
     sha256: str
     chip: str
     version: str
+    partitions: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    def file_system(self, flash_mb: int | None) -> tuple[int, int] | None:
+        """Return where the file system will be and how large; None where that is not known.
+
+        MicroPython since 1.26 has none in its table: it takes what is behind the last partition.
+        """
+        for label in ("vfs", "ffat"):
+            if label in self.partitions:
+                return self.partitions[label]
+        if not self.partitions or flash_mb is None:
+            return None
+        end = max(at + size for at, size in self.partitions.values())
+        return end, flash_mb * 1024 * 1024 - end
 
 
 def installed() -> bool:
@@ -107,7 +126,7 @@ def image(path: Path, chip: str, sha256: str | None) -> Image:
         raise BoardError(
             f"{path} is MicroPython {version}: {OLDEST[0]}.{OLDEST[1]} or newer is needed"
         )
-    return Image(path, found, chip, version)
+    return Image(path, found, chip, version, _partitions(octets, _IMAGES[chip][1]))
 
 
 def _version(octets: bytes) -> str:
@@ -116,10 +135,22 @@ def _version(octets: bytes) -> str:
     return text.decode().removeprefix("v") if re.fullmatch(rb"v\d+\.\d+[ -~]*", text) else ""
 
 
+def _partitions(octets: bytes, base: int) -> dict[str, tuple[int, int]]:
+    found = {}
+    at = _TABLE - base
+    while at + _ENTRY.size <= len(octets):
+        magic, _, _, address, size, label, _ = _ENTRY.unpack_from(octets, at)
+        if magic != _ENTRY_MAGIC:
+            break
+        found[label.rstrip(b"\0").decode("ascii", "replace")] = address, size
+        at += _ENTRY.size
+    return found
+
+
 def write(device: str, found: Image, progress: Callable[[int], None]) -> None:
     """Write an image; esptool checks what it wrote. `progress` gets per cent.
 
-    The file system, and a meter in it, stays: an image ends before it.
+    The file system, and a meter in it, stays where the image has it in the same place.
     """
     # The file that was checked is the file that is written.
     if hashlib.sha256(found.path.read_bytes()).hexdigest() != found.sha256:

