@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help run test lint bench soak fuzz screenshots fonts clean
+.PHONY: help run test lint bench soak fuzz screenshots fonts pictures clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -64,6 +64,9 @@ screenshots: $(STAMP)  ## Draw the pictures of `jeton run`, in host_tools/screen
 
 fonts: $(STAMP)  ## Draw the fonts of the displays of dots, in firmware/fonts
 	@$(BIN)/python -m host_tools.draw_fonts
+
+pictures: $(STAMP)  ## Draw what the displays of the boards show, in boards/<name>
+	@$(BIN)/python tests/hardware/pictures.py
 
 clean:  ## Remove .venv and everything made
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

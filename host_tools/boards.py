@@ -14,6 +14,7 @@ PIN_NAMES = (
     *("scl", "sda", "sck", "mosi", "miso", "tx", "rx", "pin", "set", "reset", "rows", "columns"),
     *("cs", "dc", "rst", "backlight", "irq"),
 )
+INPUTS = ("pulses", "tamper", "supply")  # parts that give a sign
 _INPUTS = {"miso", "rx", "irq", "columns"}
 
 
@@ -92,7 +93,7 @@ class Board:
             for name, value in settings.items():
                 if name not in PIN_NAMES:
                     continue
-                read = name in _INPUTS or (name == "pin" and user in ("pulses", "tamper"))
+                read = name in _INPUTS or (name == "pin" and user in INPUTS)
                 for number in value if isinstance(value, tuple) else (value,):
                     yield PinUse(number, user, name, not read, name == "columns")
 

@@ -9,11 +9,10 @@ import sys
 
 from PIL import Image, ImageDraw, ImageFont
 
-from host_tools.fonts import ASCII, Font
+from host_tools.fonts import ASCII, OTHERS, Font
 from host_tools.paths import firmware_dir
 
-# Arabic as host_tools.arabic joins it: presentation forms B, and its punctuation.
-_LETTERS = [*ASCII, "\u060c", "\u061b", "\u061f", "\u0640", *map(chr, range(0xFE80, 0xFEFD))]
+_LETTERS = [*ASCII, *OTHERS.values()]
 _SMALL = ("unifont.otf", 16, 14)  # file, size, height of the base line
 _LARGE = ("DejaVuSansMono-Bold.ttf", 20, 18)
 

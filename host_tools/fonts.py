@@ -1,12 +1,11 @@
 """Fonts of the displays of dots: of each only the letters that a board's messages need.
 
 firmware/fonts has the whole ones; host_tools/draw_fonts.py draws them, README.md there says from
-what. A file is a head (width, height, octets a glyph, and in two octets the number of other
-letters), the other letters' codes in order, two octets each, then the glyphs: those of ASCII from
-the space to ~, then the others'. Low octets come first.
+what. A file is a head of an octet each (width, height, octets a glyph, number of other letters),
+the low octets of the other letters' codes, then the glyphs: those of ASCII from the space to ~,
+then the others'. All others are Arabic, whose low octets differ.
 """
 
-import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -15,7 +14,9 @@ from host_tools.paths import firmware_dir
 
 FONTS = {"ssd1306": "8x16", "ili9341": "12x24"}  # what the drivers open, in /fonts
 ASCII = [chr(code) for code in range(0x20, 0x7F)]
-_HEAD = struct.Struct("<BBBH")
+OTHERS = {ord(letter) & 0xFF: letter for letter in "\u060c\u061b\u061f\u0640"}
+OTHERS |= {code & 0xFF: chr(code) for code in range(0xFE80, 0xFEFD)}  # presentation forms B
+_HEAD = 4
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,8 @@ class Font:
         """Return a file with ASCII and these letters, as far as the font has them."""
         others = sorted(set(letters) & set(self.glyphs) - set(ASCII))
         glyphs = [self.glyphs[letter] for letter in [*ASCII, *others]]
-        codes = struct.pack(f"<{len(others)}H", *map(ord, others))
-        head = _HEAD.pack(self.width, self.height, len(glyphs[0]), len(others))
-        return head + codes + b"".join(glyphs)
+        head = bytes((self.width, self.height, len(glyphs[0]), len(others)))
+        return head + bytes(ord(letter) & 0xFF for letter in others) + b"".join(glyphs)
 
     def levels(self, letter: str) -> tuple[tuple[int, ...], ...]:
         """Return the rows of a glyph, dot by dot: 0 is the ground, the most is the ink."""
@@ -52,10 +52,9 @@ class Font:
 
 def parsed(octets: bytes) -> Font:
     """Return the font in a file."""
-    width, height, size, count = _HEAD.unpack_from(octets)
-    codes = struct.unpack_from(f"<{count}H", octets, _HEAD.size)
-    first = _HEAD.size + 2 * count
-    letters = [*ASCII, *map(chr, codes)]
+    width, height, size, count = octets[:_HEAD]
+    first = _HEAD + count
+    letters = [*ASCII, *(OTHERS[low] for low in octets[_HEAD:first])]
     glyphs = {
         letter: octets[first + size * n : first + size * (n + 1)]
         for n, letter in enumerate(letters)

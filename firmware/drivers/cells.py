@@ -3,8 +3,9 @@
 from array import array
 from time import ticks_diff, ticks_ms  # type: ignore[attr-defined]
 
-_MOST_MS = 12  # of drawing at a time: keys are looked at every 20 ms
-_UNKNOWN = "\0"
+from micropython import const
+
+_MOST_MS = const(12)  # of drawing at a time: keys are looked at every 20 ms
 
 
 class Cells:
@@ -13,7 +14,7 @@ class Cells:
     def __init__(self, rows, cols):
         self._rows = rows
         self._cols = cols
-        self._lines = [_UNKNOWN] * rows  # what the rows show that are drawn to the end
+        self._lines = [None] * rows  # what the rows show that are drawn to the end
         self._codes = array("H", bytes(2 * rows * cols))  # 0: whatever the chip has there
 
     def show(self, lines):
@@ -25,33 +26,27 @@ class Cells:
         began = ticks_ms()
         for row in range(self._rows):
             line = lines[row] if row < len(lines) else ""
-            if line != self._lines[row]:
-                if not self._row(row, line, began):
-                    return True
-                self._lines[row] = line
-        return False
-
-    def _row(self, row, line, began):
-        """Draw a row; False when time is up before its end."""
-        octets = line.encode()  # a letter taken from a str stays in the interpreter for ever
-        at = row * self._cols
-        i = 0
-        for col in range(self._cols):
-            code = 0x20
-            if i < len(octets):
-                code = octets[i]
-                i += 1
-                more = (code > 0xBF) + (code > 0xDF)
-                if more:
-                    code &= 0x3F >> more
-                for _ in range(more):
-                    code = code << 6 | octets[i] & 0x3F
+            if line == self._lines[row]:
+                continue
+            self._lines[row] = None
+            octets = line.encode()  # a letter taken from a str stays in the interpreter for ever
+            i = 0
+            for col in range(self._cols):
+                code = 0x20
+                if i < len(octets):
+                    code = octets[i]
                     i += 1
-            if self._codes[at] != code:
-                if ticks_diff(ticks_ms(), began) > _MOST_MS:
-                    return False
-                self._lines[row] = _UNKNOWN
-                self._cell(row, col, code)  # type: ignore[attr-defined]
-                self._codes[at] = code
-            at += 1
-        return True
+                    more = (code > 0xBF) + (code > 0xDF)
+                    if more:
+                        code &= 0x3F >> more
+                    for _ in range(more):
+                        code = code << 6 | octets[i] & 0x3F
+                        i += 1
+                at = row * self._cols + col
+                if self._codes[at] != code:
+                    if ticks_diff(ticks_ms(), began) > _MOST_MS:
+                        return True
+                    self._cell(row, col, code)  # type: ignore[attr-defined]
+                    self._codes[at] = code
+            self._lines[row] = line  # type: ignore[assignment]
+        return False

@@ -190,9 +190,6 @@ class Input(Part):
             self.set(False)
 
 
-_INPUTS = ("tamper", "supply", "pulses")
-
-
 class Bench:
     """The bench of a board: `part(name)` is the model of a part, `pins` are the chip's.
 
@@ -229,7 +226,7 @@ class Bench:
 
     def _made(self, name: str, settings: dict[str, Any]) -> Any:
         driver = settings.get("driver")
-        if name in _INPUTS:
+        if name in boards.INPUTS:
             return Input(self, name, settings)
         if driver is None and name != "relay":
             return (Buzzer if name == "buzzer" else Lamp)(self, name, settings)

@@ -48,7 +48,7 @@ class Lcd(Part):
 
     @property
     def _time(self) -> float:
-        """Return its time: that of the bench, and what the bus has taken, which is no time there."""
+        """Return its time: the bench's, and what the bus has taken, which is no time there."""
         return self.bench.now() + (self.bench.slept_s or 0.0) + self._bus_s
 
     def _power(self) -> None:
@@ -96,9 +96,8 @@ class Lcd(Part):
             if octet & _E and not before & _E:
                 self._known = before  # set up before E rises, or not at all
             elif before & _E and not octet & _E:
-                # What changes while E falls has not been held.
-                held = before if before & 0xF0 == octet & 0xF0 else before ^ octet
-                self._latch(held & 0xF0, self._known & (_RS | _RW))
+                # What changes while E falls is what it takes: it has not been held.
+                self._latch(octet & 0xF0, self._known & (_RS | _RW))
 
     def read(self, count: int) -> bytes:
         """Return the levels of the PCF8574's pins."""

@@ -36,7 +36,7 @@ class Sensor(Part):
         answer += crc16(answer)
         if self.spoil:
             self.spoil = False
-            return answer[:9] + b"\x00" + answer[10:]
+            return answer[:13] + bytes([answer[13] ^ 0x40]) + answer[14:]
         return answer
 
     @staticmethod

@@ -39,6 +39,18 @@ def test_a_key_is_taken_within_two_ticks_and_not_twice_while_held(rig: Rig) -> N
     assert rig.ask("_meter.entry.digits") == "4"
 
 
+def test_ticks_that_come_at_once_are_one(rig: Rig) -> None:
+    """After a flash write the timer's calls come in a row, while a contact may bounce."""
+    rig.bench.part("keypad").bounce(0)
+    rig.bench.part("keypad").press("4")
+    rig.tick(1, ms=80)
+    for _ in range(3):
+        rig.tick(1, ms=1)
+    rig.bench.part("keypad").release("4")  # it was a bounce
+    rig.tick(5)
+    assert rig.ask("_meter.entry.digits") == ""
+
+
 def test_two_keys_at_once_both_count(rig: Rig) -> None:
     keypad = rig.bench.part("keypad")
     keypad.press("1")

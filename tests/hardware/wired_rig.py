@@ -37,6 +37,8 @@ _BOOT = (
             return ticks + delta & 0x3fffffff
         def sleep_ms(self, ms):
             self.ms += ms
+            if "machine" in sys.modules:
+                sys.modules["machine"].slept(ms)
         def sleep_us(self, us):
             self.ms += us // 1000
         def sleep(self, s):
@@ -89,6 +91,7 @@ class Rig:
         self.firmware = firmware_build.build(interpreter, board)
         self.ms = 0
         self.bench = Bench(board, lambda: self.ms / 1000)
+        self.bench.slept_s = 0.0
         self.flash = folder / "flash.img"
         if not self.flash.exists():
             shutil.copyfile(self.firmware.image, self.flash)

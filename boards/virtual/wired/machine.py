@@ -253,6 +253,8 @@ class SPI:
 
     def write(self, buf):
         """Write octets."""
+        if not buf:
+            raise ValueError("buffer too short")
         with _lock:
             _header(_SPI, self.id, len(buf))
             _all(buf)

@@ -1,0 +1,60 @@
+"""Starts a colour display, and draws the keys to touch; a start lets this go again."""
+
+from time import sleep_ms  # type: ignore[attr-defined]
+
+from framebuf import RGB565, FrameBuffer
+from machine import Pin
+
+WIDTH, HEIGHT = 240, 320
+KEYS_TOP, KEY_COLS, KEY_ROWS = 120, 3, 4
+_CELL_W, _CELL_H, _PIECE = 12, 24, 288
+_GAP = 2  # around a key
+# Colours as the chip takes them, the high octet first: four shades from ground to ink, and the
+# ground between the keys.
+_TEXT = b"\xf7\xde\xa5\x75\x53\x0c\x08\xa3"
+_KEY = b"\xff\xff\xb5\xb7\x6b\x6e\x21\x46"
+_ENTER = b"\x2a\xae\x6c\x73\xb6\x39\xff\xff"
+_DESK = b"\xc6\x7a"
+
+
+def _palette(octets):
+    return FrameBuffer(bytearray(octets), 4, 1, RGB565)
+
+
+def _fill(display, x, y, w, h, colour):
+    piece = colour[:2] * min(w * h, _PIECE)
+    display.window(b"\x2a", x, w)
+    display.window(b"\x2b", y, h)
+    left = 2 * w * h
+    command = b"\x2c"
+    while left:
+        display.send(command, piece if left >= len(piece) else piece[:left])
+        left -= min(left, len(piece))
+        command = b"\x3c"  # go on
+
+
+def _keypad(display, keys):
+    _fill(display, 0, KEYS_TOP - _GAP, WIDTH, HEIGHT - KEYS_TOP + _GAP, _DESK)
+    w, h = WIDTH // KEY_COLS, (HEIGHT - KEYS_TOP) // KEY_ROWS
+    for i in range(KEY_COLS * KEY_ROWS):
+        x, y = i % KEY_COLS * w, KEYS_TOP + i // KEY_COLS * h
+        colours = _ENTER if keys[i] == "#" else _KEY
+        display.shades = _palette(colours)
+        _fill(display, x + _GAP, y + _GAP, w - 2 * _GAP, h - 2 * _GAP, colours)
+        display.draw(x + (w - _CELL_W) // 2, y + (h - _CELL_H) // 2, ord(keys[i]))
+
+
+def start(display, settings):
+    """Draw all but the text, then let it be seen; `madctl` is how the glass is mounted."""
+    light = Pin(settings["backlight"], Pin.OUT, value=0)
+    display.send(b"\x11")
+    sleep_ms(5)  # until it takes commands again (ILI9341 8.2.12); it was reset with the board
+    display.send(b"\x3a", b"\x55")  # 16 bits a dot
+    display.send(b"\x36", bytes((settings.get("madctl", 0x48),)))
+    _fill(display, 0, 0, WIDTH, HEIGHT, _TEXT)
+    if settings.get("keypad"):
+        _keypad(display, settings["keypad"])
+    display.shades = _palette(_TEXT)
+    display.send(b"\x29")
+    light(1)
+    return display

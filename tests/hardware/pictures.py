@@ -1,0 +1,65 @@
+"""Draws the pictures of boards' displays in boards/<name>; `make pictures` runs this.
+
+A picture is what the model of the display shows of a meter that runs on that board.
+"""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from PIL import Image
+
+from host_tools.paths import boards_dir
+from wired_rig import Rig
+
+
+def idle(rig: Rig) -> None:
+    """A meter that is left alone."""
+    rig.provision(credit_wh=45_200)
+
+
+def entry(rig: Rig) -> None:
+    """Half a token has been keyed."""
+    rig.provision()
+    for key in "5612873401":
+        rig.key(key)
+
+
+def arabic(rig: Rig) -> None:
+    """A meter that speaks Arabic."""
+    rig.provision(profile="somelec", credit_wh=45_200)
+
+
+WANTED: dict[str, tuple[Callable[[Rig], None], ...]] = {
+    "esp32_lcd2004": (idle, entry),
+    "esp32_oled": (idle, entry, arabic),
+    "cyd": (idle, entry, arabic),
+}
+
+
+def path_of(board: str, scene: Callable[[Rig], None]) -> Path:
+    """Return where a picture lies."""
+    return boards_dir() / board / f"{scene.__name__}.png"
+
+
+def drawn(board: str, scene: Callable[[Rig], None], folder: Path) -> Image.Image:
+    """Return a picture."""
+    with Rig(board, folder) as rig:
+        scene(rig)
+        rig.tick(30)
+        assert rig.run("print(bench.faults)").strip() == "{}"
+        return rig.bench.part("display").picture()
+
+
+def main() -> None:
+    """Write all."""
+    for board, scenes in WANTED.items():
+        for scene in scenes:
+            with tempfile.TemporaryDirectory() as folder:
+                path = path_of(board, scene)
+                drawn(board, scene, Path(folder)).save(path, optimize=True)
+                print(f"{path.parent.name}/{path.name}")
+
+
+if __name__ == "__main__":
+    main()

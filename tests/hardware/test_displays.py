@@ -1,0 +1,409 @@
+"""Displays and touch panel: the drivers in MicroPython against the models of the chips."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pictures
+import pytest
+from PIL import Image, ImageChops
+
+from host_tools import boards
+from host_tools.arabic import visual
+from host_tools.models import glass
+from host_tools.models.bench import Bench
+from wired_rig import Rig
+
+BOARDS = {"esp32_lcd2004": (4, 20), "esp32_oled": (4, 16), "esp32c3_oled": (4, 16), "cyd": (4, 20)}
+FONTS = {"esp32_oled": "8x16", "esp32c3_oled": "8x16", "cyd": "12x24"}
+
+MAKE = """
+import gc, micropython, drivers.parts
+import wiring
+def made(name, **settings):
+    settings = dict(wiring.PARTS[name], **settings)
+    if name == "display":
+        settings.setdefault("rows", wiring.DISPLAY[0])
+        settings.setdefault("cols", wiring.DISPLAY[1])
+        settings["keypad"] = settings.get("keypad") and wiring.PARTS["keypad"]["keys"]
+    module = getattr(__import__("drivers." + settings["driver"]), settings["driver"])
+    return module.make(drivers.parts._bus({}, settings["bus"]), settings)
+def quiet(function, argument=None):
+    micropython.heap_lock()
+    try:
+        return function() if argument is None else function(argument)
+    finally:
+        micropython.heap_unlock()
+"""
+
+
+class Panel:
+    """A display whose driver is called by hand."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.rig = rig
+        self.model = rig.bench.part("display")
+
+    def make(self, **settings: Any) -> None:
+        self.rig.run(f"d = made('display', **{settings!r})")
+
+    def show(self, *lines: str) -> bool:
+        """Show lines; True where there is more to do."""
+        return bool(self.rig.ask(f"d.show({list(lines)!a})"))
+
+    def text(self) -> list[str]:
+        self.rig.run("import machine; machine.reset_cause()")  # all before it has arrived
+        return list(self.model.text())
+
+    def cost(self, *lines: str) -> int:
+        """Show lines and return how many octets went over the bus."""
+        self.text()
+        before = int(self.model.octets)
+        assert not self.show(*lines)
+        self.text()
+        return int(self.model.octets) - before
+
+
+@pytest.fixture
+def panel_of(tmp_path: Path) -> Iterator[Callable[..., Panel]]:
+    """Return a function that gives a board's display; `changed` is what only the bench knows."""
+    rigs: list[Rig] = []
+
+    def make(board: str, display: tuple[int, ...] | None = None, **changed: Any) -> Panel:
+        rig = Rig(board, tmp_path, start=False)
+        rigs.append(rig)
+        if display or changed:
+            made = boards.load(board)
+            parts = made.parts | {"display": made.parts["display"] | changed}
+            other = dataclasses.replace(made, parts=parts, display=display or made.display)
+            rig.bench = Bench(other, lambda: rig.ms / 1000)
+            rig.bench.slept_s = 0.0
+        rig.power_on()
+        rig.run(MAKE)
+        return Panel(rig)
+
+    yield make
+    for rig in rigs:
+        rig.power_cut()
+        rig.bench.close()
+
+
+def lines_of(rows: int, cols: int, first: str = "Credit") -> list[str]:
+    """Return lines that fill a display to its corners."""
+    texts = [first, "0123456789", "abcdefghijkl", "ZYXWVUT,.?-:"]
+    return [f"{text}{'|'.rjust(cols - len(text))}" for text in texts[:rows]]
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_display_shows_the_lines(panel_of: Callable[..., Panel], board: str) -> None:
+    panel = panel_of(board)
+    panel.make()
+    lines = lines_of(*BOARDS[board])
+    assert not panel.show(*lines)
+    assert panel.text() == lines
+    # Fewer and shorter lines, then more and longer ones than there is room for.
+    assert not panel.show("kWh")
+    rows, cols = BOARDS[board]
+    assert panel.text() == ["kWh".ljust(cols)] + [" " * cols] * (rows - 1)
+    assert not panel.show(*[f"{line}beyond" for line in lines], "too many")
+    assert panel.text() == lines
+
+
+@pytest.mark.parametrize("display", [(2, 16), (2, 20), (4, 16)])
+def test_lcd_of_another_size(panel_of: Callable[..., Panel], display: tuple[int, int]) -> None:
+    panel = panel_of("esp32_lcd2004", display=display)
+    panel.make(rows=display[0], cols=display[1])
+    lines = lines_of(*display)
+    assert not panel.show(*lines)
+    assert panel.text() == lines
+
+
+def test_colour_display_with_fewer_columns_has_them_in_the_middle(
+    panel_of: Callable[..., Panel],
+) -> None:
+    panel = panel_of("cyd")
+    panel.make(rows=2, cols=16)
+    assert not panel.show(*lines_of(2, 16))
+    assert panel.text()[:2] == [f"  {line}  " for line in lines_of(2, 16)]
+
+
+@pytest.mark.parametrize(
+    ("board", "address"), [("esp32_lcd2004", 0x3F), ("esp32_oled", 0x3D), ("esp32_oled", 0x3C)]
+)
+def test_display_is_found_at_its_other_address(
+    panel_of: Callable[..., Panel], board: str, address: int
+) -> None:
+    panel = panel_of(board, soldered=address)
+    panel.make()
+    panel.show("kWh")
+    assert panel.text()[0].rstrip() == "kWh"
+
+
+@pytest.mark.parametrize("board", ["esp32_lcd2004", "esp32_oled", "esp32c3_oled"])
+def test_display_that_is_absent_is_an_oserror(panel_of: Callable[..., Panel], board: str) -> None:
+    panel = panel_of(board)
+    panel.model.present = False
+    with pytest.raises(AssertionError, match=r"OSError: \[Errno 19\] ENODEV"):
+        panel.make()
+    panel.model.present = True
+    panel.make()
+    panel.show("kWh")
+    panel.model.present = False
+    with pytest.raises(AssertionError, match=r"OSError: \[Errno 19\] ENODEV"):
+        panel.show("10.00")
+
+
+def test_lcd_without_accents_has_plain_letters(panel_of: Callable[..., Panel]) -> None:
+    panel = panel_of("esp32_lcd2004")
+    panel.make()
+    panel.show("d\u00e9j\u00e0 re\u00e7u, n\u00e3o, \u00c9", "a\\b ~ \u20ac \ufe8d {}")
+    assert [line.rstrip() for line in panel.text()[:2]] == ["deja recu, nao, E", "a/b ? ? ? {}"]
+
+
+@pytest.mark.parametrize("board", FONTS)
+def test_display_of_dots_draws_arabic(panel_of: Callable[..., Panel], board: str) -> None:
+    panel = panel_of(board)
+    panel.make()
+    cols = BOARDS[board][1]
+    words = "الرصيد", "مستعمل من قبل", "أدخل الرمز 2", "استهلاك الشهر"
+    lines = [visual(word).rjust(cols) for word in words]
+    assert not panel.show(*lines)
+    assert panel.text() == [glass.alike(FONTS[board], line) for line in lines]
+    # A letter that the font has not got, and one whose low octet is that of an Arabic one.
+    panel.show("a\u20acb", "\u00e9")
+    assert [line.rstrip() for line in panel.text()[:2]] == ["a?b", "?"]
+
+
+# Octets of a cell whose place has to be told first, of each next to it, and of one elsewhere.
+COSTS = {
+    "esp32_lcd2004": (6 + 6, 6),
+    "esp32_oled": (8 + 18, 18),
+    "esp32c3_oled": (8 + 18, 18),
+    "cyd": (5 + 5 + 3 + 576, 5 + 5 + 3 + 576),
+}
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_display_is_sent_only_what_changed(panel_of: Callable[..., Panel], board: str) -> None:
+    panel = panel_of(board)
+    panel.make()
+    first, next_to_it = COSTS[board]
+    rows, cols = BOARDS[board]
+    lines = lines_of(rows, cols)
+    panel.show(*lines)
+    assert panel.cost(*lines) == 0
+    lines[1] = "01x3" + lines[1][4:]
+    assert panel.cost(*lines) == first
+    lines[1] = "01yz" + lines[1][4:]
+    assert panel.cost(*lines) == first + next_to_it
+    lines[0] = "#" + lines[0][1:-1] + "#"
+    lines[3] = "#" + lines[3][1:]
+    assert panel.cost(*lines) == 3 * first
+    assert panel.text() == lines
+
+
+def test_key_is_seen_within_its_time_on_the_slowest_bus(panel_of: Callable[..., Panel]) -> None:
+    """A keyed digit changes three cells at most: 5 ms at 100 kHz; a whole screen takes 150 ms."""
+    panel = panel_of("esp32_lcd2004")
+    panel.make()
+    panel.show("Token          10/20", "5612 8734 01")
+    assert panel.cost("Token          11/20", "5612 8734 012") * 9 <= 500
+    assert panel.cost(*["x" * 20] * 4) * 9 <= 15_000
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_display_allocates_nothing_where_nothing_changed(
+    panel_of: Callable[..., Panel], board: str
+) -> None:
+    panel = panel_of(board)
+    panel.make()
+    lines = lines_of(*BOARDS[board])
+    panel.rig.run(f"lines = {lines!r}; d.show(lines); same = [x + '' for x in lines]")
+    assert panel.rig.ask("[quiet(d.show, lines), quiet(d.show, same)]") == [False, False]
+    with pytest.raises(AssertionError, match="MemoryError"):  # so that this can fail
+        panel.rig.run("quiet(d.show, ['other'])")
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_display_draws_a_little_at_a_time(panel_of: Callable[..., Panel], board: str) -> None:
+    panel = panel_of(board)
+    panel.make()
+    panel.rig.run(
+        "import drivers.cells\nn = [0]\ndef slow():\n    n[0] += 2\n    return n[0]\n"
+        "drivers.cells.ticks_ms = slow"
+    )
+    lines = lines_of(*BOARDS[board])
+    assert panel.show(*lines)
+    seen = sum(cell != " " for line in panel.text() for cell in line)
+    assert 0 < seen <= 7
+    assert panel.show(*lines)
+    # What is new meanwhile is drawn in place of what is old.
+    lines[0] = lines[0].replace("Credit", "cREDIT")
+    for _ in range(40):
+        if not panel.show(*lines):
+            break
+    assert panel.text() == lines
+
+
+@pytest.mark.parametrize("board", ["esp32_lcd2004", "esp32_oled"])
+def test_display_is_started_whatever_state_it_was_in(
+    panel_of: Callable[..., Panel], board: str
+) -> None:
+    """A reset in the middle of an octet, or of a command, leaves the chip waiting for the rest."""
+    panel = panel_of(board)
+    panel.make()
+    panel.show("kWh")
+    panel.text()
+    panel.model.write(b"\x4d\x49" if board == "esp32_lcd2004" else b"\x00\x21\x05")
+    panel.make()
+    panel.show("10.00")
+    assert [line.rstrip() for line in panel.text()] == ["10.00", "", "", ""]
+
+
+def test_oled_is_dark_until_it_is_blank(panel_of: Callable[..., Panel]) -> None:
+    panel = panel_of("esp32_oled")
+    seen: list[int] = []
+    write = panel.model.write
+
+    def watched(octets: bytes) -> None:
+        write(octets)
+        seen.append(sum(panel.model.dot(x, y) for x in range(0, 128, 5) for y in range(0, 64, 7)))
+
+    panel.model.write = watched
+    panel.make()
+    panel.text()
+    assert set(seen) == {0}
+
+
+# Touch
+
+
+def test_touch_gives_its_key(panel_of: Callable[..., Panel]) -> None:
+    panel = panel_of("cyd")
+    rig, touch = panel.rig, panel.rig.bench.part("keypad")
+    rig.run("k = made('keypad')")
+    keys = touch.settings["keys"]
+    assert keys.startswith("123456789*0#")
+    for n, key in enumerate(keys):
+        touch.press(key)
+        assert rig.ask("quiet(k.scan)") == 1 << n
+        touch.release(key)
+        assert rig.ask("quiet(k.scan)") == 0
+
+
+def test_touch_of_the_edges_of_the_keys(panel_of: Callable[..., Panel]) -> None:
+    panel = panel_of("cyd")
+    rig, touch = panel.rig, panel.rig.bench.part("keypad")
+    rig.run("k = made('keypad')")
+    for point, key in {(3, 123): "1", (77, 166): "1", (83, 166): "2", (237, 317): "#"}.items():
+        touch.touch(*point)
+        assert rig.ask("k.scan()") == 1 << "123456789*0#".index(key)
+    touch.touch(120, 60, force=40)  # a sleeve
+    assert rig.ask("k.scan()") == 0
+
+
+def test_touch_asks_the_chip_nothing_while_nobody_touches(panel_of: Callable[..., Panel]) -> None:
+    panel = panel_of("cyd")
+    rig, touch = panel.rig, panel.rig.bench.part("keypad")
+    rig.run("k = made('keypad')")
+    asked: list[bytes] = []
+    transfer = touch.transfer
+    touch.transfer = lambda octets: asked.append(octets) or transfer(octets)
+    rig.run("quiet(k.scan)")
+    assert not asked
+    touch.press("5")
+    rig.run("quiet(k.scan)")
+    assert asked
+
+
+def test_touch_that_comes_meanwhile_is_no_key(panel_of: Callable[..., Panel]) -> None:
+    panel = panel_of("cyd")
+    rig, touch = panel.rig, panel.rig.bench.part("keypad")
+    rig.run("k = made('keypad')")
+    touch.press("1")
+    reading, points = (
+        touch._reading,
+        iter([(40, 145), (40, 145), (40, 145), (200, 290), (200, 290)]),
+    )
+
+    def moving(channel: int) -> int:
+        touch._point = next(points)
+        return int(reading(channel))
+
+    touch._reading = moving
+    assert rig.ask("k.scan()") == 0
+
+
+def test_touch_that_is_absent_is_an_oserror(panel_of: Callable[..., Panel]) -> None:
+    panel = panel_of("cyd")
+    panel.rig.bench.part("keypad").present = False
+    with pytest.raises(AssertionError, match=r"OSError: \[Errno 19\] ENODEV"):
+        panel.rig.run("k = made('keypad')")
+
+
+# The whole meter
+
+
+@pytest.mark.parametrize(
+    ("board", "scene"),
+    [(board, scene) for board, scenes in pictures.WANTED.items() for scene in scenes],
+    ids=lambda part: part if isinstance(part, str) else part.__name__,
+)
+def test_picture_is_as_committed(board: str, scene: Callable[[Rig], None], tmp_path: Path) -> None:
+    found = pictures.drawn(board, scene, tmp_path)
+    with Image.open(pictures.path_of(board, scene)) as wanted:
+        difference = ImageChops.difference(found, wanted.convert("RGB")).getbbox()
+    assert difference is None, f"it differs in {difference}; `make pictures` draws it anew"
+
+
+@pytest.mark.parametrize("board", ["esp32_lcd2004", "esp32_oled", "cyd"])
+def test_keys_and_display_of_a_whole_meter(board: str, tmp_path: Path) -> None:
+    with Rig(board, tmp_path) as rig:
+        rig.provision()
+        for key in "123":
+            rig.key(key)
+        assert rig.bench.part("display").text()[1].rstrip() == "123"
+        rig.key("*")
+        assert rig.bench.part("display").text()[1].rstrip() == "12"
+        assert rig.ask("bench.faults") == {}
+        assert rig.bench.faults == []
+
+
+def test_touch_of_the_text_begins_a_short_code_where_a_key_does(tmp_path: Path) -> None:
+    with Rig("cyd", tmp_path) as rig:
+        rig.provision(profile="landis_gyr")
+        rig.tick(5)
+        before = rig.bench.part("display").text()
+        for key in "A00":
+            rig.key(key)
+        lines = rig.rpc("display")["lines"]
+        assert rig.bench.part("display").text() == lines != before
+        assert lines[1].strip() == "i00"
+
+
+@pytest.mark.parametrize("board", ["esp32_lcd2004", "esp32_oled", "cyd"])
+def test_what_only_a_start_needs_leaves_its_room(board: str, tmp_path: Path) -> None:
+    with Rig(board, tmp_path) as rig:
+        modules = rig.ask("[name for name in sys.modules if 'drivers' in name]")
+        assert "drivers.cells" in modules
+        assert [name for name in modules if name.endswith("_start")] == []
+        rig.run("import drivers")
+        assert rig.ask("[name for name in dir(drivers) if '_start' in name]") == []
+
+
+@pytest.mark.parametrize("board", ["esp32_lcd2004", "esp32_oled"])
+def test_meter_goes_on_without_its_display_and_finds_it_again(board: str, tmp_path: Path) -> None:
+    with Rig(board, tmp_path) as rig:
+        rig.provision()
+        rig.tick(5)
+        display = rig.bench.part("display")
+        display.present = False
+        rig.key("7")
+        assert list(rig.ask("bench.faults")) == ["display"]
+        assert rig.rpc("display")
+        display.present = True
+        rig.idle(600)
+        rig.tick()
+        assert rig.ask("bench.faults") == {}
+        assert display.text() == rig.rpc("display")["lines"]
