@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from command import jeton, ran, refused, told
 
-from host_tools import cli_boards, doctor
+from host_tools import boards, cli_boards, doctor
 from host_tools.link import Meter
 from host_tools.meters import make_config
 from host_tools.virtual import VirtualBoard
@@ -35,7 +35,8 @@ class Attentive:
     def __init__(self, board: VirtualBoard, broken: str = "") -> None:
         assert board.bench is not None
         self.bench = board.bench
-        self.left = [key for key in "123A456B789C*0#D" if key not in broken]
+        keys = self.bench.board.parts["keypad"]["keys"]
+        self.left = [key for key in keys if key not in broken]
         self.down = ""
         self.asked: list[str] = []
         self.seen: dict[str, Any] = {}
@@ -47,10 +48,8 @@ class Attentive:
     def heard(self, what: str) -> None:
         if what == "shown":
             self.seen["display"] = self.bench.part("display").text()
-        if what == "ready" and self.next.startswith("Give the sign of the tamper"):
-            self.bench.part("tamper").set(True)
-        if what == "sign":
-            self.bench.part("tamper").set(False)
+        if self.next.startswith("Give the sign of the tamper"):
+            self.bench.part("tamper").set(what == "ready")
         if what == "ready" and self.next.startswith("Give a pulse"):
             self.bench.part("pulses").pulse()
         if self.next == "Keypad" and (what == "ready" or what == f"key {self.down}"):
@@ -68,7 +67,13 @@ class Attentive:
         return True
 
 
-def test_a_bench_that_is_well(wired: VirtualBoard) -> None:
+@pytest.mark.parametrize("name", [n for n in boards.names() if boards.load(n).parts])
+def test_a_bench_that_is_well(name: str) -> None:
+    with VirtualBoard(board=name) as wired:
+        check_all_is_well(wired)
+
+
+def check_all_is_well(wired: VirtualBoard) -> None:
     person = Attentive(wired)
     bench = person.bench
     with Meter(wired.path) as meter:
@@ -80,7 +85,7 @@ def test_a_bench_that_is_well(wired: VirtualBoard) -> None:
     assert report.good, report.markdown()
     assert [f.result for f in report.findings] == [doctor.OK] * len(report.findings)
     assert {f.part for f in report.findings} >= {"meter", "display", "keypad", "relay", "led"}
-    assert person.seen["display"] == doctor.pattern(4, 20)
+    assert person.seen["display"] == doctor.pattern(*bench.board.display[:2])
     assert bench.part("relay").thrown - thrown >= 2 * doctor.TIMES - 1
     assert bench.part("credit").flashes - lamps >= doctor.TIMES
     # The meter was left alone: no key, no tamper, no energy; and shows its display again.
@@ -88,7 +93,7 @@ def test_a_bench_that_is_well(wired: VirtualBoard) -> None:
         before.tamper, before.total_wh, before.credit_wh,
     )  # fmt: skip
     page = report.markdown()
-    assert page.startswith(f"# esp32_lcd2004 at {wired.path}\n")
+    assert page.startswith(f"# {wired.board} at {wired.path}\n")
     assert "| keypad | ok |  |" in page
     assert json.loads(json.dumps(report.as_dict()))["good"]
 
