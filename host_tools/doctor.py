@@ -50,6 +50,7 @@ while display.show(lines):
 print("shown")
 for _ in wait({hold}):
     pass
+print("seen")
 """
 
 _SWITCH = """

@@ -46,7 +46,7 @@ class Attentive:
         self.next = text.partition(":")[0]
 
     def heard(self, what: str) -> None:
-        if what == "shown":
+        if what == "seen":  # when it was shown the last of it may be on its way
             self.seen["display"] = self.bench.part("display").text()
         if self.next.startswith("Give the sign of the tamper"):
             self.bench.part("tamper").set(what == "ready")
