@@ -50,7 +50,6 @@ while display.show(lines):
 print("shown")
 for _ in wait({hold}):
     pass
-print("seen")
 """
 
 _SWITCH = """

@@ -1,6 +1,7 @@
 """`jeton doctor`: the models of the parts play the person at the bench."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from host_tools.virtual import VirtualBoard
 
 @pytest.fixture(autouse=True)
 def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "HOLD_MS", 300)
+    monkeypatch.setattr(doctor, "HOLD_MS", 800)
     monkeypatch.setattr(doctor, "SWITCH_MS", 60)
     monkeypatch.setattr(doctor, "LIMIT_S", 4)
 
@@ -46,14 +47,21 @@ class Attentive:
         self.next = text.partition(":")[0]
 
     def heard(self, what: str) -> None:
-        if what == "seen":  # when it was shown the last of it may be on its way
-            self.seen["display"] = self.bench.part("display").text()
+        if what == "shown":
+            self._look()
         if self.next.startswith("Give the sign of the tamper"):
             self.bench.part("tamper").set(what == "ready")
         if what == "ready" and self.next.startswith("Give a pulse"):
             self.bench.part("pulses").pulse()
         if self.next == "Keypad" and (what == "ready" or what == f"key {self.down}"):
             self._press()
+
+    def _look(self) -> None:
+        """Look until it is there: the last of it may be on its way still."""
+        wanted = doctor.pattern(*self.bench.board.display[:2])
+        end = time.monotonic() + doctor.HOLD_MS / 1000
+        while self.seen.get("display") != wanted and time.monotonic() < end:
+            self.seen["display"] = self.bench.part("display").text()
 
     def _press(self) -> None:
         if self.down:
@@ -87,7 +95,7 @@ def check_all_is_well(wired: VirtualBoard) -> None:
     assert {f.part for f in report.findings} >= {"meter", "display", "keypad", "relay", "led"}
     assert person.seen["display"] == doctor.pattern(*bench.board.display[:2])
     assert bench.part("relay").thrown - thrown >= 2 * doctor.TIMES - 1
-    assert bench.part("credit").flashes - lamps >= doctor.TIMES
+    assert bench.part("credit").flashes - lamps >= doctor.TIMES - 1  # it may be lit already
     # The meter was left alone: no key, no tamper, no energy; and shows its display again.
     assert (after.tamper, after.total_wh, after.credit_wh) == (
         before.tamper, before.total_wh, before.credit_wh,
