@@ -27,6 +27,7 @@ def application() -> Any:
 
     from host_tools import (
         __version__,
+        cli_boards,
         cli_credit,
         cli_locked,
         cli_meters,
@@ -69,6 +70,7 @@ def application() -> Any:
         cli_credit,
         cli_supply,
         cli_locked,
+        cli_boards,
         cli_profiles,
         cli_vending,
     ):

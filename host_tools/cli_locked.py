@@ -58,6 +58,14 @@ def _code(file: str | None, question: str, *, twice: bool = False) -> str:
     return code
 
 
+def unlock_code(file: str | None) -> str:
+    """Return the unlock code of a meter that is locked, from a file, the environment or a person.
+
+    Where nobody can be asked JetonError says what to give.
+    """
+    return _code(file, "Unlock code: ")
+
+
 def lock(where: Where, code_file: CodeFile = None, as_json: Json = False) -> None:
     """Lock a meter by an unlock code of 8 or more characters, or close what `unlock` opened.
 

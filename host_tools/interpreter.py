@@ -88,6 +88,12 @@ _LAUNCH_PROGRAM = "import os, sys; os.execv({program!r}, ['micropython', *sys.ar
 _KEPT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH")
 
 
+def march(mpy: int) -> str | None:
+    """Return the architecture that a sys.implementation._mpy names, None without an emitter."""
+    arch = (mpy >> 10) & 0xF
+    return _MARCH[arch] if arch < len(_MARCH) else None
+
+
 def environment() -> dict[str, str]:
     """Return the environment of an interpreter: no home, so no history of what was typed."""
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
@@ -106,8 +112,7 @@ class Interpreter:
     @property
     def march(self) -> str | None:
         """Return the architecture for mpy-cross -march, None without a native emitter."""
-        arch = (self.mpy >> 10) & 0xF
-        return _MARCH[arch] if arch < len(_MARCH) else None
+        return march(self.mpy)
 
     def command(self, *arguments: str, terminal: bool = False) -> list[str]:
         """Return the command line; with `terminal` standard input is to be its terminal."""

@@ -423,7 +423,7 @@ class _Port:
                 device, baudrate=BAUD, timeout=_SLICE, write_timeout=TIMEOUT, exclusive=True
             )
         except (OSError, ValueError) as error:
-            kind = _Passing if _passes(error) else BoardError
+            kind = _Passing if _passes(error) else PortError
             raise kind(_why_not(device, error)) from None
 
     def _fill(self) -> None:
@@ -504,7 +504,11 @@ class _Port:
         self._serial.close()
 
 
-class _Passing(BoardError):
+class PortError(BoardError):
+    """A port that cannot be opened."""
+
+
+class _Passing(PortError):
     """A port that another program has open, or that is not there any more."""
 
 
@@ -521,10 +525,22 @@ def _why_not(device: str, error: Exception) -> str:
     if code in _GONE:
         return f"port {device} does not exist: is the board connected, or served?"
     if code in (errno.EACCES, errno.EPERM):
-        return f"port {device} may not be opened by you: see to its permissions"
+        return f"port {device} may not be opened by you: {_who_may(device)}"
     if code in (errno.ENOTTY, errno.EISDIR) or "Could not configure" in str(error):
         return f"{device} is not a serial port"
     return f"port {device} cannot be opened: {error}"
+
+
+def _who_may(device: str) -> str:
+    """Return what to do about a port that one may not open."""
+    with contextlib.suppress(OSError, KeyError, ImportError):
+        import grp
+
+        about = os.stat(device)
+        if about.st_mode & 0o060 == 0o060 and about.st_gid:
+            group = grp.getgrgid(about.st_gid).gr_name
+            return f"become one of the group {group} (sudo usermod -aG {group} $USER), log in anew"
+    return "see to its permissions"
 
 
 class _Repl(SerialTransport):
@@ -595,6 +611,30 @@ class _Repl(SerialTransport):
         self.port.received = b""
         output, error = self.exec_raw(source)
         return output, error
+
+    def follow_lines(
+        self, source: str, timeout: float, heard: Callable[[str], None]
+    ) -> tuple[bytes, bytes]:
+        """Do as `run`, and hand on each line that is printed when it comes.
+
+        The deadline is that of a line.
+        """
+        self.port.deadline = time.monotonic() + timeout
+        self.port.received = b""
+        self.exec_raw_no_follow(source)
+        output = b""
+        try:
+            while not output.endswith(b"\x04"):
+                self.port.deadline = time.monotonic() + timeout
+                line = self.port.read_until(b"\n", b"\x04")
+                output += line
+                if line.endswith(b"\n"):
+                    heard(line.decode(errors="replace").rstrip())
+        except BaseException:
+            with contextlib.suppress(OSError):
+                self.port.write(b"\x03")  # it would go on alone
+            raise
+        return output[:-1], self.port.read_until(b"\x04")[:-1]
 
     def call(self, line: str, timeout: float) -> bytes:
         """Send a locked meter a line and return its answer."""
@@ -835,6 +875,32 @@ class Meter:
     def _check_power(self) -> None:
         if self._board is not None and not self._board.running:
             raise BoardError("the board has no power: switch it on first")
+
+    def run(
+        self,
+        source: str,
+        *,
+        timeout: float | None = None,
+        heard: Callable[[str], None] | None = None,
+    ) -> str:
+        """Run a program in the board's REPL, with or without a meter; return what it printed.
+
+        `heard` gets each line when it comes; `timeout` is then that of one line. BoardError has
+        the last line of a traceback.
+        """
+        self._check_power()
+        timeout = timeout or self.timeout
+        with self._talking(timeout) as repl:
+            if repl.locked:
+                raise BoardError(f"meter {self.name} is locked: it has no REPL")
+            if heard is None:
+                output, raised = repl.run(source, timeout)
+            else:
+                output, raised = repl.follow_lines(source, timeout, heard)
+        if raised:
+            last = raised.decode(errors="replace").strip().splitlines()[-1]
+            raise BoardError(f"the board at {self.port} failed: {last}")
+        return output.decode(errors="replace")
 
     def close(self) -> None:
         """Leave the board at its friendly prompt, meter running, and let go of the port.
@@ -1140,7 +1206,10 @@ class Meter:
             port.read_until(b">")
             port.write(b"\x04")
             port.read_until(b"soft reboot\r\n")
-            port.read_until(b"raw REPL; CTRL-B to exit\r\n")
+            locked = not port.read_until(_RAW_SIGN, _MARK + b"\r\n").endswith(_RAW_SIGN)
+        if locked:  # firmware that has just been put right keeps the line
+            self._ready = False
+            self._reconnect()
 
     def reset(self) -> None:
         """Reset the board as its button does, and be connected again."""

@@ -1,0 +1,465 @@
+"""Commands about boards: flash one, test its parts, measure it."""
+
+import contextlib
+import functools
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.table import Table
+
+from host_tools import boards, esp, flashing, measuring, ports
+from host_tools import doctor as examinations
+from host_tools.cli_locked import CodeFile, unlock_code
+from host_tools.cli_meters import DisplaySize, Json, kwh, put
+from host_tools.errors import BoardError, JetonError
+from host_tools.link import Meter, PortError
+from host_tools.ports import Port
+from host_tools.vending.pos import PointOfSale
+
+BOARDS = "Boards"
+
+WherePort = Annotated[
+    str,
+    typer.Argument(
+        metavar="PORT",
+        help="A path, URL, MAC, serial number, served meter, or auto: the only board on USB.",
+    ),
+]
+
+
+class Told:
+    """Tells a person how it goes: bars on a terminal, lines elsewhere, nothing under --json."""
+
+    def __init__(self, as_json: bool) -> None:
+        self._console = Console(stderr=as_json, highlight=False, soft_wrap=True)
+        self._quiet = as_json and not self._console.is_terminal
+        self.lines: list[str] = []
+
+    def line(self, text: str) -> None:
+        """Tell something in one line."""
+        self.lines.append(text)
+        if not self._quiet:
+            self._console.print(text, markup=False)
+
+    @contextlib.contextmanager
+    def bar(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
+        """Give a function that takes how far it is, of `total`."""
+        if not self._console.is_terminal:
+            yield lambda done: None
+            return
+        with Progress(
+            TextColumn("{task.description:<14}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            console=self._console,
+            transient=True,
+        ) as progress:
+            task = progress.add_task(what, total=total)
+            yield lambda done: progress.update(task, completed=done)
+
+
+def flash(
+    port: WherePort,
+    board: Annotated[str, typer.Option(metavar="NAME", help="What is on the bench.")],
+    image: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write this MicroPython onto the chip first."),
+    ] = None,
+    sha256: Annotated[
+        str | None, typer.Option(metavar="HEX", help="What the SHA-256 of the image must be.")
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Set-up of a new meter, JSON, as `provision` takes it."),
+    ] = None,
+    meter: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Or: a meter the point of sale knows; new if not."),
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="Behaviour of a meter that --meter makes. Default: generic.")
+    ] = None,
+    display: Annotated[
+        DisplaySize | None, typer.Option(help="Rows and columns, where the board's has fewer.")
+    ] = None,
+    erase_meter: Annotated[
+        bool,
+        typer.Option("--erase-meter", help="Give up the meter that is on the board, with all."),
+    ] = False,
+    code_file: CodeFile = None,
+    as_json: Json = False,
+) -> None:
+    r"""Bring the firmware onto a board with MicroPython, and its meter to life.
+
+    Only what differs is copied, and compared by its SHA-256. Interrupted at any point, run it
+    again. A meter that is there stays as it is; without one --config or --meter sets one up.
+
+    A new chip needs MicroPython 1.23 or newer once: take the .bin for your chip from
+    https://micropython.org/download/ESP32_GENERIC or …/ESP32_GENERIC_C3, and give it by --image.
+    That, and asking a chip without MicroPython what it is, needs esptool:
+    pip install 'jeton\[flash]'
+
+    The port's DTR and RTS stay asserted while it is open, which resets no board; esptool resets
+    the chip by them, before and after. On Linux the port belongs to a group, often dialout: sudo
+    usermod -aG dialout $USER, and log in anew; no rule of udev is needed.
+
+    Examples: `jeton flash auto --board esp32_lcd2004 --meter lome --profile ceet` ·
+    `jeton flash /dev/ttyUSB0 --board esp32_lcd2004 --display 2x16 --image ESP32_GENERIC.bin`
+    """
+    told = Told(as_json)
+    described = boards.load(board)
+    if sha256 is not None and image is None:
+        raise JetonError("--sha256 goes with --image FILE")
+    if config is not None and meter is not None:
+        raise JetonError("--config and --meter do not go together: choose one")
+    if profile is not None and meter is None:
+        raise JetonError("--profile goes with --meter NAME")
+    if display is not None:
+        flashing.display_of(described, *display.size)
+    setup = flashing.configuration(config) if config is not None else None
+    code = functools.cache(lambda: unlock_code(code_file))  # standard input has it only once
+    found = ports.find(port)
+    told.line(f"port: {found}")
+    checked = _image(image, described, sha256, found, told) if image is not None else None
+    chip = None
+    if not found.usb:
+        told.line("it is not on USB: there is no chip to ask by esptool")
+    else:
+        look = _first_look(found, code, checked is not None)
+        chip = _ask_chip(found, described, told, look is not None, checked is not None)
+        if checked is not None and look and chip and not erase_meter:
+            flashing.check_image(look, checked, chip.flash_mb)
+    if checked is not None:
+        with told.bar("MicroPython", 100) as progress:
+            esp.write(found.device, checked, progress)
+        told.line(f"written: MicroPython {checked.version or 'of an unknown version'}")
+    patience = flashing.PATIENCE if checked is None else flashing.FIRST_START
+    with _opened(found, patience, chip is not None) as line:
+        given = code() if line.locked else None
+        with flashing.opened_up(line, given, told, again=not erase_meter):
+            about = flashing.facts(line)
+            what = about.chip or ("a virtual board" if about.played else about.machine)
+            told.line(f"runs: MicroPython {about.shown} on {what}")
+            flashing.check(about, described, found.device)
+            done = _flash(
+                line, about, described, told,
+                setup=setup, name=meter, profile=profile or "generic", display=display,
+                erase=erase_meter,
+            )  # fmt: skip
+    result = {
+        "port": found.device,
+        "board": board,
+        "chip": chip.name if chip else about.chip or None,
+        "mac": chip.mac if chip else None,
+        "micropython": about.shown,
+        "image_sha256": checked.sha256 if checked else None,
+        **done,
+    }
+    if as_json:
+        put(result)
+
+
+def _flash(
+    line: Meter,
+    about: flashing.Facts,
+    board: boards.Board,
+    told: Told,
+    *,
+    setup: dict[str, Any] | None,
+    name: str | None,
+    profile: str,
+    display: DisplaySize | None,
+    erase: bool,
+) -> dict[str, Any]:
+    """Do it all on an open line; return the result for --json."""
+    firmware = flashing.firmware_for(about, board)
+    copied = flashing.Flasher(line, about, firmware, told).run(erase=erase)
+    if copied.files or copied.removed or erase:
+        told.line(
+            f"copied: {len(copied.files)} of {len(firmware.files())} files, "
+            f"{copied.octets / 1024:.0f} KB, each compared by its SHA-256"
+        )
+        flashing.start(line)
+    else:
+        told.line("the firmware is up to date")
+        try:
+            flashing.check_runs(line)
+        except BoardError:
+            flashing.start(line)
+    if copied.kept:
+        told.line(f"a boot.py that was there is kept as {copied.kept}")
+    if erase and about.store:
+        told.line("the meter that was there is given up")
+    _set_up(line, board, told, setup=setup, name=name, profile=profile, display=display)
+    info, now = line.info(), line.status()
+    if now.fault:
+        told.line(f"the meter has a fault, and was left as it is: {now.fault}")
+    elif now.provisioned:
+        told.line(
+            f"meter {now.drn}, profile {now.profile}, {kwh(now.credit_wh)} kWh, runs on "
+            f"{info.board}"
+        )
+    else:
+        told.line(
+            f"{info.board} runs, without a meter yet: --meter NAME or --config FILE sets one up"
+        )
+    return {
+        "firmware": firmware.hash,
+        "copied": list(copied.files),
+        "octets": copied.octets,
+        "removed": list(copied.removed),
+        "kept_boot": copied.kept or None,
+        "erased": bool(erase and about.store),
+        "provisioned": now.provisioned,
+        "drn": now.drn if now.provisioned else None,
+        "fault": now.fault,
+        "heap_used": info.mem_used,
+        "heap_free": info.mem_free,
+    }
+
+
+def _set_up(
+    line: Meter,
+    board: boards.Board,
+    told: Told,
+    *,
+    setup: dict[str, Any] | None,
+    name: str | None,
+    profile: str,
+    display: DisplaySize | None,
+) -> None:
+    """Set up the meter that is wanted, or keep the one that is there."""
+    there = line.status()
+    if there.provisioned and display is not None:
+        shown = line.display()
+        if [shown.rows, shown.cols] != display.size:
+            raise BoardError(
+                f"the meter there has a display of {shown.rows}x{shown.cols}: another size goes "
+                "with a meter set up anew, by --erase-meter and --config or --meter"
+            )
+    if name is not None:
+        pos = PointOfSale()
+        if not any(record.name == name for record in pos.meters()):
+            if there.provisioned:
+                raise BoardError(
+                    f"there is meter {there.drn} on {line.port} already: --meter {name} would be "
+                    "another; --erase-meter gives up the one that is there"
+                )
+            pos.add_meter(name, profile=profile)
+            told.line(f"the point of sale knows a new meter {name}")
+        setup = pos.config_for(name)
+    if setup is None and display is not None and not there.provisioned:
+        raise BoardError("--display says how a meter is set up: give --meter or --config too")
+    if setup is not None:
+        if display is not None:
+            setup = setup | {"display": flashing.display_of(board, *display.size)}
+        flashing.provision(line, setup)
+
+
+def _image(
+    path: Path, board: boards.Board, sha256: str | None, port: Port, told: Told
+) -> esp.Image:
+    """Return the image, which somebody has found to be the right one."""
+    if not port.usb:
+        raise BoardError(
+            f"{port.device} is no port on USB: there is no chip to write an image onto"
+        )
+    if not board.chip:
+        raise BoardError(f"the board {board.name} has no chip to write an image onto")
+    found = esp.image(path, board.chip, sha256)
+    if sha256 is None:
+        question = f"The SHA-256 of {path.name} is {found.sha256}: is it the one you mean?"
+        if not sys.stdin.isatty():
+            raise BoardError(
+                f"the SHA-256 of {path} is {found.sha256}: compare it, then give it by --sha256"
+            )
+        if not typer.confirm(question, err=True):
+            raise BoardError("nothing was written")
+    else:
+        told.line(f"{path.name}: SHA-256 as it should be")
+    return found
+
+
+def _opened(port: Port, patience: float, was_reset: bool) -> Meter:
+    """Return an open line; the USB of a chip that was reset may take a moment to come back."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return Meter(port.device, timeout=patience)
+        except PortError:
+            if not was_reset or time.monotonic() >= deadline:
+                raise
+            time.sleep(0.1)
+
+
+def _first_look(port: Port, code: Callable[[], str], for_image: bool) -> flashing.Facts | None:
+    """Return what MicroPython says before the chip is reset, None where it does not answer.
+
+    A locked meter is refused without its code, and says nothing but that: none gets an image. A
+    meter saves what it has counted.
+    """
+    try:
+        line = Meter(port.device, timeout=flashing.LOOK)
+    except PortError:
+        raise
+    except BoardError:
+        return None
+    with line:
+        if line.locked and for_image:
+            raise BoardError(
+                f"the meter at {port.device} is locked: `jeton unlock --for-good` removes the "
+                "lock, then it can have an image"
+            )
+        if line.locked:
+            line.unlock(code())
+            line.save()
+            line.lock()
+            return flashing.NOTHING
+        with contextlib.suppress(BoardError):  # there may be no meter
+            line.save()
+        return flashing.facts(line)
+
+
+def _ask_chip(
+    port: Port, board: boards.Board, told: Told, answers: bool, needed: bool
+) -> esp.Chip | None:
+    """Have esptool say what chip it is, and check that; None where MicroPython has to."""
+    if not board.chip:
+        return None
+    if answers and not needed and not esp.installed():
+        told.line(f"esptool is not installed ({esp.INSTALL}): MicroPython says what chip it is")
+        return None
+    try:
+        chip = esp.ask(port.device)
+    except BoardError as error:
+        if needed or not answers:
+            raise
+        told.line(f"{error}: MicroPython says what chip it is")
+        return None
+    told.line(f"chip: {chip}")
+    esp.check(chip, board.chip, board.name)
+    if not answers and not needed:
+        raise BoardError(
+            f"the chip at {port.device} has no MicroPython that answers: give one by --image FILE "
+            "(jeton flash --help says where it comes from)"
+        )
+    return chip
+
+
+class _Bystander:
+    """A person at the terminal, one who says yes to everything, or nobody."""
+
+    def __init__(self, told: Told, present: bool, agrees: bool) -> None:
+        self.present = present
+        self._told = told
+        self._agrees = agrees
+
+    def tell(self, text: str) -> None:
+        """Say what is to be done or looked at."""
+        self._told.line(text)
+
+    def heard(self, what: str) -> None:
+        """Take note of what the board has noticed."""
+        if what.startswith("key "):
+            self._told.line(f"  {what}")
+
+    def ask(self, question: str) -> bool:
+        """Return the answer to a question."""
+        return self._agrees or typer.confirm(f"{question}?", default=True, err=True)
+
+
+def doctor(
+    port: WherePort,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Answer yes to what is asked; keys are waited for.")
+    ] = False,
+    no_person: Annotated[
+        bool, typer.Option("--no-person", help="Nobody is there: test only what needs no one.")
+    ] = False,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a report in Markdown.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Test the parts of a bench: display, keypad, relay, LEDs, buzzer, inputs.
+
+    Stand before it: you are told what to press, and asked what you see and hear. The relay
+    switches what hangs on it. The meter stays as it is and goes on after. Status 1 if a part is
+    missing or has failed.
+
+    Examples: `jeton doctor auto --report bench.md` · `jeton doctor auto --no-person --json`
+    """
+    if yes and no_person:
+        raise JetonError("--yes and --no-person do not go together: choose one")
+    if not yes and not no_person and not sys.stdin.isatty():
+        raise JetonError("nobody can be asked here: say --no-person, or --yes for a test rig")
+    told = Told(as_json)
+    found = ports.find(port)
+    with Meter(found.device, timeout=flashing.PATIENCE) as line:
+        result = examinations.examine(line, _Bystander(told, not no_person, yes))
+    if report is not None:
+        report.write_text(result.markdown())
+    if as_json:
+        put(result.as_dict())
+    else:
+        for finding in result.findings:
+            told.line(f"{finding.part:<10} {finding.result:<10} {finding.note}".rstrip())
+    if not result.good:
+        failed = [f.part for f in result.findings if f.result == examinations.FAILED]
+        if as_json:
+            raise typer.Exit(1)
+        raise BoardError(f"{found.device}: {', '.join(failed)} failed")
+
+
+def bench(
+    port: WherePort,
+    modules: Annotated[
+        bool, typer.Option("--modules", help="Also the size of each .mpy file, largest first.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Measure a board on the board itself, with the targets beside.
+
+    From reset to display, from key to echo, from token to result, EA07 and EA11, heap, .mpy sizes.
+    The meter is started anew once; tokens go into another one, which is gone after. A virtual
+    board is measured too, and an ESP32 at 160 MHz estimated from that: the method is said.
+
+    Examples: `jeton bench auto` · `jeton bench /dev/ttyUSB0 --json`
+    """
+    found = ports.find(port)
+    with Meter(found.device, timeout=flashing.PATIENCE) as line:
+        measured = measuring.measure(line)
+    if as_json:
+        put(measured.as_dict())
+        return
+    guessed = bool(measured.method)
+    table = Table(title=f"{measured.board} at {measured.port}, {measured.interpreter}")
+    table.add_column("what")
+    for name in ("measured", *(["ESP32, estimated"] if guessed else []), "target", ""):
+        table.add_column(name, justify="right")
+    for figure in measured.figures:
+        unit = figure.unit
+        verdict = "" if figure.limit is None else "SLOW" if figure.slow else "ok"
+        estimate = "" if figure.estimate is None else f"{figure.estimate:.3g} {unit}"
+        limit = "" if figure.limit is None else f"≤ {figure.limit:g} {unit}"
+        row = [f"{figure.value:.3g} {unit}", *([estimate] if guessed else []), limit, verdict]
+        table.add_row(figure.name, *row)
+    console = Console(highlight=False)
+    console.print(table)
+    if guessed:
+        console.print(measured.method)
+    if modules:
+        for name, size in sorted(measured.sizes.items(), key=lambda item: (-item[1], item[0])):
+            console.print(f"{size:>7}  {name}", markup=False)
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the application."""
+    for function in (flash, doctor, bench):
+        app.command(rich_help_panel=BOARDS)(function)

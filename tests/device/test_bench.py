@@ -1,0 +1,116 @@
+"""`jeton bench`, on virtual boards: what is measured is there, and the meter is as it was."""
+
+from typing import Any
+
+import pytest
+from command import jeton, refused, told
+
+from host_tools import measuring
+from host_tools.link import Meter
+from host_tools.measuring import Figure
+from host_tools.meters import make_config
+from host_tools.virtual import VirtualBoard
+
+
+@pytest.fixture(scope="module", params=["virtual", "esp32_lcd2004"])
+def found(request: pytest.FixtureRequest) -> dict[str, Any]:
+    with VirtualBoard(board=request.param) as board:
+        with Meter(board.path) as meter:
+            meter.provision(make_config() | {"credit_wh": 12_340})
+            meter.set_rate(0)
+            before = meter.status()
+        value: dict[str, Any] = told("bench", board.path)
+        with Meter(board.path) as meter:
+            after = meter.status()
+            names = meter.run("import os\nprint(os.listdir('/'))")
+        # Its meter took no token and lost none; nothing is left of the one that did.
+        assert (after.drn, after.credit_wh, after.tid_newest) == (
+            before.drn, before.credit_wh, before.tid_newest,
+        )  # fmt: skip
+        assert "bench.bin" not in names
+    assert value["board"] == request.param
+    return value
+
+
+def test_measures(found: dict[str, Any]) -> None:
+    figures = {figure["name"].strip(): figure for figure in found["figures"]}
+    assert set(figures) >= {
+        *("start to first display", "EA07, a block", "EA11, a block with key schedule"),
+        *("token to result, saved on flash", "heap in use", "heap free", ".mpy files"),
+    }
+    assert all(figure["value"] >= 0 for figure in figures.values())
+    targets = {name: figure["target"] for name, figure in figures.items() if figure["target"]}
+    assert targets[".mpy files"] == 96
+    assert targets["token to result, without the flash"] == 150
+    assert targets["key to echo, two scans of 20 ms with it"] == 50
+    assert targets["its imports"] == 2000
+    total = sum(found["mpy_octets"].values())
+    assert figures[".mpy files"]["value"] == pytest.approx(total / 1024, abs=0.001)
+    assert "jeton/meter.mpy" in found["mpy_octets"]
+
+
+def test_estimates_an_esp32_and_says_how(found: dict[str, Any]) -> None:
+    figures = {figure["name"].strip(): figure for figure in found["figures"]}
+    block = figures["EA07, a block"]
+    assert block["estimate_esp32"] == pytest.approx(block["value"] * 330 / 11.6, rel=0.01)
+    token = figures["token to result, without the flash"]
+    assert token["estimate_esp32"] == pytest.approx(token["value"] * 28 / 1.311, rel=0.01)
+    assert figures["start to first display"]["estimate_esp32"] is None
+    assert found["method"].startswith("Estimated for an ESP32 at 160 MHz, not measured there")
+
+
+def test_a_chip_is_measured_and_not_estimated(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    from host_tools import flashing
+
+    whole = flashing.facts
+    monkeypatch.setattr(flashing, "facts", lambda m: replace(whole(m), platform="esp32"))
+    with VirtualBoard() as board:
+        value = told("bench", board.path)
+    figures = {figure["name"].strip(): figure for figure in value["figures"]}
+    assert value["method"] is None
+    assert all(figure["estimate_esp32"] is None for figure in figures.values())
+    assert figures["start to first display"]["target"] == 2000
+    assert figures["token to result, saved on flash"]["target"] == 150
+
+
+@pytest.mark.parametrize(
+    ("figure", "slow"),
+    [
+        (Figure("x", 60, "ms", 50), True),
+        (Figure("x", 40, "ms", 50), False),
+        (Figure("x", 4, "ms", 50, 60), True),
+        (Figure("x", 60, "ms", 50, 40), False),
+        (Figure("x", 60, "ms"), False),
+    ],
+)
+def test_a_figure_knows_its_target(figure: Figure, slow: bool) -> None:
+    assert figure.slow is slow
+    assert figure.as_dict()["slow"] is slow
+
+
+def test_shows_a_table() -> None:
+    with VirtualBoard() as board:
+        said = jeton("bench", board.path, "--modules")
+    assert "ESP32, estimated" in said
+    assert "token to result" in said
+    assert "jeton/meter.mpy" in said
+    assert "≤ 96 KiB" in said
+
+
+def test_refusals() -> None:
+    assert "does not exist" in refused("bench", "/dev/nonesuch")
+    with VirtualBoard() as board:
+        with Meter(board.path) as meter:
+            meter.provision(make_config())
+            meter.lock("correct horse")
+        assert "is locked, and measuring needs its REPL" in refused("bench", board.path)
+
+
+def test_leaves_nothing_where_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measuring, "encode", lambda *_, **__: "0" * 20)
+    with VirtualBoard() as board:
+        assert refused("bench", board.path).endswith("failed: ValueError: the token was refused")
+        with Meter(board.path) as meter:
+            assert "bench.bin" not in meter.run("import os\nprint(os.listdir('/'))")

@@ -1,0 +1,886 @@
+"""`jeton flash`, on virtual boards: whole, on stock MicroPython, interrupted, and refused.
+
+No chip is asked here: what esptool says is what it prints, from a program of its name that takes
+its place (`FAKE`), and the chip a board says it has is put into its mouth.
+"""
+
+import hashlib
+import json
+import os
+import pty
+import random
+import re
+import signal
+import struct
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from command import jeton, ran, refused, told
+
+from host_tools import boards, esp, firmware_build, flashing, meters, ports
+from host_tools.errors import BoardError
+from host_tools.firmware_build import Target
+from host_tools.link import Meter, PortError
+from host_tools.meters import make_config
+from host_tools.virtual import VirtualBoard
+
+KILLS = int(os.environ.get("JETON_KILLS", "4"))
+WIPE = """
+import os
+def wipe(folder):
+    for name in os.listdir(folder):
+        path = folder + "/" + name
+        if os.stat(path)[0] & 0x4000:
+            wipe(path)
+            os.rmdir(path)
+        else:
+            os.remove(path)
+wipe("")
+"""
+XTENSAWIN, RV32IMC = 10, 11
+DRN = make_config()["drn"]
+
+
+@pytest.fixture
+def board() -> Iterator[VirtualBoard]:
+    with VirtualBoard() as virtual:
+        yield virtual
+
+
+@pytest.fixture
+def stock(board: VirtualBoard) -> VirtualBoard:
+    """A board with MicroPython and nothing else."""
+    with Meter(board.path) as meter:
+        meter.run(WIPE)
+        meter.soft_reset()
+    return board
+
+
+def run_on(board: VirtualBoard, source: str) -> str:
+    with Meter(board.path) as meter:
+        return meter.run(source).strip()
+
+
+def spoil(board: VirtualBoard, *names: str, text: str = "x", mode: str = "ab") -> None:
+    """Add to files on the board: a module does what it did; they are closed, so on the flash."""
+    run_on(
+        board,
+        f"for name in {names!r}:\n    with open(name, {mode!r}) as file:\n"
+        f"        file.write({text!r})",
+    )
+
+
+SUPPLY = "lib/jeton/supply.mpy"
+
+
+def files_on(board: VirtualBoard) -> list[str]:
+    source = """
+import os
+def walk(folder):
+    for name in os.listdir(folder or "/"):
+        path = folder + "/" + name
+        if os.stat(path)[0] & 0x4000:
+            walk(path)
+        else:
+            print(path[1:])
+walk("")
+"""
+    return sorted(run_on(board, source).split())
+
+
+def flash(board: VirtualBoard, *options: str) -> dict[str, Any]:
+    value: dict[str, Any] = told("flash", board.path, "--board", board.board, *options)
+    return value
+
+
+def test_stock_board(stock: VirtualBoard) -> None:
+    said = jeton("flash", stock.path, "--board", "virtual", "--meter", "lome")
+    lines = said.splitlines()
+    assert lines[0] == f"port: {stock.path}"
+    assert lines[1] == "it is not on USB: there is no chip to ask by esptool"
+    assert re.fullmatch(r"runs: MicroPython \d+\.\d+\.\d+ on a virtual board", lines[2])
+    assert re.fullmatch(r"copied: (\d+) of \1 files, \d+ KB, each .* SHA-256", lines[3])
+    assert lines[-1].endswith("profile generic, 0.00 kWh, runs on virtual")
+    token = told("vend", "lome", "credit", "12.5")["tokens"][0]
+    assert told("enter", stock.path, token)["name"] == "Accept"
+    # Exactly what a virtual board comes with, and the meter's own.
+    names = [name for name in files_on(stock) if not name.startswith("meter.bin")]
+    with VirtualBoard() as other:
+        assert names == [n for n in files_on(other) if not n.startswith("meter.bin")]
+        assert run_on(stock, "print(open('firmware.id').read().split()[0])") == run_on(
+            other, "print(open('firmware.id').read().split()[0])"
+        )
+
+
+def test_up_to_date(board: VirtualBoard) -> None:
+    assert "the firmware is up to date" in jeton("flash", board.path, "--board", "virtual")
+    assert flash(board)["copied"] == []
+
+
+def test_copies_what_differs(board: VirtualBoard) -> None:
+    spoil(board, SUPPLY)
+    spoil(board, "mine.txt", text="kept")
+    found = flash(board)
+    assert found["copied"] == ["lib/jeton/supply.mpy"]
+    assert found["octets"] < 10_000
+    assert run_on(board, "print(open('mine.txt').read())") == "kept"
+    assert flash(board)["copied"] == []
+
+
+def test_removes_what_came_with_older_firmware(board: VirtualBoard) -> None:
+    spoil(board, "lib/older.mpy", "lib/mine.mpy")
+    run_on(
+        board,
+        "text = open('firmware.id').read() + '\\nlib/older.mpy'\n"
+        "with open('firmware.id', 'w') as file: file.write(text)",
+    )
+    assert flash(board)["removed"] == ["lib/older.mpy"]
+    assert "lib/older.mpy" not in files_on(board)
+    assert "lib/mine.mpy" in files_on(board)
+
+
+def test_keeps_a_boot_py_of_ones_own(stock: VirtualBoard) -> None:
+    for i in range(2):
+        spoil(stock, "boot.py", text=f"mine = {i}", mode="wb")
+        run_on(stock, "import os\ntry: os.remove('firmware.id')\nexcept OSError: pass")
+        kept = flash(stock)["kept_boot"]
+        assert kept == "boot.py.old" + "-" * i
+        assert run_on(stock, f"print(open('{kept}').read())") == f"mine = {i}"
+
+
+def test_keeps_the_meter(board: VirtualBoard) -> None:
+    with Meter(board.path) as meter:
+        meter.provision(make_config() | {"credit_wh": 12_340})
+        before = meter.status()
+    spoil(board, SUPPLY)
+    found = flash(board)
+    assert found["copied"] == ["lib/jeton/supply.mpy"]
+    assert (found["drn"], found["erased"]) == (before.drn, False)
+    with Meter(board.path) as meter:
+        assert meter.status().credit_wh == 12_340
+
+
+def test_erases_the_meter_when_told_to(board: VirtualBoard, tmp_path: Path) -> None:
+    with Meter(board.path) as meter:
+        meter.provision(make_config() | {"credit_wh": 12_340})
+    spoil(board, "meter.bin.bad")
+    other = make_config(drn="00000000000") | {"credit_wh": 500}
+    file = tmp_path / "meter.json"
+    file.write_text(json.dumps(other))
+    line = refused_late("flash", board.path, "--board", "virtual", "--config", str(file))
+    assert "already, and not 00000000000: --erase-meter gives it up" in line
+    found = flash(board, "--config", str(file), "--erase-meter")
+    assert (found["erased"], found["drn"]) == (True, "00000000000")
+    with Meter(board.path) as meter:
+        assert meter.status().credit_wh == 500
+    assert "meter.bin.bad" not in files_on(board)
+    assert flash(board, "--config", str(file))["drn"] == "00000000000"  # it is that one already
+
+
+def test_leaves_a_damaged_store_alone(board: VirtualBoard, tmp_path: Path) -> None:
+    with Meter(board.path) as meter:
+        meter.provision(make_config())
+    spoil(board, "meter.bin", "meter.bin.d/copy", mode="wb")
+    board.power_cut()
+    board.power_on()
+    file = tmp_path / "meter.json"
+    file.write_text(json.dumps(make_config()))
+    said = ran("flash", board.path, "--board", "virtual", "--config", str(file))
+    assert said.status == 1
+    assert "its store was left as it is; --erase-meter gives it up" in said.err
+    assert [name for name in files_on(board) if name.startswith("meter.bin")]
+    assert flash(board, "--config", str(file), "--erase-meter")["fault"] is None
+
+
+def test_display_of_another_size(stock: VirtualBoard) -> None:
+    with VirtualBoard(board="esp32_lcd2004") as wired:
+        found = flash(wired, "--display", "2x16", "--meter", "small")
+        assert found["provisioned"]
+        with Meter(wired.path) as meter:
+            display = meter.display()
+            assert (display.rows, display.cols) == (2, 16)
+        line = refused_late("flash", wired.path, "--board", "esp32_lcd2004", "--display", "4x16")
+        assert "the meter there has a display of 2x16" in line.splitlines()[-1]
+    line = refused_late("flash", stock.path, "--board", "virtual", "--display", "2x16")
+    assert line == "--display says how a meter is set up: give --meter or --config too"
+    line = refused("flash", stock.path, "--board", "virtual", "--display", "4x20")
+    assert line == "the display of virtual has 2x16 characters: 4x20 is too large"
+
+
+def test_locked_meter(board: VirtualBoard, tmp_path: Path) -> None:
+    with Meter(board.path) as meter:
+        meter.provision(make_config())
+    spoil(board, SUPPLY)
+    with Meter(board.path) as meter:
+        meter.lock("correct horse")
+    arguments = ("flash", board.path, "--board", "virtual")
+    said = ran(*arguments)
+    assert (said.status, said.err.count("\n")) == (1, 1)
+    assert "the unlock code is missing: give --code-file FILE" in said.err
+    code = tmp_path / "code"
+    code.write_text("wrong wrong\n")
+    assert "not the unlock code" in ran(*arguments, "--code-file", str(code)).err
+    code.write_text("correct horse\n")
+    said = ran(*arguments, "--code-file", str(code))
+    assert said.status == 0, said
+    assert "copied: 1 of" in said.out
+    with Meter(board.path) as meter:
+        assert meter.locked
+        meter.unlock("correct horse")
+
+
+def test_locked_meter_without_firmware(board: VirtualBoard) -> None:
+    """Firmware that does not start cannot keep the line; the lock is there when it does."""
+    with Meter(board.path) as meter:
+        meter.provision(make_config())
+        meter.run("import os\nos.rename('lib/jeton/supply.mpy', 'mine')")
+        meter.lock("correct horse")
+    found = flash(board)
+    assert (found["copied"], found["drn"]) == ([SUPPLY], DRN)
+    with Meter(board.path) as meter:
+        assert meter.locked
+
+
+def on_terminal(*command: str) -> tuple[int, str]:
+    """Run a command on a terminal of its own; return its status, and what was drawn there."""
+    pid, outer = pty.fork()
+    if not pid:
+        os.environ |= {"TERM": "xterm", "COLUMNS": "100", "LINES": "30"}
+        os.execv(sys.executable, [sys.executable, "-m", "host_tools.cli", *command])
+    drawn = b""
+    while True:
+        try:
+            data = os.read(outer, 4096)
+        except OSError:  # its end
+            data = b""
+        if not data:
+            break
+        drawn += data
+    os.close(outer)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), drawn.decode()
+
+
+def test_bars_on_a_terminal(board: VirtualBoard) -> None:
+    spoil(board, SUPPLY)
+    status, drawn = on_terminal("flash", board.path, "--board", "virtual")
+    assert status == 0, drawn
+    for what in ("compare", "copy", "put in place"):
+        assert re.search(rf"{what} .*━.*100%", drawn), drawn
+    assert "copied: 1 of" in drawn
+    # As JSON the bars do not stand between; here both are the terminal.
+    status, drawn = on_terminal("flash", board.path, "--board", "virtual", "--json")
+    assert json.loads(drawn.strip().splitlines()[-1])["copied"] == []
+
+
+# Interrupted.
+
+
+def _started(board: VirtualBoard) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "host_tools.cli", "flash", board.path, "--board", "virtual"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def test_killed_at_any_moment(board: VirtualBoard, shared_cache: Path) -> None:
+    """The meter is there with its credit, or none runs and flashing again brings it back."""
+    chance = random.Random(random.randrange(1 << 30) if "JETON_KILLS" in os.environ else 5)
+    with Meter(board.path) as meter:
+        meter.provision(make_config() | {"credit_wh": 12_340})
+    some = [n for n in files_on(board) if n.endswith(".mpy") and n.split("/")[-1][0] in "cst"]
+    seen = set()
+    for turn in range(KILLS):
+        spoil(board, *some)
+        for _ in range(3):
+            process = _started(board)
+            try:
+                process.communicate(timeout=0.6 + chance.random() * 2.5)
+            except subprocess.TimeoutExpired:
+                process.send_signal(chance.choice((signal.SIGKILL, signal.SIGINT)))
+                process.communicate()
+            if turn % 2:
+                board.power_cut()
+                board.power_on()
+            with Meter(board.path, timeout=10) as meter:
+                try:
+                    assert meter.status().credit_wh == 12_340
+                    seen.add("a meter")
+                except BoardError as error:
+                    assert "no Jeton" in str(error)  # noqa: PT017
+                    seen.add("none")
+        assert flash(board)["drn"] == DRN
+        assert flash(board)["copied"] == []
+        with Meter(board.path) as meter:
+            assert meter.status().credit_wh == 12_340
+        assert not [name for name in files_on(board) if name.endswith(".new")]
+    assert "a meter" in seen
+
+
+class _Cut(Exception):
+    """The program ends here."""
+
+
+def test_cut_after_each_step(board: VirtualBoard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ended after each line to the board in turn, with and without a power cut there."""
+    with Meter(board.path) as meter:
+        meter.provision(make_config() | {"credit_wh": 12_340})
+    whole = Meter.run
+    seen = set()
+    every = 1 if "JETON_KILLS" in os.environ else 2
+    for cut in range(7, 200, every):  # before that it only looks
+        spoil(board, "lib/jeton/sts/crc.mpy", "lib/jeton/sts/digits.mpy")
+        left = [cut]
+
+        def counted(self: Meter, source: str, left: list[int] = left, **more: Any) -> str:
+            if left[0] == 0:
+                raise _Cut
+            left[0] -= 1
+            return whole(self, source, **more)
+
+        monkeypatch.setattr(Meter, "run", counted)
+        try:
+            ended = False
+            ran("flash", board.path, "--board", "virtual")
+        except _Cut:
+            ended = True
+        monkeypatch.setattr(Meter, "run", whole)
+        if cut % 3 == 0:
+            board.power_cut()
+            board.power_on()
+        with Meter(board.path) as meter:
+            try:
+                assert meter.status().credit_wh == 12_340
+                seen.add("a meter")
+            except BoardError as error:
+                assert "no Jeton" in str(error)  # noqa: PT017
+                seen.add("none")
+        assert flash(board)["drn"] == DRN
+        if not ended:
+            break
+    assert not ended
+    assert seen == {"a meter", "none"}
+
+
+# Refused.
+
+
+def test_refuses_usage(board: VirtualBoard, tmp_path: Path) -> None:
+    assert "there is no board 'abacus'" in refused("flash", board.path, "--board", "abacus")
+    assert refused("flash", board.path, status=2).startswith("missing option '--board'")
+    line = refused("flash", board.path, "--board", "virtual", "--sha256", "00")
+    assert line == "--sha256 goes with --image FILE"
+    both = ("--config", "x.json", "--meter", "x")
+    line = refused("flash", board.path, "--board", "virtual", *both)
+    assert line == "--config and --meter do not go together: choose one"
+    line = refused("flash", board.path, "--board", "virtual", "--profile", "ceet")
+    assert line == "--profile goes with --meter NAME"
+    file = tmp_path / "x.json"
+    for text, said in (("{", "is not JSON"), ("[]", "needs drn and decoder_key at least")):
+        file.write_text(text)
+        assert said in refused("flash", board.path, "--board", "virtual", "--config", str(file))
+    file.unlink()
+    line = refused("flash", board.path, "--board", "virtual", "--config", str(file))
+    assert line == f"{file} cannot be read: No such file or directory"
+
+
+def refused_late(*arguments: str) -> str:
+    """Return the one line of a command that is refused after it has begun to tell."""
+    said = ran(*arguments)
+    assert said.status == 1, said
+    assert said.err.startswith("jeton: "), said
+    assert said.err.count("\n") == 1, said
+    again = ran(*arguments, "--json")
+    assert (again.status, again.err) == (1, "")
+    assert list(again.json) == ["error"]
+    return said.err.removeprefix("jeton: ").strip()
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"version": (1, 22, 2)}, "runs MicroPython 1.22.2, which is too old: 1.23 or newer"),
+        ({"machine": "ESP32C3 module with ESP32C3"}, "the chip is an ESP32-C3, and the board"),
+        ({"platform": "rp2", "machine": "Pico with RP2040"}, "the chip is an Pico with RP2040"),
+        ({"mpy": 6 | 2 << 8 | XTENSAWIN << 10}, "loads .mpy files of version 6.2, and mpy-cross"),
+    ],
+)
+def test_refuses_what_it_cannot_run_on(
+    board: VirtualBoard, monkeypatch: pytest.MonkeyPatch, changed: dict[str, Any], said: str
+) -> None:
+    whole = flashing.facts
+    esp32 = {
+        "version": (1, 24, 0),
+        "mpy": 6 | 3 << 8 | XTENSAWIN << 10,
+        "machine": "Generic ESP32 module with ESP32",
+        "platform": "esp32",
+    }
+    monkeypatch.setattr(flashing, "facts", lambda m: replace(whole(m), **(esp32 | changed)))
+    before = files_on(board)
+    assert said in refused_late("flash", board.path, "--board", "esp32_lcd2004")
+    assert files_on(board) == before
+
+
+def test_refuses_other_interpreters(board: VirtualBoard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flashing, "_ASK", 'print(\'{"name": "circuitpython"}\')')
+    line = refused_late("flash", board.path, "--board", "virtual")
+    assert line.endswith("runs circuitpython: Jeton needs MicroPython")
+    monkeypatch.setattr(flashing, "_ASK", "print('hello')")
+    line = refused_late("flash", board.path, "--board", "virtual")
+    assert line.endswith("does not say what it is")
+
+
+def test_refuses_boards_that_do_not_fit(
+    board: VirtualBoard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = refused_late("flash", board.path, "--board", "esp32_oled")
+    assert line.endswith("is a virtual board without parts: --board virtual is what fits there")
+    whole = flashing.facts
+    monkeypatch.setattr(flashing, "facts", lambda m: replace(whole(m), platform="esp32"))
+    line = refused_late("flash", board.path, "--board", "virtual")
+    assert "is no virtual board: say by --board what is on it" in line
+
+
+def test_refuses_a_full_flash(board: VirtualBoard, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = flashing.facts
+    monkeypatch.setattr(flashing, "facts", lambda m: replace(whole(m), free=4096))
+    spoil(board, SUPPLY)
+    assert "has 4 KB free, and" in refused_late("flash", board.path, "--board", "virtual")
+
+
+def test_says_why_a_meter_does_not_start(
+    board: VirtualBoard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = firmware_build.sources
+
+    def broken(*arguments: Any) -> dict[str, bytes]:
+        found = whole(*arguments)
+        return found | {"lib/jeton_main.mpy": b"raise ValueError('a brick')"}
+
+    monkeypatch.setattr(firmware_build, "sources", broken)
+    line = refused_late("flash", board.path, "--board", "virtual")
+    assert line.endswith("failed: ValueError: a brick")
+
+
+def test_damage_on_the_way(board: VirtualBoard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What came damaged is sent again; twice is a bad cable, and what was there still runs."""
+    spoil(board, SUPPLY)
+    whole = Meter.run
+    left = [1]
+
+    def noisy(self: Meter, source: str, **more: Any) -> str:
+        if source.startswith("_jeton.put(") and left[0]:
+            left[0] -= 1
+            source = "_jeton.put('AAAA')"
+        return whole(self, source, **more)
+
+    monkeypatch.setattr(Meter, "run", noisy)
+    assert flash(board)["copied"] == ["lib/jeton/supply.mpy"]
+    spoil(board, SUPPLY)
+    left[0] = 99
+    line = refused_late("flash", board.path, "--board", "virtual")
+    assert line.endswith("damaged, twice: try another cable or port")
+    with Meter(board.path) as meter:
+        assert meter.info().board == "virtual"
+
+
+# Ports.
+
+
+def on_usb(device: str, serial_number: str = "0001", vid: int | None = 0x10C4) -> Any:
+    return SimpleNamespace(
+        device=device, vid=vid, product="CP2102 USB to UART", description="",
+        serial_number=serial_number,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def plugged(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Have these ports on USB."""
+
+    def plug(*found: Any) -> None:
+        monkeypatch.setattr(ports.list_ports, "comports", lambda: list(found))
+
+    return plug
+
+
+def test_finds_the_port(plugged: Callable[..., None], tmp_path: Path) -> None:
+    plugged()
+    assert "no board was found on USB" in refused("flash", "auto", "--board", "virtual")
+    builtin = on_usb("/dev/ttyS0", vid=None)
+    plugged(builtin, on_usb("/dev/ttyUSB7", "A7"))
+    assert ports.find("auto").device == "/dev/ttyUSB7"
+    assert ports.find("A7").usb
+    assert not ports.find("/dev/ttyS0").usb
+    assert ports.find("socket://bench:4000").device == "socket://bench:4000"
+    plugged(on_usb("/dev/ttyUSB7", "A7"), on_usb("/dev/ttyACM0", "60:55:F9:01:02:03"))
+    assert refused("flash", "auto", "--board", "virtual") == (
+        "which one? Name it: /dev/ttyACM0 (CP2102 USB to UART, serial number 60:55:F9:01:02:03), "
+        "/dev/ttyUSB7 (CP2102 USB to UART, serial number A7)"
+    )
+    assert ports.find("6055f9010203").device == "/dev/ttyACM0"
+    assert "no port, meter, MAC or serial number 'B9'" in refused(
+        "flash", "B9", "--board", "virtual"
+    )
+    link = tmp_path / "bench"
+    link.symlink_to("/dev/ttyUSB7")
+    plugged(on_usb("/dev/ttyUSB7", "A7"))
+    assert ports.find(str(link)) == ports.Port(str(link), True, "CP2102 USB to UART", "A7")
+
+
+def test_finds_a_board_by_its_mac(plugged: Callable[..., None], board: VirtualBoard) -> None:
+    run_on(board, "import machine\nmachine.unique_id = lambda: b'\\x24\\x6f\\x28\\x01\\x02\\x03'")
+    plugged(on_usb("/dev/no-such-port"), on_usb(board.path))
+    assert ports.find("24:6F:28:01:02:03").device == board.path
+
+
+def test_named_meters() -> None:
+    jeton("new", "home", "--credit", "3")
+    with meters.NamedBoard(meters.find("home")) as board:
+        spoil(board, SUPPLY)
+        found = told("flash", "home", "--board", "virtual")
+        assert (found["port"], found["copied"]) == (board.device, [SUPPLY])
+        assert told("status", "home")["credit_wh"] == 3000
+    line = refused("flash", "home", "--board", "virtual")
+    assert line.startswith("meter home has no port: it is not served. Run `jeton serve home`")
+    assert "does not exist" in refused_late("flash", "/dev/nonesuch", "--board", "virtual")
+
+
+# The chip. What esptool 5.6 prints was taken from its source and, where nothing answers, from
+# itself; nobody had a chip at hand.
+
+FAKE = """
+import json, os, sys
+with open(os.environ["FAKE_LOG"], "a") as log:
+    log.write(json.dumps(sys.argv[1:]) + "\\n")
+how = json.loads(os.environ["FAKE_CHIP"])
+print("esptool v5.6.0")
+print("Serial port %s:" % sys.argv[sys.argv.index("--port") + 1])
+print("Connecting....")
+if how.get("error"):
+    print(how["error"], file=sys.stderr)
+    sys.exit(2)
+print("Connected to %s on /dev/ttyUSB0:" % how["chip"])
+print("Chip type:          ESP32-D0WD-V3 (revision v3.1)")
+print("Features:           Wi-Fi, BT, Dual Core + LP Core, 240MHz")
+print("Crystal frequency:  40MHz")
+print("MAC:                24:6f:28:01:02:03")
+print()
+print("Stub flasher running.")
+if sys.argv[-1] == "flash-id":
+    print("Flash Memory Information:")
+    print("=========================")
+    print("Manufacturer: 5e")
+    print("Device: 4016")
+    print("Detected flash size: %s" % how.get("flash", "4MB"))
+else:
+    for at in (0, 40, 100):
+        print("Writing at 0x00001000 [====] %5.1f%% 1/2 bytes..." % at, end="\\r", flush=True)
+    print()
+    if not how.get("unverified"):
+        print("Hash of data verified.")
+print()
+print("Hard resetting via RTS pin...")
+"""
+
+
+@pytest.fixture
+def chip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[list[str]]]:
+    """Have esptool find this chip; the list is what it was asked."""
+    package = tmp_path / "fake" / "esptool"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "__main__.py").write_text(FAKE)
+    log = tmp_path / "log"
+    monkeypatch.setenv("PYTHONPATH", str(package.parent))
+    monkeypatch.setenv("FAKE_LOG", str(log))
+    monkeypatch.setattr(esp, "installed", lambda: True)
+
+    def be(name: str = "ESP32", **how: Any) -> None:
+        monkeypatch.setenv("FAKE_CHIP", json.dumps({"chip": name} | how))
+
+    def asked() -> list[list[str]]:
+        return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+    be.asked = asked  # type: ignore[attr-defined]
+    be()
+    return be  # type: ignore[return-value]
+
+
+@pytest.fixture
+def wired(plugged: Callable[..., None]) -> Iterator[VirtualBoard]:
+    """A virtual ESP32 that seems to be on USB."""
+    with VirtualBoard(board="esp32_lcd2004") as virtual:
+        plugged(on_usb(virtual.path))
+        yield virtual
+
+
+PLACE = (0x200000, 0x200000)
+
+
+def image_of(
+    path: Path,
+    chip: int = 0,
+    version: str = "v1.24.1",
+    file_system: tuple[int, int] | None = PLACE,
+) -> Path:
+    octets = bytearray(0x8000)
+    octets[0] = 0xE9
+    struct.pack_into("<H", octets, 12, chip)
+    about = struct.pack("<4I", 0xABCD5432, 0, 0, 0) + version.encode().ljust(32, b"\0")
+    octets[256 : 256 + len(about)] = about
+    partitions = [(1, 2, 0x9000, 0x6000, b"nvs"), (0, 0, 0x10000, 0x1F0000, b"factory")]
+    if file_system is not None:
+        partitions.append((1, 0x81, *file_system, b"vfs"))
+    for i, (kind, subtype, at, size, label) in enumerate(partitions):
+        entry = (0x50AA, kind, subtype, at, size, label, 0)
+        struct.pack_into("<HBBII16sI", octets, 0x7000 + 32 * i, *entry)
+    path.write_bytes(octets)
+    return path
+
+
+def test_asks_the_chip(wired: VirtualBoard, chip: Any) -> None:
+    said = jeton("flash", wired.path, "--board", "esp32_lcd2004")
+    assert "chip: ESP32, 4 MB flash, MAC 24:6f:28:01:02:03" in said.splitlines()
+    assert chip.asked() == [["--port", wired.path, "flash-id"]]
+    chip("ESP32-C3")
+    assert refused_late("flash", "auto", "--board", "esp32_lcd2004") == (
+        "the chip is an ESP32-C3, and the board esp32_lcd2004 has an ESP32"
+    )
+    chip(flash="2MB")
+    line = refused_late("flash", "auto", "--board", "esp32_lcd2004")
+    assert line.startswith("the chip has 2 MB of flash: 4 MB are needed")
+    # A chip that does not let itself be asked, but has MicroPython that answers.
+    chip(
+        error="ERROR: A fatal error occurred: Failed to connect to ESP32: No serial data received."
+    )
+    said = jeton("flash", "auto", "--board", "esp32_lcd2004")
+    assert "hold the board's BOOT button down while this connects" in said
+    assert "the firmware is up to date" in said
+
+
+def test_a_port_that_comes_back(
+    wired: VirtualBoard, chip: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The USB of the chip itself goes at a reset, and comes back a moment later."""
+    whole = Meter.__init__
+    asked: list[int] = []
+
+    def late(self: Meter, port: str, **more: Any) -> None:
+        if chip.asked() and len(asked) < 3:
+            asked.append(1)
+            raise PortError(f"port {port} does not exist")
+        whole(self, port, **more)
+
+    monkeypatch.setattr(Meter, "__init__", late)
+    assert "up to date" in jeton("flash", "auto", "--board", "esp32_lcd2004")
+    assert len(asked) == 3
+
+
+def test_without_esptool(
+    wired: VirtualBoard, chip: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(esp, "installed", lambda: False)
+    said = jeton("flash", "auto", "--board", "esp32_lcd2004")
+    assert "esptool is not installed (pip install 'jeton[flash]'): MicroPython says" in said
+    image = image_of(tmp_path / "esp32.bin")
+    sha256 = hashlib.sha256(image.read_bytes()).hexdigest()
+    line = refused_late(
+        "flash", "auto", "--board", "esp32_lcd2004", "--image", str(image), "--sha256", sha256
+    )
+    assert line == "esptool is not installed, and is needed here: pip install 'jeton[flash]'"
+
+
+def test_a_chip_without_micropython(
+    plugged: Callable[..., None], chip: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flashing, "LOOK", 0.2)
+    outer, inner = pty.openpty()
+    try:
+        plugged(on_usb(os.ttyname(inner)))
+        line = refused_late("flash", "auto", "--board", "esp32_lcd2004")
+        assert "has no MicroPython that answers: give one by --image FILE" in line
+        chip(error="A fatal error occurred: Failed to connect to Espressif device: No serial data")
+        line = refused_late("flash", "auto", "--board", "esp32_lcd2004")
+        assert line.startswith("esptool: Failed to connect to Espressif device: hold the board's")
+    finally:
+        os.close(outer)
+        os.close(inner)
+
+
+def test_writes_an_image(wired: VirtualBoard, chip: Any, tmp_path: Path) -> None:
+    image = image_of(tmp_path / "esp32.bin")
+    sha256 = hashlib.sha256(image.read_bytes()).hexdigest()
+    options = ("flash", "auto", "--board", "esp32_lcd2004", "--image", str(image))
+    said = jeton(*options, "--sha256", sha256.upper())
+    assert "esp32.bin: SHA-256 as it should be" in said
+    assert "written: MicroPython 1.24.1" in said
+    assert chip.asked()[-1] == [
+        *("--chip", "esp32", "--port", wired.path, "--baud", "460800"),
+        *("write-flash", "0x1000", str(image)),
+    ]
+    assert told(*options, "--sha256", sha256)["image_sha256"] == sha256
+    line = refused_late(*options)
+    assert line == f"the SHA-256 of {image} is {sha256}: compare it, then give it by --sha256"
+    line = refused_late(*options, "--sha256", "0" * 64)
+    assert line == f"{image} is not the image you mean: its SHA-256 is {sha256}"
+    count = len(chip.asked())
+    chip(unverified=True)
+    assert "did not verify it" in refused_late(*options, "--sha256", sha256)
+    assert len(chip.asked()) > count
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        ({"chip": 5}, "is an image for ESP32-C3, not for ESP32"),
+        ({"chip": 9}, "is an image for another chip, not for ESP32"),
+        ({"version": "v1.22.2"}, "is MicroPython 1.22.2: 1.23 or newer is needed"),
+    ],
+)
+def test_refuses_images(
+    wired: VirtualBoard, chip: Any, tmp_path: Path, made: dict[str, Any], said: str
+) -> None:
+    image = image_of(tmp_path / "some.bin", **made)
+    sha256 = hashlib.sha256(image.read_bytes()).hexdigest()
+    options = ("flash", "auto", "--board", "esp32_lcd2004", "--image", str(image))
+    assert said in refused_late(*options, "--sha256", sha256)
+    assert chip.asked() == []
+    image.write_text("<html>not found</html>" * 10)
+    sha256 = hashlib.sha256(image.read_bytes()).hexdigest()
+    assert "is not a MicroPython image" in refused_late(*options, "--sha256", sha256)
+
+
+def test_an_image_needs_a_chip(board: VirtualBoard, tmp_path: Path) -> None:
+    image = image_of(tmp_path / "esp32.bin")
+    options = ("flash", board.path, "--board", "virtual", "--image", str(image))
+    assert "is no port on USB: there is no chip to write an image onto" in refused_late(*options)
+
+
+def test_a_locked_meter_gets_no_image(
+    board: VirtualBoard, plugged: Callable[..., None], chip: Any, tmp_path: Path
+) -> None:
+    plugged(on_usb(board.path))
+    with Meter(board.path) as meter:
+        meter.provision(make_config())
+        meter.lock("correct horse")
+    image = image_of(tmp_path / "esp32.bin")
+    sha256 = hashlib.sha256(image.read_bytes()).hexdigest()
+    options = ("flash", "auto", "--board", "esp32_lcd2004", "--image", str(image))
+    line = refused_late(*options, "--sha256", sha256)
+    assert line.startswith(f"the meter at {board.path} is locked: `jeton unlock --for-good`")
+    assert chip.asked() == []
+
+
+@pytest.mark.parametrize(
+    ("made", "flash_mb", "good"),
+    [
+        ({}, 4, True),
+        ({"file_system": None}, 4, True),  # behind the last partition, as since 1.26
+        ({"file_system": None}, 8, False),
+        ({"file_system": (0x210000, 0x1F0000)}, 4, False),
+        ({"file_system": (0x200000, 0x600000)}, 8, False),
+    ],
+)
+def test_an_image_does_not_lose_the_meter(
+    wired: VirtualBoard, chip: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    made: dict[str, Any], flash_mb: int, good: bool,
+) -> None:  # fmt: skip
+    with Meter(wired.path) as meter:
+        meter.provision(make_config())
+    whole = flashing.facts
+    monkeypatch.setattr(flashing, "facts", lambda m: replace(whole(m), disk=PLACE))
+    chip(flash=f"{flash_mb}MB")
+    image = image_of(tmp_path / "esp32.bin", **made)
+    sha256 = hashlib.sha256(image.read_bytes()).hexdigest()
+    options = ("flash", "auto", "--board", "esp32_lcd2004", "--image", str(image))
+    if good:
+        jeton(*options, "--sha256", sha256)
+    else:
+        line = refused_late(*options, "--sha256", sha256)
+        assert line.endswith("the meter on the board would be lost: --erase-meter gives it up")
+    assert good == any("write-flash" in arguments for arguments in chip.asked())
+
+
+def test_asks_where_the_file_system_is(board: VirtualBoard) -> None:
+    esp32 = f"""
+import sys
+class Partition:
+    TYPE_DATA = 1
+    def find(kind, label):
+        return [Partition] if label == "vfs" else []
+    def info():
+        return (1, 129, {PLACE[0]}, {PLACE[1]}, "vfs", False)
+class esp32:
+    pass
+esp32.Partition = Partition
+sys.modules["esp32"] = esp32
+"""
+    with Meter(board.path) as meter:
+        assert flashing.facts(meter).disk is None
+        meter.run(esp32)
+        assert flashing.facts(meter).disk == PLACE
+
+
+def test_a_locked_meter_on_usb(wired: VirtualBoard, chip: Any, tmp_path: Path) -> None:
+    with Meter(wired.path) as meter:
+        meter.provision(make_config())
+        meter.lock("correct horse")
+    code = tmp_path / "code"
+    code.write_text("correct horse\n")
+    said = jeton("flash", "auto", "--board", "esp32_lcd2004", "--code-file", str(code))
+    assert "the meter's lock is taken away for this, and put back at the end" in said
+    assert len(chip.asked()) == 1
+    with Meter(wired.path) as meter:
+        assert meter.locked
+        with pytest.raises(BoardError, match="locked"):
+            meter.save()
+
+
+def test_help_says_where_micropython_comes_from() -> None:
+    said = " ".join(jeton("flash", "--help").split())
+    assert "https://micropython.org/download/ESP32_GENERIC" in said
+    assert "pip install 'jeton[flash]'" in said
+
+
+def test_the_real_esptool_takes_the_command_lines(tmp_path: Path) -> None:
+    """Up to the port, which is not there: the commands and options are its own."""
+    pytest.importorskip("esptool")
+    image = image_of(tmp_path / "esp32.bin")
+    found = esp.Image(image, hashlib.sha256(image.read_bytes()).hexdigest(), "ESP32", "1.24.1")
+    for job in (
+        lambda: esp.ask("/dev/nonesuch"),
+        lambda: esp.write("/dev/nonesuch", found, lambda _: None),
+    ):
+        with pytest.raises(BoardError, match=r"esptool: Could not open /dev/nonesuch"):
+            job()
+
+
+# Compiled for a chip.
+
+
+@pytest.mark.parametrize(
+    ("name", "architecture"), [("esp32_lcd2004", XTENSAWIN), ("esp32c3_oled", RV32IMC)]
+)
+def test_compiles_for_the_chip(name: str, architecture: int) -> None:
+    target = Target(6 | 3 << 8 | architecture << 10, (1, 24, 0))
+    firmware = firmware_build.build_for(target, name)
+    assert firmware_build.build_for(target, name) == firmware
+    names = firmware.files()
+    assert "lib/machine.mpy" not in names  # the chip has its own
+    assert "lib/board.mpy" in names
+    assert set(boards.load(name).drivers()) & {n.split("/")[-1][:-4] for n in names}
+    viper = [n for n in names if n.endswith("_viper.mpy")]
+    assert len(viper) == 2
+    for one in viper:
+        head = (firmware.tree / one).read_bytes()[:4]
+        assert head[:2] == b"M\x06"
+        assert (head[2] >> 2 & 0xF, head[2] & 3) == (architecture, 3)
+    plain = firmware_build.build_for(Target(6 | 3 << 8, (1, 23, 0)), name)
+    assert not [n for n in plain.files() if n.endswith("_viper.mpy")]
