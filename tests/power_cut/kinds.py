@@ -25,8 +25,8 @@ SECTIONS = key_change()
 WRONG = ["%020d" % (i * 104729) for i in range(30)]
 CODE = "an unlock code"
 
-# Profiles by the name the laboratory gives them, and what it changes: a half-done key change and
-# a lock-out are to outlive power cuts in one of them at least. The others are as they are.
+# Profiles by the name the laboratory gives them, with what is turned on or off in them: a half-done
+# key change and a lock-out are to outlive power cuts in one of them at least.
 KEPT = "generic, all kept"
 PROFILES = {
     KEPT: ("generic", {"key_change": "keep_at_power_up", "lockout": "cleared_by_power_cycle"}),
@@ -34,23 +34,26 @@ PROFILES = {
     "clou": ("clou", {}),  # a lock-out by number, which a power cycle ends; no emergency credit
     "somelec": ("somelec", {}),  # never cut for a debt
 }
-LENDING = (KEPT, "landis_gyr")  # they know advances and emergency credit
+ALL = (KEPT, "landis_gyr", "clou", "somelec")
+LENDING = ALL[:2]  # they know advances and emergency credit
 
 
 class Kind:
     """A kind of change.
 
     `flash` is what was done to the file system in a life before, `before` what comes before it in
-    the same life, `action` what is cut (None: the start), `code` the token that it keys.
+    the same life, `action` what is cut (None: the start), `code` the token that it keys. It is
+    done from the commit `done` on: of a token the try may be counted before, which is not it.
     """
 
-    def __init__(self, name, action, before=None, flash=None, code=None, profiles=PROFILES):
+    def __init__(self, name, action, before=None, flash=None, code=None, profiles=ALL, done=-1):
         self.name = name
         self.action = action
         self.before = before
         self.flash = flash
         self.code = code
         self.profiles = profiles
+        self.done = done
 
 
 def managed(sub, tid, **fields):
@@ -232,7 +235,7 @@ KINDS = [
     Kind("tamper", _tamper),
     Kind("acknowledge", _acknowledge, _faults),
     Kind("consumption", _pass(30), _load(5000)),
-    Kind("40 ticks", _pass(30, 40), _load(23_000)),
+    Kind("40 ticks", _pass(30, 40), _load(23_000), done=20),
     Kind("credit ends", _pass(36_000), _load(23_000)),
     Kind("over-power trip", _pass(100), _each(_enter(managed(0, 4900, mpl=900)), _load(5000))),
     Kind("load steps", _do("set_load_steps", STEPS)),
