@@ -22,12 +22,6 @@ import vfs
 for folder in (sys.argv[4] + "/tests/power_cut", sys.argv[3], sys.argv[2]):
     sys.path.insert(0, folder)
 
-from both_support import T0, credit, profiles
-from drivers.storage import Storage
-from jeton import state as states
-from jeton.meter import Meter
-from jeton.sts import keys
-from jeton.sts.results import TokenResult as R
 from kinds import (
     ALL,
     BALLAST,
@@ -42,6 +36,13 @@ from kinds import (
     WH,
     managed,
 )
+
+from both_support import T0, credit, profiles
+from drivers.storage import Storage
+from jeton import state as states
+from jeton.meter import Meter
+from jeton.sts import keys
+from jeton.sts.results import TokenResult as R
 from nor import BLOCK, MODES, Nor
 
 BLOCKS = 32
@@ -383,7 +384,8 @@ class Case:
         if not places:
             return "neither", meter.fault or "another state"
         last = len(self.outcomes) - 1
-        what = "new" if places[-1] >= (kind.done if kind.done >= 0 else last) else "old"
+        done = kind.done if kind.done >= 0 else max(last, 1)
+        what = "new" if places[-1] >= done else "old"
         if told and places[-1] != last:
             return "lost", "the meter told that it is done"
         make_room()
