@@ -42,9 +42,9 @@ LENDING = ALL[:2]  # they know advances and emergency credit
 class Kind:
     """A kind of change.
 
-    `flash` is what was done to the file system in a life before, `before` what comes before it in
-    the same life, `action` what is cut (None: the start), `code` the token that it keys. It is
-    done from the commit `done` on: of a token the try may be counted before, which is not it.
+    `flash` is what was done to meter and file system in a life before, `before` what comes before
+    it in the same life, `action` what is cut (None: the start), `code` the token that it keys. It
+    is done from the commit `done` on: of a token the try may be counted before, which is not it.
     """
 
     def __init__(self, name, action, before=None, flash=None, code=None, profiles=ALL, done=-1):
@@ -237,6 +237,7 @@ KINDS = [
     Kind("start, flash full", None, flash=_filled(0)),
     Kind("key change, first code", _half),
     Kind("key change, last code", _enter(SECTIONS[1]), _half),
+    Kind("key change, a start between", _enter(SECTIONS[1]), flash=_half, profiles=(KEPT,)),
     Kind("power limit", _enter(_limit), code=_limit),
     Kind("clear credit", _enter(_clear), code=_clear),
     Kind("clear tamper", _enter(_untamper), _tamper, code=_untamper),
