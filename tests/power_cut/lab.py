@@ -2,49 +2,76 @@
 
 Runs in MicroPython, with a heap of 8 MB for flashes and their copies; that the firmware itself
 does with that of a board is shown elsewhere. Arguments: what to do, the folder of the compiled
-firmware, the folder of `both_support`, the root of the sources, a seed, and how many cuts to make
-or, for `flips`, of how many bits one is turned. Prints one JSON object.
+firmware, the folder of `both_support`, the root of the sources, a seed, how many cuts to make or,
+for `flips`, of how many bits one is turned, and, for `cuts`, the kinds where not all are wanted.
+Prints one JSON object.
 
 The power is cut at each program and erase of each kind of change of state. Then the meter starts
-from what is left, and must be as before or as after; it takes the token again if and only if it
-does not know it, takes another, burns energy, saves, and starts once more with all of that.
+from what is left, and must be as before or as after, and as after where it told so; it takes the
+token again if and only if it does not know it, takes another, burns energy, saves, and starts once
+more with all of that.
 """
 
 import json
+import os
 import random
-import struct
 import sys
-from binascii import crc32
 
 import vfs
 
 for folder in (sys.argv[4] + "/tests/power_cut", sys.argv[3], sys.argv[2]):
     sys.path.insert(0, folder)
 
-from both_support import NEW, T0, configuration, credit, key_change, profiles, token
+from kinds import (
+    ALL,
+    BALLAST,
+    CONFIG,
+    CREDIT,
+    EMPTY,
+    KEPT,
+    KINDS,
+    MORE,
+    PATH,
+    PROFILES,
+    WH,
+    managed,
+)
+
+from both_support import T0, credit, profiles
 from drivers.storage import Storage
 from jeton import state as states
 from jeton.meter import Meter
+from jeton.sts import keys
 from jeton.sts.results import TokenResult as R
 from nor import BLOCK, MODES, Nor
 
 BLOCKS = 32
-PATH = "/m/meter.bin"
-WH = 10_000  # what each credit token here brings
-_files = {}
+DOUBLE = "double"  # a cut, and another in the start that follows
+SOAK = 20_000  # from here on each kind is cut in each mode at each operation
 
 
-def _profile(name, language=None):
-    if (name, language) not in _files:
-        octets = profiles(name, language)
-        _files[(name, language)] = octets if language else json.dumps(octets)
-    octets = _files[(name, language)]
-    if language:
-        return octets
-    data = json.loads(octets)
-    data["key_change"]["keep_at_power_up"] = True
-    data["lockout"]["cleared_by_power_cycle"] = False
-    return data
+def port(changes):
+    """Return the profiles' port with some switches turned: {"lockout": "cleared_by_power_cycle"}.
+
+    What is on in a profile is off then, and what is off is on.
+    """
+    files = {}
+
+    def read(name, language=None):
+        if (name, language) not in files:
+            found = profiles(name, language)
+            if not language:
+                for section in changes:
+                    found[section][changes[section]] = not found[section][changes[section]]
+                found = json.dumps(found)
+            files[name, language] = found
+        found = files[name, language]
+        return found if language else json.loads(found)
+
+    return read
+
+
+PORTS = {name: port(changes) for name, (_, changes) in PROFILES.items()}
 
 
 class Recorder(Storage):
@@ -72,6 +99,11 @@ class Recorder(Storage):
         super().save_tick(tick)
         self.commits.append(self.nor.snapshot())
 
+    def set_aside(self):
+        """Set aside and note: what is left is a meter that never was set up."""
+        super().set_aside()
+        self.commits.append(self.nor.snapshot())
+
 
 class Unsafe(Recorder):
     """The control: the file is emptied, then written."""
@@ -85,13 +117,26 @@ class Unsafe(Recorder):
         self.commits.append(self.nor.snapshot())
 
 
+class Silent(Recorder):
+    """Another control: nobody is told that a save has failed."""
+
+    def save(self, parts):
+        """Save, or not."""
+        try:
+            super().save(parts)
+        except OSError:
+            pass
+
+
 class Lab:
     """What is counted, and how a meter is started on a flash."""
 
     def __init__(self, store=Recorder):
         self.store = store
+        self.profile = KEPT
         self.rows = {}
         self.failures = []
+        self.cuts = 0
 
     def boot(self, nor, calm=True):
         """Start the meter on this flash; OSError where it cannot be, as is a flash half written.
@@ -112,32 +157,52 @@ class Lab:
         store = self.store(PATH)
         store.nor = nor
         store.calm = calm
-        meter = Meter(store, _profile)
+        meter = Meter(store, PORTS[self.profile])
         meter.start()
         return meter, store
 
-    def count(self, kind, mode, what, detail=""):
+    def count(self, kind, mode, what, detail="", told=False):
         """Count one cut and what came of it."""
-        row = self.rows.setdefault((kind, mode), {})
-        row["cuts"] = row.get("cuts", 0) + 1
-        row[what] = row.get(what, 0) + 1
-        if what not in ("old", "new") and len(self.failures) < 20:
-            self.failures.append("%s, %s: %s" % (kind, mode, detail))
+        row = self.rows.setdefault((kind, self.profile, mode), {})
+        for name in ("cuts", what) + (("told",) if told else ()):
+            row[name] = row.get(name, 0) + 1
+        self.cuts += 1
+        if what not in ("old", "new", "energy lost") and len(self.failures) < 20:
+            self.failures.append("%s, %s, %s: %s" % (kind, self.profile, mode, detail))
 
 
-def signature(meter):
-    """Return all that is in the record."""
-    return bytes(meter.state.pack()[states.TICK_START :])
+# What a start writes, and what it does besides where it cannot save.
+OF_A_START = ("power_fails", "event_seq")
+OF_A_FULL_FLASH = ("hold", "switch_closed", "switch_reason")
+OF_A_TICK = ("credit_wh", "charged_wh", "total_wh", "rest_ws", "load_w", "clock")
+RINGS = ("reports", "history", "load_steps")
 
 
-def lasting(meter):
-    """Return all that a start does not change."""
-    s = states.unpack(meter.state.pack())
-    return [
-        getattr(s, name)
-        for name in states.FIELDS
-        if name not in ("power_fails", "event_seq", "events")
-    ]
+class Outcome:
+    """What a meter is after a start, to compare another one with."""
+
+    def __init__(self, meter):
+        self.fault = meter.fault
+        self.full = bool(meter.store_error)
+        self.octets = bytes(meter.state.pack()[states.TICK_START :])
+
+    def lasting(self, but=OF_A_START):
+        """Return all values but some."""
+        parts = [bytearray(states.TICK_START) + self.octets]
+        states.seal(parts)
+        state = states.unpack(bytes(parts[0]))
+        return [getattr(state, name) for name in states.FIELDS + list(RINGS) if name not in but]
+
+    def like(self, other, twice=True):
+        """Tell whether both are the same, `twice`: but for what one more start writes."""
+        if self.fault != other.fault:
+            return False
+        if self.octets == other.octets:
+            return True
+        if self.full or other.full:
+            but = OF_A_START + OF_A_FULL_FLASH
+            return self.lasting(but) == other.lasting(but)
+        return twice and self.lasting() == other.lasting()
 
 
 def balanced(meter):
@@ -147,100 +212,51 @@ def balanced(meter):
     return sources - s.charged_wh - s.recovered_wh - s.cleared_wh == s.credit_wh
 
 
-def managed(sub, tid, **fields):
-    """Return a management token."""
-    return token(2, sub, dict({"rnd": 1, "tid": tid}, **fields))
-
-
-def released(meter):
-    """Return what the first release would have kept of this meter."""
+def registers(meter):
+    """Return what a credit token changes."""
     s = meter.state
-    body = struct.pack(
-        "<B13s16sBBBB16sBBBBIBBH150sqQHIIIHBBBBII",
-        *(1, s.drn, s.profile, 2, 16, 7, 0, s.decoder_key, s.kt, s.krn, s.ti, s.ken, s.sgc),
-        *(s.bdt, s.kct, 0, bytes(meter.tids.octets), s.credit_wh, s.total_wh, s.rest_ws),
-        *(900, 0, 0, 0, 0, 1, 1, 1, s.clock, 3),
-    ) + bytes(1200)
-    return struct.pack("<4sHI", b"JTON", 1, crc32(body)) + body
+    return s.credit_wh, s.emergency_debt_wh, s.advance_debt_wh, s.tokens_wh
 
 
-CREDIT = credit(5000)
-MORE = [credit(9000), credit(9000, key=NEW)]
-SECTIONS = key_change()
-WRONG = ["%020d" % (i * 104729) for i in range(30)]
+def key_in(meter, code, at):
+    """Key a credit token; return its result, and whether credit and debts are as they must be.
+
+    A token repays emergency credit wholly, then, by the profile's share, the advances.
+    """
+    credit_wh, emergency_wh, advance_wh, tokens_wh = before = registers(meter)
+    repaid = min(emergency_wh, WH)
+    share_wh = WH * meter.profile.credit_advance_share // 100
+    recovered = min(share_wh, WH - repaid, advance_wh)
+    result = meter.enter(code, at).result
+    if result != R.ACCEPT:
+        return result, registers(meter) == before
+    credit_wh += WH - repaid - recovered
+    after = (credit_wh, emergency_wh - repaid, advance_wh - recovered, tokens_wh + WH)
+    return result, registers(meter) == after
 
 
-class Kind:
-    """A kind of change: what comes before it, what it does, the token it keys."""
-
-    def __init__(self, name, action, before=None, code=None, raw=None):
-        self.name = name
-        self.action = action
-        self.before = before
-        self.code = code
-        self.raw = raw
+def make_room():
+    """Take away what filled the flash; tell whether there was such a thing."""
+    try:
+        os.remove(BALLAST)
+    except OSError:
+        return False
+    return True
 
 
-def _enter(code):
-    def action(meter):
-        meter.enter(code, meter.state.clock + 1)
-
-    return action
-
-
-def _load(watts):
-    def before(meter):
-        meter.set_load(watts, meter.state.clock)
-
-    return before
-
-
-def _tamper(meter):
-    meter.set_tamper(True, meter.state.clock)
-
-
-def _wrong(meter):
-    for code in WRONG[:20]:
-        meter.enter(code, meter.state.clock)
-        if meter.state.lock_count == meter.profile.lockout_after - 1:
-            return
-
-
-def _first_release(meter):
-    with open(PATH, "wb") as file:
-        file.write(released(meter))
-
-
-def _until_empty(meter):
-    meter.process(meter.state.clock + 36_000)
-
-
-KINDS = [
-    Kind("credit token", _enter(CREDIT), None, CREDIT),
-    Kind("credit token, load", _enter(CREDIT), _load(23_000), CREDIT),
-    Kind("key change, first code", _enter(SECTIONS[0])),
-    Kind("key change, last code", _enter(SECTIONS[1]), _enter(SECTIONS[0])),
-    Kind("power limit", _enter(managed(0, 5000, mpl=900)), None, managed(0, 5000, mpl=900)),
-    Kind("clear credit", _enter(managed(1, 5000, register=0)), None, None),
-    Kind("clear tamper", _enter(managed(5, 5000, pad=0)), _tamper, managed(5, 5000, pad=0)),
-    Kind("consumption", lambda m: m.process(m.state.clock + 30), _load(5000)),
-    Kind("credit ends", _until_empty, _load(23_000)),
-    Kind("wrong token, lock-out", _enter(WRONG[25]), _wrong),
-    Kind("start", None),
-    Kind("migration", None, None, None, _first_release),
-    Kind("first provisioning", lambda m: m.provision(CONFIG, T0), None, None, "empty"),
-]
-CONFIG = configuration(credit_wh=25_000)
-
-
-def worn(lab, rounds):
-    """Return flashes of one meter after 0, 1, 2, … saves: the log of littlefs fills and turns."""
-    erased = bytearray(b"\xff" * BLOCK)
-    nor = Nor([erased] * BLOCKS)
+def fresh():
+    """Return a flash that holds an empty file system."""
+    nor = Nor([bytearray(b"\xff" * BLOCK)] * BLOCKS)
     vfs.VfsLfs2.mkfs(nor)
+    return nor
+
+
+def worn(lab, rounds=60):
+    """Return flashes of one meter after 0, 1, 2, … saves: the log of littlefs fills and turns."""
+    nor = fresh()
     meter, _ = lab.boot(nor, False)
-    found = [nor.snapshot()]
-    meter.provision(CONFIG, T0)
+    meter.provision(dict(CONFIG, profile=PROFILES[lab.profile][0]), T0)
+    found = []
     for i in range(rounds):
         found.append(nor.snapshot())
         meter.set_load(3600 + i, meter.state.clock)
@@ -252,251 +268,295 @@ def worn(lab, rounds):
 
 
 class Case:
-    """A kind of change on one flash: its outcomes without a cut."""
+    """A kind of change on one flash, under the profile that the laboratory has now."""
 
     def __init__(self, lab, kind, blocks):
         self.lab = lab
         self.kind = kind
-        nor = Nor(blocks)
-        if kind.before or kind.raw:
-            meter, _ = lab.boot(nor)
-            if kind.before:
-                kind.before(meter)
-            if kind.raw and kind.raw != "empty":
-                kind.raw(meter)
+        nor = fresh() if kind.flash == EMPTY else Nor(blocks)
+        if kind.flash:
+            meter, _ = lab.boot(nor, kind.flash != EMPTY)
+            if kind.flash != EMPTY:
+                kind.flash(meter)
         self.blocks = nor.snapshot()
-        store, before = self._run()
-        self.outcomes = []
-        for commit in [before] + store.commits:
-            self.outcomes.append(signature(lab.boot(Nor(commit))[0]))
 
-    def _run(self):
-        """Do it, noting each operation; return the store and the flash as it was before."""
-        self.nor = nor = Nor(self.blocks)
-        if self.kind.action is None:
-            nor.log = []
-            return self.lab.boot(nor, False)[1], self.blocks
+    def _begin(self):
+        """Return the meter, its store and its flash, all ready for the action."""
+        nor = Nor(self.blocks)
         meter, store = self.lab.boot(nor)
-        before = nor.snapshot()
+        if self.kind.before:
+            self.kind.before(meter)
         store.commits = []
-        nor.log = []
-        self.kind.action(meter)
-        return store, before
+        return meter, store, nor
 
-    @property
-    def ops(self):
+    def _act(self, meter):
+        """Do it; tell whether the meter told that it is done."""
+        try:
+            return self.kind.action(meter)
+        except OSError:
+            return False
+
+    def size(self):
         """Return how many programs and erases it takes."""
-        return len(self.nor.log)
+        if self.kind.action is None:
+            nor, first = Nor(self.blocks), 0
+            self.lab.boot(nor, False)
+        else:
+            meter, _, nor = self._begin()
+            first = nor.ops
+            self._act(meter)
+        return nor.ops - first
 
-    def cut(self, cut_at, mode, again=0):
-        """Cut the power at an operation, and `again` in the start that follows; judge."""
+    def prepare(self):
+        """Do it without a cut: note each operation, and what is there before and after it."""
         lab, kind = self.lab, self.kind
-        nor = self.nor.cut(cut_at - 1, mode)
-        shown = "double" if again else mode
+        if kind.action is None:
+            before, nor = self.blocks, Nor(self.blocks)
+            nor.log = []
+            store = lab.boot(nor, False)[1]
+        else:
+            meter, store, nor = self._begin()
+            before = nor.snapshot()
+            nor.log = []
+            if not self._act(meter) and not make_room():
+                raise ValueError("%s, %s: nothing is done" % (kind.name, lab.profile))
+        self.nor = nor
+        self.ops = len(nor.log)
+        self.outcomes = [Outcome(lab.boot(Nor(it))[0]) for it in [before] + store.commits]
+        start = Nor(([before] + store.commits)[-1])
+        lab.boot(start, False)
+        self.start_ops = start.ops
+
+    def cut(self, cut_at, mode, live=False):
+        """Cut the power at an operation, and again in the start that follows, and judge.
+
+        `live`: it is done once more up to there, to see what the meter tells whose power fails.
+        """
+        lab, kind = self.lab, self.kind
+        double = mode == DOUBLE
+        first = random.choice(MODES) if double else mode
+        told = False
+        if live and kind.action:
+            meter, _, nor = self._begin()
+            nor.cut_at, nor.mode = nor.ops + cut_at, first
+            told = self._act(meter)
+        else:
+            nor = self.nor.cut(cut_at - 1, first)
         after = Nor(nor.snapshot(), nor.unsettled, nor.settle_at)
         try:
-            if again:
-                after.cut_at, after.mode = again, random.choice(MODES[:5])
-                try:
-                    lab.boot(after, False)
-                except OSError:
-                    pass
-                after = Nor(after.snapshot())
+            if double:
+                after = self._cut_start(after)
+            late = after.settle_at
             try:
-                what, detail = self.judge(after, bool(again))
+                what, detail = self.judge(after, double, told)
             except OSError:
-                if mode != "late":
+                if not late:
                     raise
                 # Cells that settled while the file system was in use: the meter could not save,
                 # and said so. What counts is the next start.
                 after.settle()
-                what, detail = self.judge(Nor(after.snapshot()), True)
+                what, detail = self.judge(Nor(after.snapshot()), True, told)
         except OSError as error:
             what, detail = "neither", "no file system: %r" % error
-        lab.count(kind.name, shown, what, "cut %d of %d: %s" % (cut_at, self.ops, detail))
+        lab.count(kind.name, mode, what, "cut %d of %d: %s" % (cut_at, self.ops, detail), told)
 
-    def judge(self, nor, twice):
+    def _cut_start(self, nor):
+        """Cut the power somewhere in the start on this flash; return what it leaves."""
+        blocks = nor.snapshot()
+        cut_at = random.randrange(1, self.start_ops + 1)
+        while True:
+            nor = Nor(blocks)
+            nor.cut_at, nor.mode = cut_at, random.choice(MODES)
+            try:
+                self.lab.boot(nor, False)
+            except OSError:
+                pass
+            if nor.dead or not nor.ops:
+                return Nor(nor.snapshot(), nor.unsettled, nor.settle_at)
+            cut_at = nor.ops  # a shorter one than it was without a cut
+
+    def judge(self, nor, twice, told):
         """Return (old, new, neither, doubled or lost, why)."""
         lab, kind = self.lab, self.kind
         meter, _ = lab.boot(nor, False)
-        if meter.fault:
-            return "neither", meter.fault
-        found = signature(meter)
-        if twice:
-            # The start that was cut may have been counted or not.
-            places = [i for i in range(len(self.outcomes)) if self.alike(meter, i)]
-        else:
-            places = [i for i in range(len(self.outcomes)) if self.outcomes[i] == found]
+        seen = Outcome(meter)
+        places = [i for i in range(len(self.outcomes)) if seen.like(self.outcomes[i], twice)]
         if not places:
-            return "neither", "another state"
-        # A token has an outcome between: the try is counted, and nothing else.
-        first = len(self.outcomes) - 1 if kind.code else 1
-        what = "new" if places[-1] >= first else "old"
-        if kind.action is None and meter.state.credit_wh != self.credit(0):
-            return "lost", "the credit is another"
+            return "neither", meter.fault or "another state"
+        last = len(self.outcomes) - 1
+        done = kind.done if kind.done >= 0 else max(last, 1)
+        what = "new" if places[-1] >= done else "old"
+        if told and places[-1] != last:
+            return "lost", "the meter told that it is done"
+        make_room()
         if not meter.state.provisioned:
             meter.provision(CONFIG, T0)
-        seen = lasting(meter)
+            seen = Outcome(meter)
         if nor.unsettled:
             nor.settle()
             meter, _ = lab.boot(Nor(nor.snapshot()))
-            if meter.fault or lasting(meter) != seen:
+            if not seen.like(Outcome(meter)):
                 return "lost", meter.fault or "what was shown is another later"
             nor = meter._storage.nor
         if not balanced(meter):
             return "neither", "the ledger does not balance"
-        at = meter.state.clock + 2000  # past every lock
+        at = meter.state.clock + 4000  # past every lock
+        meter.process(at)
         if kind.code:
-            credit_wh = meter.process(at) and meter.state.credit_wh
-            result = meter.enter(kind.code, at).result
+            if kind.code == CREDIT:
+                result, right = key_in(meter, kind.code, at)
+            else:
+                result, right = meter.enter(kind.code, at).result, True
             if result != (R.USED if what == "new" else R.ACCEPT):
                 return ("doubled" if result == R.ACCEPT else "lost"), "again: result %d" % result
-            if kind.code == CREDIT and meter.state.credit_wh - credit_wh != (
-                0 if what == "new" else WH
-            ):
+            if not right:
                 return "lost", "the credit of the token"
-        meter.process(at)
-        credit_wh = meter.state.credit_wh
-        result = meter.enter(MORE[meter.state.krn == 2], at).result
-        if result != R.ACCEPT or meter.state.credit_wh - credit_wh != WH:
+        key = meter.state.decoder_key[: keys.key_octets(meter.state.ea)]
+        result, right = key_in(meter, MORE[key], at)
+        if result != R.ACCEPT or not right:
             return "lost", "one more token: result %d" % result
         meter.set_load(900, at)
         meter.process(at + 100)
         if meter.store_error:
             return "neither", meter.store_error
-        seen = lasting(meter)
+        seen = Outcome(meter)
         meter, _ = lab.boot(Nor(nor.snapshot()))
-        if meter.fault or lasting(meter) != seen or not balanced(meter):
+        if not seen.like(Outcome(meter)) or not balanced(meter):
             return "lost", meter.fault or "what was saved is another after a start"
         if meter.tids.check(9000) != R.USED or (kind.code and meter.tids.check(5000) != R.USED):
             return "doubled", "a token that was taken is unknown"
         return what, ""
 
-    def state(self, i):
-        """Return the State of an outcome."""
-        head = bytearray(states.TICK_START)
-        steps = self.outcomes[i]
-        parts = [head + steps]
-        states.seal(parts)
-        return states.unpack(bytes(parts[0]))
 
-    def credit(self, i):
-        """Return the credit of an outcome."""
-        return self.state(i).credit_wh
-
-    def alike(self, meter, i):
-        """Tell whether the meter is as an outcome, but for what a start writes."""
-        other = self.state(i)
-        mine = lasting(meter)
-        names = [n for n in states.FIELDS if n not in ("power_fails", "event_seq", "events")]
-        return mine == [getattr(other, n) for n in names]
+def shuffled(values):
+    """Return the values in a random order."""
+    return sorted(values, key=lambda _: random.getrandbits(24))
 
 
-def cuts(lab, count, kinds=KINDS, modes=MODES):
-    """Cut at each operation in each mode, on one flash after the other, until there are `count`.
+def series(lab, kind, flashes, modes, share, turns):
+    """Make a share of cuts of one kind: at each operation, then at each in the next mode.
 
-    Each kind comes first on the flash on which it does most: there a log of littlefs is full.
+    `turns`: at each operation in at least so many modes, on the flash of several on which it does
+    most: there a log of littlefs is full. Where it does little, one flash after the other.
     """
-    flashes = worn(lab, 60)
-    every = list(kinds)
+    made = 0
+    while made < share:
+        some = [Case(lab, kind, random.choice(flashes)) for _ in range(6 if turns else 1)]
+        if turns:
+            sizes = [case.size() for case in some]
+            some = [some[sizes.index(max(sizes))]]
+        case = some[0]
+        case.prepare()
+        share = max(share, turns * case.ops)
+        turns = 0
+        order = shuffled(range(case.ops))
+        turn = random.getrandbits(3)
+        for i in range(min(share - made, len(modes) * case.ops)):
+            place = order[i % case.ops]
+            mode = modes[(turn + place + i // case.ops) % len(modes)]
+            case.cut(place + 1, mode, not random.getrandbits(2))
+            made += 1
+
+
+def cuts(lab, count, kinds=KINDS, names=ALL, modes=MODES + (DOUBLE,)):
+    """Cut until there are `count`: each kind under each profile, then again on other flashes.
+
+    The first time, and under the first profile, that is each operation: in one mode at least,
+    in a long run in each.
+    """
+    pairs = sum([1 for kind in kinds for name in names if name in kind.profiles])
+    share = min(count // (2 * pairs), 100)
+    turns = len(modes) if count > SOAK else 1
     first = True
-    while sum([row["cuts"] for row in lab.rows.values()]) < count:
-        for kind in every:
-            if kind.raw == "empty":
-                chosen = flashes[:1]
-            elif first:
-                some = [random.choice(flashes[1:]) for _ in range(12)]
-                cases = [(-Case(lab, kind, blocks).ops, i) for i, blocks in enumerate(some)]
-                chosen = [some[min(cases)[1]]]
-            else:
-                chosen = [random.choice(flashes[1:])]
-            case = Case(lab, kind, chosen[0])
-            if case.ops < 5 and kind.raw != "empty":
-                chosen = [random.choice(flashes[1:]) for _ in range(12)]
-            for blocks in chosen:
-                case = Case(lab, kind, blocks)
-                for cut_at in range(1, case.ops + 1):
-                    for mode in modes:
-                        # The first round of a short run: at each operation half of the modes.
-                        if count > 20_000 or case.ops < 40 or random.getrandbits(1):
-                            case.cut(cut_at, mode)
-                    if len(modes) == len(MODES):
-                        case.cut(cut_at, random.choice(MODES[:5]), random.randrange(1, 40))
-            if not first and sum([row["cuts"] for row in lab.rows.values()]) >= count:
-                return
+    while lab.cuts < count:
+        for name in names:
+            lab.profile = name
+            flashes = worn(lab)
+            for kind in shuffled([kind for kind in kinds if name in kind.profiles]):
+                if first or lab.cuts < count:
+                    series(lab, kind, flashes, modes, share, turns)
+            turns = 0
         first = False
-        every.sort(key=lambda kind: random.getrandbits(16))
 
 
 def flips(lab, every):
-    """Turn single bits of a flash, one of `every`: the meter is as it was, or says why not."""
-    erased = bytearray(b"\xff" * BLOCK)
-    nor = Nor([erased] * BLOCKS)
-    vfs.VfsLfs2.mkfs(nor)
+    """Turn single bits of a flash, one of `every`: the meter is as it was, or says why not.
+
+    What it may lose is a tick, and with it all that was used since the record was written whole.
+    """
+    nor = fresh()
     meter, store = lab.boot(nor, False)
-    meter.provision(CONFIG, T0)
-    meter.set_load(900, T0)
+    meter.provision(CONFIG, T0 - T0 % 86400)
+    meter.set_load(900, meter.state.clock)
     for i in range(4):
         meter.process(meter.state.clock + 600)
         meter.enter(credit(3000 + i), meter.state.clock)
         meter.process(meter.state.clock + 100)
-    commits = store.commits
     # With each start a new log: none of the two sectors of a log is of the time before the meter.
     for _ in range(2):
         meter, store = lab.boot(nor, False)
-        commits += store.commits
-    store.commits = []
-    for _ in range(3):
+    whole_wh = meter.state.credit_wh
+    for _ in range(20 * 60):
         meter.process(meter.state.clock + 60)
-    commits += store.commits
-    known = [signature(lab.boot(Nor(commit))[0]) for commit in commits]
+        store.commits = []
     blocks = nor.snapshot()
-    known.append(signature(lab.boot(Nor(blocks))[0]))
-    tids = bytes(meter.tids.octets)
+    meter, _ = lab.boot(Nor(blocks))
+    right, last_wh, tids = Outcome(meter), meter.state.credit_wh, bytes(meter.tids.octets)
+    steady = right.lasting(OF_A_START + OF_A_TICK)
     bits = 8 * BLOCK
-    used = [i for i in range(BLOCKS) if blocks[i] != erased]
+    used = [i for i in range(BLOCKS) if blocks[i] != b"\xff" * BLOCK]
+    most_wh = 0
     for place in range(random.randrange(every), bits * len(used), every):
         block, bit = used[place // bits], place % bits
         changed = bytearray(blocks[block])
         changed[bit // 8] ^= 1 << bit % 8
-        nor = Nor(blocks)
-        nor.blocks[block] = changed
-        nor = Nor(nor.blocks)
-        detail = "bit %d of block %d" % (bit, block)
+        nor = Nor(blocks[:block] + [changed] + blocks[block + 1 :])
         try:
             meter, _ = lab.boot(nor)
         except OSError:
-            lab.count("one bit", "flip", "no file system", detail)
-            continue
-        if meter.fault:
-            closed = meter.state.switch_closed or meter.state.credit_wh
-            lab.count("one bit", "flip", "neither" if closed else "told", detail)
-            continue
-        found = signature(meter)
-        if found == known[-1]:
-            what = "new"
-        elif found in known:
-            what = "energy lost" if meter.tids.octets == tids else "old"
-        elif not meter.state.provisioned:
-            what = "no record"
+            what = "no file system"
         else:
-            what = "neither"
-        lab.count("one bit", "flip", what, detail)
+            found = Outcome(meter)
+            if meter.fault:
+                closed = meter.state.switch_closed or meter.state.credit_wh
+                what = "neither" if closed else "told"
+            elif found.like(right, False):
+                what = "new"
+            elif not meter.state.provisioned:
+                what = "no record"
+            elif meter.tids.octets != tids:
+                what = "old"
+            elif found.lasting(OF_A_START + OF_A_TICK) == steady and balanced(meter):
+                what = "energy lost"
+                most_wh = max(most_wh, meter.state.credit_wh - last_wh)
+            else:
+                what = "neither"
+        lab.count("one bit", "flip", what, "bit %d of block %d" % (bit, block))
+    return {"lost_wh": most_wh, "ticks_wh": whole_wh - last_wh}
+
+
+STORES = {"unsafe": Unsafe, "silent": Silent}
 
 
 def main():
     """Do what the arguments say."""
     what, seed, count = sys.argv[1], int(sys.argv[5]), int(sys.argv[6])
     random.seed(seed)
-    lab = Lab(Unsafe if what == "control" else Recorder)
-    if what == "control":
-        cuts(lab, count, KINDS[:1] + KINDS[9:10], MODES[:4])
+    lab = Lab(STORES.get(what, Recorder))
+    kinds = [kind for kind in KINDS if not sys.argv[7:] or kind.name in sys.argv[7:]]
+    more = {}
+    if what in STORES:
+        cuts(lab, count, kinds[:1], (KEPT,), MODES[:4])
     elif what == "flips":
-        flips(lab, count)
+        more = flips(lab, count)
     else:
-        cuts(lab, count)
-    rows = [dict(found, kind=key[0], mode=key[1]) for key, found in lab.rows.items()]
-    print(json.dumps({"rows": rows, "failures": lab.failures}))
+        cuts(lab, count, kinds)
+    rows = [
+        dict(found, kind=kind, profile=profile, mode=mode)
+        for (kind, profile, mode), found in lab.rows.items()
+    ]
+    # In pieces: the heap is in splinters.
+    json.dump(dict(more, rows=rows, failures=lab.failures), sys.stdout)
 
 
 main()

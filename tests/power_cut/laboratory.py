@@ -13,15 +13,15 @@ GOOD = ("old", "new")
 BAD = ("neither", "doubled", "lost")
 
 
-def start(what: str, seed: int, count: int) -> "subprocess.Popen[str]":
-    """Start `cuts`, `control` or `flips` in an interpreter of its own."""
+def start(what: str, seed: int, count: int, *kinds: str) -> "subprocess.Popen[str]":
+    """Start `cuts`, `flips` or a control, `unsafe` or `silent`, in an interpreter of its own."""
     micropython = interpreter.find()
     lib = firmware_build.build(micropython).tree / "lib"
     root = HERE.parents[1]
     return subprocess.Popen(
         micropython.command(
             *("-X", f"heapsize={HEAP}", str(HERE / "lab.py"), what, str(lib)),
-            *(str(root / "tests" / "both"), str(root), str(seed), str(count)),
+            *(str(root / "tests" / "both"), str(root), str(seed), str(count), *kinds),
         ),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
