@@ -56,7 +56,7 @@ _CHORE_S = 5.0  # seconds from one tick to the next
 _CHORE_PATIENCE = 2.0  # seconds a tick may take
 _QUIET = 0.05  # seconds without a byte before one begins
 _LOOK = 1.0  # seconds to the next look at an interpreter that is not at its prompt
-_UNHEARD = 1.0  # seconds after a Ctrl-C from which another interrupts whatever runs
+_UNHEARD = 2.5  # seconds after a Ctrl-C from which another interrupts whatever runs
 _STILL = 2.0  # seconds without a stir before the watchdog bites
 _STILL_UNTOLD = 4.0  # the same where the system does not tell: seconds without a word
 _SAMPLE = 0.5  # seconds from one look of the watchdog to the next
@@ -422,7 +422,7 @@ class _Bridge(threading.Thread):
         if self.state == "running":
             self._to_host += self._output.feed(data)
             if self._output.prompts:
-                self._pressed = 0.0
+                self._pressed = self._interrupted = 0.0
             if self._hold_until and (self._output.waits or self._runs()):
                 self._hold_until = 0.0
             return
