@@ -9,8 +9,9 @@ that keeps the line for itself says so by $JETON_MARK: it then looks after its t
 is a key like others, and Ctrl-D has it save and print the mark again.
 
 A watchdog resets an interpreter that hears nothing any more. An interpreter of the system's can
-come to that, because its Ctrl-C leaves an allocation by a long jump, the lock still held; so can a
-program, by a lock that nobody opens. A program that sleeps, waits or computes is left alone.
+come to that, because its Ctrl-C leaves an allocation by a long jump, the lock still held or the
+heap still locked; so can a program, by a lock that nobody opens. A program that sleeps, waits or
+computes is left alone.
 """
 
 import errno
@@ -44,6 +45,7 @@ _RAW_PROMPT = b"raw REPL; CTRL-B to exit\r\n>"
 _RAW_SIGN = b"raw REPL; CTRL-B to exit\r\n"
 _FRIENDLY_SIGN = b'Type "help()" for more information.\r\n'
 _SOFT_REBOOT = b"MPY: soft reboot\r\n"
+_HEAP_LOCKED = b"MemoryError: memory allocation failed, heap is locked"
 _WATCHDOG_RESET = b"\r\nMPY: watchdog reset\r\n"
 _PATIENCE = 2.0  # seconds for boot.py before the host's keys get through to it
 _DRAIN = 5.0  # seconds an open client may leave the board's output unread before it is dropped
@@ -625,8 +627,10 @@ class _Bridge(threading.Thread):
         if self._process is None:
             return
         patience = _STILL if _PROC else _STILL_UNTOLD
-        if self._still(now) < patience or not (self._chore or self._lost()):
-            return
+        if self._still(now) >= patience and (self._chore or self._lost()):
+            self._bite()
+
+    def _bite(self) -> None:
         self._kill()
         self._from_host.clear()
         self._to_host += _WATCHDOG_RESET
@@ -705,6 +709,9 @@ class _Bridge(threading.Thread):
             self._chore, self._chore_text = "running", b""
             self._to_interpreter(_CHORE)
         elif self._chore == "running" and self._chore_text.endswith(b"\x04>"):
+            if _HEAP_LOCKED in self._chore_text:
+                self._bite()  # it cannot even compile what would unlock it
+                return
             self._chore_text = b""
             if self._output.raw:
                 self._end_chore()
