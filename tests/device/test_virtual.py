@@ -577,13 +577,18 @@ def test_a_program_that_ctrl_c_cannot_end_is_reset(
     assert client.run("import os; print('kept' in os.listdir('/'), meter)")[0].startswith(b"True")
 
 
-def test_a_tick_that_never_returns_is_reset(
-    awake: tuple[VirtualBoard, Client], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "end",
+    [LOCKED + "import board; board.tick = lock.acquire", "micropython.heap_lock()"],
+    ids=["waits", "no heap"],
+)
+def test_a_tick_that_cannot_be_is_the_end(
+    awake: tuple[VirtualBoard, Client], monkeypatch: pytest.MonkeyPatch, end: str
 ) -> None:
     board, client = awake
     monkeypatch.setattr(virtual, "_CHORE_PATIENCE", 0.1)
     monkeypatch.setattr(virtual, "_CHORE_S", 0.2)
-    client.run(LOCKED + "import board; board.tick = lock.acquire")
+    client.run("import micropython\n" + end)
     assert client.expect(b">>> ").startswith(BITTEN + b"MicroPython ")
     client.raw()
     assert client.run("print(1)")[0] == b"1\r\n"
