@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -36,6 +37,8 @@ _MARCH = (
     "rv32imc",
     "rv64imc",
 )
+
+_GENTLE = signal.SIGUSR2  # the interpreter's threads use others
 
 # The block device over a file that mkfs, updates and the running board share. Sizes are those of
 # the ESP32 port: erase 4096; littlefs then takes read and program size 32 by default. An erased
@@ -70,18 +73,34 @@ try:
     lfs = True
 except ImportError:
     lfs = False
+try:
+    from os import getenv
+    gentle = getenv("JETON_GENTLE") == "1"
+except ImportError:
+    gentle = False
 about = sys.implementation
-print(json.dumps([list(about.version[:3]), getattr(about, "_mpy", 0), lfs]))
+print(json.dumps([list(about.version[:3]), getattr(about, "_mpy", 0), lfs, gentle]))
 """
 
 # Both kinds are started through a few lines of Python: what makes the pseudo-terminal the child's
 # controlling terminal has to run in the child, so that Ctrl-C works and a dead parent hangs it up.
 _LAUNCH_TTY = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
-_LAUNCH_MODULE = (
-    "import sys; sys.path.append({where!r})\n"
-    "from micropython_run import run_main\n"
-    "sys.exit(run_main(['micropython', *sys.argv[1:]]))"
-)
+# The interpreter's own handler of SIGINT leaves whatever runs by a long jump, the allocator and
+# the filesystem included: what they had locked or half done stays so, and the next to ask for the
+# lock waits for ever. A board leaves a note, which the next jump of the program finds. So does a
+# second signal here, where the library lets its function for that be found.
+_LAUNCH_MODULE = """\
+import sys; sys.path.append({where!r})
+import micropython_run
+try:
+    import ctypes, os
+    note = ctypes.CDLL(micropython_run.__file__).mp_sched_keyboard_interrupt
+    ctypes.pythonapi.PyOS_setsig({gentle}, note)
+    os.environ["JETON_GENTLE"] = "1"
+except (ImportError, OSError, AttributeError):
+    pass
+sys.exit(micropython_run.run_main(["micropython", *sys.argv[1:]]))
+"""
 _LAUNCH_PROGRAM = "import os, sys; os.execv({program!r}, ['micropython', *sys.argv[1:]])"
 
 # What a dynamically linked Python may need to start; a board has none of the host's variables.
@@ -108,6 +127,7 @@ class Interpreter:
     file: str  # what to name in a message
     version: tuple[int, int, int]
     mpy: int  # sys.implementation._mpy
+    interrupt: signal.Signals = signal.SIGINT  # what has a program raise KeyboardInterrupt
 
     @property
     def march(self) -> str | None:
@@ -146,7 +166,8 @@ def _candidate() -> tuple[str, Path]:
     if not named:
         spec = importlib.util.find_spec("micropython_run")
         if spec is not None and spec.origin:
-            return _LAUNCH_MODULE.format(where=str(Path(spec.origin).parent)), Path(spec.origin)
+            where = str(Path(spec.origin).parent)
+            return _LAUNCH_MODULE.format(where=where, gentle=int(_GENTLE)), Path(spec.origin)
     program = shutil.which(named or "micropython")
     if program is None:
         wanted = f"$JETON_MICROPYTHON ({named})" if named else "`micropython` on the PATH"
@@ -161,7 +182,7 @@ def _candidate() -> tuple[str, Path]:
 def _find(named: str | None, cache: Path) -> Interpreter:
     launcher, file = _candidate()
     stat = file.stat()
-    key = [str(file), stat.st_size, stat.st_mtime_ns]
+    key = [str(file), stat.st_size, stat.st_mtime_ns, launcher]
     note = cache / "interpreter.json"
     facts: Any = None
     try:
@@ -178,7 +199,7 @@ def _find(named: str | None, cache: Path) -> Interpreter:
             raise BoardError(f"{file} is not a MicroPython interpreter") from None
         with contextlib.suppress(OSError):  # asked again next time
             write_atomically(note, json.dumps({"key": key, "facts": facts}).encode())
-    version, mpy, littlefs = facts
+    version, mpy, littlefs, gentle = facts
     if tuple(version) < OLDEST:
         shown = ".".join(map(str, version))
         raise BoardError(
@@ -186,7 +207,8 @@ def _find(named: str | None, cache: Path) -> Interpreter:
         )
     if not littlefs:
         raise BoardError(f"MicroPython at {file} has no littlefs (vfs.VfsLfs2)")
-    return Interpreter(launcher, str(file), tuple(version), mpy)
+    interrupt = _GENTLE if gentle else signal.SIGINT
+    return Interpreter(launcher, str(file), tuple(version), mpy, interrupt)
 
 
 def find() -> Interpreter:

@@ -7,6 +7,11 @@ What a board's timer does is done from here: every few seconds, while the interp
 prompt, `board.tick()` is called through the raw REPL, and no client sees anything of it. A boot.py
 that keeps the line for itself says so by $JETON_MARK: it then looks after its time alone, Ctrl-C
 is a key like others, and Ctrl-D has it save and print the mark again.
+
+A watchdog resets an interpreter that hears nothing any more. An interpreter of the system's can
+come to that, because its Ctrl-C leaves an allocation by a long jump, the lock still held or the
+heap still locked; so can a program, by a lock that nobody opens. A program that sleeps, waits or
+computes is left alone.
 """
 
 import errno
@@ -44,6 +49,8 @@ _RAW_PROMPT = b"raw REPL; CTRL-B to exit\r\n>"
 _RAW_SIGN = b"raw REPL; CTRL-B to exit\r\n"
 _FRIENDLY_SIGN = b'Type "help()" for more information.\r\n'
 _SOFT_REBOOT = b"MPY: soft reboot\r\n"
+_HEAP_LOCKED = b"MemoryError: memory allocation failed, heap is locked"
+_WATCHDOG_RESET = b"\r\nMPY: watchdog reset\r\n"
 _PATIENCE = 2.0  # seconds for boot.py before the host's keys get through to it
 _DRAIN = 5.0  # seconds an open client may leave the board's output unread before it is dropped
 _LINGER = 0.25  # seconds to wait for what Ctrl-D brings: a prompt, or the end
@@ -55,6 +62,10 @@ _CHORE_S = 5.0  # seconds from one tick to the next
 _CHORE_PATIENCE = 2.0  # seconds a tick may take
 _QUIET = 0.05  # seconds without a byte before one begins
 _LOOK = 1.0  # seconds to the next look at an interpreter that is not at its prompt
+_UNHEARD = 2.5  # seconds after a Ctrl-C from which another interrupts whatever runs
+_STILL = 2.0  # seconds without a stir before the watchdog bites
+_STILL_UNTOLD = 4.0  # the same where the system does not tell: seconds without a word
+_SAMPLE = 0.5  # seconds from one look of the watchdog to the next
 _DYING = 1.0  # seconds an interpreter may outlive the program that was killed
 _SETTLE = 1.0  # seconds for the last tick before the board is switched off
 
@@ -139,10 +150,13 @@ class _Bridge(threading.Thread):
     """Joins the clients' pseudo-terminal to the interpreter's, over all of its lives."""
 
     def __init__(
-        self, spawn: Callable[[int, tuple[str, str], bool], subprocess.Popen[bytes]]
+        self,
+        spawn: Callable[[int, tuple[str, str], bool], subprocess.Popen[bytes]],
+        interrupt: signal.Signals,
     ) -> None:
         super().__init__(name="jeton-virtual-board", daemon=True)
         self._spawn_process = spawn
+        self._interrupt_signal = interrupt
         self._outer, self._slave = os.openpty()
         self.path = os.ttyname(self._slave)
         _set_raw(self._slave)
@@ -171,9 +185,14 @@ class _Bridge(threading.Thread):
         self._from_host = bytearray()
         self._to_host = bytearray()
         self._stuck_since: float | None = None
-        self._interrupted = 0.0
+        self._interrupted = 0.0  # when the last Ctrl-C was passed on as a signal
         self._hold_until = 0.0
         self._closing = False
+        # What the watchdog knows.
+        self._pressed = 0.0  # when Ctrl-C was first pressed since the last prompt
+        self._pulse: bytes | None = None
+        self._still_since = 0.0
+        self._sample_at = 0.0
         # The tick that is under way.
         self._chore = ""  # entering, running, leaving
         self._chore_text = b""
@@ -262,10 +281,19 @@ class _Bridge(threading.Thread):
             self._feed()
         if self.state == "running":
             self._live(time.monotonic())
+        if self._guarded() and time.monotonic() >= self._sample_at:
+            self._guard(time.monotonic())
         self._send()
 
     def _patience(self) -> int | None:
         """Return the milliseconds until something is due by itself."""
+        due = self._next_due()
+        if not self._guarded():
+            return due
+        sample = max(0, int((self._sample_at - time.monotonic()) * 1000)) + 1
+        return sample if due is None else min(due, sample)
+
+    def _next_due(self) -> int | None:
         hold = self._hold_until - time.monotonic()
         if self._from_host and hold > 0:
             return int(hold * 1000) + 1
@@ -277,6 +305,8 @@ class _Bridge(threading.Thread):
             return int(_PATIENCE * 1000)
         if self.state == "running":
             due = self._chore_since + _CHORE_PATIENCE if self._chore else self._due
+            if self._chore and due < time.monotonic():
+                return None  # the watchdog looks at it
             return max(0, int((due - time.monotonic()) * 1000)) + 1
         return None
 
@@ -331,7 +361,7 @@ class _Bridge(threading.Thread):
         self._bang, self._mark = b"\x1e" + token + b"\x1e", b"\x1d" + token + b"\x1d"
         self._want_raw = raw
         self._output = _Output()
-        self._hold_until = 0.0
+        self._hold_until = self._pressed = 0.0
         self._text = b""
         self._inner, slave = os.openpty()
         try:
@@ -391,11 +421,14 @@ class _Bridge(threading.Thread):
 
     def _heard(self, data: bytes) -> None:
         self._traffic = time.monotonic()
+        self._stir(self._traffic)
         if self._chore:
             self._heard_chore(data)
             return
         if self.state == "running":
             self._to_host += self._output.feed(data)
+            if self._output.prompts:
+                self._pressed = self._interrupted = 0.0
             if self._hold_until and (self._output.waits or self._runs()):
                 self._hold_until = 0.0
             return
@@ -439,6 +472,7 @@ class _Bridge(threading.Thread):
     def _greeted(self, text: bytes) -> None:
         self._to_host += self._output.feed(text)
         self._text = b""
+        self._pressed = 0.0
         self._enter("running")
 
     @staticmethod
@@ -534,8 +568,8 @@ class _Bridge(threading.Thread):
     def _takes_ctrl_c(self) -> bool:
         """Interrupt a running program and return False; True where Ctrl-C is a key like others.
 
-        The interpreter handles SIGINT while a program runs and else would die of it. Its terminal
-        sends no signals then in raw paste mode, so they are sent from here.
+        The interpreter handles the signal while a program runs and else would die of it. Its
+        terminal sends none then in raw paste mode, so it is sent from here.
         """
         now = time.monotonic()
         runs = self._runs()
@@ -545,26 +579,86 @@ class _Bridge(threading.Thread):
             return True  # it has just ended
         if not runs and changing:  # a program is about to run, or has just ended
             self._hold_until = now + 0.002
+            self._press(now)
             return False
         if runs is None:  # not known here; a prompt or a window of raw paste means it does not run
             runs = not changing and not self._output.waits
         if not runs:
             return True
-        # A second signal before the first was noticed would end the interpreter.
-        if now - self._interrupted > 0.05:
-            self._interrupted = now
-            assert self._process is not None
-            self._process.send_signal(signal.SIGINT)
+        self._press(now)
+        self._interrupt(now, force=now - self._pressed > _UNHEARD)
         while self._from_host[:1] == b"\x03":
             del self._from_host[0]
         return False
+
+    def _press(self, now: float) -> None:
+        self._output.prompts = False
+        if not self._pressed:
+            self._pressed = now
+            self._stir(now)
+
+    def _interrupt(self, now: float, force: bool) -> None:
+        """Have the program raise KeyboardInterrupt; `force` gets at what does not listen, too."""
+        # A second signal before the first was noticed would end the interpreter.
+        if self._process is None or now - self._interrupted <= 0.05:
+            return
+        self._interrupted = now
+        self._process.send_signal(signal.SIGINT if force else self._interrupt_signal)
+
+    # The watchdog.
+
+    def _guarded(self) -> bool:
+        """Return whether the interpreter has something to do, so that it may get stuck in it."""
+        if self.state == "running":
+            return bool(self._chore) or not self._output.prompts
+        return self.state in ("booting", "greeting", "entering")
+
+    def _stir(self, now: float) -> None:
+        self._pulse, self._still_since = None, now
+
+    def _still(self, now: float) -> float:
+        """Return for how many of the seconds it takes to bite the interpreter has not stirred."""
+        assert self._process is not None
+        pulse = _pulse(self._process.pid)
+        if pulse is None or pulse != self._pulse:
+            self._stir(now)
+            self._pulse = pulse
+        return now - self._still_since
+
+    def _guard(self, now: float) -> None:
+        """Reset an interpreter that sleeps and cannot be woken, or that sleeps in a tick."""
+        self._sample_at = now + _SAMPLE
+        if self._process is None:
+            return
+        patience = _STILL if _PROC else _STILL_UNTOLD
+        if self._still(now) >= patience and (self._chore or self._lost()):
+            self._bite()
+
+    def _bite(self) -> None:
+        self._kill()
+        self._from_host.clear()
+        self._to_host += _WATCHDOG_RESET
+        self._start(raw=False)
+
+    def _lost(self) -> bool:
+        """Return whether nothing can wake the interpreter, which sleeps.
+
+        One that waits for input, for a time or for the network heard Ctrl-C, and its program went
+        on. A lock that a program asks for may be opened by a thread of it, as long as nobody
+        pressed Ctrl-C; at the prompt there is none that could be.
+        """
+        assert self._process is not None
+        locked = _awaits_lock(self._process.pid)
+        if locked is None or self._runs():
+            return bool(self._pressed) and locked is not False
+        return locked or (bool(self._pressed) and self._busy())
 
     # What a board's timer does.
 
     def _live(self, now: float) -> None:
         """Let the board tick when it is time and nobody can notice."""
         if self._chore:
-            if now - self._chore_since > _CHORE_PATIENCE:
+            if now - self._chore_since > _CHORE_PATIENCE and not self._still(now):
                 self._show_chore()
         elif now >= self._due:
             if not self.settled:
@@ -588,15 +682,15 @@ class _Bridge(threading.Thread):
         """Tick for the last time: stop whatever the interpreter does."""
         self._due = now + 0.01
         if self._busy():
-            if now - self._interrupted > 0.05 and self._runs() and self._process is not None:
-                self._interrupted = now
-                self._process.send_signal(signal.SIGINT)
+            if self._runs():
+                self._interrupt(now, force=now - self._settle_since > _SETTLE / 2)
         elif self._output.prompts or now - self._settle_since > 0.2:
             self._tick(now)
         else:
             self._to_interpreter(b"\x03")  # away with a line half typed
 
     def _tick(self, now: float) -> None:
+        self._stir(now)
         self._chore, self._chore_text, self._chore_since = "entering", b"", now
         if self._output.raw:
             self._chore = "running"
@@ -619,6 +713,9 @@ class _Bridge(threading.Thread):
             self._chore, self._chore_text = "running", b""
             self._to_interpreter(_CHORE)
         elif self._chore == "running" and self._chore_text.endswith(b"\x04>"):
+            if _HEAP_LOCKED in self._chore_text:
+                self._bite()  # it cannot even compile what would unlock it
+                return
             self._chore_text = b""
             if self._output.raw:
                 self._end_chore()
@@ -641,7 +738,7 @@ class _Bridge(threading.Thread):
             self._changed.notify_all()
 
     def _show_chore(self) -> None:
-        """Give up a tick that does not end: from here on the host sees what happens."""
+        """Give up a tick that goes on and on: from here on the host sees what happens."""
         text = self._chore_text
         self._end_chore()
         self._to_host += self._output.feed(text)
@@ -655,6 +752,36 @@ def _catches_interrupt(pid: int) -> bool | None:
     except OSError:
         return None
     return bool(int(caught[1], 16) >> (signal.SIGINT - 1) & 1) if caught else None
+
+
+_PROC = os.path.exists("/proc/self/status")
+
+
+def _pulse(pid: int) -> bytes | None:
+    """Return what stays as it is while a process sleeps without a stir; None while it does not.
+
+    Where the system does not tell that is always the same.
+    """
+    if not _PROC:
+        return b""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            status = file.read()
+    except OSError:
+        return None  # it has just ended
+    if not re.search(rb"^State:\s*S", status, re.MULTILINE):
+        return None
+    return b" ".join(re.findall(rb"_ctxt_switches:\s*([0-9]+)", status))
+
+
+def _awaits_lock(pid: int) -> bool | None:
+    """Return whether a process that sleeps waits for a lock, None where the system is silent."""
+    try:
+        with open(f"/proc/{pid}/wchan", "rb") as file:
+            where = file.read()
+    except OSError:
+        return None
+    return b"futex" in where if where not in (b"", b"0") else None
 
 
 def _hold_link(link: Path) -> IO[bytes]:
@@ -784,7 +911,7 @@ class VirtualBoard:
         else:
             self._file = self._open_flash(self.flash, firmware)
         try:
-            self._bridge = _Bridge(self._spawn)
+            self._bridge = _Bridge(self._spawn, self._interpreter.interrupt)
             self._bridge.start()
             self._make_link()
             self.power_on()

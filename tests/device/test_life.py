@@ -119,6 +119,26 @@ def test_a_served_meter_that_is_killed(loaded: str) -> None:
     assert _passed(before, _status(loaded)) >= 1 * RATE  # at most the last 5 s are lost
 
 
+def test_a_served_meter_that_nothing_wakes_lives_on(loaded: str) -> None:
+    with served(loaded) as (_, port):
+        with Meter.open(port) as meter:
+            meter.set_load(LOAD_W)
+            before = meter.advance(3600)
+        _machine("soft_reset")(port)  # saves
+        with Client(port) as client:
+            client.raw()
+            client.send(b"import _thread; lock = _thread.allocate_lock()\nprint('on')\n")
+            client.send(b"lock.acquire(); lock.acquire()\x04")
+            client.expect(b"on\r\n")
+            client.send(b"\x03")
+            client.expect(b"\r\nMPY: watchdog reset\r\n")
+        with Meter.open(port) as meter:
+            after = meter.status()
+    assert before.total_wh >= LOAD_W
+    assert _passed(before, after) >= 0
+    assert after.load_w == LOAD_W
+
+
 def test_a_clock_without_a_load_lives_too(loaded: str) -> None:
     with Meter.open(loaded) as meter:
         before = meter.set_rate(RATE)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from client import RAW, Client
 
-from host_tools import firmware_build
+from host_tools import firmware_build, virtual
 from host_tools.errors import BoardError, JetonError
 from host_tools.interpreter import Interpreter, find
 from host_tools.virtual import VirtualBoard, _Output
@@ -535,3 +535,142 @@ def test_an_interpreter_on_the_path_serves(
         assert client.run("print(6 * 7)")[0] == b"42\r\n"
         client.send(b"\x04")
         client.expect(RAW)
+
+
+# Ctrl-C that finds nobody, and the watchdog
+
+BITTEN = b"\r\nMPY: watchdog reset\r\n"
+LOCKED = "import _thread\nlock = _thread.allocate_lock()\nlock.acquire()\nprint('on')\n"
+
+
+@pytest.fixture
+def awake(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[VirtualBoard, Client]]:
+    """A board whose watchdog bites soon, and a client in its raw REPL."""
+    monkeypatch.setattr(virtual, "_STILL", 0.3)
+    monkeypatch.setattr(virtual, "_SAMPLE", 0.05)
+    with VirtualBoard() as board, Client(board.path) as client:
+        client.raw()
+        yield board, client
+
+
+def _boots(board: VirtualBoard) -> int:
+    assert board._bridge is not None
+    return board._bridge.boots
+
+
+@pytest.mark.parametrize(
+    "stuck",
+    [LOCKED + "lock.acquire()", "import os; print('on'); os.system('sleep 60')"],
+    ids=["lock", "system"],
+)
+def test_a_program_that_ctrl_c_cannot_end_is_reset(
+    awake: tuple[VirtualBoard, Client], stuck: str
+) -> None:
+    board, client = awake
+    client.run("open('/kept', 'w').close()")
+    client.send(stuck.encode() + b"\x04")
+    client.expect(b"on\r\n")
+    client.send(b"\x03\x01")
+    assert client.expect(b">>> ").startswith(BITTEN + b"MicroPython ")
+    assert _boots(board) == 2
+    client.raw()
+    assert client.run("import os; print('kept' in os.listdir('/'), meter)")[0].startswith(b"True")
+
+
+@pytest.mark.parametrize(
+    "end",
+    [LOCKED + "import board; board.tick = lock.acquire", "micropython.heap_lock()"],
+    ids=["waits", "no heap"],
+)
+def test_a_tick_that_cannot_be_is_the_end(
+    awake: tuple[VirtualBoard, Client], monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    board, client = awake
+    monkeypatch.setattr(virtual, "_CHORE_PATIENCE", 0.1)
+    monkeypatch.setattr(virtual, "_CHORE_S", 0.2)
+    client.run("import micropython\n" + end)
+    assert client.expect(b">>> ").startswith(BITTEN + b"MicroPython ")
+    client.raw()
+    assert client.run("print(1)")[0] == b"1\r\n"
+    assert _boots(board) == 2
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "time.sleep(1)",
+        "select.poll().poll(1000)",
+        "try: time.sleep(60)\nexcept KeyboardInterrupt: time.sleep(1)",
+        "try: input()\nexcept KeyboardInterrupt: select.poll().poll(1000)",
+        "try: time.sleep(60)\nexcept KeyboardInterrupt:\n    t = time.time()\n"
+        "    while time.time() - t < 1: pass",
+        LOCKED + "def later():\n    time.sleep(1)\n    lock.release()\n"
+        "_thread.start_new_thread(later, ())\nlock.acquire()",
+    ],
+    ids=["sleeps", "polls", "sleeps on", "polls on", "computes on", "waits for a thread"],
+)
+def test_a_program_that_waits_is_left_alone(
+    awake: tuple[VirtualBoard, Client], program: str
+) -> None:
+    board, client = awake
+    client.send(
+        b"import time, select\nprint('begun')\n" + program.encode() + b"\nprint('rested')\x04"
+    )
+    client.expect(b"begun\r\n")
+    if "except" in program:
+        client.send(b"\x03")
+    client.expect(b"rested\r\n\x04\x04>")
+    assert _boots(board) == 1
+
+
+def test_a_second_ctrl_c_gets_at_what_does_not_listen(
+    board: VirtualBoard, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(virtual, "_UNHEARD", 0.1)
+    monkeypatch.setattr(virtual, "_STILL", 60)
+    client.send(LOCKED.encode() + b"lock.acquire()\x04")
+    client.expect(b"on\r\n")
+    bridge = board._bridge
+    assert bridge is not None
+    client.send(b"\x03")
+    assert wait_until(lambda: 0 < bridge._pressed < time.monotonic() - 0.1)
+    client.send(b"\x03")
+    assert client.expect(b"\x04>").endswith(b"KeyboardInterrupt: \r\n\x04>")
+    assert bridge.boots == 1
+
+
+@pytest.mark.parametrize("half", [b"print(", b"\x05A\x01print("], ids=["raw", "paste"])
+def test_a_repl_that_waits_for_a_lock_is_reset(
+    awake: tuple[VirtualBoard, Client], monkeypatch: pytest.MonkeyPatch, half: bytes
+) -> None:
+    board, client = awake
+    monkeypatch.setattr(virtual, "_awaits_lock", lambda _: True)
+    client.send(half)
+    assert BITTEN in client.expect(b">>> ")
+    assert _boots(board) == 2
+
+
+def test_where_the_system_tells_nothing_silence_after_ctrl_c_counts(
+    awake: tuple[VirtualBoard, Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board, client = awake
+    monkeypatch.setattr(virtual, "_PROC", False)
+    monkeypatch.setattr(virtual, "_STILL_UNTOLD", 0.3)
+    monkeypatch.setattr(virtual, "_catches_interrupt", lambda _: None)
+    monkeypatch.setattr(virtual, "_awaits_lock", lambda _: None)
+    client.send(LOCKED.encode() + b"import time; time.sleep(1); print('asks')\nlock.acquire()\x04")
+    client.expect(b"asks\r\n")
+    assert _boots(board) == 1
+    client.send(b"\x03")
+    assert client.expect(b">>> ").startswith(BITTEN)
+
+
+def test_ctrl_c_anywhere_leaves_the_interpreter_whole(board: VirtualBoard, client: Client) -> None:
+    """It was a long jump once, out of an allocation too: locks stayed closed, or the heap."""
+    for _ in range(100):
+        client.send(b"print('on')\nwhile True: exec('a = str([9] * 9)', {})\x04")
+        client.expect(b"on\r\n")
+        client.send(b"\x03")
+        assert client.expect(b"\x04>").endswith(b"KeyboardInterrupt: \r\n\x04>")
+        assert client.run("print(1)") == (b"1\r\n", b"")
+    assert _boots(board) == 1
