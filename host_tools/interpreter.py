@@ -39,6 +39,7 @@ _MARCH = (
 )
 
 _GENTLE = signal.SIGUSR2  # the interpreter's threads use others
+NUDGE = signal.SIGURG  # ends a wait, so that a note is found; a wait without one goes on
 
 # The block device over a file that mkfs, updates and the running board share. Sizes are those of
 # the ESP32 port: erase 4096; littlefs then takes read and program size 32 by default. An erased
@@ -88,7 +89,8 @@ _LAUNCH_TTY = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
 # The interpreter's own handler of SIGINT leaves whatever runs by a long jump, the allocator and
 # the filesystem included: what they had locked or half done stays so, and the next to ask for the
 # lock waits for ever. A board leaves a note, which the next jump of the program finds. So does a
-# second signal here, where the library lets its function for that be found.
+# second signal here, where the library lets its function for that be found. The note may come just
+# before a wait begins: a third one only ends waits (abs, its handler, does nothing).
 _LAUNCH_MODULE = """\
 import sys; sys.path.append({where!r})
 import micropython_run
@@ -96,6 +98,7 @@ try:
     import ctypes, os
     note = ctypes.CDLL(micropython_run.__file__).mp_sched_keyboard_interrupt
     ctypes.pythonapi.PyOS_setsig({gentle}, note)
+    ctypes.pythonapi.PyOS_setsig({nudge}, ctypes.CDLL(None).abs)
     os.environ["JETON_GENTLE"] = "1"
 except (ImportError, OSError, AttributeError):
     pass
@@ -167,7 +170,8 @@ def _candidate() -> tuple[str, Path]:
         spec = importlib.util.find_spec("micropython_run")
         if spec is not None and spec.origin:
             where = str(Path(spec.origin).parent)
-            return _LAUNCH_MODULE.format(where=where, gentle=int(_GENTLE)), Path(spec.origin)
+            source = _LAUNCH_MODULE.format(where=where, gentle=int(_GENTLE), nudge=int(NUDGE))
+            return source, Path(spec.origin)
     program = shutil.which(named or "micropython")
     if program is None:
         wanted = f"$JETON_MICROPYTHON ({named})" if named else "`micropython` on the PATH"

@@ -36,7 +36,7 @@ from typing import IO, Any, Self
 from host_tools import boards, firmware_build
 from host_tools.errors import BoardError
 from host_tools.firmware_build import Firmware
-from host_tools.interpreter import FLASH_DEVICE, Interpreter, environment, find
+from host_tools.interpreter import FLASH_DEVICE, NUDGE, Interpreter, environment, find
 from host_tools.models.bench import Bench
 
 HEAP = "192k"  # of a small ESP32; 64-bit words make it about 132 KB on the chip
@@ -62,6 +62,7 @@ _CHORE_S = 5.0  # seconds from one tick to the next
 _CHORE_PATIENCE = 2.0  # seconds a tick may take
 _QUIET = 0.05  # seconds without a byte before one begins
 _LOOK = 1.0  # seconds to the next look at an interpreter that is not at its prompt
+_NUDGES = (0.02, 0.1, 0.4)  # seconds after a Ctrl-C that may just have missed a wait's beginning
 _UNHEARD = 2.5  # seconds after a Ctrl-C from which another interrupts whatever runs
 _STILL = 2.0  # seconds without a stir before the watchdog bites
 _STILL_UNTOLD = 4.0  # the same where the system does not tell: seconds without a word
@@ -188,6 +189,7 @@ class _Bridge(threading.Thread):
         self._interrupted = 0.0  # when the last Ctrl-C was passed on as a signal
         self._hold_until = 0.0
         self._closing = False
+        self._nudges: list[float] = []  # when
         # What the watchdog knows.
         self._pressed = 0.0  # when Ctrl-C was first pressed since the last prompt
         self._pulse: bytes | None = None
@@ -281,6 +283,7 @@ class _Bridge(threading.Thread):
             self._feed()
         if self.state == "running":
             self._live(time.monotonic())
+        self._nudge(time.monotonic())
         if self._guarded() and time.monotonic() >= self._sample_at:
             self._guard(time.monotonic())
         self._send()
@@ -288,10 +291,11 @@ class _Bridge(threading.Thread):
     def _patience(self) -> int | None:
         """Return the milliseconds until something is due by itself."""
         due = self._next_due()
-        if not self._guarded():
+        times = self._nudges[:1] + ([self._sample_at] if self._guarded() else [])
+        if not times:
             return due
-        sample = max(0, int((self._sample_at - time.monotonic()) * 1000)) + 1
-        return sample if due is None else min(due, sample)
+        soon = max(0, int((min(times) - time.monotonic()) * 1000)) + 1
+        return soon if due is None else min(due, soon)
 
     def _next_due(self) -> int | None:
         hold = self._hold_until - time.monotonic()
@@ -362,6 +366,7 @@ class _Bridge(threading.Thread):
         self._want_raw = raw
         self._output = _Output()
         self._hold_until = self._pressed = 0.0
+        self._nudges.clear()
         self._text = b""
         self._inner, slave = os.openpty()
         try:
@@ -429,6 +434,7 @@ class _Bridge(threading.Thread):
             self._to_host += self._output.feed(data)
             if self._output.prompts:
                 self._pressed = self._interrupted = 0.0
+                self._nudges.clear()
             if self._hold_until and (self._output.waits or self._runs()):
                 self._hold_until = 0.0
             return
@@ -603,7 +609,17 @@ class _Bridge(threading.Thread):
         if self._process is None or now - self._interrupted <= 0.05:
             return
         self._interrupted = now
-        self._process.send_signal(signal.SIGINT if force else self._interrupt_signal)
+        number = signal.SIGINT if force else self._interrupt_signal
+        self._process.send_signal(number)
+        if number != signal.SIGINT:
+            self._nudges = [now + after for after in _NUDGES]
+
+    def _nudge(self, now: float) -> None:
+        """End a wait that began just when Ctrl-C was pressed; any other goes on."""
+        while self._nudges and self._nudges[0] <= now:
+            del self._nudges[0]
+            if self._process is not None:
+                self._process.send_signal(NUDGE)
 
     # The watchdog.
 

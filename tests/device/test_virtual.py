@@ -665,6 +665,21 @@ def test_where_the_system_tells_nothing_silence_after_ctrl_c_counts(
     assert client.expect(b">>> ").startswith(BITTEN)
 
 
+def test_a_ctrl_c_just_before_a_wait_ends_it(board: VirtualBoard, client: Client) -> None:
+    bridge = board._bridge
+    assert bridge is not None
+    number = int(bridge._interrupt_signal)
+    if number == signal.SIGINT:
+        pytest.skip("this interpreter leaves by a long jump")
+    bridge._interrupt_signal = signal.SIGCONT  # the real one comes while nobody waits yet
+    client.send(
+        b"import os, time; os.system('kill -%d $PPID; echo on'); time.sleep(60)\x04" % number
+    )
+    client.expect(b"on\r\n")
+    client.send(b"\x03")
+    assert client.expect(b"\x04>").endswith(b"KeyboardInterrupt: \r\n\x04>")
+
+
 def test_ctrl_c_anywhere_leaves_the_interpreter_whole(board: VirtualBoard, client: Client) -> None:
     """It was a long jump once, out of an allocation too: locks stayed closed, or the heap."""
     for _ in range(100):
