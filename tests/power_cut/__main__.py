@@ -28,7 +28,7 @@ def main() -> int:
         for i in range(count)
     ]
     found = [laboratory.finish(process) for process in running]
-    bits = laboratory.finish(laboratory.start("flips", wanted.seed, 7))
+    bits = laboratory.finish(laboratory.start("flips", wanted.seed, 31))
     minutes = (time.monotonic() - begun) / 60
     rows = [row for one in found for row in one["rows"]]
     for by in ("kind", "profile", "mode"):
