@@ -126,13 +126,23 @@ def shares(name: str) -> dict[str, int]:
     return dict(found)
 
 
+def _imported(name: str) -> str:
+    lines = f"import {name}\n"
+    if name in ("wiring", "drivers.parts", "jeton.reading") or name.endswith("_start"):
+        lines += f"del sys.modules[{name!r}], {name}\n"
+    return lines + "gc.collect()\n"
+
+
 def import_all(name: str, heap_octets: int) -> int:
-    """Import every module of a board into one heap, models apart; return how many there are."""
+    """Import every module of a board into one heap, models apart; return how many there are.
+
+    What only a start needs is let go as a start does it (main.py, drivers/bench.py).
+    """
     files = firmware_build.sources(name, native=True, played=False)
     names = [file.removeprefix("lib/").removesuffix(".mpy") for file in files]
     names = [n.replace("/", ".").removesuffix(".__init__") for n in names if n != "boot.py"]
     names.remove("jeton_main")  # that is a start
-    lines = "".join(f"import {n}\ngc.collect()\n" for n in ["machine", *sorted(names)])
+    lines = "".join(_imported(n) for n in ["machine", *sorted(names)])
     heap = str(heap_octets + model(name))
     _inside(boards.load(name), f"import gc, sys\nsys.path[:] = [{_lib(name)!r}]\n{lines}", heap)
     return len(names)
