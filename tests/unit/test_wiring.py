@@ -4,15 +4,17 @@ import dataclasses
 import json
 import re
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from typer.main import get_command
 
-from host_tools import boards, wiring, wiring_picture, wiring_wokwi
+from host_tools import boards, cli, wiring, wiring_picture, wiring_wokwi
 from host_tools.boards import Board
 from host_tools.errors import BoardError
-from host_tools.paths import boards_dir
+from host_tools.paths import boards_dir, firmware_dir
 
 WIRED = [board.name for board in wiring.wired()]
 
@@ -204,3 +206,63 @@ def test_what_cannot_be_drawn_is_said() -> None:
         wiring.table(far)
     with pytest.raises(BoardError, match="has no place for its table"):
         wiring.with_table("# A page\n", far)
+
+
+PAGES = [boards_dir() / "README.md", *(boards_dir() / name / "README.md" for name in WIRED)]
+
+# What the troubleshooting quotes of Jeton's own messages.
+QUOTED = (
+    "no board was found on USB",
+    "may not be opened by you: ",
+    "become one of the group ",
+    "is in use by another program",
+    "has no MicroPython",
+    "does not answer any more",
+    "damaged, twice",
+    "which is too old: ",
+    " loads .mpy files of version ",
+    "the meter does not start",
+    "nothing answers on ",
+    "held down since the start: ",
+    "never came: ",
+    " runs, without a meter yet",
+)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
+def test_pages_link_to_what_is_there(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8"))
+    assert len(links) > 3
+    for link in links:
+        assert link.startswith("https://") or (page.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
+def test_pages_name_commands_and_options_that_there_are(page: Path) -> None:
+    commands: dict[str, Any] = get_command(cli.application()).commands  # type: ignore[attr-defined]
+    shown = re.findall(r"(?:^|`|\$ )jeton ([^`\n]+)", page.read_text(encoding="utf-8"), re.M)
+    assert shown or page.parent.name != "boards"
+    for line in shown:
+        name, *rest = line.split("#")[0].split()
+        options = {option for parameter in commands[name].params for option in parameter.opts}
+        for word in rest:
+            assert not word.startswith("-") or word in options, line
+
+
+def test_messages_that_are_quoted_are_printed() -> None:
+    text = (boards_dir() / "README.md").read_text(encoding="utf-8")
+    folders = (Path(wiring.__file__).parent, firmware_dir() / "drivers")
+    sources = [path.read_text(encoding="utf-8") for f in folders for path in f.glob("*.py")]
+    # A message may go on in the next line of the source.
+    printed = re.sub(r'"\s*\n\s*f?"', "", "\n".join(sources))
+    for phrase in QUOTED:
+        assert phrase.strip() in text, phrase
+        assert phrase in printed, phrase
+
+
+def test_boards_are_listed() -> None:
+    pages = [boards_dir() / "README.md", boards_dir().parent / "README.md"]
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        for name in WIRED:
+            assert f"{name}/README.md" in text
