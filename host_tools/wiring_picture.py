@@ -399,8 +399,8 @@ class _Drawing:
 
     def _safety(self) -> Iterator[str]:
         yield "12 V at the relay's contacts, never the mains. Plug USB in when all is wired."
-        if any(row.joins for s in self._sides for p in s.places for row in p.box.rows):
-            yield (
-                "A resistor beside two wires is a pull-up to 3V3. An input without its part: "
-                "leave S0 with the pull-up alone, join the cover switch's two wires."
-            )
+        names = {place.box.name for side in self._sides for place in side.places}
+        if "pulses" in names:
+            yield "10 kΩ are a pull-up to 3V3. Without a meter at S0 it stays, alone."
+        if "tamper" in names:
+            yield "Without a cover switch its two wires are joined."

@@ -22,7 +22,7 @@ from host_tools.virtual import VirtualBoard
 
 _BOARD = "esp32_lcd2004"
 _WIDTH = 96
-_WIPE = """
+WIPE = """
 import os
 def wipe(folder):
     for name in os.listdir(folder):
@@ -107,7 +107,7 @@ def main() -> int:
         port = Path(home) / "board"
         with VirtualBoard(board=_BOARD, link=port) as board:
             with Meter(board.path) as meter:
-                meter.run(_WIPE)
+                meter.run(WIPE)
                 meter.soft_reset()
             assert board.bench
             person = Person(board.bench)
