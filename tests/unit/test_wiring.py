@@ -266,3 +266,30 @@ def test_boards_are_listed() -> None:
         text = page.read_text(encoding="utf-8")
         for name in WIRED:
             assert f"{name}/README.md" in text
+
+
+@pytest.mark.parametrize("name", WIRED)
+def test_rows_columns_and_buses_keep_their_order(name: str) -> None:
+    """Row 1 is R1, and SDA no SCL: in the table and in the simulator."""
+    board = boards.load(name)
+    keypad, bus = board.parts["keypad"], board.buses.get("i2c", {})
+    wanted = {f"R{i}": number for i, number in enumerate(keypad.get("rows", ()), 1)}
+    wanted |= {f"C{i}": number for i, number in enumerate(keypad.get("columns", ()), 1)}
+    rows = {row.pin: row.to for box in wiring.boxes(board) for row in box.rows}
+    wires = [wire[:2] for wire in diagram(name)["connections"]]
+    for pin, number in wanted.items():
+        assert rows[pin] == number
+        assert [f"esp:{number}", f"keypad:{pin}"] in wires
+    for pin, shifted in (("sda", "LV1"), ("scl", "LV2")):
+        if pin in bus:
+            assert rows.get(pin.upper(), rows.get(shifted)) == bus[pin]
+            assert [f"esp:{bus[pin]}", f"display:{pin.upper()}"] in wires
+    for use in board.pins() if name == "cyd" else ():
+        shown = {"sck": "SCK", "mosi": "MOSI", "miso": "MISO", "cs": "CS", "dc": "D/C"}
+        if use.user in ("spi", "display") and use.name in shown:
+            assert [f"esp:{use.number}", f"display:{shown[use.name]}"] in wires
+    expander = [box for box in wiring.boxes(board) if box.title == "PCF8574"]
+    for box in expander:
+        assert box.behind
+        order = ["R1", "R2", "R3", "R4", "C1", "C2", "C3", "C4"]
+        assert box.behind.links == tuple((f"P{i}", key) for i, key in enumerate(order))
