@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help run test lint bench soak fuzz screenshots fonts pictures clean
+.PHONY: help run test lint bench soak fuzz screenshots fonts pictures wiring clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -67,6 +67,9 @@ fonts: $(STAMP)  ## Draw the fonts of the displays of dots, in firmware/fonts
 
 pictures: $(STAMP)  ## Draw what the displays of the boards show, in boards/<name>
 	@$(BIN)/python tests/hardware/pictures.py
+
+wiring: $(STAMP)  ## Write tables, pictures and simulator files of the boards' wires, in boards/<name>
+	@$(BIN)/python -m host_tools.wiring
 
 clean:  ## Remove .venv and everything made
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

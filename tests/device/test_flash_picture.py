@@ -1,0 +1,62 @@
+"""The picture of `jeton flash` in boards/ shows what it says today, but for its numbers."""
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from host_tools import wiring_terminal
+from host_tools.link import Meter
+from host_tools.paths import boards_dir
+from host_tools.virtual import VirtualBoard
+
+BOARD = "esp32_lcd2004"
+
+
+def shown(name: str) -> list[str]:
+    """Return the lines of a picture of a terminal, without blanks around them."""
+    root = ElementTree.parse(boards_dir() / BOARD / f"{name}.svg")
+    lines: dict[str, str] = {}
+    for element in root.iter("{http://www.w3.org/2000/svg}text"):
+        row = element.attrib.get("clip-path", "")
+        if f"#{name}-line-" in row:
+            lines[row] = lines.get(row, "") + (element.text or "")
+    return [line.replace("\xa0", " ").strip() for line in lines.values() if line.strip()]
+
+
+def blurred(line: str) -> str:
+    """Return a line without what differs from day to day."""
+    return re.sub(r"\d+", "0", line).strip()
+
+
+def nobody(line: str) -> None:
+    pass
+
+
+def test_flash_says_what_its_picture_says(tmp_path: Path) -> None:
+    said: list[str] = []
+    port = tmp_path / "board"
+    with VirtualBoard(board=BOARD, link=port) as board:
+        with Meter(board.path) as meter:
+            meter.run(wiring_terminal.WIPE)
+            meter.soft_reset()
+        for line in wiring_terminal.SHOWN["flash"]:
+            said.append(f"$ jeton {line.format(port='./board')}")
+            text = wiring_terminal.jeton(line.format(port=port), str(tmp_path), nobody)
+            said += text.replace(str(port), "./board").splitlines()
+    assert [blurred(line) for line in said] == [blurred(line) for line in shown("flash")]
+
+
+@pytest.mark.parametrize("name", list(wiring_terminal.SHOWN))
+def test_pictures_show_their_commands(name: str) -> None:
+    lines = shown(name)
+    for line in wiring_terminal.SHOWN[name]:
+        assert f"$ jeton {line.format(port='./board')}" in lines
+
+
+def test_doctor_found_all_well() -> None:
+    lines = shown("doctor")
+    found = [line.split() for line in lines if line.endswith(" ok") or " ok " in line]
+    assert len(found) == 10
+    assert not [line for line in lines if "failed" in line or "not tested" in line]

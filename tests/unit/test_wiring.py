@@ -1,0 +1,295 @@
+"""The wires of the benches: what is drawn and written is what the board's data says."""
+
+import dataclasses
+import json
+import re
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from typer.main import get_command
+
+from host_tools import boards, cli, wiring, wiring_picture, wiring_wokwi
+from host_tools.boards import Board
+from host_tools.errors import BoardError
+from host_tools.paths import boards_dir, firmware_dir
+
+WIRED = [board.name for board in wiring.wired()]
+
+# Pins of the parts in Wokwi, from its reference of parts.
+PINS = {
+    "wokwi-lcd2004": {"GND", "VCC", "SDA", "SCL"},  # with pins: i2c
+    "board-ssd1306": {"GND", "VCC", "SDA", "SCL"},
+    "wokwi-ili9341": {"VCC", "GND", "CS", "RST", "D/C", "MOSI", "SCK", "LED", "MISO"},
+    "wokwi-membrane-keypad": {"R1", "R2", "R3", "R4", "C1", "C2", "C3", "C4"},
+    "wokwi-relay-module": {"VCC", "GND", "IN", "NC", "COM", "NO"},
+    "wokwi-led": {"A", "C"},
+    "wokwi-resistor": {"1", "2"},
+    "wokwi-buzzer": {"1", "2"},
+    "wokwi-pushbutton": {"1.l", "1.r", "2.l", "2.r"},
+    "wokwi-slide-switch": {"1", "2", "3"},
+}
+SUPPLY = re.compile(r"(GND|3V3|5V)(\.1)?")
+
+
+def test_benches_are_there() -> None:
+    assert set(WIRED) == {"cyd", "esp32_lcd2004", "esp32_oled", "esp32c3_oled"}
+
+
+@pytest.mark.parametrize("name", WIRED)
+def test_what_is_committed_is_what_the_data_says(name: str) -> None:
+    for path, content in wiring.files(boards.load(name)).items():
+        said = f"{name}/{path.name} is not as board.py has it: make wiring"
+        assert path.read_text(encoding="utf-8") == content, said
+
+
+@pytest.mark.parametrize("name", WIRED)
+def test_each_pin_of_the_data_has_its_wire(name: str) -> None:
+    board = boards.load(name)
+    wired = [row.to for box in wiring.boxes(board) for row in box.rows if isinstance(row.to, int)]
+    inside = [use.number for use in wiring.inside(board)]
+    assert set(wired) | set(inside) == {use.number for use in board.pins()}
+    assert not set(wired) & set(inside)
+    own = [n for n in wired if n not in {board.buses.get(b, {}).get(k) for b in board.buses
+                                         for k in ("sda", "scl")}]  # fmt: skip
+    assert len(own) == len(set(own)), "two parts on one pin that is no bus"
+
+
+@pytest.mark.parametrize("name", WIRED)
+def test_the_table_has_each_pin(name: str) -> None:
+    board = boards.load(name)
+    text = wiring.table(board)
+    wires, _, inside = text.partition("On the board itself")
+    numbers = re.findall(r"GPIO(\d+)", wires) + re.findall(r" [a-z]+ (\d+)", inside)
+    assert set(map(int, numbers)) == {use.number for use in board.pins()}
+    for box in wiring.boxes(board):
+        assert text.count(f"| {box.title} |") == 1
+
+
+@pytest.mark.parametrize("name", WIRED)
+def test_the_picture_has_each_part_and_pin(name: str) -> None:
+    board = boards.load(name)
+    root = ElementTree.fromstring(wiring_picture.svg(board))
+    space = "{http://www.w3.org/2000/svg}"
+    texts = [element.text or "" for element in root.iter(space + "text")]
+    for box in wiring.boxes(board):
+        assert box.title in texts
+        for row in box.rows:
+            assert row.joins or row.pin in texts
+            if isinstance(row.to, int):
+                assert wiring.header(board).label(row.to) in texts
+    width, height = map(float, root.attrib["viewBox"].split()[2:])
+    for element in root.iter(space + "path"):
+        points = [tuple(map(float, p.split())) for p in element.attrib["d"][1:].split("L")]
+        for x, y in points:
+            assert 0 < x < width
+            assert 0 < y < height
+    strokes = lines(root)
+    assert not [pair for pair in strokes if pair[0] is not pair[1] and covers(*pair)]
+
+
+def lines(root: ElementTree.Element) -> list[tuple[Any, Any]]:
+    """Give the pairs of straight pieces of coloured wires that differ in colour."""
+    pieces = []
+    for element in root.iter("{http://www.w3.org/2000/svg}path"):
+        if element.attrib["stroke"] == "#fff":
+            continue
+        points = [tuple(map(float, p.split())) for p in element.attrib["d"][1:].split("L")]
+        pieces += [(element, a, b) for a, b in pairwise(points) if a != b]
+    return [
+        (one, other)
+        for i, one in enumerate(pieces)
+        for other in pieces[i + 1 :]
+        if one[0].attrib["stroke"] != other[0].attrib["stroke"]
+    ]
+
+
+def covers(one: Any, other: Any) -> bool:
+    """Tell whether two straight pieces lie on one another for more than a point."""
+    (_, a, b), (_, c, d) = one, other
+    for i in (0, 1):
+        if a[i] == b[i] == c[i] == d[i]:
+            low = max(min(a[1 - i], b[1 - i]), min(c[1 - i], d[1 - i]))
+            return bool(low < min(max(a[1 - i], b[1 - i]), max(c[1 - i], d[1 - i])))
+    return False
+
+
+def diagram(name: str) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads((boards_dir() / name / "diagram.json").read_text())
+    return value
+
+
+@pytest.mark.parametrize("name", WIRED)
+def test_simulator_has_each_wire_and_no_other_pin(name: str) -> None:
+    board = boards.load(name)
+    found = diagram(name)
+    kinds = {part["id"]: part["type"] for part in found["parts"]}
+    assert len(kinds) == len(found["parts"])
+    assert kinds["esp"] == wiring.header(board).wokwi
+    lacking = wiring_wokwi.absent(board)
+    buses = {board.parts[part].get("bus") for part in lacking}
+    served = {part.get("bus") for other, part in board.parts.items() if other not in lacking}
+    pins = wiring.DEVKITC if name == "cyd" else wiring.header(board)
+    wanted = {
+        pins.label(use.number): use
+        for use in board.pins()
+        if use.user not in lacking and not (use.user in buses and use.user not in served)
+    }
+    used: dict[str, set[str]] = {}
+    for one, other, _, _ in found["connections"]:
+        ends = (one, other)
+        for end in ends:
+            part, _, pin = end.partition(":")
+            if part in kinds and part != "esp":
+                assert pin in PINS[kinds[part]], end
+        here = [end[4:] for end in ends if end.startswith("esp:")]
+        assert len(here) <= 1
+        if here and "$serialMonitor" not in one + other:
+            there = other if one.startswith("esp:") else one
+            used.setdefault(here[0], set()).add(there.split(":")[0])
+    assert {pin for pin in used if not SUPPLY.fullmatch(pin)} == set(wanted)
+    for label, use in wanted.items():
+        users = {part for part, settings in board.parts.items() if settings.get("bus") == use.user}
+        users = (users or {use.user}) - set(lacking)
+        reached = {part.removesuffix("_r") for part in used[label]}
+        assert reached == users, label
+    # The header has the pins, a supply's pins being numbered where there are several.
+    for pin in used:
+        supply = SUPPLY.fullmatch(pin)
+        count = (pins.left + pins.right).count(supply[1] if supply else pin)
+        assert count > 1 if supply and supply[2] else count == 1, pin
+
+
+def test_simulator_lacks_what_wokwi_lacks() -> None:
+    lacking = {name: wiring_wokwi.absent(boards.load(name)) for name in WIRED}
+    assert lacking == {
+        "cyd": ["keypad"], "esp32c3_oled": ["keypad"], "esp32_lcd2004": [], "esp32_oled": [],
+    }  # fmt: skip
+
+
+def test_inputs_without_pull_up_get_a_resistor() -> None:
+    """A pin that is only read floats, and S0 and a switch only pull down."""
+    for name in WIRED:
+        board = boards.load(name)
+        for box in wiring.boxes(board):
+            if box.name in ("pulses", "tamper"):
+                assert [row.to for row in box.rows if row.joins] == [wiring.V3]
+        parts = {part["id"]: part for part in diagram(name)["parts"]}
+        for part in {"pulses", "tamper"} & set(board.parts):
+            assert parts[f"{part}_r"]["attrs"] == {"value": "10000"}
+
+
+def test_changed_data_changes_all() -> None:
+    board = boards.load("esp32_oled")
+    parts = board.parts | {"relay": {"pin": 4, "active": 0}}
+    other = dataclasses.replace(board, parts=parts)
+    assert "| IN | GPIO4 |" in wiring.table(other)
+    assert "closes at a low IN" in wiring_picture.svg(other)
+    assert '["esp:4", "relay:IN"' in wiring_wokwi.diagram(other)
+    assert '"transistor": "pnp"' in wiring_wokwi.diagram(other)
+    for make in (wiring.table, wiring_picture.svg, wiring_wokwi.diagram):
+        assert make(other) != make(board)
+
+
+def test_what_cannot_be_drawn_is_said() -> None:
+    with pytest.raises(BoardError, match="virtual has no pins to wire"):
+        wiring.header(boards.load("virtual"))
+    odd = Board("mine", "ESP32", (2, 16), {}, {"lamp": {"driver": "lamp", "pin": 4}})
+    with pytest.raises(BoardError, match="mine: nobody has drawn a lamp yet"):
+        wiring.boxes(odd)
+    with pytest.raises(BoardError, match="which part of Wokwi is a lamp"):
+        wiring_wokwi.diagram(odd)
+    far = Board("mine", "ESP32", (2, 16), {}, {"relay": {"pin": 20}})
+    with pytest.raises(BoardError, match="has no pin for GPIO20"):
+        wiring.table(far)
+    with pytest.raises(BoardError, match="has no place for its table"):
+        wiring.with_table("# A page\n", far)
+
+
+PAGES = [boards_dir() / "README.md", *(boards_dir() / name / "README.md" for name in WIRED)]
+
+# What the troubleshooting quotes of Jeton's own messages.
+QUOTED = (
+    "no board was found on USB",
+    "may not be opened by you: ",
+    "become one of the group ",
+    "is in use by another program",
+    "has no MicroPython",
+    "does not answer any more",
+    "damaged, twice",
+    "which is too old: ",
+    " loads .mpy files of version ",
+    "the meter does not start",
+    "nothing answers on ",
+    "held down since the start: ",
+    "never came: ",
+    " runs, without a meter yet",
+)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
+def test_pages_link_to_what_is_there(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8"))
+    assert len(links) > 3
+    for link in links:
+        assert link.startswith("https://") or (page.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
+def test_pages_name_commands_and_options_that_there_are(page: Path) -> None:
+    commands: dict[str, Any] = get_command(cli.application()).commands  # type: ignore[attr-defined]
+    shown = re.findall(r"(?:^|`|\$ )jeton ([^`\n]+)", page.read_text(encoding="utf-8"), re.M)
+    assert shown or page.parent.name != "boards"
+    for line in shown:
+        name, *rest = line.split("#")[0].split()
+        options = {option for parameter in commands[name].params for option in parameter.opts}
+        for word in rest:
+            assert not word.startswith("-") or word in options, line
+
+
+def test_messages_that_are_quoted_are_printed() -> None:
+    text = (boards_dir() / "README.md").read_text(encoding="utf-8")
+    folders = (Path(wiring.__file__).parent, firmware_dir() / "drivers")
+    sources = [path.read_text(encoding="utf-8") for f in folders for path in f.glob("*.py")]
+    # A message may go on in the next line of the source.
+    printed = re.sub(r'"\s*\n\s*f?"', "", "\n".join(sources))
+    for phrase in QUOTED:
+        assert phrase.strip() in text, phrase
+        assert phrase in printed, phrase
+
+
+def test_boards_are_listed() -> None:
+    pages = [boards_dir() / "README.md", boards_dir().parent / "README.md"]
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        for name in WIRED:
+            assert f"{name}/README.md" in text
+
+
+@pytest.mark.parametrize("name", WIRED)
+def test_rows_columns_and_buses_keep_their_order(name: str) -> None:
+    """Row 1 is R1, and SDA no SCL: in the table and in the simulator."""
+    board = boards.load(name)
+    keypad, bus = board.parts["keypad"], board.buses.get("i2c", {})
+    wanted = {f"R{i}": number for i, number in enumerate(keypad.get("rows", ()), 1)}
+    wanted |= {f"C{i}": number for i, number in enumerate(keypad.get("columns", ()), 1)}
+    rows = {row.pin: row.to for box in wiring.boxes(board) for row in box.rows}
+    wires = [wire[:2] for wire in diagram(name)["connections"]]
+    for pin, number in wanted.items():
+        assert rows[pin] == number
+        assert [f"esp:{number}", f"keypad:{pin}"] in wires
+    for pin, shifted in (("sda", "LV1"), ("scl", "LV2")):
+        if pin in bus:
+            assert rows.get(pin.upper(), rows.get(shifted)) == bus[pin]
+            assert [f"esp:{bus[pin]}", f"display:{pin.upper()}"] in wires
+    for use in board.pins() if name == "cyd" else ():
+        shown = {"sck": "SCK", "mosi": "MOSI", "miso": "MISO", "cs": "CS", "dc": "D/C"}
+        if use.user in ("spi", "display") and use.name in shown:
+            assert [f"esp:{use.number}", f"display:{shown[use.name]}"] in wires
+    expander = [box for box in wiring.boxes(board) if box.title == "PCF8574"]
+    for box in expander:
+        assert box.behind
+        order = ["R1", "R2", "R3", "R4", "C1", "C2", "C3", "C4"]
+        assert box.behind.links == tuple((f"P{i}", key) for i, key in enumerate(order))
