@@ -6,6 +6,6 @@ try:
     # firmware/main.py, by the name it has on a board, where a user's own /main.py cannot hide it.
     from jeton_main import meter  # type: ignore[import-not-found]  # noqa: F401
 except Exception as error:
-    __import__("drivers.shut").shut.or_raise(error)
+    __import__("drivers.shut").shut.start(error)
 
 __import__("micropython").kbd_intr(3)

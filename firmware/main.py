@@ -58,7 +58,7 @@ if hasattr(board, "CHIP"):
 if hasattr(board, "keep"):
     board.keep(meter.save)
 # What only a start needs leaves its room.
-for _name in ("jeton.reading", "drivers.storage_start"):
+for _name in ("jeton.reading", "jeton.migration", "drivers.storage_start"):
     if _name in sys.modules:
         _package, _, _part = _name.partition(".")
         delattr(sys.modules[_package], _part)

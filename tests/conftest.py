@@ -1,10 +1,14 @@
 """Every test has a home of its own; compiled firmware is shared, also between xdist's workers."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+# Where a shell runs the tests in the background, Ctrl-C is ignored, by all that they start too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _home(folder: Path, shared: Path) -> Path:

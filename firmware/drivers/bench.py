@@ -25,7 +25,6 @@ _MOST = 25  # pulses it can give in a second
 _WATCHDOG_MS = 8000
 _CLICK, _GOOD, _BAD, _ALARM = 0x1, 0x3FF, 0x1C71C7, 0x1F
 _ALARM_S = 10
-_LINGER_S = 10  # a clock that hurries waits so long for the next key
 _WS_PER_KWH = 3600000
 
 
@@ -213,7 +212,7 @@ class Bench:
         meter = self._meter
         self.fresh = True
         self._sound = _CLICK
-        self._clock.linger(_LINGER_S)
+        self._clock.linger(10)  # a clock that hurries waits for the next key
         profile = meter.profile
         if key == "A" and profile:
             key = profile.codes_start or key

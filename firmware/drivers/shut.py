@@ -8,22 +8,21 @@ import micropython
 
 import board
 
-_WAIT_S = 5
 
-
-def or_raise(error):
+def start(error):
     """Raise the error that ended the start, or start again and again where a meter is locked."""
     gc.collect()
     for path in (board.STATE_FILE, board.STATE_FILE + ".d/copy"):
-        if _locked(path):
+        if locked(path):
             print("jeton: the locked meter cannot start: %r" % error)
-            sleep(_WAIT_S)
+            sleep(5)
             machine.reset()
     micropython.kbd_intr(3)
     raise error
 
 
-def _locked(path):
+def locked(path):
+    """Tell whether a record says that its meter is locked."""
     try:
         from jeton import state as states
 

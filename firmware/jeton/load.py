@@ -88,11 +88,6 @@ class Load:
         self.next = base + self._at(i) if i < self._count else None
         self.place = (i, base, self.next)
 
-    def go_back(self, place):
-        """Be where `place` was noted; that needs no memory."""
-        self.place = place
-        self.next = place[2]
-
     def watts(self):
         """Return the watts of the step that is on, None where the first is still to come."""
         i = self.place[0] - 1

@@ -287,7 +287,8 @@ class Meter:
         self.key_change.sections = sections
         self._load, place, self._trip_at, self._next, self._level = plan
         if place:
-            self._load.go_back(place)
+            self._load.place = place
+            self._load.next = place[2]
         if self.lockout:
             self.lockout.state = state
         self._before = None

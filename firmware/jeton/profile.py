@@ -4,6 +4,8 @@ What a profile holds, and what its values may be, is checked where profiles are 
 host_tools/profiles.py.
 """
 
+from .state import shown
+
 MYPY = False
 
 # Languages that only a display of dots can draw; one of characters uses the profile's next.
@@ -38,7 +40,9 @@ class Profile:
             language = self.languages[0]
         elif language not in self.languages:
             known = ", ".join(self.languages)
-            raise ValueError("this meter and its display have no %r, only: %s" % (language, known))
+            raise ValueError(
+                "this meter and its display have no %s, only: %s" % (shown(language), known)
+            )
         self.language = language
         self.rtl = language in _DRAWN
         self._words = profiles(name, language)

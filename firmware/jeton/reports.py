@@ -6,6 +6,7 @@ Imported only when somebody reads the log or a fault happens: it need not stand 
 import struct
 
 from . import events
+from .state import shown
 from .sts.results import NAMES
 
 _KINDS = (
@@ -122,7 +123,7 @@ def acknowledge(state, seq, now):
     """
     if type(seq) is not int or seq < 0 or seq > state.report_seq:
         raise ValueError(
-            "no fault report %r to acknowledge; the last is %d" % (seq, state.report_seq)
+            "no fault report %s to acknowledge; the last is %d" % (shown(seq), state.report_seq)
         )
     state.report_done = max(state.report_done, seq)
     if state.report_lost and state.report_seq - state.report_done < events.REPORT_SLOTS:

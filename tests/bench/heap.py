@@ -1,6 +1,7 @@
 """What the firmware takes of a board: octets of flash and of heap, module by module."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +18,8 @@ FLASH_LIMIT = 96 * 1024  # of everything compiled
 HEAP_LIMIT = 112_640  # in use after a start, in 64-bit words: about 76 KB on a chip
 PIECE_LIMIT = 8192  # the largest single piece
 MARCH = {"ESP32": "xtensawin", "ESP32-C3": "rv32imc"}
+_NAMES = re.compile(r"n_qstr=(\d+)")
+_GROWS_AT, _GROWS_BY = 1240, 14_144  # names, octets
 _BLOCK = 32  # octets of a block of the heap there
 
 CONFIG = {"drn": "00000000000", "decoder_key": "87f3ecbb2e46b48f", "credit_wh": 100_000}
@@ -126,9 +129,14 @@ def shares(name: str) -> dict[str, int]:
     return dict(found)
 
 
+# What main.py brings in comes first, as at a start.
+_START = ("board", "drivers.clock", "drivers.storage", "jeton.console", "jeton.meter")
+
+
 def _imported(name: str) -> str:
     lines = f"import {name}\n"
-    if name in ("wiring", "drivers.parts", "jeton.reading") or name.endswith("_start"):
+    once = ("wiring", "drivers.parts", "jeton.reading", "jeton.migration")
+    if name in once or name.endswith("_start"):
         lines += f"del sys.modules[{name!r}], {name}\n"
     return lines + "gc.collect()\n"
 
@@ -142,10 +150,22 @@ def import_all(name: str, heap_octets: int) -> int:
     names = [file.removeprefix("lib/").removesuffix(".mpy") for file in files]
     names = [n.replace("/", ".").removesuffix(".__init__") for n in names if n != "boot.py"]
     names.remove("jeton_main")  # that is a start
-    lines = "".join(_imported(n) for n in ["machine", *sorted(names)])
-    heap = str(heap_octets + model(name))
-    _inside(boards.load(name), f"import gc, sys\nsys.path[:] = [{_lib(name)!r}]\n{lines}", heap)
+    lines = "".join(_imported(n) for n in ["machine", *_START, *sorted(set(names) - set(_START))])
+    source = f"import gc, sys\nsys.path[:] = [{_lib(name)!r}]\n{lines}"
+    _inside(boards.load(name), source, str(heap_octets + model(name) + _names_grow(name, source)))
     return len(names)
+
+
+def _names_grow(name: str, source: str) -> int:
+    """Return what the interpreter's table of names takes more for those of the stand-in.
+
+    The table grows twofold; on a chip the names of `machine` are built in and not in it.
+    """
+    count = "\nimport micropython; micropython.qstr_info()"
+    own = f"import sys\nsys.path[:] = [{_lib(name)!r}]{count}\nimport machine{count}"
+    before, after = (int(n) for n in _NAMES.findall(_inside(boards.load(name), own)))
+    in_use = int(_NAMES.findall(_inside(boards.load(name), source + count))[0])
+    return _GROWS_BY if in_use - (after - before) <= _GROWS_AT < in_use else 0
 
 
 def after_start(name: str) -> dict[str, tuple[int, int]]:

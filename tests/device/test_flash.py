@@ -236,15 +236,15 @@ def test_locked_meter(board: VirtualBoard, tmp_path: Path) -> None:
 
 
 def test_locked_meter_without_firmware(board: VirtualBoard) -> None:
-    """Firmware that does not start cannot keep the line; the lock is there when it does."""
+    """Firmware that does not start leaves the lock shut: no program of ours can get in either."""
     with Meter(board.path) as meter:
         meter.provision(make_config())
         meter.run("import os\nos.rename('lib/jeton/supply.mpy', 'mine')")
-        meter.lock("correct horse")
-    found = flash(board)
-    assert (found["copied"], found["drn"]) == ([SUPPLY], DRN)
-    with Meter(board.path) as meter:
-        assert meter.locked
+        with pytest.raises(BoardError, match="the locked meter cannot start"):
+            meter.lock("correct horse")
+    said = ran("flash", board.path, "--board", "virtual")
+    assert said.status == 1
+    assert "the locked meter cannot start" in said.err
 
 
 def on_terminal(*command: str) -> tuple[int, str]:

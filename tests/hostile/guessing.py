@@ -51,6 +51,7 @@ class Guesser:
         self._watch()
 
     def _watch(self) -> None:
+        self.meter.use_key()
         decrypt = self.meter._decrypt
 
         def counting(block: bytes) -> Any:
@@ -77,6 +78,7 @@ class Guesser:
         """Enter a wrong token; tell whether the meter was locked."""
         self.wait(self.by_ms)
         answer = json.loads(self._console.rpc(json.dumps(["enter", next(self._tokens)])))
+        assert "ok" in answer, answer
         return bool(answer["ok"]["name"] == "LockOut")
 
     def power_cycle(self) -> None:

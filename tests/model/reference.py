@@ -265,6 +265,12 @@ class Reference:
             return False
         return guarded and int(digits) >> 27 & 3 != 1
 
+    def locked_out(self, digits: str) -> bool:
+        """Tell whether a token is refused unread."""
+        if len(digits) != 20 or int(digits) >= 1 << 66:
+            return False
+        return int(digits) >> 27 & 3 != 1 and self.locked_until is not None
+
     def count_wrong(self) -> None:
         assert self.rules.wrong_after is not None
         self.result = "CRCError"
@@ -285,8 +291,7 @@ class Reference:
     def _enter(self, digits: str) -> str:
         if len(digits) != 20 or int(digits) >= 1 << 66:
             return "FormatError"
-        cls = int(digits) >> 27 & 3
-        if cls != 1 and self.locked_until is not None:
+        if self.locked_out(digits):
             return "LockOut"
         token = read(digits, self.ea, self.key)
         if token is None:
@@ -294,7 +299,7 @@ class Reference:
                 self.count_wrong()
             return "CRCError"
         result = self._obey(token)
-        if result == "Accept" and cls != 1:
+        if result == "Accept" and token.tid is not None:
             self.wrong, self.locked_until = 0, None
         return result
 

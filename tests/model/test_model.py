@@ -165,20 +165,25 @@ class Both(RuleBasedStateMachine):
             name: (shown[name], wanted[name]) for name in wanted if shown[name] != wanted[name]
         }
 
-    def committed(self) -> None:
-        """Note that the meter has saved all there is."""
-        self.kept = [self.reference.copy()]
+    def committed(self, perhaps: bool = False) -> None:
+        """Note that the meter has saved all there is, or that it perhaps has."""
+        self.kept = [*(self.kept if perhaps else ()), self.reference.copy()]
 
     def enter(self, digits: str, keyed: bool = False) -> None:
         TALLY["tokens"] += 1
         if digits not in self.issued:
             self.issued.append(digits)
+        unsaved = self.refused_again(digits)
         result, shown = self.rig.say("key" if keyed else "enter", digits)
         wanted = self.reference.enter(digits)
         RESULTS[result] += 1
         assert result == wanted
         self.agree(shown)
-        self.committed()
+        self.committed(unsaved)
+
+    def refused_again(self, digits: str) -> bool:
+        """Tell whether a token is refused as the one before it was: that is not saved again."""
+        return self.reference.locked_out(digits) and self.reference.result == "LockOut"
 
     def token(self, cls: int, sub: int, key: bytes | None = None, **fields: int) -> str:
         key = self.reference.key if key is None else key
@@ -276,7 +281,7 @@ class Both(RuleBasedStateMachine):
         _, shown = self.rig.say("go_on", seconds)
         self.reference.run(seconds)
         self.agree(shown)
-        self.kept.append(self.reference.copy())
+        self.committed(perhaps=True)
 
     @rule(moved=st.one_of(bits(-200_000, 200_000), bits(-5, 5)))
     def clock(self, moved: int) -> None:
@@ -365,7 +370,8 @@ class Both(RuleBasedStateMachine):
             wrong = plain.copy()
             wrong.count_wrong()
             states.append(wrong)
-        if len(states) == 1 or read(digits, plain.ea, plain.key) is not None:
+        refused = self.refused_again(digits)
+        if not refused and (len(states) == 1 or read(digits, plain.ea, plain.key) is not None):
             after = plain.copy()
             after.enter(digits)
             states.append(after)
@@ -377,7 +383,7 @@ class Both(RuleBasedStateMachine):
         else:
             assert result == self.reference.enter(digits)
         self.agree(shown)
-        self.committed()
+        self.committed(refused)
 
 
 @pytest.fixture(scope="module")
