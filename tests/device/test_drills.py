@@ -336,6 +336,8 @@ def test_ctrl_c_while_it_clears_up_waits(monkeypatch: pytest.MonkeyPatch) -> Non
         rmtree(directory)
 
     monkeypatch.setattr(stage.tempfile.TemporaryDirectory, "cleanup", interrupted)
+    # Whatever ran before in this process may have had a handler of its own.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with pytest.raises(KeyboardInterrupt), stage.stage(Story("test", as_json=True)) as scene:
         folder.append(scene.folder)
     assert folder
