@@ -5,10 +5,11 @@ from time import sleep
 
 import machine
 import micropython
+from micropython import const
 
 import board
 
-_WAIT_S = 5
+_WAIT_S = const(5)
 
 
 def or_raise(error):
