@@ -446,7 +446,9 @@ def test_lcd_is_drawn_anew_after_the_relay_has_switched(tmp_path: Path) -> None:
         rig.rpc("consume", 100_000)
         rig.tick(1)
         noise(rig, 8, 12, 8)
-        rig.tick(40)
+        rig.tick(20)
+        rig.key("7")
+        rig.tick(5)
         assert rig.bench.part("display").text() == rig.rpc("display")["lines"]
 
 
