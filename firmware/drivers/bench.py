@@ -7,25 +7,41 @@ nothing while nothing happens. What a verb has begun it does not disturb: `Guard
 
 import gc
 import sys
-from _thread import allocate_lock
-from time import ticks_diff, ticks_ms  # type: ignore[attr-defined]
+from _thread import allocate_lock, get_ident
+from time import sleep_ms, ticks_diff, ticks_ms  # type: ignore[attr-defined]
 
 import machine
 from machine import Pin
+from micropython import const
 
+import board
 import drivers
 from jeton import credit
 from jeton.sts.results import GOOD
 
-TICK_MS = 20
-_RETRY = 500  # ticks until what is missing is tried again
-_BLINK = 25  # ticks of half a blink
-_LIT = 2  # ticks a pulse of the LED lasts
-_MOST = 25  # pulses it can give in a second
-_WATCHDOG_MS = 8000
-_CLICK, _GOOD, _BAD, _ALARM = 0x1, 0x3FF, 0x1C71C7, 0x1F
-_ALARM_S = 10
-_WS_PER_KWH = 3600000
+_TICK_MS = const(20)
+_RETRY = const(500)  # ticks until what is missing is tried again
+_BLINK = const(25)  # ticks of half a blink
+_LIT = const(2)  # ticks a pulse of the LED lasts
+_MOST = const(25)  # pulses it can give in a second
+_WATCHDOG_MS = const(8000)
+_VERB_MS = const(60000)  # that the watchdog bears with a verb
+_WAIT_MS = const(1000)  # that a verb waits for another thread
+_CLICK = const(0x1)
+_GOOD = const(0x3FF)
+_BAD = const(0x1C71C7)
+_ALARM = const(0x1F)
+_ALARM_S = const(10)
+_WS_PER_KWH = const(3600000)
+_MOST_W = const(69000)  # that pulses can mean: 100 A in three phases of 230 V
+_EARLY_WS = const(360000)  # they can be ahead of that, as what a stall held up is
+_SETTLED = const(10)  # ticks from the relay's switching until its noise is over
+_REDRAW = const(3000)  # ticks until all is drawn anew, whatever noise there was
+
+
+def read(settings):
+    """Return the pin of an input, with the chip's own pull-up where its settings have `pull`."""
+    return Pin(settings["pin"], Pin.IN, Pin.PULL_UP if "pull" in settings else -1)
 
 
 class Output:
@@ -45,8 +61,8 @@ class Output:
     def set(self, on):
         """Put it on or off; nothing happens where it is so already."""
         if on != self._on:
-            self._on = on
             self._put(self._levels[on])
+            self._on = on
 
 
 class Switch:
@@ -54,7 +70,7 @@ class Switch:
 
     def __init__(self, settings):
         self._active = settings.get("active", 0)
-        self._pin = Pin(settings["pin"], Pin.IN)
+        self._pin = read(settings)
 
     def on(self):
         """Tell whether it gives its sign."""
@@ -70,6 +86,7 @@ class Bench:
         self.buses = {}
         self.per_kwh = 1000  # of the pulses that come in
         self.lock = allocate_lock()
+        self.caller = None  # the thread whose verb is under way
         self.fresh = True  # something has happened: look at the meter
         self._meter = meter
         self._clock = clock
@@ -78,10 +95,14 @@ class Bench:
         self._flash = False
         self._now = -1
         self._ticks = 0
-        self._called = ticks_ms() - TICK_MS
+        self._called = self._stepped = ticks_ms() - _TICK_MS
         self._failed = 0
         self._sound = 0
         self._energy = 0  # of pulses, in 1/per_kwh Wh
+        self._early_ws = 0  # by which they are ahead of _MOST_W
+        self._taken = self._called
+        self._closed = False
+        self._redraw = _REDRAW
         self._opened = 0  # ticks the tamper switch has been so
         self._fallen = False
         # The LED: what was used and has not been shown yet, in Ws times pulses a kWh.
@@ -100,9 +121,10 @@ class Bench:
         del parts
         for name in list(sys.modules):  # what only this needs leaves its room
             package, _, part = name.rpartition(".")
-            if part in ("parts", "wiring") or part.endswith("_start"):
+            ours = package == "drivers"
+            if name == "wiring" or (ours and (part == "parts" or part.endswith("_start"))):
                 del sys.modules[name]
-                if package:
+                if ours:
                     delattr(drivers, part)
 
     def _fail(self, name):
@@ -116,8 +138,8 @@ class Bench:
         """Run the meter from now on; `released` with a watchdog, which nothing stops again."""
         if released:
             self._dog = machine.WDT(timeout=_WATCHDOG_MS)
-        self._timer = machine.Timer(0)
-        self._timer.init(period=TICK_MS, mode=machine.Timer.PERIODIC, callback=self.tick)
+        self._timer = machine.Timer(board.TIMER)  # type: ignore[attr-defined]
+        self._timer.init(period=_TICK_MS, mode=machine.Timer.PERIODIC, callback=self.tick)
 
     def guarded(self, function):
         """Return a function that the timer does not disturb."""
@@ -128,30 +150,34 @@ class Bench:
         machine.reset()
 
     def tick(self, timer=None):
-        """Do what is due; call it every TICK_MS.
+        """Do what is due; call it every 20 ms.
 
         After a write to the flash, which holds the chip up, several calls come at once: contacts
         that bounce would be looked at twice in a moment, so all but the first do nothing.
         """
         called = ticks_ms()
-        if ticks_diff(called, self._called) < TICK_MS // 2:
+        if ticks_diff(called, self._called) < _TICK_MS // 2:
             return
         self._called = called
         self._ticks += 1
         if "keypad" in self.parts:
             self._scan()
-        if not self.lock.acquire(False):
-            return  # a verb is under way: its turn first
-        try:
-            self._step()
-            self._failed = 0
-        except Exception:
-            # Whatever it is, the meter goes on; if it stays, the watchdog starts it anew.
-            self._failed += 1
-            gc.collect()
-        finally:
-            self.lock.release()
-        if self._dog and self._failed < 100:
+        if self.lock.locked():  # a verb is under way: its turn first
+            fed = ticks_diff(called, self._stepped) < _VERB_MS
+        else:
+            self._stepped = called
+            # `with`, which takes and releases it without a moment for Ctrl-C in between.
+            with self.lock:
+                try:
+                    self._step()
+                    self._failed = 0
+                except Exception as error:
+                    # Whatever it is, the meter goes on; if it stays, the watchdog starts it anew.
+                    self._failed += 1
+                    gc.collect()
+                    self.faults["tick"] = "it fails: %r" % error
+            fed = self._failed < 100
+        if fed and self._dog:
             self._dog.feed()
 
     def _scan(self):
@@ -174,7 +200,9 @@ class Bench:
         if "supply" in parts:
             self._falls(parts["supply"].on(), now)
         if "pulses" in parts:
-            self._count(parts["pulses"].take(), self.per_kwh, now)
+            pulses = parts["pulses"].take()
+            if self._likely(pulses):
+                self._count(pulses, self.per_kwh, now)
         if "energy" in parts:
             try:
                 self._count(parts["energy"].take(), 1000, now)
@@ -184,8 +212,13 @@ class Bench:
             self._now = now
             self.fresh = False
             self._look(now)
+        self._redraw -= 1
+        closed = bool(meter.state.switch_closed)
+        if closed != self._closed:
+            self._closed = closed
+            self._redraw = _SETTLED
         if "relay" in parts:
-            parts["relay"].set(bool(meter.state.switch_closed))
+            parts["relay"].set(closed)
         if "led" in parts:
             self._pulse(parts["led"])
         if "buzzer" in parts:
@@ -196,6 +229,11 @@ class Bench:
             state = meter.state
             lit = state.switch_closed and (not state.warned & credit.LOW or blinks < _BLINK)
             parts["credit"].set(bool(lit))
+        if "display" in parts and not self._redraw:
+            parts["display"].renew()
+            self._more = True
+        if self._redraw <= 0:
+            self._redraw = _REDRAW
         if "display" in parts and (self._more or (self._flash and blinks % _BLINK == 0)):
             self._draw(self._blank if self._flash and blinks >= _BLINK else self._lines)
         if self.faults and self._ticks % _RETRY == 0:
@@ -204,8 +242,12 @@ class Bench:
     def _retry(self):
         # Apart from `_step`, where it would make `parts` an object of the heap each time.
         parts = self.parts
-        self.make([name for name in self.faults if name not in parts])
-        self._more = True
+        faults = self.faults
+        faults.pop("tick", None)  # it comes again where it still is
+        missing = [name for name in faults if name not in parts]
+        if missing:
+            self.make(missing)
+            self._more = True
 
     def _press(self, key, now):
         """Give the meter a key; A is the key that begins short codes, where there is one."""
@@ -242,6 +284,19 @@ class Bench:
             self._fallen = fallen
             if fallen:
                 self._meter.save(now)
+
+    def _likely(self, pulses):
+        """Tell whether pulses are energy: an input that hangs in the air has more than can be."""
+        passed_ms = ticks_diff(self._called, self._taken)
+        self._taken = self._called
+        early_ws = self._early_ws + pulses * (_WS_PER_KWH // self.per_kwh)
+        early_ws = max(early_ws - passed_ms * (_MOST_W // 1000), 0)
+        self._early_ws = min(early_ws, 2 * _EARLY_WS)
+        if early_ws > _EARLY_WS:
+            self.faults["pulses"] = "too fast to be true: is the input wired?"
+        elif not early_ws:
+            self.faults.pop("pulses", None)
+        return "pulses" not in self.faults
 
     def _count(self, pulses, per_kwh, now):
         """Count energy that comes in pulses, `per_kwh` of them a kWh."""
@@ -321,6 +376,19 @@ class _Call:
 
     def __call__(self, *arguments):
         bench = self._bench
-        with bench.lock:
-            bench.fresh = True
-            return self._function(*arguments)
+        lock = bench.lock
+        me = get_ident()
+        waited = 0
+        while lock.locked():
+            # On a chip a callback runs in the thread that it stops: to wait would be for ever.
+            if bench.caller == me or waited >= _WAIT_MS:
+                raise RuntimeError("a verb is under way: call it again")
+            sleep_ms(10)
+            waited += 10
+        with lock:
+            try:
+                bench.caller = me
+                bench.fresh = True
+                return self._function(*arguments)
+            finally:
+                bench.caller = None

@@ -17,6 +17,13 @@ class Cells:
         self._lines = [None] * rows  # what the rows show that are drawn to the end
         self._codes = array("H", bytes(2 * rows * cols))  # 0: whatever the chip has there
 
+    def renew(self):
+        """Have the next `show` draw every cell, whatever noise has left there."""
+        for row in range(self._rows):
+            self._lines[row] = None
+        for at in range(len(self._codes)):
+            self._codes[at] = 0
+
     def show(self, lines):
         """Draw what of the lines is not shown yet; True when this has to be called again.
 

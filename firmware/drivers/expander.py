@@ -26,11 +26,13 @@ class Expander:
             return 0
         write = self._bus.writeto
         mask = shift = 0
-        for row in _ROWS:
-            write(self._address, row)
-            mask |= self._columns() << shift
-            shift += 4
-        write(self._address, _ALL)
+        try:
+            for row in _ROWS:
+                write(self._address, row)
+                mask |= self._columns() << shift
+                shift += 4
+        finally:  # Ctrl-C may come in between
+            write(self._address, _ALL)
         return -1 if ghosts(mask, 4) else mask
 
 

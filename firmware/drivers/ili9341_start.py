@@ -4,11 +4,16 @@ from time import sleep_ms  # type: ignore[attr-defined]
 
 from framebuf import RGB565, FrameBuffer
 from machine import Pin
+from micropython import const
 
-WIDTH, HEIGHT = 240, 320
-KEYS_TOP, KEY_COLS, KEY_ROWS = 120, 3, 4
-_CELL_W, _CELL_H, _PIECE = 12, 24, 288
-_GAP = 2  # around a key
+HEIGHT, KEYS_TOP = 320, 120
+_WIDTH = const(240)
+_KEY_COLS = const(3)
+_KEY_ROWS = const(4)
+_CELL_W = const(12)
+_CELL_H = const(24)
+_PIECE = const(288)
+_GAP = const(2)  # around a key
 # Colours as the chip takes them, the high octet first: four shades from ground to ink, and the
 # ground between the keys.
 _TEXT = b"\xf7\xde\xa5\x75\x53\x0c\x08\xa3"
@@ -34,10 +39,10 @@ def _fill(display, x, y, w, h, colour):
 
 
 def _keypad(display, keys):
-    _fill(display, 0, KEYS_TOP - _GAP, WIDTH, HEIGHT - KEYS_TOP + _GAP, _DESK)
-    w, h = WIDTH // KEY_COLS, (HEIGHT - KEYS_TOP) // KEY_ROWS
-    for i in range(KEY_COLS * KEY_ROWS):
-        x, y = i % KEY_COLS * w, KEYS_TOP + i // KEY_COLS * h
+    _fill(display, 0, KEYS_TOP - _GAP, _WIDTH, HEIGHT - KEYS_TOP + _GAP, _DESK)
+    w, h = _WIDTH // _KEY_COLS, (HEIGHT - KEYS_TOP) // _KEY_ROWS
+    for i in range(_KEY_COLS * _KEY_ROWS):
+        x, y = i % _KEY_COLS * w, KEYS_TOP + i // _KEY_COLS * h
         colours = _ENTER if keys[i] == "#" else _KEY
         display.shades = _palette(colours)
         _fill(display, x + _GAP, y + _GAP, w - 2 * _GAP, h - 2 * _GAP, colours)
@@ -47,11 +52,13 @@ def _keypad(display, keys):
 def start(display, settings):
     """Draw all but the text, then let it be seen; `madctl` is how the glass is mounted."""
     light = Pin(settings["backlight"], Pin.OUT, value=0)
+    display.send(b"\x01")  # a reset of the board alone has left it as it was
+    sleep_ms(120)  # until it may be woken (ILI9341 8.2.2)
     display.send(b"\x11")
-    sleep_ms(5)  # until it takes commands again (ILI9341 8.2.12); it was reset with the board
+    sleep_ms(5)  # until it takes commands again (8.2.12)
     display.send(b"\x3a", b"\x55")  # 16 bits a dot
     display.send(b"\x36", bytes((settings.get("madctl", 0x48),)))
-    _fill(display, 0, 0, WIDTH, HEIGHT, _TEXT)
+    _fill(display, 0, 0, _WIDTH, HEIGHT, _TEXT)
     if settings.get("keypad"):
         _keypad(display, settings["keypad"])
     display.shades = _palette(_TEXT)

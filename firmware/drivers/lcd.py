@@ -11,6 +11,12 @@ from .cells import Cells
 # The PCF8574's pins: RS, R/W (always 0), E, the backlight, D4 to D7.
 _RS, _E, _LIGHT = const(1), const(4), const(8)
 _GOTO = const(0x80)
+# Three times "8 bits", then "4 bits" (HD44780U, figure 24): whichever half of an octet the chip
+# waits for, it knows after the second time, at the next tick, when it has slept off what the rest
+# of an octet may have told it.
+SYNC = b"\x38\x3c\x38\x38\x3c\x38\x28\x2c\x28"
+# Four bits and two lines, on, from left to right, and back from wherever it was shifted.
+_SET = b"\x28\x0c\x06\x02"
 # What to write for the letters from U+00E0 on, which A00 lacks.
 _PLAIN = b"aaaaaaaceeeeiiiidnooooo/ouuuuypy"
 
@@ -24,6 +30,24 @@ class Lcd(Cells):
         self._address = address
         self._octets = bytearray(5)
         self._next = -1  # the cell that is written next without a word
+        self._astray = 0  # how often it has to be brought into step
+
+    def renew(self):
+        """Have the next calls of `show` bring the chip into step, and then draw every cell."""
+        super().renew()
+        self._astray = 2
+        self._next = -1
+
+    def show(self, lines):
+        """Draw what is not shown yet, as all displays do."""
+        if not self._astray:
+            return super().show(lines)
+        self._i2c.writeto(self._address, SYNC)
+        self._astray -= 1
+        if not self._astray:
+            for command in _SET:
+                self.send(command)
+        return True
 
     def send(self, octet, rs=0):
         """Send a command or, with RS, a letter, half by half: the chip takes each when E falls."""

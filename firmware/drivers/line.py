@@ -6,10 +6,12 @@ import sys
 from os import urandom
 from time import ticks_diff, ticks_ms  # type: ignore[attr-defined]
 
+from micropython import const
+
 import board
 from jeton.locked import MARK, Guard
 
-_TICK_MS = 5000
+_TICK_MS = const(5000)
 
 
 def salt():

@@ -9,7 +9,8 @@ class Matrix:
     """Rows pull down one after another, columns are read; nobody drives a row up.
 
     So two keys of a column join nothing that has current. While no key is down all rows pull
-    together, and a look costs as many reads as there are columns.
+    together, and a look costs as many reads as there are columns. Each look begins with that:
+    Ctrl-C may have ended the one before wherever it was.
     """
 
     def __init__(self, rows, columns):
@@ -19,6 +20,8 @@ class Matrix:
     def scan(self):
         """Return the keys that are down as bits, row by row; -1 where it cannot be told."""
         columns = self._columns
+        for row in self._rows:
+            row(0)
         for column in columns:
             if not column():
                 break
@@ -35,8 +38,6 @@ class Matrix:
                     mask |= bit
                 bit <<= 1
             row(1)
-        for row in self._rows:
-            row(0)
         return -1 if ghosts(mask, len(columns)) else mask
 
 

@@ -5,8 +5,11 @@ from time import sleep
 
 import machine
 import micropython
+from micropython import const
 
 import board
+
+_WAIT_S = const(5)
 
 
 def start(error):
@@ -15,7 +18,7 @@ def start(error):
     for path in (board.STATE_FILE, board.STATE_FILE + ".d/copy"):
         if locked(path):
             print("jeton: the locked meter cannot start: %r" % error)
-            sleep(5)
+            sleep(_WAIT_S)
             machine.reset()
     micropython.kbd_intr(3)
     raise error

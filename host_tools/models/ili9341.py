@@ -66,6 +66,7 @@ class Ili9341(Part):
             self._awake = False
             if octet == 0x01:
                 self._on, self._madctl, self._format = False, 0, 0x66
+                self._inverted = False
         elif octet == 0x11:
             self._awake = True
         if octet in (0x01, 0x10, 0x11):

@@ -407,3 +407,53 @@ def test_meter_goes_on_without_its_display_and_finds_it_again(board: str, tmp_pa
         rig.tick()
         assert rig.ask("bench.faults") == {}
         assert display.text() == rig.rpc("display")["lines"]
+
+
+def noise(rig: Rig, *octets: int) -> None:
+    """Have the PCF8574 put something out that nobody told it, as a relay's spark does."""
+    rig.run("import machine; machine.reset_cause()")
+    with rig.bench.lock:
+        rig.bench.part("display").write(bytes(octets))
+
+
+@pytest.mark.parametrize("half", [*range(0, 256, 16)])
+def test_lcd_that_is_out_of_step_finds_it_again(half: int, tmp_path: Path) -> None:
+    with Rig("esp32_lcd2004", tmp_path) as rig:
+        rig.provision()
+        rig.tick(60)
+        shown = rig.rpc("display")["lines"]
+        noise(rig, half | 8, half | 12, half | 8)
+        rig.tick(3060)
+        assert rig.bench.part("display").text() == shown
+        rig.key("7")
+        rig.tick(5)
+        assert rig.bench.part("display").text() == rig.rpc("display")["lines"]
+
+
+def test_lcd_that_was_reset_is_started_and_drawn_anew(tmp_path: Path) -> None:
+    with Rig("esp32_lcd2004", tmp_path) as rig:
+        rig.provision()
+        rig.tick(60)
+        rig.bench.part("display")._power()
+        rig.tick(3060)
+        assert rig.bench.part("display").text() == rig.rpc("display")["lines"]
+
+
+def test_lcd_is_drawn_anew_after_the_relay_has_switched(tmp_path: Path) -> None:
+    with Rig("esp32_lcd2004", tmp_path) as rig:
+        rig.provision()
+        rig.tick(60)
+        rig.rpc("consume", 100_000)
+        rig.tick(1)
+        noise(rig, 8, 12, 8)
+        rig.tick(20)
+        rig.key("7")
+        rig.tick(5)
+        assert rig.bench.part("display").text() == rig.rpc("display")["lines"]
+
+
+def test_colour_display_that_a_program_has_changed_is_as_it_was(tmp_path: Path) -> None:
+    rig = Rig("cyd", tmp_path)
+    rig.bench.part("display")._inverted = True
+    with rig:
+        assert not rig.bench.part("display")._inverted

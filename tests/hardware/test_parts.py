@@ -164,10 +164,70 @@ def test_pulses_are_counted_by_the_hardware_through_a_stall(rig: Rig) -> None:
         pulses.pulse()
         rig.tick(2)
     assert rig.rpc("status")["total_wh"] == total_wh + 30
-    pulses.pulse(500)  # while a write to the flash holds everything up
+    pulses.pulse(90)  # while a write to the flash holds everything up
     rig.tick(1, ms=5000)
-    assert rig.rpc("status")["total_wh"] == total_wh + 530
-    assert rig.rpc("status")["credit_wh"] == 100_000 - 530
+    assert rig.rpc("status")["total_wh"] == total_wh + 120
+    pulses.pulse(1200)  # a minute in which nobody took them
+    rig.tick(1, ms=60_000)
+    assert rig.rpc("status")["credit_wh"] == 100_000 - 1320
+
+
+@pytest.mark.parametrize("board", ["esp32_lcd2004", "esp32c3_oled"])
+def test_an_input_that_hums_is_no_energy(board: str, tmp_path: Path) -> None:
+    with Rig(board, tmp_path) as rig:
+        rig.provision()
+        for _ in range(500):  # 50 a second: the mains
+            rig.bench.part("pulses").pulse()
+            rig.tick(1)
+        said = rig.rpc("info")["faults"]["pulses"]
+        assert said == "too fast to be true: is the input wired?"
+        counted_wh = rig.rpc("status")["total_wh"]
+        assert counted_wh < 200
+        for _ in range(500):
+            rig.bench.part("pulses").pulse()
+            rig.tick(1)
+        assert rig.rpc("status")["total_wh"] == counted_wh
+        rig.tick(600)  # somebody has wired it
+        assert "pulses" not in rig.rpc("info")["faults"]
+        rig.bench.part("pulses").pulse()
+        rig.tick(2)
+        assert rig.rpc("status")["total_wh"] == counted_wh + 1
+
+
+def test_the_most_that_can_be_used_is_counted(rig: Rig) -> None:
+    for _ in range(60):  # 68.4 kW
+        rig.bench.part("pulses").pulse(19)
+        rig.tick(1, ms=1000)
+    assert rig.rpc("status")["total_wh"] == 60 * 19
+
+
+def test_an_input_without_a_wire_has_the_pull_of_the_chip(tmp_path: Path) -> None:
+    rig = Rig("esp32c3_oled", tmp_path)
+    for part in ("pulses", "tamper"):
+        rig.bench.pins[rig.bench.board.parts[part]["pin"]].drive(None)
+    with rig:
+        rig.provision()
+        rig.tick(10)
+        assert not rig.bench.faults
+        assert rig.rpc("status")["total_wh"] == 0
+
+
+def test_parts_that_are_left_out_are_not_missed(tmp_path: Path) -> None:
+    board = boards.load("esp32_lcd2004").changed(("pulses", "tamper"), {"relay": 0})
+    with Rig(board, tmp_path) as rig:
+        assert rig.said == ""
+        rig.provision()
+        rig.tick(600)
+        assert rig.rpc("info")["faults"] == {}
+        assert not rig.bench.pins[34].mode
+        assert rig.bench.pins[23].level == 0
+        assert rig.bench.part("relay").closed
+
+
+def test_the_board_says_which_parts_are_left_out(own_board: Callable[[str], Rig]) -> None:
+    with own_board("WITHOUT = ('tamper', 'buzzer')") as rig:
+        assert {"tamper", "buzzer"} & set(rig.ask("list(bench.parts)")) == set()
+        assert rig.rpc("info")["faults"] == {}
 
 
 def test_pulses_by_interrupt_where_there_is_no_counter(tmp_path: Path) -> None:
@@ -307,3 +367,49 @@ def test_the_watchdog_starves_where_every_tick_fails(rig: Rig) -> None:
     rig.run("bench._step = None")
     rig.tick(250, ms=100)
     assert rig.bench.hungry
+
+
+def test_the_watchdog_bears_with_a_verb_of_a_minute_at_most(rig: Rig) -> None:
+    rig.run("bench.start(True)")
+    rig.tick(5)
+    for seconds, hungry in ((50, False), (75, True)):
+        rig.run("bench.lock.acquire()")
+        rig.tick(seconds, ms=1000)
+        assert rig.bench.hungry is hungry
+        rig.run("bench.lock.release()")
+        rig.tick(5)
+        assert not rig.bench.hungry
+
+
+def test_a_tick_that_fails_is_told(rig: Rig) -> None:
+    rig.run("look = bench._look\nbench._look = None")
+    rig.tick(60)
+    rig.run("bench._look = look")
+    assert rig.rpc("info")["faults"]["tick"].startswith("it fails: TypeError")
+    rig.tick(1000)
+    assert rig.rpc("info")["faults"] == {}
+
+
+def test_a_key_that_is_stuck_does_not_disturb_the_other_parts(tmp_path: Path) -> None:
+    rig = Rig("esp32_lcd2004", tmp_path)
+    rig.bench.part("keypad").press("5")
+    rig.ms += 100
+    with rig:
+        rig.provision()
+        rig.tick(10)
+        before = rig.bench.part("relay").thrown
+        rig.tick(1100)
+        assert "keypad" in rig.rpc("info")["faults"]
+        assert rig.bench.part("relay").thrown == before
+
+
+def test_modules_of_a_program_stay_where_a_part_is_tried_again(rig: Rig) -> None:
+    rig.run(
+        "import sys\nfor name in ('my_start', 'app.parts', 'parts'):\n    sys.modules[name] = sys"
+    )
+    rig.bench.part("display").present = False
+    rig.tick(1100)
+    assert "display" in rig.rpc("info")["faults"]
+    kept = set(rig.ask("[name for name in sys.modules]"))
+    assert {"my_start", "app.parts", "parts"} <= kept
+    assert not {"drivers.parts", "drivers.lcd_start", "wiring"} & kept

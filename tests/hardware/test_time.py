@@ -88,6 +88,109 @@ def test_what_a_verb_has_begun_is_not_disturbed(rig: Rig) -> None:
     assert rig.rpc("clock") == rig.ask("bench._now")
 
 
+def test_a_verb_in_a_callback_during_another_verb_is_an_error(rig: Rig) -> None:
+    """On a chip both run in one thread: to wait for the other would be for ever."""
+    rig.run(
+        "storage = _meter._storage\nsave = storage.save\nsaid = []\n"
+        "def slow(parts):\n"
+        "    try:\n"
+        "        meter.status()\n"
+        "    except RuntimeError as error:\n"
+        "        said.append(str(error))\n"
+        "    save(parts)\n"
+        "storage.save = slow\nbegan = rig_time.ms"
+    )
+    rig.rpc("advance_grant", 5000)
+    assert rig.ask("said") == ["a verb is under way: call it again"]
+    assert rig.ask("rig_time.ms - began") == 0
+    assert rig.ask("bench.lock.locked()") is False
+    assert rig.ask("bench.caller") is None
+
+
+def test_a_verb_waits_for_another_thread_but_not_for_ever(rig: Rig) -> None:
+    rig.run("bench.lock.acquire()\nbegan = rig_time.ms")
+    with pytest.raises(AssertionError, match="RuntimeError: a verb is under way"):
+        rig.run("meter.status()")
+    assert rig.ask("rig_time.ms - began") == 1000
+    rig.run(
+        "sleep = rig_time.sleep_ms\nimport drivers.bench\n"
+        "def ends(ms):\n    bench.lock.release()\n    sleep(ms)\n"
+        "drivers.bench.sleep_ms = ends\nmeter.status()"
+    )
+    assert rig.ask("bench.lock.locked()") is False
+
+
+def test_a_program_may_take_the_first_timer(rig: Rig) -> None:
+    rig.run(
+        "import machine\ncount = 0\n"
+        "def mine(timer):\n    global count\n    count += 1\n"
+        "machine.Timer(0).init(period=20, mode=machine.Timer.PERIODIC, callback=mine)\n"
+        "assert machine.Timer(0) is machine.Timer(0)"
+    )
+    rig.key("7")
+    assert rig.ask("_meter.entry.digits") == "7"
+    assert rig.ask("count") == 10
+
+
+@pytest.mark.parametrize("board", ["esp32_lcd2004", "esp32c3_oled"])
+def test_ctrl_c_in_the_timer_leaves_no_key_dead(board: str, tmp_path: Path) -> None:
+    """It may come between any two steps, here before each use of the bus or the pins."""
+    with Rig(board, tmp_path) as rig:
+        rig.provision()
+        rig.tick(5)
+        rig.run(
+            "import machine\nleft = -1\n"
+            "def interrupted(real):\n"
+            "    def call(*arguments):\n"
+            "        global left\n"
+            "        left -= 1\n"
+            "        if left == 0:\n"
+            "            raise KeyboardInterrupt\n"
+            "        return real(*arguments)\n"
+            "    return call\n"
+            "machine.Pin.__call__ = interrupted(machine.Pin.value)\n"
+            "machine.I2C.readfrom_into = interrupted(machine.I2C.readfrom_into)\n"
+            "hit = 0\n"
+            "def tick_with(n):\n"
+            "    global left, hit\n"
+            "    left = n\n"
+            "    try:\n"
+            "        tick(1)\n"
+            "    except KeyboardInterrupt:\n"
+            "        hit += 1\n"
+            "    left = -1\n"
+        )
+        keypad = rig.bench.part("keypad")
+        for n in range(1, 36):
+            keypad.press("5")
+            rig.tick(3)
+            rig.ms += 20
+            rig.run(f"tick_with({n})")
+            keypad.release("5")
+            rig.tick(4)
+            digits = rig.ask("_meter.entry.digits")
+            for key in "39":  # in other rows
+                rig.key(key)
+            assert rig.ask("_meter.entry.digits") == digits + "39", n
+            rig.key("*")
+            rig.key("*")
+            rig.key("*")
+        assert rig.ask("hit") >= 5
+        assert rig.ask("bench.lock.locked()") is False
+
+
+def test_ctrl_c_in_the_timer_is_not_kept_from_the_program(rig: Rig) -> None:
+    rig.run(
+        "def no(now):\n    raise KeyboardInterrupt\nreal = _meter.display\n_meter.display = no"
+    )
+    with pytest.raises(AssertionError, match="KeyboardInterrupt"):
+        rig.tick(60)
+    rig.run("_meter.display = real")
+    assert rig.ask("bench.lock.locked()") is False
+    rig.key("8")
+    assert rig.ask("_meter.entry.digits") == "8"
+
+
 def test_an_error_in_a_verb_leaves_the_timer_free(rig: Rig) -> None:
     rig.run("try:\n    meter.load('much')\nexcept Exception as error:\n    print(error)")
     assert rig.ask("bench.lock.locked()") is False

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from host_tools import firmware_build
+from host_tools.boards import Board
 from host_tools.interpreter import FLASH_DEVICE, environment, find
 from host_tools.models.bench import Bench
 from host_tools.virtual import HEAP_WIRED
@@ -80,7 +81,7 @@ class Rig:
 
     def __init__(
         self,
-        board: str,
+        board: str | Board,
         folder: Path,
         *,
         heap: str = HEAP_WIRED,

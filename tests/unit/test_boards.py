@@ -74,6 +74,8 @@ def wrong(**parts: dict[str, Any]) -> list[str]:
         ({"led": {"pin": 18}, "relay": {"pin": 18}}, "where led (pin) is already"),
         ({"keypad": {"columns": (35,)}}, "GPIO35, which has no pull-up"),
         ({"keypad": {"rows": (36,)}}, "GPIO36, which can only be read"),
+        ({"pulses": {"pin": 35, "pull": "up"}}, "GPIO35, which has no pull-up"),
+        ({"pulses": {"pin": 33, "pull": "down"}}, "pulses has a pull 'down': only 'up' is one"),
         ({"display": {"bus": "i2c"}}, "is on a bus 'i2c' that there is not"),
     ],
 )
@@ -108,3 +110,20 @@ def test_only_the_drivers_that_a_board_names_go_onto_it(name: str) -> None:
 def test_a_board_that_there_is_not() -> None:
     with pytest.raises(BoardError, match="no board 'nowhere'; known: cyd, esp32"):
         boards.load("nowhere")
+
+
+def test_a_bench_that_is_not_quite_the_one_that_ships() -> None:
+    board = boards.load("cyd")
+    other = board.changed(("pulses", "keypad"), {"relay": 0})
+    assert set(board.parts) - set(other.parts) == {"pulses", "keypad"}
+    assert other.parts["relay"] == {"pin": 27, "active": 0}
+    assert board.parts["relay"]["active"] == 1
+    assert "keypad" not in other.parts["display"]  # no keys to draw
+    sources = firmware_build.sources(other, native=True, played=False)
+    assert b"pulses" not in sources["lib/wiring.mpy"]
+    assert "lib/drivers/xpt2046.mpy" not in sources
+    assert sources["lib/board.mpy"].endswith(b"TIMER = 3\n")
+    with pytest.raises(BoardError, match="cyd has no part 'tamper'; it has: display, "):
+        board.changed(("tamper",))
+    with pytest.raises(BoardError, match="display has no level at which it is on"):
+        board.changed(active={"display": 0})

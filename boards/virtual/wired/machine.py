@@ -11,15 +11,32 @@ import os
 import sys
 import time
 
+from micropython import const
+
 import board
 
 PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = range(1, 6)
 
-_MODE, _LEVEL, _SET, _EDGES, _IRQ = 1, 2, 3, 4, 5
-_I2C_WRITE, _I2C_READ, _SPI, _SPI_READ, _BUS = 6, 7, 8, 9, 10
-_PWM, _COUNTER, _COUNT, _UART_WRITE, _UART_READ, _WDT, _CAUSE = range(11, 18)
-_SLEPT = 18
-_ENODEV = 19
+# What host_tools/models/bench.py knows by these numbers.
+_MODE = const(1)
+_LEVEL = const(2)
+_SET = const(3)
+_EDGES = const(4)
+_IRQ = const(5)
+_I2C_WRITE = const(6)
+_I2C_READ = const(7)
+_SPI = const(8)
+_SPI_READ = const(9)
+_BUS = const(10)
+_PWM = const(11)
+_COUNTER = const(12)
+_COUNT = const(13)
+_UART_WRITE = const(14)
+_UART_READ = const(15)
+_WDT = const(16)
+_CAUSE = const(17)
+_SLEPT = const(18)
+_ENODEV = const(19)
 
 _file = open(int(os.getenv("JETON_BENCH")), "r+b", buffering=0)
 _lock = _thread.allocate_lock()  # a timer's thread speaks too
@@ -327,13 +344,20 @@ class Timer:
     """
 
     ONE_SHOT, PERIODIC = 0, 1
-    timers = {}
+    timers = {}  # those that run
+    _made = {}
 
-    def __init__(self, id, **settings):
+    def __new__(cls, id, **settings):
+        """Return the timer of this number: there is one, whoever asks for it."""
         if not 0 <= id < (4 if board.CHIP == "ESP32" else 2):
             raise ValueError("invalid Timer number")
-        self.id = id
-        self._life = 0
+        if id not in cls._made:
+            cls._made[id] = timer = object.__new__(cls)
+            timer.id = id
+            timer._life = 0
+        return cls._made[id]
+
+    def __init__(self, id, **settings):
         if settings:
             self.init(**settings)
 
