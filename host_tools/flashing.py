@@ -67,8 +67,8 @@ def _ask():
     try:
         with open("/firmware.id") as file:
             found["firmware"] = file.read().split("\\n")
-    except OSError:
-        pass
+    except (OSError, UnicodeError):
+        pass  # none is there, or a damaged one
     print(json.dumps(found))
 _ask()
 del _ask

@@ -154,6 +154,13 @@ def test_keeps_a_boot_py_of_ones_own(stock: VirtualBoard) -> None:
         assert run_on(stock, f"print(open('{kept}').read())") == f"mine = {i}"
 
 
+def test_a_damaged_list_of_files_is_none(board: VirtualBoard) -> None:
+    damage = "with open('firmware.id', 'wb') as file: file.write(b'\\xff\\xfe\\x00garbage')"
+    run_on(board, damage)
+    assert flash(board)["firmware"] in run_on(board, "print(open('firmware.id').read())")
+    assert "the firmware is up to date" in jeton("flash", board.path, "--board", "virtual")
+
+
 def test_keeps_the_meter(board: VirtualBoard) -> None:
     with Meter(board.path) as meter:
         meter.provision(make_config() | {"credit_wh": 12_340})
