@@ -72,7 +72,8 @@ def flash(
         typer.Option(metavar="FILE", help="Write this MicroPython onto the chip first."),
     ] = None,
     sha256: Annotated[
-        str | None, typer.Option(metavar="HEX", help="What the SHA-256 of the image must be.")
+        str | None,
+        typer.Option(metavar="HEX", help="What its SHA-256 must be; or sha256sum's line."),
     ] = None,
     config: Annotated[
         Path | None,
@@ -146,7 +147,7 @@ def flash(
             about = flashing.facts(line)
             what = about.chip or ("a virtual board" if about.played else about.machine)
             told.line(f"runs: MicroPython {about.shown} on {what}")
-            flashing.check(about, described, found.device)
+            flashing.check(about, described, found.device, chip.name if chip else "")
             done = _flash(
                 line, about, described, told,
                 setup=setup, name=meter, profile=profile or "generic", display=display,
@@ -209,6 +210,8 @@ def _flash(
         told.line(
             f"{info.board} runs, without a meter yet: --meter NAME or --config FILE sets one up"
         )
+    for part, fault in info.faults.items():
+        told.line(f"warning: {part}: {fault}")
     return {
         "firmware": firmware.hash,
         "copied": list(copied.files),
@@ -219,6 +222,7 @@ def _flash(
         "provisioned": now.provisioned,
         "drn": now.drn if now.provisioned else None,
         "fault": now.fault,
+        "part_faults": info.faults,
         "heap_used": info.mem_used,
         "heap_free": info.mem_free,
     }
