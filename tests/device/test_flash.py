@@ -402,6 +402,9 @@ def test_refuses_usage(board: VirtualBoard, tmp_path: Path) -> None:
     assert line == "--config and --meter do not go together: choose one"
     line = refused("flash", board.path, "--board", "virtual", "--profile", "ceet")
     assert line == "--profile goes with --meter NAME"
+    for command in (("flash", board.path, "--board", "virtual"), ("new", "x")):
+        line = refused(*command, "--display", "16x2", status=2)
+        assert "'16x2' is none of 2x16, 2x20, 4x16, 4x20: rows x columns" in line
     file = tmp_path / "x.json"
     for text, said in (("{", "is not JSON"), ("[]", "needs drn and decoder_key at least")):
         file.write_text(text)
