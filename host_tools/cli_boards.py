@@ -16,7 +16,7 @@ from rich.table import Table
 from host_tools import boards, esp, flashing, measuring, ports
 from host_tools import doctor as examinations
 from host_tools.cli_locked import CodeFile, unlock_code
-from host_tools.cli_meters import DisplaySize, Json, kwh, put
+from host_tools.cli_meters import DisplaySize, Json, display_size, kwh, put
 from host_tools.errors import BoardError, JetonError
 from host_tools.link import Meter, PortError
 from host_tools.ports import Port
@@ -72,7 +72,8 @@ def flash(
         typer.Option(metavar="FILE", help="Write this MicroPython onto the chip first."),
     ] = None,
     sha256: Annotated[
-        str | None, typer.Option(metavar="HEX", help="What the SHA-256 of the image must be.")
+        str | None,
+        typer.Option(metavar="HEX", help="What its SHA-256 must be; or sha256sum's line."),
     ] = None,
     config: Annotated[
         Path | None,
@@ -86,7 +87,12 @@ def flash(
         str | None, typer.Option(help="Behaviour of a meter that --meter makes. Default: generic.")
     ] = None,
     display: Annotated[
-        DisplaySize | None, typer.Option(help="Rows and columns, where the board's has fewer.")
+        DisplaySize | None,
+        typer.Option(
+            parser=display_size,
+            metavar="ROWSxCOLUMNS",
+            help="Where it has fewer than the board's: one of 2x16, 2x20, 4x16, 4x20.",
+        ),
     ] = None,
     erase_meter: Annotated[
         bool,
@@ -146,7 +152,7 @@ def flash(
             about = flashing.facts(line)
             what = about.chip or ("a virtual board" if about.played else about.machine)
             told.line(f"runs: MicroPython {about.shown} on {what}")
-            flashing.check(about, described, found.device)
+            flashing.check(about, described, found.device, chip.name if chip else "")
             done = _flash(
                 line, about, described, told,
                 setup=setup, name=meter, profile=profile or "generic", display=display,
@@ -209,6 +215,8 @@ def _flash(
         told.line(
             f"{info.board} runs, without a meter yet: --meter NAME or --config FILE sets one up"
         )
+    for part, fault in info.faults.items():
+        told.line(f"warning: {part}: {fault}")
     return {
         "firmware": firmware.hash,
         "copied": list(copied.files),
@@ -219,6 +227,7 @@ def _flash(
         "provisioned": now.provisioned,
         "drn": now.drn if now.provisioned else None,
         "fault": now.fault,
+        "part_faults": info.faults,
         "heap_used": info.mem_used,
         "heap_free": info.mem_free,
     }
@@ -445,9 +454,10 @@ def bench(
         table.add_column(name, justify="right")
     for figure in measured.figures:
         unit = figure.unit
-        verdict = "" if figure.limit is None else "SLOW" if figure.slow else "ok"
+        missed = "OVER" if unit == "KiB" else "SLOW"
+        verdict = "" if figure.limit is None else missed if figure.slow else "ok"
         estimate = "" if figure.estimate is None else f"{figure.estimate:.3g} {unit}"
-        limit = "" if figure.limit is None else f"≤ {figure.limit:g} {unit}"
+        limit = "" if figure.limit is None else f"<= {figure.limit:g} {unit}"
         row = [f"{figure.value:.3g} {unit}", *([estimate] if guessed else []), limit, verdict]
         table.add_row(figure.name, *row)
     console = Console(highlight=False)

@@ -79,6 +79,16 @@ class DisplaySize(StrEnum):
         return [int(part) for part in self.value.split("x")]
 
 
+def display_size(text: str) -> DisplaySize:
+    """Return the size of a display; typer.BadParameter where there is none of it."""
+    try:
+        return DisplaySize(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{_short(text)} is none of {', '.join(DisplaySize)}: rows x columns"
+        ) from None
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Where = Annotated[str, typer.Argument(metavar="NAME|PORT", help="A meter's name, or a port.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The meter's name.")]
@@ -252,7 +262,14 @@ def new(
             "taken.",
         ),
     ] = None,
-    display: Annotated[DisplaySize, typer.Option(help="Rows and columns.")] = DisplaySize.TWO_16,
+    display: Annotated[
+        DisplaySize,
+        typer.Option(
+            parser=display_size,
+            metavar="ROWSxCOLUMNS",
+            help="One of 2x16, 2x20, 4x16, 4x20.",
+        ),
+    ] = DisplaySize.TWO_16,
     graphic: Annotated[
         bool, typer.Option("--graphic", help="A display of dots: it draws Arabic too.")
     ] = False,

@@ -108,7 +108,7 @@ def image(path: Path, chip: str, sha256: str | None) -> Image:
     except OSError as error:
         raise BoardError(f"{path} cannot be read: {error.strerror}") from None
     found = hashlib.sha256(octets).hexdigest()
-    if sha256 is not None and found != sha256.strip().lower():
+    if sha256 is not None and found != digest(sha256):
         raise BoardError(f"{path} is not the image you mean: its SHA-256 is {found}")
     if len(octets) < 32 or octets[0] != _MAGIC:
         raise BoardError(
@@ -126,7 +126,22 @@ def image(path: Path, chip: str, sha256: str | None) -> Image:
         raise BoardError(
             f"{path} is MicroPython {version}: {OLDEST[0]}.{OLDEST[1]} or newer is needed"
         )
-    return Image(path, found, chip, version, _partitions(octets, _IMAGES[chip][1]))
+    partitions = _partitions(octets, _IMAGES[chip][1])
+    if not partitions:
+        raise BoardError(
+            f"{path} has no partition table: it is an app alone, for an update; take the .bin file"
+        )
+    return Image(path, found, chip, version, partitions)
+
+
+def digest(text: str) -> str:
+    """Return the SHA-256 in a text: alone, as sha256:HEX, or in a line of sha256sum."""
+    found = re.fullmatch(r"(?:sha256:)?([0-9a-f]{64})(?:\s.*)?", text.strip().lower())
+    if found is None:
+        raise BoardError(
+            f"{text!r} is no SHA-256: give its 64 hexadecimal digits, or the line of sha256sum"
+        )
+    return found[1]
 
 
 def _version(octets: bytes) -> str:

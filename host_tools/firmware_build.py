@@ -47,8 +47,8 @@ _MAKE = (
     try:
         with open("/flash/firmware.id") as file:
             old = file.read().split("\\n")
-    except OSError:
-        pass
+    except (OSError, UnicodeError):
+        pass  # none is there, or a damaged one
     if old and old[0] == names[1]:
         print("current")
         return

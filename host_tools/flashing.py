@@ -24,6 +24,7 @@ from host_tools import esp, firmware_build
 from host_tools.boards import Board
 from host_tools.errors import BoardError
 from host_tools.firmware_build import Firmware, Target
+from host_tools.interpreter import BLOCK
 from host_tools.link import Meter
 
 LOOK = 4.5  # seconds to find out whether MicroPython answers
@@ -33,6 +34,7 @@ _LONG = 60.0  # seconds for a job on its flash
 _CHUNK = 768  # octets in one line to the board: 1 KB of base64
 _AT_ONCE = 16  # files whose hashes are asked for in one line
 _SPARE = 65536  # octets of flash to leave to the meter
+_FULL = "OSError: 28"
 _PLAYED = ("linux", "darwin")
 
 _ASK = """
@@ -63,12 +65,13 @@ def _ask():
     except ImportError:
         pass
     size = os.statvfs("/")
-    found["free"] = size[0] * size[3]
+    # littlefs counts some blocks twice: more in use than there are come out as very many free.
+    found["free"] = size[0] * size[3] if size[3] <= size[2] else 0
     try:
         with open("/firmware.id") as file:
             found["firmware"] = file.read().split("\\n")
-    except OSError:
-        pass
+    except (OSError, UnicodeError):
+        pass  # none is there, or a damaged one
     print(json.dumps(found))
 _ask()
 del _ask
@@ -193,8 +196,12 @@ class Facts:
         """Return the chip, as esptool names it: "ESP32-C3"; nothing where it does not say."""
         if self.platform != "esp32":
             return ""
+        # "Generic ESP32C3 module with ESP32C3", or a variant: ESP32-C3FH4, ESP32-PICO-D4.
         name = self.machine.rpartition(" with ")[2]
-        return re.sub(r"^ESP32(?=[A-Z])", "ESP32-", name)
+        family = re.match(r"ESP32-?(C61|C\d|H\d|P\d|S[23])", name)
+        if family:
+            return f"ESP32-{family[1]}"
+        return "ESP32" if name.startswith("ESP32") else ""
 
     @property
     def shown(self) -> str:
@@ -250,8 +257,11 @@ def compiler_mpy() -> str:
     return found[1].decode()
 
 
-def check(about: Facts, board: Board, port: str) -> None:
-    """Raise BoardError where the firmware of a board cannot run there."""
+def check(about: Facts, board: Board, port: str, chip: str = "") -> None:
+    """Raise BoardError where the firmware of a board cannot run there.
+
+    `chip` is what esptool has found: it knows better than what MicroPython was built for.
+    """
     oldest = ".".join(map(str, esp.OLDEST))
     if about.version[:2] < esp.OLDEST:
         raise BoardError(
@@ -268,9 +278,10 @@ def check(about: Facts, board: Board, port: str) -> None:
         raise BoardError(
             f"{port} is no virtual board: say by --board what is on it (jeton flash --help)"
         )
-    if about.chip != board.chip:
+    found = chip or about.chip
+    if found != board.chip:
         raise BoardError(
-            f"the chip is an {about.chip or about.machine or about.platform}, and the board "
+            f"the chip is an {found or about.machine or about.platform}, and the board "
             f"{board.name} has an {board.chip}: say by --board which it is"
         )
     loads, makes = f"{about.mpy & 0xFF}.{about.mpy >> 8 & 3}", compiler_mpy()
@@ -330,7 +341,15 @@ class Flasher:
         return Copied(tuple(wrong), octets, self._stale, kept)
 
     def _do(self, source: str) -> str:
-        return self._meter.run(source, timeout=_LONG)
+        try:
+            return self._meter.run(source, timeout=_LONG)
+        except BoardError as error:
+            if not str(error).endswith(_FULL):
+                raise
+            raise BoardError(
+                f"the flash of {self._meter.port} is full: remove files of your own from it, "
+                "then flash it again"
+            ) from None
 
     def _there(self) -> dict[str, tuple[str | None, str | None]]:
         """Return name -> hashes of the file and of the new one beside it, None where none is."""
@@ -350,10 +369,11 @@ class Flasher:
     def _copy(self, names: list[str]) -> int:
         """Copy files beside those that are there, and compare the hashes of what came."""
         total = sum(len(self._contents[name]) for name in names)
-        if total + _SPARE > self._about.free:
+        needed = sum(-(-len(self._contents[name]) // BLOCK) * BLOCK for name in names) + _SPARE
+        if needed > self._about.free:
             raise BoardError(
                 f"{self._meter.port} has {self._about.free // 1024} KB free, and "
-                f"{(total + _SPARE) // 1024} KB are needed: remove files of your own from it"
+                f"{needed // 1024} KB are needed: remove files of your own from it"
             )
         if not names:
             return 0

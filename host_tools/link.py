@@ -48,12 +48,21 @@ _BUSY = (errno.EBUSY, errno.EAGAIN, errno.EWOULDBLOCK)
 _GONE = (errno.ENOENT, errno.ENXIO, errno.ENODEV)
 _MARK = MARK.encode()
 _RAW_SIGN = b"raw REPL; CTRL-B to exit\r\n"
+_PASTE_SIGN = b"paste mode; Ctrl-C to cancel, Ctrl-D to finish\r\n"
+# What a board says that starts anew: nothing of what it did goes on.
+_STARTS = (
+    b"MPY: watchdog reset\r\n",
+    b"MPY: soft reboot\r\n",
+    b'Type "help()" for more information.\r\n',
+)
 _LONGEST_TOKEN = 200  # more than 99 digits no keypad counts, and a small heap has other uses
 _KEYS = 200  # in one line
 _PATIENCE_A_DAY = 0.05  # seconds a board may take to live a day, each hour with another load
 _STEPS = 32  # of a load, in one line
 _EVENTS = 20  # of the log
 LOAD_STEPS = 256  # the board's load.STEPS
+# Verbs that may be done twice.
+_TWICE = ("info", "display", "status", "events", "ledger", "reports", "history", "led", "save")
 
 
 def _say_nothing(line: str) -> None:
@@ -398,6 +407,14 @@ class _Silence(Exception):
     """The deadline passed while waiting for the board."""
 
 
+class _Left(TransportError):
+    """The board has left the raw REPL since it was last spoken to, and has done nothing yet."""
+
+
+class _Restarted(TransportError):
+    """The board has started anew in the middle of something: that was done, or was not."""
+
+
 def _shown(data: bytes) -> str:
     """Return received bytes for a message: the end of them, on one line."""
     if not data:
@@ -437,11 +454,17 @@ class _Port:
 
     def inWaiting(self) -> int:
         """Return how many bytes can be read without waiting."""
-        if not self._buffer and (more := self._serial.in_waiting):
+        if not self._buffer:
+            self.pending()
+        return len(self._buffer)
+
+    def pending(self) -> bytes:
+        """Return all bytes that can be read without waiting; they stay."""
+        if more := self._serial.in_waiting:
             data = self._serial.read(more)
             self._buffer += data
             self.received = (self.received + data)[-_TAIL:]
-        return len(self._buffer)
+        return bytes(self._buffer)
 
     def read(self, size: int = 1) -> bytes:
         """Return exactly `size` bytes."""
@@ -508,6 +531,14 @@ class PortError(BoardError):
     """A port that cannot be opened."""
 
 
+class _NotBegun(BoardError):
+    """The board had started anew before it was asked."""
+
+
+class _BrokenOff(BoardError):
+    """The board has started anew before it answered."""
+
+
 class _Passing(PortError):
     """A port that another program has open, or that is not there any more."""
 
@@ -571,7 +602,35 @@ class _Repl(SerialTransport):
             if not data.endswith(ending):
                 raise _Locked
             return data
+        if ending == b"\x04":  # the end of what a program prints
+            data = self.port.read_until(ending, *_STARTS)
+            if not data.endswith(ending):
+                raise _Restarted("it has started anew")
+            return data
         return self.port.read_until(ending)
+
+    def exec_raw_no_follow(self, command: str | bytes) -> None:
+        """Have the board run `command`; _Left where it is not in the raw REPL any more.
+
+        There Ctrl-E begins to paste, into a line that nobody ends.
+        """
+        if self.use_raw_paste:
+            self.port.read_until(b">")
+            self.port.write(b"\x05A\x01")
+            endings = (b"R\x01", _RAW_SIGN, _PASTE_SIGN, _MARK + b"\r\n", *_STARTS)
+            answer = self.port.read_until(*endings)
+            if answer.endswith(b"R\x01"):
+                self.raw_paste_write(command if isinstance(command, bytes) else command.encode())
+                return
+            if not answer.endswith(_RAW_SIGN):
+                raise _Left("it has started anew")
+            self.use_raw_paste = False  # an interpreter that does not know it
+        super().exec_raw_no_follow(command)
+
+    @property
+    def left(self) -> bool:
+        """Return whether the board has said something by itself since it was last spoken to."""
+        return not self.locked and self.port.pending() not in (b"", b">")
 
     def enter(self, timeout: float) -> None:
         """Be in the raw REPL, whatever the board was doing, or in a locked meter's line.
@@ -628,6 +687,8 @@ class _Repl(SerialTransport):
                 self.port.deadline = time.monotonic() + timeout
                 line = self.port.read_until(b"\n", b"\x04")
                 output += line
+                if line in _STARTS:
+                    raise _Restarted("it has started anew")
                 if line.endswith(b"\n"):
                     heard(line.decode(errors="replace").rstrip())
         except BaseException:
@@ -781,7 +842,7 @@ class Meter:
         try:
             if self._repl is None:
                 self._repl = _Repl(self.port)
-            if not ready:
+            if not ready or self._repl.left:
                 self._repl.enter(timeout)
             yield self._repl
         except _Silence:
@@ -796,6 +857,13 @@ class Meter:
             raise BoardError(
                 f"the board at {self.port} {what} within {timeout:g} s: {_shown(received)}"
             ) from None
+        except _Left:
+            raise _NotBegun(f"the board at {self.port} starts anew again and again") from None
+        except _Restarted:
+            raise _BrokenOff(
+                f"the board at {self.port} started anew in the middle of this: it is done, or it "
+                "is not; look at its state"
+            ) from None
         except TransportError as error:
             raise BoardError(f"the board at {self.port} answered wrongly: {error}") from None
         except serial.SerialTimeoutException:
@@ -807,6 +875,23 @@ class Meter:
             reason = error.strerror or str(error)
             raise BoardError(f"port {self.port} is gone: {reason}") from None
         self._ready = True
+
+    def _asked(
+        self, ask: Callable[[_Repl], tuple[bytes, bytes]], timeout: float, *, twice: bool = False
+    ) -> tuple[bytes, bytes]:
+        """Return what `ask` brings; once more where the board had started anew before it.
+
+        What may be done `twice` is asked again where it did so in the middle, too.
+        """
+        again = (_NotBegun, _BrokenOff) if twice else (_NotBegun,)
+        with contextlib.suppress(*again), self._talking(timeout) as repl:
+            return ask(repl)
+        with self._talking(timeout) as repl:
+            return ask(repl)
+
+    def _be_raw(self) -> None:
+        """Be in the raw REPL for something that cannot be asked once more."""
+        self._asked(lambda repl: repl.run("", self.timeout), self.timeout)
 
     def _connect(self) -> None:
         try:
@@ -830,15 +915,15 @@ class Meter:
             line = json.dumps([verb, *arguments])
         except (TypeError, ValueError, RecursionError) as error:
             raise BoardError(f"{verb} cannot be sent to the board: {error}") from None
+        patience = timeout or self.timeout
+
+        def ask(repl: _Repl) -> tuple[bytes, bytes]:
+            if repl.locked:
+                return repl.call(line, patience), b""
+            return repl.run(f"print(meter.rpc({line!r}))", patience)
+
         for _ in range(2):
-            raised = b""
-            with self._talking(timeout or self.timeout) as repl:
-                if repl.locked:
-                    output = repl.call(line, timeout or self.timeout)
-                else:
-                    output, raised = repl.run(
-                        f"print(meter.rpc({line!r}))", timeout or self.timeout
-                    )
+            output, raised = self._asked(ask, patience, twice=verb in _TWICE)
             if _HEAP_LOCKED not in raised and _HEAP_LOCKED not in output:
                 break
             # Somebody's interrupt has hit the interpreter while it collected memory: it can do
@@ -889,14 +974,16 @@ class Meter:
         the last line of a traceback.
         """
         self._check_power()
-        timeout = timeout or self.timeout
-        with self._talking(timeout) as repl:
+        patience = timeout or self.timeout
+
+        def ask(repl: _Repl) -> tuple[bytes, bytes]:
             if repl.locked:
                 raise BoardError(f"meter {self.name} is locked: it has no REPL")
             if heard is None:
-                output, raised = repl.run(source, timeout)
-            else:
-                output, raised = repl.follow_lines(source, timeout, heard)
+                return repl.run(source, patience)
+            return repl.follow_lines(source, patience, heard)
+
+        output, raised = self._asked(ask, patience)
         if raised:
             last = raised.decode(errors="replace").strip().splitlines()[-1]
             raise BoardError(f"the board at {self.port} failed: {last}")
@@ -1138,6 +1225,7 @@ class Meter:
                 f"meter {self.name} is not locked: give the code that is to unlock it"
             )
         line = json.dumps(["lock", code])
+        self._be_raw()
         with self._talking(self.timeout) as repl:
             output = repl.ask_and_part(f"print(meter.rpc({line!r}))", self.timeout)
         try:
@@ -1200,6 +1288,7 @@ class Meter:
         if self.locked:
             self.reset()
             return
+        self._be_raw()
         with self._talking(self.timeout) as repl:
             port = repl.port
             port.deadline = time.monotonic() + self.timeout
@@ -1221,6 +1310,7 @@ class Meter:
             self.rpc("reset")
             self._greeted(_MARK + b"\r\n")
         else:
+            self._be_raw()
             with self._talking(self.timeout) as repl:
                 repl.port.deadline = time.monotonic() + self.timeout
                 repl.exec_raw_no_follow("import machine\nmachine.reset()")

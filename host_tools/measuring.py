@@ -11,9 +11,10 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from host_tools import firmware_build, flashing, interpreter
+from host_tools import boards, firmware_build, flashing, interpreter
 from host_tools.errors import BoardError
 from host_tools.link import Meter
+from host_tools.models.bench import Bench
 from host_tools.vending.tokens import encode
 from host_tools.virtual import HEAP
 
@@ -23,6 +24,7 @@ _KEY = bytes.fromhex("87f3ecbb2e46b48f")  # of published test vectors
 _KEY11 = bytes.fromhex("929bd3a415c9420a05ec5ee9f3ce91c3")
 _BLOCK = "d431f4b09e0e9f62"
 _LONG = 120.0
+HEAP_KIB = 110  # in use after a start, in the 64-bit words of a virtual board: 76 on a chip
 _SCAN_MS = 40  # two looks at the keypad, 20 ms apart: until then a key may bounce
 
 # EA07 as it once was, on an ESP32 at 160 MHz (MicroPython 1.24) and on an x86-64 host: by 64-bit
@@ -75,19 +77,23 @@ def _measure():
             pass
     store = Storage("/bench.bin") if {flash!r} else Memory()
     now = 800000000
-    tokens, keys, draws = [], [], []
+    tokens, keys, draws, heaps = [], [], [], []
     try:
         meter = Meter(store, _profile)
         meter.start()
         config = {{"drn": "00000000000", "decoder_key": {key!r}}}
         config["display"] = {display!r}
         meter.provision(config, now)
+        gc.collect()
+        heaps.append(gc.mem_alloc())
         for code in {codes!r}:
             gc.collect()
             start = time.ticks_us()
             outcome = meter.enter(code, now)
             meter.display(now)
             tokens.append(time.ticks_diff(time.ticks_us(), start))
+            gc.collect()
+            heaps.append(gc.mem_alloc())
             if outcome.result != 1:
                 raise ValueError("the token was refused")
             now += 60
@@ -120,7 +126,9 @@ def _measure():
                     os.rmdir(name)
                 else:
                     os.remove(name)
-    print(json.dumps({{"token_us": tokens, "key_us": keys, "draw_us": draws}}))
+    print(json.dumps({{
+        "token_us": tokens, "key_us": keys, "draw_us": draws, "token_heap": heaps[1] - heaps[0]
+    }}))
 _measure()
 del _measure
 """
@@ -143,6 +151,23 @@ def _measure():
 _measure()
 del _measure
 """
+
+# What stands in for a chip's own pins and buses, which take nothing of the heap there.
+_MODELS = """
+import gc, sys
+sys.path[:] = [{lib!r}]
+import board
+def used():
+    gc.collect()
+    gc.collect()
+    return gc.mem_alloc()
+before = used()
+import machine
+kept = [machine.Pin(number) for number in {pins!r}]
+print(used() - before)
+"""
+
+_TAKEN = "import gc\ngc.collect()\nprint(gc.mem_alloc())"
 
 _IMPORTS = """
 import sys, time
@@ -212,20 +237,25 @@ def measure(meter: Meter) -> Measured:
             "`jeton unlock --for-good` removes the lock"
         )
     about = flashing.facts(meter)
+    played = about.played
     start_ms = _start(meter)
+    taken = int(meter.run(_TAKEN))
     info = meter.info()
-    blocks = _said(meter, _BLOCKS.format(block=_BLOCK, key=_KEY.hex(), key11=_KEY11.hex()))
+    if played:
+        taken -= models(info.board)
     shown = meter.display()
     size = [shown.rows, shown.cols]
-    in_memory, on_flash = _entered(meter, False, size), _entered(meter, True, size)
+    on_flash = _entered(meter, True, size)  # the first: nothing else has loaded its modules
+    in_memory = _entered(meter, False, size)
+    blocks = _said(meter, _BLOCKS.format(block=_BLOCK, key=_KEY.hex(), key11=_KEY11.hex()))
     sizes: dict[str, int] = _said(meter, _SIZES)
     meter.soft_reset()  # what was loaded to measure leaves the heap
     token = statistics.median(in_memory["token_us"]) / 1000
     key = statistics.median(in_memory["key_us"]) / 1000
     draw = statistics.median(in_memory["draw_us"]) / 1000
+    first = on_flash["token_us"][0] / 1000
     saved = statistics.median(on_flash["token_us"]) / 1000
     ea07, ea11 = blocks["ea07_us"], blocks["ea11_us"]
-    played = about.played
 
     def guess(value: float, ratio: float, more: float = 0.0) -> float | None:
         return value * ratio + more if played else None
@@ -240,12 +270,14 @@ def measure(meter: Meter) -> Measured:
             guess(key, _PLAIN, _SCAN_MS),
         ),
         Figure("  of that the drawing", draw, "ms"),
+        Figure("first token after a start, its modules loaded with it", first, "ms"),
         Figure("token to result, saved on flash", saved, "ms", None if played else 150),
         Figure("token to result, without the flash", token, "ms", 150, guess(token, _PLAIN)),
         Figure("EA07, a block", ea07, "µs", None, guess(ea07, _NATIVE)),
         Figure("EA11, a block with key schedule", ea11, "µs", None, guess(ea11, _NATIVE)),
-        Figure("heap in use", info.mem_used / 1024, "KiB"),
-        Figure("heap free", info.mem_free / 1024, "KiB"),
+        Figure("heap in use after a start", taken / 1024, "KiB", HEAP_KIB if played else None),
+        Figure("  after the first token", (taken + on_flash["token_heap"]) / 1024, "KiB"),
+        Figure("heap free after a start", info.mem_free / 1024, "KiB"),
         Figure(".mpy files", sum(sizes.values()) / 1024, "KiB", 96),
     ]
     if played:
@@ -263,7 +295,8 @@ METHOD = (
     "multiplied by 21.4, native code and imports by 28.4. So much longer took EA07 there than on "
     "an x86-64 host, in plain MicroPython (28 ms and 1,311 µs) and as viper code (0.33 ms and "
     "11.6 µs); this host is taken to be as fast as that one. Drawing on a display, reading and "
-    "writing the flash, and the start of the chip itself are not in it."
+    "writing the flash, and the start of the chip itself are not in it. The heap in use is "
+    "without what stands in for a chip's pins and buses; words are twice as long here as there."
 )
 
 
@@ -290,6 +323,31 @@ def _entered(meter: Meter, flash: bool, display: list[int]) -> Any:
     ]
     source = _TOKENS.format(flash=flash, key=_KEY.hex(), codes=codes, display=display)
     return _said(meter, source)
+
+
+def models(name: str) -> int:
+    """Return the octets of heap that stand in for a chip's pins and buses on a virtual board."""
+    board = boards.load(name)
+    if not board.parts:
+        return 0
+    micropython = interpreter.find()
+    lib = firmware_build.build(micropython, name).tree / "lib"
+    pins = sorted({use.number for use in board.pins()})
+    variables = interpreter.environment() | {"JETON_TICKS": "1"}
+    with Bench(board) as bench, bench.connect() as line:
+        done = subprocess.run(
+            micropython.command("-c", _MODELS.format(lib=str(lib), pins=pins)),
+            env=variables | {"JETON_BENCH": str(line.fileno())},
+            pass_fds=(line.fileno(),),
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    try:
+        return int(done.stdout)
+    except ValueError:
+        raise BoardError(f"the models do not load: {done.stderr.strip()[-80:]}") from None
 
 
 def _imports() -> float:

@@ -50,6 +50,8 @@ def find(wanted: str) -> Port:
     `auto` is the only port on USB. A MAC is looked for among the serial numbers, where a chip with
     USB of its own has it, then asked of each board that runs MicroPython: none is reset by that.
     """
+    if not wanted:
+        raise BoardError("the name of the port is empty: give a path, a MAC or auto")
     found = usb_ports()
     if wanted == "auto":
         return _only(found, "no board was found on USB: is the cable one for data, not for power?")

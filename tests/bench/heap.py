@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from host_tools import boards, firmware_build, interpreter, profiles
+from host_tools import boards, firmware_build, interpreter, measuring, profiles
 from host_tools.boards import Board
 from host_tools.errors import BoardError
 from host_tools.interpreter import environment
@@ -55,21 +55,6 @@ builtins.__import__ = real
 print(json.dumps(shares))
 """
 
-# What stands in for a chip's own pins and buses, which take nothing of the heap there.
-_MODEL = """
-import gc, sys
-sys.path[:] = [{lib!r}]
-import board
-def used():
-    gc.collect()
-    gc.collect()
-    return gc.mem_alloc()
-before = used()
-import machine
-kept = [machine.Pin(number) for number in {pins!r}]
-print(used() - before)
-"""
-
 _TAKEN = "import gc, micropython; gc.collect(); print(gc.mem_alloc()); micropython.mem_info()"
 
 
@@ -109,15 +94,6 @@ def _lib(name: str) -> str:
     return str(firmware_build.build(interpreter.find(), name).tree / "lib")
 
 
-def model(name: str) -> int:
-    """Return the octets of heap that stand in for a chip's pins and buses."""
-    board = boards.load(name)
-    if not board.parts:
-        return 0
-    pins = sorted({use.number for use in board.pins()})
-    return int(_inside(board, _MODEL.format(lib=_lib(name), pins=pins)))
-
-
 def shares(name: str) -> dict[str, int]:
     """Return the octets of heap that importing each module takes."""
     board = boards.load(name)
@@ -152,7 +128,8 @@ def import_all(name: str, heap_octets: int) -> int:
     names.remove("jeton_main")  # that is a start
     lines = "".join(_imported(n) for n in ["machine", *_START, *sorted(set(names) - set(_START))])
     source = f"import gc, sys\nsys.path[:] = [{_lib(name)!r}]\n{lines}"
-    _inside(boards.load(name), source, str(heap_octets + model(name) + _names_grow(name, source)))
+    room = heap_octets + measuring.models(name) + _names_grow(name, source)
+    _inside(boards.load(name), source, str(room))
     return len(names)
 
 
@@ -170,7 +147,7 @@ def _names_grow(name: str, source: str) -> int:
 
 def after_start(name: str) -> dict[str, tuple[int, int]]:
     """Return profile -> (octets of heap in use after a start, largest piece); without models."""
-    stand_in = model(name)
+    stand_in = measuring.models(name)
     found = {}
     with VirtualBoard(board=name) as board, Meter.open(board.path) as meter:
         for profile in profiles.names():

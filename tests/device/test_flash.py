@@ -145,6 +145,17 @@ def test_removes_what_came_with_older_firmware(board: VirtualBoard) -> None:
     assert "lib/mine.mpy" in files_on(board)
 
 
+def test_says_which_parts_are_missing() -> None:
+    said = "nothing answers on i2c at 0x27, 0x3F"
+    with VirtualBoard(board="esp32_lcd2004") as wired:
+        assert flash(wired)["part_faults"] == {}
+        assert wired.bench is not None
+        wired.bench.part("display").present = False
+        wired.reset()
+        assert f"warning: display: {said}" in jeton("flash", wired.path, "--board", wired.board)
+        assert flash(wired)["part_faults"] == {"display": said}
+
+
 def test_keeps_a_boot_py_of_ones_own(stock: VirtualBoard) -> None:
     for i in range(2):
         spoil(stock, "boot.py", text=f"mine = {i}", mode="wb")
@@ -152,6 +163,13 @@ def test_keeps_a_boot_py_of_ones_own(stock: VirtualBoard) -> None:
         kept = flash(stock)["kept_boot"]
         assert kept == "boot.py.old" + "-" * i
         assert run_on(stock, f"print(open('{kept}').read())") == f"mine = {i}"
+
+
+def test_a_damaged_list_of_files_is_none(board: VirtualBoard) -> None:
+    damage = "with open('firmware.id', 'wb') as file: file.write(b'\\xff\\xfe\\x00garbage')"
+    run_on(board, damage)
+    assert flash(board)["firmware"] in run_on(board, "print(open('firmware.id').read())")
+    assert "the firmware is up to date" in jeton("flash", board.path, "--board", "virtual")
 
 
 def test_keeps_the_meter(board: VirtualBoard) -> None:
@@ -372,6 +390,9 @@ def test_cut_after_each_step(board: VirtualBoard, monkeypatch: pytest.MonkeyPatc
 
 
 def test_refuses_usage(board: VirtualBoard, tmp_path: Path) -> None:
+    assert refused("flash", "", "--board", "virtual") == (
+        "the name of the port is empty: give a path, a MAC or auto"
+    )
     assert "there is no board 'abacus'" in refused("flash", board.path, "--board", "abacus")
     assert refused("flash", board.path, status=2).startswith("missing option '--board'")
     line = refused("flash", board.path, "--board", "virtual", "--sha256", "00")
@@ -381,6 +402,9 @@ def test_refuses_usage(board: VirtualBoard, tmp_path: Path) -> None:
     assert line == "--config and --meter do not go together: choose one"
     line = refused("flash", board.path, "--board", "virtual", "--profile", "ceet")
     assert line == "--profile goes with --meter NAME"
+    for command in (("flash", board.path, "--board", "virtual"), ("new", "x")):
+        line = refused(*command, "--display", "16x2", status=2)
+        assert "'16x2' is none of 2x16, 2x20, 4x16, 4x20: rows x columns" in line
     file = tmp_path / "x.json"
     for text, said in (("{", "is not JSON"), ("[]", "needs drn and decoder_key at least")):
         file.write_text(text)
@@ -407,6 +431,8 @@ def refused_late(*arguments: str) -> str:
     [
         ({"version": (1, 22, 2)}, "runs MicroPython 1.22.2, which is too old: 1.23 or newer"),
         ({"machine": "ESP32C3 module with ESP32C3"}, "the chip is an ESP32-C3, and the board"),
+        ({"machine": "LOLIN_C3_MINI with ESP32-C3FH4"}, "the chip is an ESP32-C3, and the board"),
+        ({"machine": "A board of mine"}, "the chip is an A board of mine, and the board"),
         ({"platform": "rp2", "machine": "Pico with RP2040"}, "the chip is an Pico with RP2040"),
         ({"mpy": 6 | 2 << 8 | XTENSAWIN << 10}, "loads .mpy files of version 6.2, and mpy-cross"),
     ],
@@ -425,6 +451,31 @@ def test_refuses_what_it_cannot_run_on(
     before = files_on(board)
     assert said in refused_late("flash", board.path, "--board", "esp32_lcd2004")
     assert files_on(board) == before
+
+
+@pytest.mark.parametrize(
+    ("machine", "chip"),
+    [
+        ("Generic ESP32 module with ESP32", "ESP32"),
+        ("Generic ESP32C3 module with ESP32C3", "ESP32-C3"),
+        ("LOLIN_C3_MINI with ESP32-C3FH4", "ESP32-C3"),
+        ("M5Stick-C with ESP32-PICO-D4", "ESP32"),
+        ("One core with ESP32-S0WD", "ESP32"),
+        ("TinyS3 with ESP32-S3-FN8", "ESP32-S3"),
+        ("A board of mine", ""),
+    ],
+)
+def test_knows_the_chip_of_a_variant(machine: str, chip: str) -> None:
+    assert replace(flashing.NOTHING, platform="esp32", machine=machine).chip == chip
+
+
+def test_what_esptool_finds_goes_before_what_micropython_says() -> None:
+    about = flashing.Facts(
+        (1, 24, 0), 6 | 3 << 8 | XTENSAWIN << 10, "A board of mine", "esp32", (), (), 1 << 20
+    )
+    flashing.check(about, boards.load("esp32_lcd2004"), "here", "ESP32")
+    with pytest.raises(BoardError, match="the chip is an ESP32-C3, and the board esp32_lcd2004"):
+        flashing.check(about, boards.load("esp32_lcd2004"), "here", "ESP32-C3")
 
 
 def test_refuses_other_interpreters(board: VirtualBoard, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -452,6 +503,36 @@ def test_refuses_a_full_flash(board: VirtualBoard, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(flashing, "facts", lambda m: replace(whole(m), free=4096))
     spoil(board, SUPPLY)
     assert "has 4 KB free, and" in refused_late("flash", board.path, "--board", "virtual")
+
+
+# A file that does not fit is not kept, so there are many.
+FILL = """
+import os
+os.mkdir("mine")
+try:
+    for i in range(999):
+        with open("mine/%d" % i, "wb") as file:
+            file.write(bytes(12288))
+except OSError:
+    pass
+"""
+
+
+def test_a_flash_full_of_ones_own_files(
+    board: VirtualBoard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil(board, SUPPLY)
+    run_on(board, FILL)
+    line = refused_late("flash", board.path, "--board", "virtual")
+    assert re.search(r"has \d KB free, and 68 KB are needed: remove files of your own", line)
+    # A file system that does not say how full it is.
+    whole = flashing.facts
+    monkeypatch.setattr(flashing, "facts", lambda m: replace(whole(m), free=1 << 30))
+    line = refused_late("flash", board.path, "--board", "virtual")
+    assert line.startswith(f"the flash of {board.path} is full: remove files of your own from it")
+    monkeypatch.undo()
+    run_on(board, "import os\nfor name in os.listdir('mine'): os.remove('mine/' + name)")
+    assert flash(board)["copied"] == [SUPPLY]
 
 
 def test_says_why_a_meter_does_not_start(
@@ -728,6 +809,10 @@ def test_writes_an_image(wired: VirtualBoard, chip: Any, tmp_path: Path) -> None
     assert told(*options, "--sha256", sha256)["image_sha256"] == sha256
     line = refused_late(*options)
     assert line == f"the SHA-256 of {image} is {sha256}: compare it, then give it by --sha256"
+    for same in (f"sha256:{sha256}", f"{sha256}  {image}\n"):
+        assert told(*options, "--sha256", same)["image_sha256"] == sha256
+    line = refused_late(*options, "--sha256", "12345")
+    assert line.startswith("'12345' is no SHA-256: give its 64 hexadecimal digits, or the line")
     line = refused_late(*options, "--sha256", "0" * 64)
     assert line == f"{image} is not the image you mean: its SHA-256 is {sha256}"
     count = len(chip.asked())
@@ -752,6 +837,15 @@ def test_refuses_images(
     options = ("flash", "auto", "--board", "esp32_lcd2004", "--image", str(image))
     assert said in refused_late(*options, "--sha256", sha256)
     assert chip.asked() == []
+    octets = bytearray(image.read_bytes())
+    octets[12:14] = bytes(2)
+    about = b"v1.24.1".ljust(32, b"\0")
+    octets[256 + 16 : 256 + 48] = about
+    image.write_bytes(octets[:0x7000])  # an .app-bin, for an update by itself
+    sha256 = hashlib.sha256(image.read_bytes()).hexdigest()
+    assert "has no partition table: it is an app alone" in refused_late(
+        *options, "--sha256", sha256
+    )
     image.write_text("<html>not found</html>" * 10)
     sha256 = hashlib.sha256(image.read_bytes()).hexdigest()
     assert "is not a MicroPython image" in refused_late(*options, "--sha256", sha256)

@@ -148,6 +148,54 @@ def test_resets_and_power(meter: Meter) -> None:
     assert meter.status().credit_wh == 7000
 
 
+@pytest.mark.parametrize("name", ["virtual", "esp32_lcd2004"])
+def test_a_reset_under_an_open_client(name: str) -> None:
+    with VirtualBoard(board=name) as board, Meter.open(board.path) as meter:
+        meter.provision(meters.make_config() | {"credit_wh": 7000})
+        for restart in (board.reset, board.soft_reset, board.reset):
+            restart()
+            assert meter.status().credit_wh == 7000
+            restart()
+            assert meter.run("print(6 * 7)").strip() == "42"
+        board.reset()
+        meter.soft_reset()
+        assert meter.consume(1000).credit_wh == 6000
+
+
+def test_a_board_that_silently_is_at_its_friendly_prompt(meter: Meter) -> None:
+    meter.provision(meters.make_config() | {"credit_wh": 7000})
+    with Client(meter.port) as other:
+        other.send(b"\x02")
+        other.expect(b"\r\n>>> ")
+        assert meter.consume(1000).credit_wh == 6000
+
+
+STARTS_ANEW = """
+class Falls:
+    def rpc(self, line):
+        import machine
+        machine.reset()
+meter = Falls()
+"""
+
+
+def test_a_board_that_starts_anew_in_the_middle(meter: Meter) -> None:
+    meter.provision(meters.make_config() | {"credit_wh": 7000})
+    meter.timeout = 60  # which nobody waits
+    meter.run(STARTS_ANEW)
+    assert meter.status().credit_wh == 7000  # asked again
+    meter.run(STARTS_ANEW)
+    with pytest.raises(BoardError, match="started anew in the middle of this") as caught:
+        meter.consume(1000)
+    assert "\n" not in str(caught.value)
+    assert meter.status().credit_wh == 7000
+    assert meter.board is not None
+    restart = meter.board.reset
+    with pytest.raises(BoardError, match="started anew in the middle of this"):
+        meter.run("print('on')\nwhile True: pass", heard=lambda _: restart())
+    assert meter.status().credit_wh == 7000
+
+
 def test_over_a_plain_port() -> None:
     with VirtualBoard() as board:
         with Meter.open(board.path) as meter:

@@ -377,6 +377,19 @@ def test_new_firmware_replaces_old_and_leaves_the_rest(tmp_path: Path) -> None:
     assert {"/meter.bin", "/lib/mine.py", "/lib/jeton/meter.mpy"} <= _listed(interpreter, flash)
 
 
+def test_a_damaged_list_of_files_is_none(tmp_path: Path) -> None:
+    interpreter = find()
+    firmware = firmware_build.build(interpreter)
+    flash = tmp_path / "flash.img"
+    firmware_build.new_image(firmware, flash)
+    with VirtualBoard(flash) as board, Client(board.path) as client:
+        client.raw()
+        client.run(r"open('/firmware.id', 'wb').write(b'\xff\xfe\x00garbage')")
+        client.run("import gc; gc.collect()")
+    assert firmware_build.update_image(interpreter, flash, firmware)
+    assert not firmware_build.update_image(interpreter, flash, firmware)
+
+
 def _listed(interpreter: Interpreter, flash: Path) -> set[str]:
     from host_tools.interpreter import FLASH_DEVICE
 
