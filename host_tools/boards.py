@@ -76,6 +76,9 @@ class Board:
     parts: dict[str, dict[str, Any]] = field(default_factory=dict)
     state_file: str = "/meter.bin"
     wired: tuple[int, ...] = ()  # strapping pins whose wiring is known to be safe
+    # What `changed` has made of the board that ships.
+    without: tuple[str, ...] = ()
+    active: Mapping[str, int] = field(default_factory=dict)
 
     def head(self) -> str:
         """Return what a board needs of this for as long as it runs, as source."""
@@ -87,7 +90,11 @@ class Board:
 
     def wiring(self) -> str:
         """Return what only a start needs, as source."""
-        values = ("DISPLAY", self.display), ("BUSES", self.buses), ("PARTS", self.parts)
+        values: list[tuple[str, object]] = [("DISPLAY", self.display), ("BUSES", self.buses)]
+        values.append(("PARTS", self.parts))
+        # Nothing on the board reads these: they are asked for when it is flashed again.
+        values += [("WITHOUT", self.without)] if self.without else []
+        values += [("ACTIVE", dict(self.active))] if self.active else []
         return "".join(f"{name} = {value!r}\n" for name, value in values)
 
     def changed(
@@ -108,11 +115,13 @@ class Board:
                 having = ", ".join(n for n, part in self.parts.items() if "active" in part)
                 raise BoardError(f"{name} has no level at which it is on; those have: {having}")
         parts = {n: dict(part) for n, part in self.parts.items() if n not in without}
-        for name in set(levels) & set(parts):
-            parts[name]["active"] = levels[name]
+        levels = {n: levels[n] for n in sorted(levels) if n in parts}
+        for name, level in levels.items():
+            parts[name]["active"] = level
         if "keypad" not in parts and "display" in parts:
             parts["display"].pop("keypad", None)  # there are no keys to draw
-        return replace(self, parts=parts)
+        gone = tuple(sorted({*self.without, *without}))
+        return replace(self, parts=parts, without=gone, active={**self.active, **levels})
 
     def drivers(self) -> set[str]:
         """Return the names of the driver modules its parts name."""
@@ -189,4 +198,4 @@ def load(name: str) -> Board:
         parts=said.get("PARTS", {}),
         wired=said.get("WIRED", ()),
     )
-    return board.changed(said.get("WITHOUT", ()))
+    return replace(board.changed(said.get("WITHOUT", ())), without=())

@@ -94,6 +94,19 @@ def flash(
             help="Where it has fewer than the board's: one of 2x16, 2x20, 4x16, 4x20.",
         ),
     ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PART", help="A part that is not wired, such as pulses; none: all are. Repeat."
+        ),
+    ] = None,
+    active: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PART=LEVEL",
+            help="The level at which it is on: relay=0 closes at low; none: as shipped. Repeat.",
+        ),
+    ] = None,
     erase_meter: Annotated[
         bool,
         typer.Option("--erase-meter", help="Give up the meter that is on the board, with all."),
@@ -104,7 +117,8 @@ def flash(
     r"""Bring the firmware onto a board with MicroPython, and its meter to life.
 
     Only what differs is copied, and compared by its SHA-256. Interrupted at any point, run it
-    again. A meter that is there stays as it is; without one --config or --meter sets one up.
+    again. A meter that is there stays as it is; without one --config or --meter sets one up. What
+    --without and --active say of the bench holds until they say otherwise.
 
     A new chip needs MicroPython 1.23 or newer once: take the .bin for your chip from
     https://micropython.org/download/ESP32_GENERIC or …/ESP32_GENERIC_C3, and give it by --image.
@@ -129,6 +143,10 @@ def flash(
     if display is not None:
         flashing.display_of(described, *display.size)
     setup = flashing.configuration(config) if config is not None else None
+    levels = _levels(active)
+    if without == ["none"]:
+        without = []
+    described.changed(without or (), levels)
     code = functools.cache(lambda: unlock_code(code_file))  # standard input has it only once
     found = ports.find(port)
     told.line(f"port: {found}")
@@ -153,6 +171,7 @@ def flash(
             what = about.chip or ("a virtual board" if about.played else about.machine)
             told.line(f"runs: MicroPython {about.shown} on {what}")
             flashing.check(about, described, found.device, chip.name if chip else "")
+            described = _as_wired(line, described, without, levels, told)
             done = _flash(
                 line, about, described, told,
                 setup=setup, name=meter, profile=profile or "generic", display=display,
@@ -161,6 +180,8 @@ def flash(
     result = {
         "port": found.device,
         "board": board,
+        "without": list(described.without),
+        "active": dict(described.active),
         "chip": chip.name if chip else about.chip or None,
         "mac": chip.mac if chip else None,
         "micropython": about.shown,
@@ -169,6 +190,36 @@ def flash(
     }
     if as_json:
         put(result)
+
+
+def _levels(active: list[str] | None) -> dict[str, int] | None:
+    """Return part -> level, of `relay=0`; nothing where it is not said."""
+    if active is None or active == ["none"]:
+        return None if active is None else {}
+    found = {}
+    for text in active:
+        part, _, level = text.partition("=")
+        if level not in ("0", "1"):
+            raise JetonError(f"--active {text} is no level: say for example --active relay=0")
+        found[part] = int(level)
+    return found
+
+
+def _as_wired(
+    line: Meter,
+    board: boards.Board,
+    without: list[str] | None,
+    levels: dict[str, int] | None,
+    told: Told,
+) -> boards.Board:
+    """Return the board as the bench is: as it is said, else as it was flashed before."""
+    gone, on = flashing.as_before(line, board)
+    changed = board.changed(gone if without is None else without, on if levels is None else levels)
+    if changed.without:
+        told.line(f"without: {', '.join(changed.without)}")
+    for part, level in changed.active.items():
+        told.line(f"{part}: on at {'high' if level else 'low'}")
+    return changed
 
 
 def _flash(

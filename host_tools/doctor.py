@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from host_tools import boards
+from host_tools import boards, flashing
 from host_tools.boards import Board
 from host_tools.errors import BoardError
 from host_tools.link import Info, Meter
@@ -186,6 +186,7 @@ def examine(meter: Meter, person: Person) -> Report:
     findings = [_meter(meter), _heap(info)]
     board = boards.load(info.board)
     if board.parts:
+        board = board.changed(*flashing.as_before(meter, board))
         findings += _Bench(meter, board, person).examine()
     return Report(meter.port, datetime.now(UTC), info, tuple(findings))
 

@@ -77,6 +77,23 @@ _ask()
 del _ask
 """
 
+_AS_BEFORE = """
+def _ask():
+    import json, sys
+    found = {"board": None, "without": (), "active": {}}
+    try:
+        import board, wiring
+        found["board"] = board.NAME
+        found["without"] = getattr(wiring, "WITHOUT", ())
+        found["active"] = getattr(wiring, "ACTIVE", {})
+    except Exception:
+        pass  # none is there, or a damaged one
+    sys.modules.pop("wiring", None)
+    print(json.dumps(found))
+_ask()
+del _ask
+"""
+
 # What a program that was cut short has left open would be written when it is collected.
 _TOOLS = """
 try:
@@ -305,7 +322,23 @@ def check_image(about: Facts, image: esp.Image, flash_mb: int | None) -> None:
 def firmware_for(about: Facts, board: Board) -> Firmware:
     """Return the firmware, compiled for what the board says it runs."""
     target = Target(about.mpy, about.version, about.played)
-    return firmware_build.build_for(target, board.name)
+    return firmware_build.build_for(target, board)
+
+
+def as_before(meter: Meter, board: Board) -> tuple[tuple[str, ...], dict[str, int]]:
+    """Return what the board of an open line was flashed with: parts left out, levels of others.
+
+    Where another board, or none, was flashed there, it is nothing.
+    """
+    try:
+        said = json.loads(meter.run(_AS_BEFORE).strip().splitlines()[-1])
+        if said["board"] != board.name:
+            return (), {}
+        without = tuple(n for n in said["without"] if n in board.parts)
+        active = {n: v for n, v in said["active"].items() if "active" in board.parts.get(n, {})}
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+        return (), {}
+    return without, active
 
 
 class Flasher:

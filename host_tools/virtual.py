@@ -34,6 +34,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from host_tools import boards, firmware_build
+from host_tools.boards import Board
 from host_tools.errors import BoardError
 from host_tools.firmware_build import Firmware
 from host_tools.interpreter import FLASH_DEVICE, NUDGE, Interpreter, environment, find
@@ -852,8 +853,9 @@ class VirtualBoard:
     `flash` is its flash image: made with the firmware when it does not exist, its firmware brought
     up to date when it does; None is a temporary one that leaves nothing behind, however this ends.
     `path` is the serial port, `link` another path for it. `needs` is a file that an existing flash
-    must hold: one without it is not the flash it was, and is left alone. A `board` with parts has
-    a `bench`, the models of them. BoardError when it cannot start.
+    must hold: one without it is not the flash it was, and is left alone. A `board`, by its name or
+    changed (`Board.changed`), that has parts has a `bench`, the models of them. BoardError when it
+    cannot start.
     """
 
     def __init__(
@@ -861,7 +863,7 @@ class VirtualBoard:
         flash: Path | None = None,
         *,
         heap: str | None = None,
-        board: str = "virtual",
+        board: str | Board = "virtual",
         link: Path | None = None,
         needs: str | None = None,
     ) -> None:
@@ -916,7 +918,7 @@ class VirtualBoard:
             raise BoardError("the virtual board is started already")
         self._interpreter = find()
         firmware = firmware_build.build(self._interpreter, self.board)
-        described = boards.load(self.board)
+        described = boards.load(self.board) if isinstance(self.board, str) else self.board
         if described.parts and self.bench is None:
             self.bench = Bench(described)
         if self.flash is None:

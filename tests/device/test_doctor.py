@@ -77,21 +77,9 @@ class Attentive:
 
 @pytest.mark.parametrize("name", [n for n in boards.names() if boards.load(n).parts])
 def test_a_bench_that_is_well(name: str) -> None:
-    # On a busy machine a part may not answer in time and be let go for 10 s: one more board then.
-    with VirtualBoard(board=name) as wired:
-        try:
-            check_all_is_well(wired)
-            return
-        except AssertionError:
-            pass
-    with VirtualBoard(board=name) as wired:
-        check_all_is_well(wired)
-
-
-def check_all_is_well(wired: VirtualBoard) -> None:
-    person = Attentive(wired)
-    bench = person.bench
-    with Meter(wired.path) as meter:
+    with VirtualBoard(board=name) as wired, Meter(wired.path) as meter:
+        person = Attentive(wired)
+        bench = person.bench
         meter.provision(make_config() | {"credit_wh": 10_000})
         before = meter.status()
         thrown, lamps = bench.part("relay").thrown, bench.part("credit").flashes

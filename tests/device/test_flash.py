@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 from command import jeton, ran, refused, told
 
-from host_tools import boards, esp, firmware_build, flashing, meters, ports
+from host_tools import boards, doctor, esp, firmware_build, flashing, meters, ports
 from host_tools.errors import BoardError
 from host_tools.firmware_build import Target
 from host_tools.link import Meter, PortError
@@ -229,6 +229,63 @@ def test_display_of_another_size(stock: VirtualBoard) -> None:
     assert line == "--display says how a meter is set up: give --meter or --config too"
     line = refused("flash", stock.path, "--board", "virtual", "--display", "4x20")
     assert line == "the display of virtual has 2x16 characters: 4x20 is too large"
+
+
+def parts_of(board: VirtualBoard) -> set[str]:
+    source = "from jeton_main import bench\nprint(*bench.parts)"
+    assert board.bench is not None
+    with Meter(board.path) as meter:
+        assert meter.info().faults == {}
+        return set(meter.run(source).split())
+
+
+def test_parts_that_are_not_wired_are_remembered() -> None:
+    described = boards.load("esp32_lcd2004")
+    as_it_is = described.changed(("pulses", "tamper"), {"relay": 0})
+    with VirtualBoard(board=as_it_is) as wired:
+        bench = wired.bench
+        assert bench is not None
+        base = ("flash", wired.path, "--board", "esp32_lcd2004")
+        # Nothing is said: it stays as it was flashed.
+        assert (said := told(*base))["copied"] == []
+        assert (said["without"], said["active"]) == (["pulses", "tamper"], {"relay": 0})
+        assert parts_of(wired) == set(described.parts) - {"pulses", "tamper"}
+        assert bench.pins[23].level == 1  # not provisioned: open
+        with Meter(wired.path) as meter:
+            found = doctor.examine(meter, Nobody())
+        assert not {"pulses", "tamper"} & {one.part for one in found.findings}
+        # One of the two is said: the other stays.
+        said = told(*base, "--without", "buzzer")
+        assert (said["without"], said["active"]) == (["buzzer"], {"relay": 0})
+        assert said["copied"] == ["lib/drivers/pulses.mpy", "lib/wiring.mpy"]
+        assert parts_of(wired) == set(described.parts) - {"buzzer"}
+        said = told(*base, "--without", "none", "--active", "none")
+        assert (said["without"], said["active"]) == ([], {})
+        assert parts_of(wired) == set(described.parts)
+        shown = jeton(*base, "--without", "tamper", "--active", "relay=0")
+        assert "without: tamper\nrelay: on at low\n" in shown
+
+
+def test_parts_that_there_are_not_cannot_be_left_out(board: VirtualBoard) -> None:
+    base = ("flash", board.path, "--board", "esp32_lcd2004")
+    assert refused(*base, "--without", "lamp").startswith("esp32_lcd2004 has no part 'lamp'; it")
+    assert refused(*base, "--active", "display=0").startswith("display has no level at which")
+    for text in ("relay", "relay=2", "relay=low", "=", ""):
+        assert "--active" in refused(*base, "--active", text), text
+
+
+class Nobody:
+    """Nobody stands before the bench."""
+
+    present = False
+
+    def tell(self, text: str) -> None:
+        raise AssertionError(text)
+
+    heard = tell
+
+    def ask(self, question: str) -> bool:
+        raise AssertionError(question)
 
 
 def test_locked_meter(board: VirtualBoard, tmp_path: Path) -> None:
