@@ -29,7 +29,7 @@ from mpremote.transport_serial import SerialTransport
 
 from host_tools.errors import BoardError
 from host_tools.virtual import HEAP, VirtualBoard
-from jeton.locked import MARK
+from jeton.locked import HEARD, MARK
 from jeton.sts.results import GOOD, NAMES
 from jeton.sts.results import TokenResult as _Numbers
 
@@ -46,7 +46,8 @@ _PATIENCE = 30.0  # seconds to wait while other commands have a named meter for 
 _WORD_AFTER = 0.2  # seconds of that until it is said
 _BUSY = (errno.EBUSY, errno.EAGAIN, errno.EWOULDBLOCK)
 _GONE = (errno.ENOENT, errno.ENXIO, errno.ENODEV)
-_MARK = MARK.encode()
+_MARK, _HEARD = MARK.encode(), HEARD.encode()
+_PIECE = 128  # octets of a locked meter's line between two signs that they were read
 _RAW_SIGN = b"raw REPL; CTRL-B to exit\r\n"
 _PASTE_SIGN = b"paste mode; Ctrl-C to cancel, Ctrl-D to finish\r\n"
 # What a board says that starts anew: nothing of what it did goes on.
@@ -701,7 +702,12 @@ class _Repl(SerialTransport):
         """Send a locked meter a line and return its answer."""
         self.port.deadline = time.monotonic() + timeout
         self.port.received = b""
-        self.port.write(line.encode() + b"\n")
+        octets = line.encode() + b"\n"
+        for first in range(0, len(octets), _PIECE):
+            if first:
+                self.port.write(b"\x17")
+                self.port.read_until(_HEARD + b"\r\n")
+            self.port.write(octets[first : first + _PIECE])
         while True:
             answer = self.port.read_until(b"\n").strip()
             if answer and answer != _MARK:  # an earlier Ctrl-A may be answered only now

@@ -15,6 +15,9 @@ from .meter import describe
 LONGEST_LINE = 4096
 # What Ctrl-A is answered: a client that looks for the raw REPL sees at once what it has found.
 MARK = '{"locked": true}'
+# What Ctrl-W is answered. A serial port holds some 260 octets that nobody has read yet, and loses
+# what comes then: of a longer line a client sends the next piece when it has read this.
+HEARD = "\x06"
 
 _SHORTEST, _LONGEST = 8, 64  # characters of an unlock code
 _ROUNDS = 500
@@ -117,7 +120,8 @@ class Guard:
     def take(self, octet):
         """Take one octet from the line; return a line to answer, or None.
 
-        LF or CR ends a line. Ctrl-A forgets one half sent; other control characters do nothing.
+        LF or CR ends a line. Ctrl-A forgets one half sent, Ctrl-W is answered and leaves it; other
+        control characters do nothing.
         """
         length = self._length
         if octet >= 32:
@@ -127,6 +131,8 @@ class Guard:
             elif not self._skips:
                 self._skips = True
                 return json.dumps({"error": "a line has at most %d octets" % LONGEST_LINE})
+        elif octet == 0x17:
+            return HEARD
         elif octet in (1, 10, 13):
             skips = self._skips
             self._length = 0

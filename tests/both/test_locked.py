@@ -303,3 +303,17 @@ def test_nothing_but_a_locked_meter_has_zeros_where_the_lock_stands():
     meter, _ = new_meter()
     assert not any(meter.state.lock)
     assert "8 to 64" in raises(ValueError, locked._set_code, meter, "1234567", SALT, T0)
+
+
+def test_a_client_can_ask_what_was_read():
+    rig = Rig()
+    assert rig.send(b"\x17") == [locked.HEARD]
+    assert rig.send(b'["dis') == []
+    assert rig.send(b"\x17") == [locked.HEARD]
+    (answer,) = rig.send(b'play"]\n')
+    assert "lines" in json.loads(answer)["ok"]
+    # Neither is it a way to more room than a line has.
+    (said, heard) = rig.send(b" " * (locked.LONGEST_LINE + 1) + b"\x17")
+    assert "at most" in said
+    assert heard == locked.HEARD
+    assert rig.send(b"\n") == []

@@ -7,7 +7,9 @@ import random
 import select
 import subprocess
 import sys
+import threading
 import time
+import tty
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -488,3 +490,51 @@ def test_a_start_without_memory_opens_no_lock(tmp_path: Path) -> None:
             said = line.expect(b"locked")
             assert b"raw REPL" not in said
             assert b">>>" not in said
+
+
+class Uart(threading.Thread):
+    """A serial port of a chip: it holds 260 octets that nobody reads, and loses the rest."""
+
+    HOLDS = 260
+
+    def __init__(self, path: str) -> None:
+        super().__init__(daemon=True)
+        self.outer, self._slave = pty.openpty()
+        tty.setraw(self._slave)
+        self.path = os.ttyname(self._slave)
+        self.lost = 0
+        self._inner = os.open(path, os.O_RDWR | os.O_NOCTTY)
+
+    def run(self) -> None:
+        held = b""
+        while True:
+            ready, _, _ = select.select([self.outer, self._inner], [], [], 0.005)
+            if self._inner in ready:
+                os.write(self.outer, os.read(self._inner, 4096))
+            if self.outer in ready:
+                try:
+                    held += os.read(self.outer, 4096)
+                except OSError:
+                    return
+                self.lost += len(held[self.HOLDS :])
+                held = held[: self.HOLDS]
+            elif held:  # the chip comes to read it only now
+                os.write(self._inner, held)
+                held = b""
+
+
+def test_long_lines_reach_a_chip_that_reads_slowly(board: VirtualBoard) -> None:
+    uart = Uart(board.path)
+    uart.start()
+    steps = [(60 * i, 1000 + i) for i in range(32)]
+    with Meter(uart.path, code=CODE) as meter:
+        assert meter.locked
+        assert meter.press("12*" * 70).result is None
+        meter.set_load_steps(steps, repeat_s=86400)
+        assert meter.status().load_steps == 32
+        assert uart.lost == 0
+        # The same without waiting: this port does lose what is too much.
+        assert meter._repl is not None
+        meter._repl.port.write(b" " * 600 + b"\x01")
+        while not uart.lost:
+            time.sleep(0.001)
