@@ -65,8 +65,9 @@ screenshots: $(STAMP)  ## Draw the pictures of `jeton run`, in host_tools/screen
 fonts: $(STAMP)  ## Draw the fonts of the displays of dots, in firmware/fonts
 	@$(BIN)/python -m host_tools.draw_fonts
 
-pictures: $(STAMP)  ## Draw what the displays of the boards show, in boards/<name>
+pictures: $(STAMP)  ## Draw what displays show, and terminals of flash, doctor, bench: boards/<name>
 	@$(BIN)/python tests/hardware/pictures.py
+	@$(BIN)/python -m host_tools.wiring_terminal
 
 wiring: $(STAMP)  ## Write tables, pictures and simulator files of the boards' wires, in boards/<name>
 	@$(BIN)/python -m host_tools.wiring

@@ -33,6 +33,7 @@ def arabic(rig: Rig) -> None:
 WANTED: dict[str, tuple[Callable[[Rig], None], ...]] = {
     "esp32_lcd2004": (idle, entry),
     "esp32_oled": (idle, entry, arabic),
+    "esp32c3_oled": (idle, entry),
     "cyd": (idle, entry, arabic),
 }
 
