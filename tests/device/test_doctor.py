@@ -85,6 +85,7 @@ def test_a_bench_that_is_well(name: str) -> None:
         thrown, lamps = bench.part("relay").thrown, bench.part("credit").flashes
         report = doctor.examine(meter, person)
         after = meter.status()
+        port = wired.path
     assert report.good, report.markdown()
     assert [f.result for f in report.findings] == [doctor.OK] * len(report.findings)
     assert {f.part for f in report.findings} >= {"meter", "display", "keypad", "relay", "led"}
@@ -96,7 +97,7 @@ def test_a_bench_that_is_well(name: str) -> None:
         before.tamper, before.total_wh, before.credit_wh,
     )  # fmt: skip
     page = report.markdown()
-    assert page.startswith(f"# {wired.board} at {wired.path}\n")
+    assert page.startswith(f"# {name} at {port}\n")
     assert "| keypad | ok |  |" in page
     assert json.loads(json.dumps(report.as_dict()))["good"]
 
