@@ -28,6 +28,7 @@ def application() -> Any:
     from host_tools import (
         __version__,
         cli_boards,
+        cli_checking,
         cli_credit,
         cli_locked,
         cli_meters,
@@ -73,6 +74,7 @@ def application() -> Any:
         cli_boards,
         cli_profiles,
         cli_vending,
+        cli_checking,
     ):
         commands.register(app)
     return app
