@@ -223,7 +223,7 @@ def _write_junit(path: Path, found: Sequence[Any]) -> None:
 
     from host_tools.interpreter import write_atomically
 
-    suite = TestSuite("check-tokens")
+    cases = []
     for checked in found:
         row = checked.row
         case = TestCase(_xml(f"line {row.line}: {row.token}"), _xml(checked.drn or row.meter))
@@ -232,7 +232,9 @@ def _write_junit(path: Path, found: Sequence[Any]) -> None:
             case.result = [failure]
         elif checked.why:
             case.system_out = _xml(checked.why)
-        suite.add_testcase(case)
+        cases.append(case)
+    suite = TestSuite("check-tokens")
+    suite.add_testcases(cases)
     report = JUnitXml("jeton")
     report.add_testsuite(suite)
     try:
