@@ -33,6 +33,7 @@ def application() -> Any:
         cli_locked,
         cli_meters,
         cli_profiles,
+        cli_server,
         cli_supply,
         cli_vending,
     )
@@ -75,6 +76,7 @@ def application() -> Any:
         cli_profiles,
         cli_vending,
         cli_checking,
+        cli_server,
     ):
         commands.register(app)
     return app

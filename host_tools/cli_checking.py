@@ -205,12 +205,16 @@ def _show(found: Sequence[Any], unused: Sequence[str], seconds: float) -> None:
     Console().print(table)
     meters = len({checked.drn for checked in found if checked.drn})
     said = "all as expected" if not wrong else f"{len(wrong)} not as expected"
-    typer.echo(f"{len(found)} rows for {meters} meters in {seconds:.1f} s: {said}.")
+    typer.echo(f"{_count(len(found), 'row')}, {_count(meters, 'meter')}, {seconds:.1f} s: {said}.")
     nothing = sum(not c.row.expected and c.as_expected for c in found)
     if nothing:
         typer.echo(f"Of {nothing} nothing was expected: they were accepted.")
     if unused:
         typer.echo(_line(f"Columns that were not looked at: {', '.join(unused)}."))
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def _line(text: str) -> str:

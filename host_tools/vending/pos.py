@@ -38,7 +38,7 @@ from host_tools.vending.keys import (
     check_ti,
     load_keys,
 )
-from host_tools.vending.pan import check_drn, make_drn, meter_pan
+from host_tools.vending.pan import check_drn, make_drn, meter_pan, split_pan
 from host_tools.vending.tokens import (
     CREDIT_UNITS,
     REGISTERS,
@@ -314,6 +314,23 @@ class PointOfSale:
         """Return one meter, or raise VendingError."""
         with self._reading() as db:
             return _record(db, name)
+
+    def next_drn(self) -> str:
+        """Return the DRN that the next meter takes which is registered without one."""
+        with self._reading() as db:
+            return _next_drn(db)
+
+    def find_meter(self, text: str) -> MeterRecord:
+        """Return one meter by its name, DRN or PAN, or raise VendingError."""
+        number = digits.clean(text)
+        if len(number) == 18 and digits.is_digits(number):
+            number = split_pan(number)[1]
+        with self._reading() as db:
+            row = db.execute(
+                "SELECT name FROM meters WHERE name = ? OR drn = ? ORDER BY name = ? DESC",
+                (text, number, text),
+            ).fetchone()
+            return _record(db, row["name"] if row else text)
 
     def keys_of(self, name: str) -> list[MeterKey]:
         """Return the keys of a meter, the present one first, then the previous ones."""
@@ -714,6 +731,10 @@ class PointOfSale:
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
+        outer = getattr(self._open_now, "db", None)
+        if outer is not None:
+            yield outer
+            return
         with self._connection(write=False) as db:
             yield db
 
