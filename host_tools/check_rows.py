@@ -78,6 +78,8 @@ def read(data: bytes, columns: Mapping[str, str] | None = None) -> Sheet:
     """
     if len(data) > MOST_OCTETS:
         raise JetonError(f"a file of {len(data) >> 20} MiB is too large: split it")
+    if data.startswith(b"PK\x03\x04"):
+        raise JetonError("this is a spreadsheet's own file: save it as CSV UTF-8")
     wanted = {_key(header): name for name, header in (columns or {}).items()}
     for name in columns or {}:
         if name not in _COLUMNS:
@@ -89,9 +91,10 @@ def read(data: bytes, columns: Mapping[str, str] | None = None) -> Sheet:
         raise JetonError("this is a JSON list: write JSON lines, one object a line")
     cells = _json(text) if text.lstrip().startswith("{") else _csv(text)
     head: list[str] = []
+    place: dict[str, int] = {}
     rows: list[Row] = []
     for number, names, values, comma, problem in cells:
-        if names != head:
+        if names and names != head:
             place = _places(names, wanted, strict=not head)
             head = names
         if len(rows) == MOST_ROWS:
@@ -238,9 +241,8 @@ def _row(number: int, place: Mapping[str, int], values: list[str], comma: bool) 
         return values[at] if at is not None and at < len(values) else ""
 
     row = Row(number, cell("meter"), cell("token").translate(_GAPS))
-    if any(_CONTROL.search(value) for value in values):
-        shorn = replace(row, meter=_told(row.meter), token=_told(row.token))
-        return replace(shorn, problem="it has control characters in it")
+    if any(_CONTROL.search(cell(name)) for name in place):
+        return replace(row, problem="it has control characters in it")
     row = replace(row, setup={name: cell(name) for name in SETUP if cell(name)})
     for name, what in (("meter", "no meter"), ("token", "no token")):
         if not cell(name):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
-from host_tools import check_rows
+from host_tools import check_rows, link
 from host_tools.check_rows import Row
 from host_tools.errors import BoardError, JetonError, VendingError
 from host_tools.link import Meter
@@ -598,14 +598,21 @@ def _explain(cases: Sequence[_Case], book: _Book, moment: datetime, searches: in
     """Say of what was refused why; what nobody expected comes first where that takes long."""
     refused = [case for case in cases if case.checked.result and not _accepted(case.checked)]
     left = len(refused) if searches is None else searches
+    known: dict[object, tuple[str, str]] = {}  # the same wrong token again
     for case in sorted(refused, key=lambda case: case.checked.as_expected):
         row = case.checked.row
         long = case.checked.result == "CRCError" and not book.issued(token=row.token)
-        if long and not left:
+        shown = [case.keyed.status.get(name) for name in ("krn", "kt", "ti", "ken", "sgc", "bdt")]
+        same = (case.subject.record.drn, row.token, *shown)
+        if long and same in known:
+            why, cause = known[same]
+        elif long and not left:
             why, cause = "mistyped, or for another meter or key (not looked into)", "wait"
         else:
             left -= long
             why, cause = _why(case, book, moment)
+            if long:
+                known[same] = why, cause
         case.checked = replace(case.checked, why=why, cause=cause)
 
 
@@ -624,8 +631,11 @@ def _why(case: _Case, book: _Book, moment: datetime) -> tuple[str, str]:
         same = digits.clean(before.token) == digits.clean(row.token)
         what = "it was keyed in already" if same else "one with its TID was keyed in already"
         return f"{what}, line {before.line}", "used"
-    if name != "LockOut":
-        status.pop("lock_until", None)  # that it locks now came after it
+    # That a wrong token locks the meter comes after it.
+    until = status.pop("lock_until", None)
+    if name == "LockOut":
+        for part, seconds in (("lock_until", until), ("clock", status["clock"])):
+            status[part] = link.moment(seconds).isoformat()
 
     def tid_state(number: int) -> str:
         if number == answer["tid"]:

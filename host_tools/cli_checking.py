@@ -16,7 +16,8 @@ import typer
 from host_tools.errors import JetonError, VendingError
 
 _UNREADABLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # in XML 1.0
-_SHOWN = 50
+_SHOWN = 50  # rows that are not as expected
+_LONGEST = 60  # characters of a cell
 
 
 def register(app: typer.Typer) -> None:
@@ -185,7 +186,7 @@ def _show(found: Sequence[Any], unused: Sequence[str], seconds: float) -> None:
     wrong = [checked for checked in found if not checked.as_expected]
     for checked in wrong[:_SHOWN]:
         row = checked.row
-        what = " ".join(part for part in (row.meter, row.token) if part)
+        what = " ".join(part[:_LONGEST] for part in (row.meter, row.token) if part)
         typer.echo(_line(f"line {row.line}: {what}: {checked.told}"))
     if len(wrong) > _SHOWN:
         typer.echo(f"… and {len(wrong) - _SHOWN} more: --json or --junit has all")

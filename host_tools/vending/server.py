@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import Annotated, Any, Literal, Self
 
 from host_tools import __version__
-from host_tools.errors import VendingError
+from host_tools.errors import JetonError, VendingError
 from host_tools.vending.explain import explain
 from host_tools.vending.keys import VendingKeys
 from host_tools.vending.pos import Issued, MeterRecord, PointOfSale
@@ -39,7 +39,7 @@ try:
     from fastapi.openapi.docs import get_swagger_ui_html
     from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
     from fastapi.staticfiles import StaticFiles
-    from pydantic import BaseModel, ConfigDict, Field, ValidationError
+    from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, ValidationError
     from swagger_ui_bundle import swagger_ui_path
 except ImportError as error:
     raise VendingError(
@@ -61,7 +61,7 @@ _START_S = 10.0
 _LONGEST_S = 3600.0
 
 Text = Annotated[str, Field(max_length=200)]
-Number = Annotated[str, Field(max_length=64)] | int | float
+Number = Annotated[str, Field(max_length=64)] | StrictInt | StrictFloat
 IdempotencyKey = Annotated[
     str | None,
     Header(
@@ -403,7 +403,7 @@ def make_app(pos: PointOfSale, trouble: _Trouble | None = None) -> FastAPI:
         assert isinstance(error, _Refused)
         return JSONResponse({"error": str(error)}, error.status, error.headers)
 
-    @app.exception_handler(VendingError)
+    @app.exception_handler(JetonError)
     def wrong(request: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"error": str(error)}, 422)
 
@@ -624,7 +624,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=1024)
-    except (OSError, OverflowError, UnicodeError) as error:
+    except (OSError, OverflowError, TypeError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or error
         raise VendingError(f"the vending service cannot listen at {host}:{port}: {why}") from None
 
@@ -632,7 +632,7 @@ def _listen(host: str, port: int) -> socket.socket:
 @contextlib.contextmanager
 def _serving(app: FastAPI, line: socket.socket) -> Iterator[None]:
     config = uvicorn.Config(
-        app, log_level="error", access_log=False, lifespan="off", timeout_graceful_shutdown=2
+        app, log_level="error", access_log=False, lifespan="off", timeout_graceful_shutdown=1
     )
     server = _Server(config)
     thread = threading.Thread(
