@@ -19,7 +19,7 @@ from host_tools.screen.app import MeterScreen
 from host_tools.screen.pictures import settled
 from host_tools.vending.tokens import encode
 from host_tools.virtual import VirtualBoard
-from tests.bench import heap
+from tests.bench import heap, hil_checking
 
 HEAP = "192k"
 HERE = Path(__file__).parent
@@ -218,6 +218,7 @@ def main() -> int:
         "ms",
     )
     row("  the slowest of 40", max(keyed), "ms", 100)
+    hil_checking.measure(row)
     heaps = {name: heap_in_use(name) for name in profiles.names()}
     largest = max(heaps, key=lambda name: heaps[name])
     row(f"heap in use after start, largest: {largest}", heaps[largest] / 1024, "KiB", 110)
