@@ -170,10 +170,6 @@ class _Book(PointOfSale):
         self._chains: dict[str, list[MeterKey]] = {}
         self._octets: dict[tuple[str, MeterKey], bytes] = {}
         self._log: dict[str, list[Issued]] = {}
-        self._tokens: dict[str, list[Issued]] = {}
-        for entry in pos.issued() if self._records else ():
-            self._log.setdefault(entry.meter, []).append(entry)
-            self._tokens.setdefault(entry.token, []).append(entry)
 
     def find(self, name: str, drn: str | None) -> MeterRecord | None:
         """Return a meter by its name or number, None for one that is not known."""
@@ -214,12 +210,17 @@ class _Book(PointOfSale):
 
     def issued(self, name: str | None = None, *, token: str | None = None) -> list[Issued]:
         """Return the tokens issued, as PointOfSale does."""
-        if token is not None:
-            entries = self._tokens.get(digits.clean(token), [])
-            return [entry for entry in entries if name in (None, entry.meter)]
         if name is not None:
-            return self._log.get(name, [])
-        return [entry for entries in self._log.values() for entry in entries]
+            if name not in self._log:
+                self._log[name] = self._pos.issued(name)
+            entries = self._log[name]
+        else:
+            entries = [e for e in self._pos.issued(token=token) if e.meter in self._records]
+            entries += [entry for filed in self._filed for entry in self._log[filed]]
+        if token is not None:
+            clean = digits.clean(token)
+            entries = [entry for entry in entries if entry.token == clean]
+        return entries
 
     def decoder_key(self, meter: MeterRecord, key: MeterKey | None = None) -> bytes:
         """Return a meter's decoder key; those that are asked for again are kept."""
@@ -362,13 +363,15 @@ def _check_same(subject: _Subject, said: Mapping[str, Any]) -> None:
 
 def _first_key(subject: _Subject, book: _Book) -> MeterKey:
     """Return the key that a meter begins with: the one before the key changes of its rows."""
+    if subject.filed:
+        return subject.record.key
+    tokens = {digits.clean(row.token) for row in subject.rows}
     numbers = [
         entry.key.number
-        for row in subject.rows
-        for entry in book.issued(subject.record.name, token=row.token)
-        if entry.section is not None
+        for entry in book.issued(subject.record.name)
+        if entry.section is not None and entry.token in tokens
     ]
-    if subject.filed or not numbers:
+    if not numbers:
         return subject.record.key
     keys = book.keys_of(subject.record.name)
     return next(key for key in keys if key.number == min(numbers))

@@ -151,7 +151,9 @@ class Faults(_Model):
     retry_after_s: int = Field(
         default=1, ge=0, le=3600, description="Retry-After, where it counts requests."
     )
-    slow_s: float = Field(default=0, ge=0, le=60, description="Each answer is late by that.")
+    slow_s: float = Field(
+        default=0, ge=0, le=60, description="Each answer is late by that, and done in time."
+    )
     lost_answers: int = Field(
         default=0,
         ge=0,
@@ -418,15 +420,14 @@ def make_app(pos: PointOfSale, trouble: _Trouble | None = None) -> FastAPI:
     async def fail(request: Request, serve: Callable[[Request], Awaitable[Response]]) -> Response:
         if request.url.path.startswith(_ALWAYS):
             return await serve(request)
-        await asyncio.sleep(shop.trouble.faults.slow_s)
         wait_s = shop.trouble.out_of_service()
-        if wait_s is not None:
-            return JSONResponse(
-                {"error": f"out of service: try again in {wait_s} s"},
-                503,
-                {"Retry-After": str(wait_s)},
-            )
-        return await serve(request)
+        if wait_s is None:
+            answer = await serve(request)
+        else:
+            said = {"error": f"out of service: try again in {wait_s} s"}
+            answer = JSONResponse(said, 503, {"Retry-After": str(wait_s)})
+        await asyncio.sleep(shop.trouble.faults.slow_s)  # what was asked for is done by now
+        return answer
 
     _add_meters(app, shop)
     _add_tokens(app, shop)

@@ -320,12 +320,15 @@ def test_a_service_on_the_old_key(ask: Ask, drn: str) -> None:
     assert ask("POST", f"/meters/{drn}/purchases", {"kwh": 1}).json()["krn"] == 2
 
 
-def test_a_slow_service(ask: Ask, server: VendServer) -> None:
+def test_an_answer_that_is_late(ask: Ask, server: VendServer, drn: str) -> None:
+    """The customer has gone, and has bought."""
     server.set_faults(slow_s=60)
+    order = {"json": {"kwh": 1}, "headers": {"Idempotency-Key": f"{drn}-z"}}
     with pytest.raises(requests.ReadTimeout):
-        requests.get(server.url + "/health", timeout=0.2)
+        requests.post(f"{server.url}/meters/{drn}/purchases", timeout=0.5, **order)  # type: ignore
     server.set_faults()
-    assert ask("GET", "/health").status_code == 200
+    again = ask("POST", f"/meters/{drn}/purchases", {"kwh": 1}, f"{drn}-z").json()
+    assert ask("GET", f"/meters/{drn}/purchases").json() == [again]
 
 
 # -- its pages
