@@ -440,10 +440,12 @@ def _key_in(
     for subject in subjects:
         waiting.put(subject)
 
-    def answers(board: _Board, subject: _Subject) -> _Answers:
+    def answers(board: _Board, subject: _Subject, told: int = 0) -> _Answers:
         found: _Answers = []
         for some in board.key_in(subject):
             found += some
+            tick(max(0, len(found) - told))
+            told = max(told, len(found))
             if stop.is_set():
                 break
         return found
@@ -460,10 +462,9 @@ def _key_in(
                     board.close()
                     board = _Board()
                     try:
-                        found = answers(board, subject)
+                        found = answers(board, subject, len(subject.rows))
                     except (BoardError, ValueError) as error:
                         found = [_Keyed(problem=str(error)) for _ in subject.rows]
-                tick(len(subject.rows))
                 done.put((subject, found))
         except queue.Empty:
             pass

@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from host_tools import check_rows
@@ -197,6 +197,7 @@ def test_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "too large" in refused(b"meter,token\nm,1")
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200), st.sampled_from([b"", b"meter,token,expected\n", b'{"meter": ']))
 def test_any_octets_are_rows_or_one_line(data: bytes, head: bytes) -> None:
     try:
