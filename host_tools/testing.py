@@ -177,6 +177,7 @@ class Bench:
     run: str = ""  # what pytest's workers have in common, where there are several
     _open: dict[str, BenchMeter] = field(default_factory=dict)
     _broken: dict[str, str] = field(default_factory=dict)
+    _reported: dict[str, str] = field(default_factory=dict)  # what is said from then on
     _firmware: dict[Any, Firmware] = field(default_factory=dict)
     _configs: dict[Any, dict[str, Any]] = field(default_factory=dict)
     _described: dict[str, str] = field(default_factory=dict)
@@ -216,14 +217,17 @@ class Bench:
     ) -> Iterator[BenchMeter]:
         """Give a meter that was set up just now, on a virtual board or on a named one."""
         place = place or self.places[0]
-        if said := self._broken.get(place):
-            raise OutOfOrderError(said)
+        self._check(place)
         if place == VIRTUAL:
             with self._virtual(config, name) as meter:
                 meter.config, meter.folder = dict(config), folder
                 yield meter
             return
-        meter = self._named(place)
+        try:
+            meter = self._named(place)
+        except BoardError:
+            self._check(place)
+            raise
         meter.__dict__.pop("pos", None)
         self._set_up(place, meter, config)
         meter.config, meter.folder = dict(config), folder
@@ -237,8 +241,8 @@ class Bench:
             board.start()
             self._started = True
         except BoardError as error:
-            self._give_up(VIRTUAL, str(error))
-            raise
+            self._broken[VIRTUAL] = str(error)
+            self._check(VIRTUAL)
         try:
             options: dict[str, Any] = {"board": board, "timeout": self.timeout}
             if self.wires:
@@ -264,7 +268,7 @@ class Bench:
                     options["wires"] = _wires(self.wires, None)
                 meter = BenchMeter(port, **options)
         except BoardError as error:
-            self._give_up(place, str(error))
+            self._broken[place] = str(error)
             raise
         self._open[place] = meter
         return meter
@@ -285,7 +289,8 @@ class Bench:
                 meter.set_rate(1)
         except BoardError as error:
             if not self.answers(meter):
-                self._give_up(place, str(error))
+                self._broken[place] = str(error)
+                self._check(place)
             raise
 
     def answers(self, meter: Meter) -> bool:
@@ -297,14 +302,21 @@ class Bench:
                 return False
         return True
 
-    def _give_up(self, place: str, said: str) -> None:
-        self._broken[place] = f"not tried, out of order since an earlier test: {said}"
+    def _check(self, place: str) -> None:
+        """Raise what is wrong with a board, once in full and from then on in a few words."""
+        if place not in self._broken:
+            return
+        if place in self._reported:
+            raise OutOfOrderError(self._reported[place])
+        self._reported[place] = f"not tried: there is no board at {place}, as said before"
+        raise BoardError(self._broken[place])
 
     def stopped(self, meter: Meter, test: str) -> None:
-        """Note that a named board does not answer any more."""
+        """Note that a named board does not answer any more, which a test's report says."""
         for place, other in self._open.items():
             if other is meter and place not in self._broken:
-                self._broken[place] = (
+                self._broken[place] = "it stopped answering"
+                self._reported[place] = (
                     f"not tried: the board at {meter.port} stopped answering in {test}"
                 )
 
@@ -326,13 +338,10 @@ class Bench:
     def street(
         self, configs: Sequence[Mapping[str, Any]], folder: Path
     ) -> Iterator[list[BenchMeter]]:
-        """Give as many meters as there are configurations, started a few at a time."""
-        if not self.virtual and len(configs) > len(self.places):
-            raise BoardError(
-                f"a street of {len(configs)} needs as many boards, and --meter names "
-                f"{len(self.places)}"
-            )
-        self.firmware() if self.virtual else None
+        """Give as many meters as there are configurations, started a few at a time.
+
+        Of named boards there must be as many.
+        """
         names = [f"meter{number}" for number in range(1, len(configs) + 1)]
         places = [VIRTUAL] * len(configs) if self.virtual else self.places
 
@@ -383,7 +392,7 @@ class Bench:
             if place not in self._described:
                 self._described[place] = _about(self._named(place))
         except BoardError as error:
-            self._give_up(place, str(error))
+            self._broken[place] = str(error)
             return f"{place}: no board"
         return self._described[place]
 
