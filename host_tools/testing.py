@@ -202,6 +202,10 @@ class Bench:
 
     # Configurations
 
+    def __post_init__(self) -> None:
+        if self.wires == "models" and self.kind == VIRTUAL:
+            self.kind = "esp32_lcd2004"  # a board with parts
+
     def config(self, profile: str, number: int = 0) -> dict[str, Any]:
         """Return the configuration of a fresh meter, the clock right; `number` makes it another.
 
