@@ -224,7 +224,6 @@ def _bench(config: pytest.Config) -> Bench:
             wires=config.getoption("--meter-wires"),
             images=Path(images) if images else None,
             timeout=config.getoption("--meter-timeout"),
-            run=str(getattr(config, "workerinput", {}).get("testrunuid", "")),
         )
     return config.stash[_BENCH]
 

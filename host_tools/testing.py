@@ -21,6 +21,7 @@ from host_tools import firmware_build, interpreter, link, ports, profiles
 from host_tools.errors import BoardError
 from host_tools.firmware_build import Firmware
 from host_tools.link import Meter
+from host_tools.paths import cache_home
 from host_tools.vending.pos import Issued, MeterRecord, PointOfSale
 from host_tools.virtual import VirtualBoard
 from host_tools.waiting import brief
@@ -169,11 +170,6 @@ def register(meter: BenchMeter, pos: PointOfSale) -> MeterPos:
     return MeterPos(pos, name)
 
 
-def mac_lock(run: str) -> Path:
-    """Return the file that one worker of a run holds while it looks for its board."""
-    return Path(tempfile.gettempdir()) / f"jeton-{run}.lock"
-
-
 @dataclass
 class Bench:
     """The boards of one process of pytest: fresh virtual ones, or those that are named.
@@ -186,7 +182,6 @@ class Bench:
     wires: str | None = None
     images: Path | None = None
     timeout: float = link.TIMEOUT
-    run: str = ""  # what pytest's workers have in common, where there are several
     _open: dict[str, BenchMeter] = field(default_factory=dict)
     _broken: dict[str, str] = field(default_factory=dict)
     _reported: dict[str, str] = field(default_factory=dict)  # what is said from then on
@@ -277,7 +272,7 @@ class Bench:
         if place in self._open:
             return self._open[place]
         try:
-            with self._alone():
+            with _alone():
                 port = ports.find(place).device
                 options: dict[str, Any] = {"timeout": self.timeout}
                 if self.wires:
@@ -288,16 +283,6 @@ class Bench:
             raise
         self._open[place] = meter
         return meter
-
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Keep other workers from asking boards for their MAC while this one takes its own."""
-        if not self.run:
-            yield
-            return
-        with mac_lock(self.run).open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
 
     def _set_up(self, place: str, meter: BenchMeter, config: Mapping[str, Any]) -> None:
         meter.timeout = self.timeout
@@ -420,6 +405,16 @@ class Bench:
     def used(self) -> list[str]:
         """Return a line for each board that was used, in the words of `describe`."""
         return [self._describe(place) for place in [*self._open, *([VIRTUAL] * self._started)]]
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Keep other workers from asking boards for their MAC while this one takes its own."""
+    lock = cache_home() / "ports.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _own_profiles() -> tuple[Any, ...]:
