@@ -77,6 +77,7 @@ def test_files_both_ways(port: str, tmp_path: Path) -> None:
     assert back.read_bytes() == sent.read_bytes()
     mpremote(port, "fs", "mkdir", ":folder")
     assert "folder/" in mpremote(port, "fs", "ls", ":/")
+    mpremote(port, "fs", "rmdir", ":folder")
     assert "from jeton_main import meter" in mpremote(port, "fs", "cat", ":boot.py")
     mpremote(port, "fs", "rm", ":copy.bin")
     assert "copy.bin" not in mpremote(port, "fs", "ls")
