@@ -43,7 +43,7 @@ soak: $(STAMP)  ## Cut the power 100,000 times, kill 500 times, 20,000 examples 
 	@JETON_MODEL_EXAMPLES=20000 $(BIN)/python -m pytest tests/model -s
 
 FUZZ_S ?= 60
-FUZZ_TARGETS = decoder console state load_steps csv profile provisioning batch_decode \
+FUZZ_TARGETS = decoder console state load_steps csv issued_tokens profile provisioning batch_decode \
 	batch_encode batch_derive key_file
 
 fuzz: $(STAMP)  ## Look for inputs that hurt decoder and parsers, FUZZ_S=60 seconds for each

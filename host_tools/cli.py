@@ -28,10 +28,12 @@ def application() -> Any:
     from host_tools import (
         __version__,
         cli_boards,
+        cli_checking,
         cli_credit,
         cli_locked,
         cli_meters,
         cli_profiles,
+        cli_server,
         cli_supply,
         cli_vending,
     )
@@ -73,6 +75,8 @@ def application() -> Any:
         cli_boards,
         cli_profiles,
         cli_vending,
+        cli_checking,
+        cli_server,
     ):
         commands.register(app)
     return app

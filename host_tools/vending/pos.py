@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 import sqlite3
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -37,7 +38,7 @@ from host_tools.vending.keys import (
     check_ti,
     load_keys,
 )
-from host_tools.vending.pan import check_drn, make_drn, meter_pan
+from host_tools.vending.pan import check_drn, make_drn, meter_pan, split_pan
 from host_tools.vending.tokens import (
     CREDIT_UNITS,
     REGISTERS,
@@ -231,6 +232,7 @@ class PointOfSale:
     def __init__(self, path: str | Path | None = None, *, keys: VendingKeys | None = None):
         self.path = Path(path) if path is not None else data_home() / "pos.sqlite"
         self._keys = keys
+        self._open_now = threading.local()
 
     @property
     def keys(self) -> VendingKeys:
@@ -271,56 +273,27 @@ class PointOfSale:
         of any date.
         `decoder_key`: given instead of derived; a DITK (KT 0) that is not given is generated.
         """
-        if not _NAME.fullmatch(name):
-            raise VendingError(
-                f"meter name {name!r} will not do: letters, digits, dot, dash and underscore, "
-                "at most 64, a letter or digit first"
-            )
-        drn = None if drn is None else check_drn(drn)
-        dkga = check_dkga(4 if dkga is None else dkga, ciphers.check_ea(ea))
-        check_sgc(sgc)
-        check_ti(ti)
-        check_krn(krn)
-        check_ken(ken)
-        check_kt(kt)
-        tid.check_bdt(bdt)
-        if tables not in ciphers.TABLES:
-            raise VendingError(f"tables {tables!r} are none: use certified or sample")
-        settings = profiles.load(profile)
-        if kct is None:
-            kct = 4 if ea == 11 else settings["key_change"]["tokens"]
-        if kct not in ((4,) if ea == 11 else (2, 3)):
-            raise VendingError(
-                f"a meter with EA{ea:02d} supports "
-                f"{'4' if ea == 11 else '2 or 3'} key change tokens, not {kct}"
-            )
-        check_change(DITK, kt)  # a new meter may have any key type but the magnetic cards' DCTK
-        made = tid.BASE_DATES[bdt].date() if made is None else made
-        tid.tid_of(_midnight(made), bdt)
-        if decoder_key is not None:
-            ciphers.check_key(decoder_key, ea)
-        elif kt == DITK:
-            decoder_key = secrets.token_bytes(ciphers.KEY_OCTETS[ea])
+        new = describe_meter(
+            name, drn=drn, ea=ea, dkga=dkga, sgc=sgc, ti=ti, krn=krn, kt=kt, bdt=bdt, ken=ken,
+            kct=kct, tables=tables, mfr_code=mfr_code, profile=profile, made=made,
+            decoder_key=decoder_key,
+        )  # fmt: skip
         with self._transaction() as db:
             if db.execute("SELECT 1 FROM meters WHERE name = ?", (name,)).fetchone():
                 raise VendingError(f"there is a meter {name} already: choose another name")
-            if drn is None:
-                drn = _next_drn(db)
+            drn = new.drn or _next_drn(db)
             other = db.execute("SELECT name FROM meters WHERE drn = ?", (drn,)).fetchone()
             if other:
                 raise VendingError(f"meter number {drn} is that of meter {other['name']} already")
             if mfr_code is None:
-                mfr_code = int(drn[: len(drn) - 9])
-            if not 0 <= mfr_code <= 0xFFFF:
-                raise VendingError(f"maker code {mfr_code} is out of range: 0 to 65535")
+                mfr_code = maker_of(drn)
             row = db.execute(
                 "INSERT INTO meters (name, drn, ea, tables, kct, mfr_code, profile, made)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (name, drn, ea, tables, kct, mfr_code, profile, made.isoformat()),
+                (name, drn, ea, tables, new.kct, mfr_code, profile, new.made.isoformat()),
             )
-            key = MeterKey(1, dkga, kt, sgc, ti, krn, ken, bdt, _now(), decoder_key)
             assert row.lastrowid is not None
-            _insert_key(db, row.lastrowid, key)
+            _insert_key(db, row.lastrowid, new.key)
             record = _record(db, name)
             self.decoder_key(record)  # no meter without a key that can be had
             return record
@@ -341,6 +314,23 @@ class PointOfSale:
         """Return one meter, or raise VendingError."""
         with self._reading() as db:
             return _record(db, name)
+
+    def next_drn(self) -> str:
+        """Return the DRN that the next meter takes which is registered without one."""
+        with self._reading() as db:
+            return _next_drn(db)
+
+    def find_meter(self, text: str) -> MeterRecord:
+        """Return one meter by its name, DRN or PAN, or raise VendingError."""
+        number = digits.clean(text)
+        if len(number) == 18 and digits.is_digits(number):
+            number = split_pan(number)[1]
+        with self._reading() as db:
+            row = db.execute(
+                "SELECT name FROM meters WHERE name = ? OR drn = ? ORDER BY name = ? DESC",
+                (text, number, text),
+            ).fetchone()
+            return _record(db, row["name"] if row else text)
 
     def keys_of(self, name: str) -> list[MeterKey]:
         """Return the keys of a meter, the present one first, then the previous ones."""
@@ -366,24 +356,7 @@ class PointOfSale:
         """
         meter = self.meter(name)
         key = key or meter.key
-        return {
-            "drn": meter.drn,
-            "ea": meter.ea,
-            "tables": meter.tables,
-            "kt": key.kt,
-            "sgc": key.sgc,
-            "ti": key.ti,
-            "krn": key.krn,
-            "ken": key.ken,
-            "decoder_key": self.decoder_key(meter, key).hex(),
-            "bdt": key.bdt,
-            "kct": meter.kct,
-            "mfr_code": meter.mfr_code,
-            "profile": meter.profile,
-            "tid0": _first_tid(meter.made, key.bdt),
-            "credit_wh": 0,
-            "clock": int((_moment(at) - _EPOCH_2000).total_seconds()),
-        }
+        return configuration(meter, key, self.decoder_key(meter, key), at)
 
     # -- tokens -----------------------------------------------------------------------------------
 
@@ -395,12 +368,14 @@ class PointOfSale:
         kind: str = "electricity",
         at: datetime | None = None,
         rnd: int | None = None,
+        key: MeterKey | None = None,
     ) -> Issued:
         """Issue credit in kWh (m³ of water or gas, minutes of time).
 
         What no token can say is rounded up, as the standard has it: to 0.1, from 1,638.4 on to
         whole units, from 18,022.4 to tens, from 181,862.4 to hundreds. `rounded` is then what was
-        asked for.
+        asked for. `key`: one of its `keys_of`, as a vending system would issue under that has not
+        heard of a key change; the present one by default.
         """
         sub = _kind(kind)
         unit = CREDIT_UNITS[sub].removeprefix("0.1 ")
@@ -416,7 +391,7 @@ class PointOfSale:
         code = tokens.amount_code(units)
         exact = tokens.amount_value(code) == value * 10
         rounded = "" if exact else f"{value} {unit}"
-        return self._issue(name, at, 0, sub, {"amount": code}, rnd, rounded)
+        return self._issue(name, at, 0, sub, {"amount": code}, rnd, rounded, key)
 
     def currency(
         self,
@@ -659,20 +634,23 @@ class PointOfSale:
         fields: dict[str, int],
         rnd: int | None,
         rounded: str = "",
+        under: MeterKey | None = None,
     ) -> Issued:
         moment = _moment(at)
         with self._transaction() as db:
             meter = _record(db, name)
+            if under is not None:
+                meter = replace(meter, key=under)
             if cls != 1:
                 self._check_key_serves(meter, cls)
                 fields = fields | {"tid": _next_tid(db, meter, moment)}
                 if not (cls == 0 and sub >= 4):
                     fields["rnd"] = secrets.randbelow(16) if rnd is None else rnd
-                key = self._decoder_key(meter, meter.key)
+                octets = self._decoder_key(meter, meter.key)
             else:
-                key = None
-            token = encode(cls, sub, fields, key=key, ea=meter.ea, tables=meter.tables)
-            decoded = decode(token, key=key, ea=meter.ea, tables=meter.tables)
+                octets = None
+            token = encode(cls, sub, fields, key=octets, ea=meter.ea, tables=meter.tables)
+            decoded = decode(token, key=octets, ea=meter.ea, tables=meter.tables)
             issued = self._write(db, meter, decoded, token, moment, None)
         return replace(issued, rounded=rounded)
 
@@ -721,8 +699,26 @@ class PointOfSale:
         return replace(issued, test_key=test)
 
     @contextmanager
+    def together(self) -> Iterator[sqlite3.Connection]:
+        """Let all that is issued inside, in this thread, be one transaction; yield its connection.
+
+        For records of one's own in the same file, which must not be without their token nor a
+        token without them.
+        """
+        with self._transaction() as db:
+            self._open_now.db = db
+            try:
+                yield db
+            finally:
+                self._open_now.db = None
+
+    @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         """Yield a connection that holds the write lock; commit at the end, nothing on an error."""
+        outer = getattr(self._open_now, "db", None)
+        if outer is not None:
+            yield outer
+            return
         with self._connection(write=True) as db:
             db.execute("BEGIN IMMEDIATE")
             try:
@@ -735,6 +731,10 @@ class PointOfSale:
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
+        outer = getattr(self._open_now, "db", None)
+        if outer is not None:
+            yield outer
+            return
         with self._connection(write=False) as db:
             yield db
 
@@ -778,6 +778,96 @@ class PointOfSale:
         if version < SCHEMA:
             db.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
         return db
+
+
+def describe_meter(
+    name: str,
+    *,
+    drn: str | None = None,
+    ea: int = 7,
+    dkga: int | None = None,
+    sgc: str = "201457",
+    ti: int = 1,
+    krn: int = 1,
+    kt: int = 2,
+    bdt: str = "14",
+    ken: int = 255,
+    kct: int | None = None,
+    tables: str = "certified",
+    mfr_code: int | None = None,
+    profile: str = "generic",
+    made: date | None = None,
+    decoder_key: bytes | None = None,
+) -> MeterRecord:
+    """Return the record of a new meter, whose values are those of PointOfSale.add_meter.
+
+    Nothing is registered. Without a `drn` that of the record is empty.
+    """
+    if not _NAME.fullmatch(name):
+        raise VendingError(
+            f"meter name {name!r} will not do: letters, digits, dot, dash and underscore, "
+            "at most 64, a letter or digit first"
+        )
+    drn = "" if drn is None else check_drn(drn)
+    dkga = check_dkga(4 if dkga is None else dkga, ciphers.check_ea(ea))
+    check_sgc(sgc)
+    check_ti(ti)
+    check_krn(krn)
+    check_ken(ken)
+    check_kt(kt)
+    tid.check_bdt(bdt)
+    if tables not in ciphers.TABLES:
+        raise VendingError(f"tables {tables!r} are none: use certified or sample")
+    settings = profiles.load(profile)
+    if kct is None:
+        kct = 4 if ea == 11 else settings["key_change"]["tokens"]
+    if kct not in ((4,) if ea == 11 else (2, 3)):
+        raise VendingError(
+            f"a meter with EA{ea:02d} supports "
+            f"{'4' if ea == 11 else '2 or 3'} key change tokens, not {kct}"
+        )
+    check_change(DITK, kt)  # a new meter may have any key type but the magnetic cards' DCTK
+    made = tid.BASE_DATES[bdt].date() if made is None else made
+    tid.tid_of(_midnight(made), bdt)
+    if decoder_key is not None:
+        ciphers.check_key(decoder_key, ea)
+    elif kt == DITK:
+        decoder_key = secrets.token_bytes(ciphers.KEY_OCTETS[ea])
+    if mfr_code is None:
+        mfr_code = maker_of(drn) if drn else 0
+    if not 0 <= mfr_code <= 0xFFFF:
+        raise VendingError(f"maker code {mfr_code} is out of range: 0 to 65535")
+    key = MeterKey(1, dkga, kt, sgc, ti, krn, ken, bdt, _now(), decoder_key)
+    return MeterRecord(name, drn, ea, tables, kct, mfr_code, profile, made, key)
+
+
+def maker_of(drn: str) -> int:
+    """Return the maker code that a DRN begins with."""
+    return int(drn[: len(drn) - 9])
+
+
+def configuration(
+    meter: MeterRecord, key: MeterKey, octets: bytes, at: datetime | None = None
+) -> dict[str, Any]:
+    """Return what a board's `provision` takes for a meter with `key`, whose octets are given."""
+    return {
+        "drn": meter.drn,
+        "ea": meter.ea,
+        "tables": meter.tables,
+        "kt": key.kt,
+        "sgc": key.sgc,
+        "ti": key.ti,
+        "krn": key.krn,
+        "ken": key.ken,
+        "decoder_key": octets.hex(),
+        "bdt": key.bdt,
+        "kct": meter.kct,
+        "mfr_code": meter.mfr_code,
+        "profile": meter.profile,
+        "tid0": _first_tid(meter.made, key.bdt),
+        "credit_wh": 0,
+        "clock": int((_moment(at) - _EPOCH_2000).total_seconds()),
+    }
 
 
 def parameters(meter: MeterRecord, key: MeterKey) -> KeyParameters:

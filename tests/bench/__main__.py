@@ -19,7 +19,7 @@ from host_tools.screen.app import MeterScreen
 from host_tools.screen.pictures import settled
 from host_tools.vending.tokens import encode
 from host_tools.virtual import VirtualBoard
-from tests.bench import heap
+from tests.bench import heap, hil_checking, hil_plugin
 
 HEAP = "192k"
 HERE = Path(__file__).parent
@@ -218,6 +218,7 @@ def main() -> int:
         "ms",
     )
     row("  the slowest of 40", max(keyed), "ms", 100)
+    hil_checking.measure(row)
     heaps = {name: heap_in_use(name) for name in profiles.names()}
     largest = max(heaps, key=lambda name: heaps[name])
     row(f"heap in use after start, largest: {largest}", heaps[largest] / 1024, "KiB", 110)
@@ -226,6 +227,8 @@ def main() -> int:
         each, worst = erases(*load)
         row(f"erases a save, {what}", each, "")
         row(f"  of the worst sector in {YEARS} years", worst, "", ERASES)
+    for measured in hil_plugin.rows():
+        row(*measured)
     for board in (name for name in boards.names() if boards.load(name).parts):
         sizes = heap.flash(board)
         row(f"{board}: all compiled modules", sum(sizes.values()) / 1024, "KiB", 96)

@@ -8,14 +8,16 @@ import io
 import json
 import tempfile
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
 import both_support as support
-from host_tools import loads, profiles
+from host_tools import check_rows, checking, loads, profiles
 from host_tools.errors import JetonError
 from host_tools.vending import batch, keys, tokens
+from host_tools.vending.pos import PointOfSale
 from jeton import load, setup
 from jeton import state as states
 from jeton.console import Console
@@ -163,6 +165,21 @@ def csv(data: bytes) -> None:
     assert all(a[0] < b[0] for a, b in pairwise(steps))
 
 
+def issued_tokens(data: bytes) -> None:
+    """A file for `jeton check-tokens`, up to the meters that its rows are for."""
+    try:
+        rows = check_rows.read(data).rows
+    except JetonError as error:
+        _said(error)
+        return
+    book = checking._Book(PointOfSale(_file(b"", "nobody.sqlite").with_name("no.sqlite")))
+    subjects, wrong = checking._subjects(rows, book, {}, datetime(2026, 1, 1, tzinfo=UTC))
+    assert len(wrong) + sum(len(subject.rows) for subject in subjects) == len(rows)
+    for checked in wrong:
+        assert checked.why
+        assert "\n" not in checked.why
+
+
 def profile(data: bytes) -> None:
     """A profile of one's own, as `jeton profile check` reads it."""
     path = _file(data, "mine.json")
@@ -259,6 +276,11 @@ TARGETS: dict[Callable[[bytes], None], list[bytes]] = {
     state: [support.new_meter()[1].octets, states.State().pack()],
     load_steps: [_json([[0, 5], [60, 0]]), _json({"steps": [[0, 5]], "repeat_s": 60})],
     csv: [b"time,watts\n00:00,5\n01:30:05,700\n", b"0;5\n60;7.5\n", b"2026-01-01T00:00,1\n#\n"],
+    issued_tokens: [
+        f"meter,token,expected\n00000000018,{_TOKENS[0]},12.5\n600727000000000009,1,\n".encode(),
+        f"\ufeffDRN;STS token;kWh;sgc;ti\r\n18;{_TOKENS[0]};1,5;123456;7\r\n".encode(),
+        _json({"meter": "00000000018", "token": _TOKENS[0], "expected": 5, "krn": 2, "ea": 11}),
+    ],
     profile: [profiles.path_of(name).read_bytes() for name in profiles.shipped()],
     provisioning: [_json(support.configuration()), _json(support.configuration(support.KEY11))],
     batch_decode: [_json(_ROW, _ROW | {"ea": 11}, {"token": _TOKENS[1]})],

@@ -1,0 +1,649 @@
+"""A vending service over HTTP for tests: a point of sale that can be told to fail.
+
+It vends with the published test keys unless told otherwise. What may be asked of it twice takes an
+Idempotency-Key: the answer to a key is written in the transaction that issues the token, so that
+neither a retry nor a crash brings a second one. Whoever reaches it may vend, and set its faults.
+"""
+
+import asyncio
+import contextlib
+import csv
+import io
+import json
+import math
+import secrets
+import socket
+import sqlite3
+import tempfile
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated, Any, Literal, Self
+
+from host_tools import __version__
+from host_tools.errors import JetonError, VendingError
+from host_tools.vending.explain import explain
+from host_tools.vending.keys import VendingKeys
+from host_tools.vending.pos import Issued, MeterRecord, PointOfSale
+from jeton.sts import tokens as layouts
+from jeton.sts.results import NAMES, SECTION
+
+try:
+    import uvicorn
+    from fastapi import APIRouter, Body, FastAPI, Header, Query, Request, Response
+    from fastapi.exceptions import RequestValidationError
+    from fastapi.openapi.docs import get_swagger_ui_html
+    from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
+    from fastapi.staticfiles import StaticFiles
+    from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, ValidationError
+    from swagger_ui_bundle import swagger_ui_path
+except ImportError as error:
+    raise VendingError(
+        f"the vending service needs {error.name}: pip install 'jeton[server]'"
+    ) from None
+
+_ORDERS = """
+CREATE TABLE IF NOT EXISTS orders (
+    id TEXT PRIMARY KEY,
+    idempotency TEXT UNIQUE,
+    kind TEXT NOT NULL,
+    meter TEXT NOT NULL,
+    asked TEXT NOT NULL,
+    answer TEXT NOT NULL
+)
+"""
+_ALWAYS = ("/admin", "/docs", "/openapi.json", "/static")  # also when it is out of service
+_START_S = 10.0
+_LONGEST_S = 3600.0
+
+Text = Annotated[str, Field(max_length=200)]
+Number = Annotated[str, Field(max_length=64)] | StrictInt | StrictFloat
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=200,
+        description="Asked again under the same key, it gives the same answer and does nothing.",
+    ),
+]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class NewMeter(_Model):
+    """A meter to register; what is left out is as in `jeton new`."""
+
+    name: Text | None = Field(default=None, description="By default its number.")
+    drn: Text | None = Field(default=None, description="11 or 13 digits; by default the next one.")
+    ea: int = 7
+    dkga: int | None = None
+    sgc: Text = "201457"
+    ti: int = 1
+    krn: int = 1
+    kt: int = 2
+    bdt: Text = "14"
+    ken: int = 255
+    kct: int | None = None
+    profile: Text = "generic"
+    made: date | None = None
+
+
+class Purchase(_Model):
+    """A purchase of energy."""
+
+    kwh: Number = Field(description="What lies between steps of a token is rounded up.")
+    paid: Text | None = Field(default=None, description="Kept as it is.")
+    at: datetime | None = Field(
+        default=None, description="When the token is issued, now by default."
+    )
+
+
+class KeyChange(_Model):
+    """A key change; what is left out stays as it is."""
+
+    krn: int | None = None
+    bdt: Text | None = None
+    ti: int | None = None
+    sgc: Text | None = None
+    ken: int | None = None
+    kt: int | None = None
+    dkga: int | None = None
+    three: bool | None = None
+    at: datetime | None = None
+
+
+class Management(_Model):
+    """A management token; `value` is W, a register, a rate or a list of tests, by its kind."""
+
+    kind: Literal[
+        "power-limit", "unbalance-limit", "clear-credit", "clear-tamper", "tariff", "test"
+    ]
+    value: Text | int | list[int] | None = None
+    at: datetime | None = None
+
+
+class Question(_Model):
+    """A token to explain, for a meter if one is named."""
+
+    token: Text
+    meter: Text | None = None
+    status: dict[str, Any] | None = Field(
+        None, description="What the meter shows (`jeton status --json`): then the answer is sure."
+    )
+
+
+class Faults(_Model):
+    """What goes wrong with the service; each is off by default."""
+
+    out_of_service_s: float = Field(
+        default=0, ge=0, le=_LONGEST_S, description="From now on 503, for so long."
+    )
+    out_of_service_requests: int = Field(
+        default=0, ge=0, le=1_000_000, description="503 to so many requests."
+    )
+    retry_after_s: int = Field(
+        default=1, ge=0, le=3600, description="Retry-After, where it counts requests."
+    )
+    slow_s: float = Field(
+        default=0, ge=0, le=60, description="Each answer is late by that, and done in time."
+    )
+    lost_answers: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        description="So many orders are done, and answered with 504.",
+    )
+    repeated_tokens: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        description="So many purchases are answered with the token of the meter's last one.",
+    )
+    ignore_idempotency: bool = Field(
+        default=False, description="An order that is repeated is done again."
+    )
+    old_key: bool = Field(
+        default=False, description="It vends on the key before the last key change."
+    )
+
+
+def read_faults(given: Mapping[str, Any]) -> Faults:
+    """Return the faults by their names, or raise VendingError."""
+    try:
+        return Faults(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise VendingError(
+            f"fault {name} will not do: {first['msg'].lower()}; there are "
+            + ", ".join(Faults.model_fields)
+        ) from None
+
+
+class _Refused(Exception):
+    """An answer other than what was asked for."""
+
+    def __init__(self, status: int, why: str, headers: Mapping[str, str] | None = None):
+        super().__init__(why)
+        self.status = status
+        self.headers = dict(headers or {})
+
+
+@dataclass(slots=True)
+class _Trouble:
+    """The faults that are set, as they are used up; safe across threads."""
+
+    faults: Faults = field(default_factory=Faults)
+    _until: float = 0.0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def set(self, faults: Faults) -> Faults:
+        with self._lock:
+            self.faults = faults.model_copy()
+            self._until = time.monotonic() + faults.out_of_service_s
+        return self.shown()
+
+    def shown(self) -> Faults:
+        with self._lock:
+            left = max(0.0, self._until - time.monotonic())
+            return self.faults.model_copy(update={"out_of_service_s": round(left, 3)})
+
+    def out_of_service(self) -> int | None:
+        """Return the seconds to retry after where this request is not served, else None."""
+        with self._lock:
+            left = self._until - time.monotonic()
+            if left > 0:
+                return math.ceil(left)
+            return self.faults.retry_after_s if self._use("out_of_service_requests") else None
+
+    def strikes(self, name: str) -> bool:
+        """Use up one of a fault that is counted; return whether there was one."""
+        with self._lock:
+            return self._use(name)
+
+    def _use(self, name: str) -> bool:
+        left: int = getattr(self.faults, name)
+        setattr(self.faults, name, max(0, left - 1))
+        return left > 0
+
+
+class _Shop:
+    """What the service does, behind its addresses."""
+
+    def __init__(self, pos: PointOfSale, trouble: _Trouble):
+        self.pos = pos
+        self.trouble = trouble
+        with pos.together() as db:
+            db.execute(_ORDERS)
+
+    def meter(self, text: str) -> MeterRecord:
+        try:
+            return self.pos.find_meter(text)
+        except VendingError as error:
+            raise _Refused(404, str(error)) from None
+
+    def order(
+        self,
+        kind: str,
+        meter: str,
+        asked: BaseModel,
+        key: str | None,
+        do: Callable[[], dict[str, Any]],
+    ) -> JSONResponse:
+        """Do what is asked for, once for each idempotency key, and answer."""
+        if self.trouble.faults.ignore_idempotency:
+            key = None
+        request = json.dumps([kind, meter, asked.model_dump(mode="json")], sort_keys=True)
+        with self.pos.together() as db:
+            found = db.execute("SELECT * FROM orders WHERE idempotency = ?", (key,)).fetchone()
+            if found is not None and found["asked"] != request:
+                raise _Refused(
+                    422, "this Idempotency-Key was used for another order: take a new one"
+                )
+            answer = json.loads(found["answer"]) if found else self._new(db, kind, meter, do)
+            if not found:
+                row = (answer["id"], key, kind, meter, request, json.dumps(answer))
+                db.execute("INSERT INTO orders VALUES (?, ?, ?, ?, ?, ?)", row)
+        if self.trouble.strikes("lost_answers"):
+            raise _Refused(504, "the vending service gave no answer in time")
+        headers = {"Idempotent-Replayed": "true"} if found else {}
+        return JSONResponse(answer, 200 if found else 201, headers)
+
+    def _new(
+        self, db: sqlite3.Connection, kind: str, meter: str, do: Callable[[], dict[str, Any]]
+    ) -> dict[str, Any]:
+        answer = {"id": secrets.token_hex(16)} | do()
+        if kind == "purchase":
+            before = db.execute(
+                "SELECT answer FROM orders WHERE kind = ? AND meter = ? ORDER BY rowid DESC",
+                (kind, meter),
+            ).fetchone()
+            if before is not None and self.trouble.strikes("repeated_tokens"):
+                last = json.loads(before["answer"])
+                answer |= {name: last[name] for name in ("token", "grouped", "tid")}
+        return answer
+
+    def buy(self, meter: MeterRecord, order: Purchase) -> dict[str, Any]:
+        keys = self.pos.keys_of(meter.name)
+        old = keys[1] if self.trouble.faults.old_key and len(keys) > 1 else None
+        issued = self.pos.credit(meter.name, str(order.kwh), at=order.at, key=old)
+        return {
+            "kwh": str(layouts.amount_value(issued.fields["amount"]) / 10),
+            "paid": order.paid,
+        } | _told(issued)
+
+    def manage(self, meter: MeterRecord, order: Management) -> dict[str, Any]:
+        pos, name, value, at = self.pos, meter.name, order.value, order.at
+        if order.kind == "test":
+            tests = value if isinstance(value, list) else [_whole(value)]
+            return _told(pos.test(name, tests, at=at))
+        if isinstance(value, list):
+            raise VendingError(f"the value of {order.kind} is no list")
+        if order.kind == "power-limit":
+            return _told(pos.power_limit(name, _whole(value), at=at))
+        if order.kind == "unbalance-limit":
+            return _told(pos.unbalance_limit(name, _whole(value), at=at))
+        if order.kind == "tariff":
+            return _told(pos.tariff(name, _whole(value), at=at))
+        if order.kind == "clear-credit":
+            return _told(pos.clear_credit(name, "electricity" if value is None else value, at=at))
+        return _told(pos.clear_tamper(name, at=at))
+
+    def change(self, meter: MeterRecord, order: KeyChange) -> dict[str, Any]:
+        sections = self.pos.key_change(meter.name, **order.model_dump())
+        return {
+            "meter": meter.name,
+            "drn": meter.drn,
+            "tokens": [section.token for section in sections],
+            "grouped": [section.grouped for section in sections],
+            "from": sections[0].key.as_dict(),
+            "to": self.pos.meter(meter.name).key.as_dict(),
+        }
+
+    def orders(self, kind: str, **where: str) -> list[dict[str, Any]]:
+        """Return the orders of a kind, oldest first."""
+        with self.pos.together() as db:
+            query = "SELECT answer FROM orders WHERE kind = ?"
+            for name in where:
+                query += f" AND {name} = ?"
+            rows = db.execute(query + " ORDER BY rowid", (kind, *where.values())).fetchall()
+        return [json.loads(row["answer"]) for row in rows]
+
+
+def _told(issued: Issued) -> dict[str, Any]:
+    return issued.as_dict() | {"grouped": issued.grouped}
+
+
+def _whole(value: object) -> int:
+    text = str(value)
+    if not (text.isascii() and text.isdigit() and len(text) <= 12):
+        raise VendingError("the value must be a whole number")
+    return int(text)
+
+
+def issued_csv(entries: Sequence[Issued], records: Mapping[str, MeterRecord]) -> str:
+    """Return tokens, oldest first, as a file for `jeton check-tokens`.
+
+    Each is expected to do what it was issued for. A meter is described with the key of its first
+    token: the key changes are among the rows.
+    """
+    out = io.StringIO(newline="")
+    sheet = csv.writer(out)
+    setup = ("dkga", "sgc", "ti", "krn", "kt", "ken", "bdt")
+    sheet.writerow(["meter", "token", "expected kWh", "expected result", "ea", *setup])
+    first: dict[str, dict[str, Any]] = {}
+    for number, entry in enumerate(entries):
+        record = records[entry.meter]
+        if entry.meter not in first:
+            own = (e.key for e in entries[number:] if e.meter == entry.meter and e.cls != 1)
+            first[entry.meter] = next(own, record.key).as_dict()
+        kwh, result = "", NAMES[1]
+        if (entry.cls, entry.sub) == (0, 0):
+            kwh, result = str(layouts.amount_value(entry.fields["amount"]) / 10), ""
+        elif entry.section is not None:
+            later = (e for e in entries[number + 1 :] if e.meter == entry.meter)
+            after = next(later, None)
+            if after is not None and after.section and after.key.number == entry.key.number:
+                result = NAMES[SECTION[entry.section - 1]]
+        row = [entry.drn, entry.token, kwh, result, record.ea]
+        sheet.writerow([*row, *(first[entry.meter][name] for name in setup)])
+    return out.getvalue()
+
+
+def make_app(pos: PointOfSale, trouble: _Trouble | None = None) -> FastAPI:
+    """Return the service over a point of sale."""
+    shop = _Shop(pos, trouble or _Trouble())
+    app = FastAPI(
+        title="Jeton vending service",
+        version=__version__,
+        description="Issues STS tokens under test keys, and fails as it is told to.",
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.mount("/static", StaticFiles(directory=swagger_ui_path), name="static")
+
+    @app.get("/docs", include_in_schema=False)
+    def docs() -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url="/openapi.json",
+            title=app.title,
+            swagger_js_url="/static/swagger-ui-bundle.js",
+            swagger_css_url="/static/swagger-ui.css",
+            swagger_favicon_url="/static/favicon-32x32.png",
+            swagger_ui_parameters={"validatorUrl": None},
+        )
+
+    @app.exception_handler(_Refused)
+    def refused(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, _Refused)
+        return JSONResponse({"error": str(error)}, error.status, error.headers)
+
+    @app.exception_handler(JetonError)
+    def wrong(request: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({"error": str(error)}, 422)
+
+    @app.exception_handler(RequestValidationError)
+    def misshaped(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"][1:]) or "the body"
+        return JSONResponse({"error": f"{where}: {first['msg']}"[:300]}, 422)
+
+    @app.middleware("http")
+    async def fail(request: Request, serve: Callable[[Request], Awaitable[Response]]) -> Response:
+        if request.url.path.startswith(_ALWAYS):
+            return await serve(request)
+        wait_s = shop.trouble.out_of_service()
+        if wait_s is None:
+            answer = await serve(request)
+        else:
+            said = {"error": f"out of service: try again in {wait_s} s"}
+            answer = JSONResponse(said, 503, {"Retry-After": str(wait_s)})
+        await asyncio.sleep(shop.trouble.faults.slow_s)  # what was asked for is done by now
+        return answer
+
+    _add_meters(app, shop)
+    _add_tokens(app, shop)
+    _add_admin(app, shop)
+    return app
+
+
+def _add_meters(app: FastAPI, shop: _Shop) -> None:
+    routes = APIRouter(tags=["meters and orders"])
+    pos = shop.pos
+
+    @routes.get("/health", summary="Say whether it serves")
+    def health() -> dict[str, Any]:
+        return {"status": "ok", "version": __version__, "meters": len(pos.meters())}
+
+    @routes.post("/meters", status_code=201, summary="Register a meter")
+    def add_meter(order: NewMeter, idempotency_key: IdempotencyKey = None) -> JSONResponse:
+        def do() -> dict[str, Any]:
+            wanted = order.model_dump()
+            name, drn = wanted.pop("name"), wanted.pop("drn")
+            return pos.add_meter(name or drn or pos.next_drn(), drn=drn, **wanted).as_dict()
+
+        return shop.order("meter", order.name or order.drn or "", order, idempotency_key, do)
+
+    @routes.get("/meters", summary="List the meters")
+    def list_meters() -> list[dict[str, Any]]:
+        return [record.as_dict() for record in pos.meters()]
+
+    @routes.get("/meters/{meter}", summary="Show a meter, by name, DRN or PAN")
+    def show_meter(meter: str) -> dict[str, Any]:
+        return shop.meter(meter).as_dict()
+
+    @routes.post("/meters/{meter}/purchases", status_code=201, summary="Sell energy")
+    def purchase(
+        meter: str, order: Purchase, idempotency_key: IdempotencyKey = None
+    ) -> JSONResponse:
+        record = shop.meter(meter)
+        return shop.order(
+            "purchase", record.name, order, idempotency_key, lambda: shop.buy(record, order)
+        )
+
+    @routes.get("/meters/{meter}/purchases", summary="List what was sold to a meter")
+    def purchases(meter: str) -> list[dict[str, Any]]:
+        return shop.orders("purchase", meter=shop.meter(meter).name)
+
+    @routes.get("/purchases/{number}", summary="Look a purchase up")
+    def look_up(number: str) -> dict[str, Any]:
+        found = shop.orders("purchase", id=number)
+        if not found:
+            raise _Refused(404, "there is no such purchase")
+        return found[0]
+
+    @routes.post("/meters/{meter}/key-change", status_code=201, summary="Change a meter's key")
+    def key_change(
+        meter: str, order: KeyChange, idempotency_key: IdempotencyKey = None
+    ) -> JSONResponse:
+        record = shop.meter(meter)
+        return shop.order(
+            "key-change", record.name, order, idempotency_key, lambda: shop.change(record, order)
+        )
+
+    @routes.post("/meters/{meter}/management", status_code=201, summary="Issue another token")
+    def management(
+        meter: str, order: Management, idempotency_key: IdempotencyKey = None
+    ) -> JSONResponse:
+        record = shop.meter(meter)
+        return shop.order(
+            "management", record.name, order, idempotency_key, lambda: shop.manage(record, order)
+        )
+
+    app.include_router(routes)
+
+
+def _add_tokens(app: FastAPI, shop: _Shop) -> None:
+    routes = APIRouter(tags=["tokens"])
+    Meter = Annotated[str | None, Query(description="Of this meter only.")]
+
+    def entries(meter: str | None, token: str | None = None) -> list[Issued]:
+        name = None if meter is None else shop.meter(meter).name
+        return shop.pos.issued(name, token=token)
+
+    @routes.get("/tokens", summary="List what was issued, oldest first")
+    def list_tokens(meter: Meter = None, token: str | None = None) -> list[dict[str, Any]]:
+        return [_told(entry) for entry in entries(meter, token)]
+
+    @routes.get(
+        "/tokens.csv",
+        summary="What was issued, as a file for jeton check-tokens",
+        response_class=PlainTextResponse,
+    )
+    def table(meter: Meter = None) -> Response:
+        records = {record.name: record for record in shop.pos.meters()}
+        return Response(issued_csv(entries(meter), records), media_type="text/csv")
+
+    @routes.post("/explain", summary="Say what a token is, and why a meter would refuse it")
+    def why(question: Annotated[Question, Body()]) -> dict[str, Any]:
+        name = None if question.meter is None else shop.meter(question.meter).name
+        status = question.status or {}
+        return explain(question.token, pos=shop.pos, meter=name, status=status).as_dict()
+
+    app.include_router(routes)
+
+
+def _add_admin(app: FastAPI, shop: _Shop) -> None:
+    routes = APIRouter(prefix="/admin", tags=["faults, for tests"])
+
+    @routes.get("/faults", summary="Show what goes wrong")
+    def faults() -> Faults:
+        return shop.trouble.shown()
+
+    @routes.put("/faults", summary="Let things go wrong; what is left out goes well")
+    def set_faults(wanted: Faults) -> Faults:
+        return shop.trouble.set(wanted)
+
+    @routes.delete("/faults", summary="Let all go well")
+    def clear_faults() -> Faults:
+        return shop.trouble.set(Faults())
+
+    app.include_router(routes)
+
+
+class _Server(uvicorn.Server):
+    """Says when it has started."""
+
+    def __init__(self, config: uvicorn.Config):
+        super().__init__(config)
+        self.ready = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        self.ready.set()
+
+
+class VendServer:
+    """The service in a thread of this program; a context manager.
+
+    `path`: its SQLite file, by default a temporary one. `port`: 0 takes a free one; `url` has it.
+    `keys`: the vending keys to use, by default those of $JETON_KEYS and the published test keys.
+    """
+
+    def __init__(
+        self,
+        path: str | Path | None = None,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        keys: VendingKeys | None = None,
+        faults: Faults | None = None,
+    ):
+        self._ends = contextlib.ExitStack()
+        self._wanted = path
+        self._address = (host, port)
+        self._keys = keys
+        self._trouble = _Trouble()
+        self._trouble.set(faults or Faults())
+        self.url = ""
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def start(self) -> Self:
+        """Begin to serve; `url` is then known."""
+        with contextlib.ExitStack() as ends:
+            path = self._wanted
+            if path is None:
+                folder = ends.enter_context(tempfile.TemporaryDirectory(prefix="jeton-"))
+                path = Path(folder) / "pos.sqlite"
+            self.pos = PointOfSale(path, keys=self._keys)
+            app = make_app(self.pos, self._trouble)
+            line = ends.enter_context(_listen(*self._address))
+            ends.enter_context(_serving(app, line))
+            host, port = line.getsockname()[:2]
+            self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+            self._ends = ends.pop_all()
+        return self
+
+    def set_faults(self, **faults: Any) -> None:
+        """Let things go wrong, by the names of Faults; what is left out goes well."""
+        self._trouble.set(read_faults(faults))
+
+    def close(self) -> None:
+        """Answer what was asked, then end; a temporary file is gone then."""
+        self._ends.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=1024)
+    except (OSError, OverflowError, TypeError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise VendingError(f"the vending service cannot listen at {host}:{port}: {why}") from None
+
+
+@contextlib.contextmanager
+def _serving(app: FastAPI, line: socket.socket) -> Iterator[None]:
+    config = uvicorn.Config(
+        app, log_level="error", access_log=False, lifespan="off", timeout_graceful_shutdown=1
+    )
+    server = _Server(config)
+    thread = threading.Thread(
+        target=server.run, kwargs={"sockets": [line]}, name="jeton-vend-server", daemon=True
+    )
+    thread.start()
+    try:
+        if not server.ready.wait(_START_S):
+            raise VendingError("the vending service does not start")
+        yield
+    finally:
+        server.should_exit = True
+        thread.join()

@@ -1,0 +1,55 @@
+"""How fast `check-tokens` is: 10,000 tokens for 1,000 meters, ten for each in file order."""
+
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from host_tools import checking
+from host_tools.check_rows import read
+from host_tools.vending.pan import make_drn
+from host_tools.vending.pos import PointOfSale, describe_meter
+from host_tools.vending.tokens import encode
+
+METERS = 1000
+TOKENS = 10  # for each
+LIMIT_S = 60
+_TID = 6_000_000
+
+
+def issued(meters: int, tokens: int) -> bytes:
+    """Return a file of tokens, every meter's first, then every meter's second."""
+    pos = PointOfSale(Path("nobody.sqlite"))
+    records = [describe_meter("m", drn=make_drn(number)) for number in range(1, meters + 1)]
+    keys = [pos.decoder_key(record) for record in records]
+    lines = ["meter,token,expected kWh"]
+    for minute in range(tokens):
+        fields = {"rnd": 1, "tid": _TID + minute, "amount": 125}
+        for record, key in zip(records, keys, strict=True):
+            lines.append(f"{record.drn},{encode(0, 0, fields, key=key)},12.5")
+    return "\n".join(lines).encode()
+
+
+def seconds(meters: int = METERS, tokens: int = TOKENS) -> float:
+    """Return the seconds from a file's octets to what became of each row."""
+    data = issued(meters, tokens)
+    with tempfile.TemporaryDirectory(prefix="jeton-") as folder:
+        pos = PointOfSale(Path(folder) / "pos.sqlite")
+        start = time.perf_counter()
+        found = checking.check(read(data).rows, pos=pos, jobs=os.cpu_count() or 1)
+        took = time.perf_counter() - start
+    if len(found) != meters * tokens or not all(checked.as_expected for checked in found):
+        raise SystemExit("the benchmark's own tokens were refused")
+    return took
+
+
+def measure(row: Callable[..., None]) -> None:
+    """Add the measures to the table of `make bench`."""
+    took = seconds()
+    row(f"check-tokens, {METERS * TOKENS} tokens for {METERS} meters", took, "s", LIMIT_S)
+    row("  tokens a second", METERS * TOKENS / took, "")
+
+
+if __name__ == "__main__":
+    measure(lambda what, value, unit, limit=None: print(f"{what}: {value:.4g} {unit}"))

@@ -1,0 +1,439 @@
+"""check-tokens: what was issued, keyed into the firmware on virtual boards."""
+
+import json
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from host_tools import check_rows, checking, cli_checking
+from host_tools.check_rows import Row
+from host_tools.checking import Checked
+from host_tools.errors import BoardError, JetonError
+from host_tools.vending.pan import make_drn
+from host_tools.vending.pos import Issued, PointOfSale, describe_meter
+from host_tools.vending.server import issued_csv
+
+AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+UNKNOWN = "2234 5678 9012 3456 7891"  # under no key at all
+
+app = typer.Typer()
+cli_checking.register(app)
+
+
+def rows(*cells: tuple[Any, ...]) -> list[Row]:
+    """Return rows of (meter, token, expected…), from line 2 on."""
+    text = "meter;token;expected\n"
+    text += "".join(";".join(map(str, (*row, "", "")[:3])) + "\n" for row in cells)
+    return list(check_rows.read(text.encode()).rows)
+
+
+def check(pos: PointOfSale, *cells: tuple[Any, ...], **how: Any) -> list[Checked]:
+    return checking.check(rows(*cells), pos=pos, at=AT, **how)
+
+
+def names(found: list[Checked]) -> list[str | None]:
+    return [checked.result for checked in found]
+
+
+@pytest.fixture
+def pos(tmp_path: Path) -> PointOfSale:
+    return PointOfSale(tmp_path / "pos.sqlite")
+
+
+@pytest.fixture
+def drn(pos: PointOfSale) -> str:
+    return pos.add_meter("home").drn
+
+
+def test_purchase_to_light(pos: PointOfSale, drn: str) -> None:
+    first, second = pos.credit("home", "12.5", at=AT), pos.credit("home", 3, at=AT)
+    found = check(pos, ("home", first.token, 12.5), (drn, second.grouped, 3))
+    assert names(found) == ["Accept", "Accept"]
+    assert all(checked.as_expected for checked in found)
+    assert [(c.credited_wh, c.credit_wh, c.switch) for c in found] == [
+        (12_500, 12_500, "closed"),
+        (3_000, 15_500, "closed"),
+    ]
+    assert found[0].drn == found[1].drn == drn
+
+
+def test_the_light_stays_off_without_credit(pos: PointOfSale, drn: str) -> None:
+    (found,) = check(pos, (drn, UNKNOWN, "CRCError"))
+    assert found.as_expected
+    assert (found.switch, found.credit_wh) == ("open", 0)
+
+
+def test_a_wh_more_or_less_is_not_as_expected(pos: PointOfSale, drn: str) -> None:
+    token = pos.credit("home", "12.5", at=AT).token
+    (found,) = check(pos, (drn, token, "12.501"))
+    assert not found.as_expected
+    assert found.told == "expected 12.501 kWh, got Accept, 12.5 kWh"
+
+
+def test_without_an_expectation_a_token_is_to_be_accepted(pos: PointOfSale, drn: str) -> None:
+    token = pos.credit("home", 1, at=AT).token
+    good, bad = check(pos, (drn, token), (drn, token))
+    assert good.as_expected
+    assert not bad.as_expected
+    assert bad.result == "UsedError"
+
+
+def test_what_was_keyed_in_already_names_its_line(pos: PointOfSale, drn: str) -> None:
+    token = pos.credit("home", 1, at=AT).token
+    first, again = check(pos, (drn, token, 1), (drn, token, "UsedError"))
+    assert first.as_expected
+    assert again.as_expected
+    assert (again.cause, again.why) == ("used", "it was keyed in already, line 2")
+
+
+@pytest.mark.parametrize("ea", [7, 11])
+def test_a_key_change_among_the_rows(pos: PointOfSale, ea: int) -> None:
+    pos.add_meter("m", ea=ea)
+    before = pos.credit("m", 1, at=AT)
+    lost = pos.credit("m", 1, at=AT)
+    change = pos.key_change("m", krn=2, at=AT)
+    after = pos.credit("m", 2, at=AT)
+    sections = [(("m", section.token)) for section in change]
+    found = check(pos, ("m", before.token, 1), *sections, ("m", after.token, 2), ("m", lost.token))
+    assert names(found)[0] == "Accept"
+    assert names(found)[-3:] == ["Accept", "Accept", "CRCError"]
+    assert found[-1].cause == "previous-key"
+
+
+def test_a_service_that_goes_on_with_the_old_key(pos: PointOfSale, drn: str) -> None:
+    """The change was entered long ago: the meter begins with the present key."""
+    (old,) = pos.keys_of("home")
+    pos.key_change("home", krn=2, at=AT)
+    (found,) = check(pos, (drn, pos.credit("home", 5, at=AT, key=old).token, 5))
+    assert (found.result, found.cause) == ("CRCError", "previous-key")
+
+
+def test_a_file_alone_tells_of_the_old_key(pos: PointOfSale, tmp_path: Path) -> None:
+    """No point of sale knows the meter: columns and key change tokens say it all."""
+    pos.add_meter("m", sgc="123456", ti=7)
+    (old,) = pos.keys_of("m")
+    pos.credit("m", 1, at=AT)
+    pos.key_change("m", krn=2, ti=8, at=AT)
+    pos.credit("m", 2, at=AT)
+    pos.credit("m", 3, at=AT, key=old)
+    text = issued_csv(pos.issued(), {"m": pos.meter("m")})
+    nobody = PointOfSale(tmp_path / "other.sqlite")
+    found = checking.check(check_rows.read(text.encode()).rows, pos=nobody, at=AT)
+    assert names(found) == ["Accept", "1stKCT", "Accept", "Accept", "CRCError"]
+    assert [checked.as_expected for checked in found] == [True, True, True, True, False]
+    assert found[-1].cause == "previous-key"
+    assert not nobody.path.exists()
+
+
+def test_a_rollover_known_by_the_file_alone(pos: PointOfSale, tmp_path: Path) -> None:
+    pos.add_meter("m", bdt="93", krn=1, ea=11)
+    early = datetime(2024, 1, 1, tzinfo=UTC)
+    pos.credit("m", 1, at=early)
+    pos.key_change("m", krn=2, bdt="14", at=early)
+    pos.credit("m", 2, at=AT)
+    text = issued_csv(pos.issued(), {"m": pos.meter("m")})
+    token = pos.issued()[0].token
+    found = checking.check(
+        [*check_rows.read(text.encode()).rows, Row(99, make_drn(1), token)],
+        pos=PointOfSale(tmp_path / "other.sqlite"),
+        at=AT,
+    )
+    assert all(checked.as_expected for checked in found[:-1])
+    assert (found[-1].result, found[-1].cause) == ("CRCError", "previous-key")
+
+
+def test_meters_that_nobody_knows_are_set_up_by_columns_and_options(pos: PointOfSale) -> None:
+    def token(number: int, **setup: Any) -> tuple[str, str]:
+        other = PointOfSale(pos.path.with_name(f"{number}.sqlite"))
+        record = other.add_meter("m", drn=make_drn(number), **setup)
+        return record.pan, other.credit("m", 1, at=AT).token
+
+    by_option, by_column = token(5, sgc="123456"), token(6, sgc="123456", krn=2)
+    text = "meter,token,kWh,krn\n{},{},1,\n{},{},1,2\n".format(*by_option, *by_column)
+    found = checking.check(
+        check_rows.read(text.encode()).rows, pos=pos, setup={"sgc": "123456"}, at=AT
+    )
+    assert [checked.told for checked in found if not checked.as_expected] == []
+    assert [checked.drn for checked in found] == [make_drn(5), make_drn(6)]
+
+
+def test_a_token_for_another_meter_of_the_file(pos: PointOfSale, drn: str) -> None:
+    pos.add_meter("other")
+    token = pos.credit("other", 1, at=AT).token
+    mine, theirs = check(pos, (drn, token, 1), ("other", token, 1))
+    assert (mine.result, mine.cause) == ("CRCError", "other-meter")
+    assert "other" in mine.why
+    assert theirs.as_expected
+
+
+def test_a_typing_error_is_found_in_a_file(pos: PointOfSale) -> None:
+    (found,) = check(pos, ("000-0000000-0", "7063 0503 4700 2872 6115", 0.1))
+    assert (found.result, found.cause) == ("CRCError", "typing")
+
+
+def test_after_wrong_tokens_the_meter_is_waited_for(pos: PointOfSale, drn: str) -> None:
+    token = pos.credit("home", 1, at=AT).token
+    wrong = [(drn, UNKNOWN, "CRCError")] * 5
+    found = check(pos, *wrong, (drn, token, 1))
+    assert all(checked.as_expected for checked in found)
+    locked = check(pos, *wrong[:3], (drn, token, "LockOut"))
+    assert locked[-1].as_expected
+    assert locked[-1].cause == "lock-out"
+
+
+def test_rows_that_are_wrong_are_told_with_the_others(pos: PointOfSale, drn: str) -> None:
+    pos.add_meter("expired", ken=0)
+    found = check(
+        pos,
+        ("12345678904", UNKNOWN),
+        ("nobody", UNKNOWN),
+        ("18", UNKNOWN),
+        (drn, "1234", "FormatError"),
+        (drn, "7.06305E+19", 1),
+        (drn, "x" * 5000, 1),
+        (drn, "٣" * 20, 1),
+        (drn, "00000000000150997584", "Accept"),
+        ("600727000000000008", UNKNOWN),
+        ("1e9", UNKNOWN),
+    )
+    assert [checked.row.line for checked in found] == list(range(2, 12))
+    assert "check digit" in found[0].why
+    assert "knows no meter 'nobody'" in found[1].why
+    assert "leading zeros" in check(pos, ("18000000", UNKNOWN))[0].why
+    assert found[3].as_expected
+    assert "a spreadsheet has rounded it" in found[4].why
+    assert names(found)[4:7] == ["FormatError"] * 3
+    assert found[7].as_expected
+    assert all(checked.why and "\n" not in checked.told for checked in found[8:])
+
+
+def test_a_meter_is_set_up_once(pos: PointOfSale) -> None:
+    text = f"meter,token,krn\n{make_drn(1)},{UNKNOWN},1\n{make_drn(1)},{UNKNOWN},2\n"
+    first, second = checking.check(check_rows.read(text.encode()).rows, pos=pos, at=AT)
+    assert first.result == "CRCError"
+    assert second.result is None
+    assert "krn is 2 here and 1 in line 2" in second.why.replace("'", "")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("krn", "0", "key revision number"),
+        ("ea", "9", "EA09"),
+        ("sgc", "1457", "6 digits"),
+        ("ti", "1e9", "tariff index"),
+        ("kt", "x", "a whole number"),
+        ("bdt", "12", "base date"),
+        ("profile", "../x", "profile"),
+        ("made", "yesterday", "no date"),
+        ("sgc", "999999", "no vending key"),
+    ],
+)
+def test_a_set_up_that_cannot_be(pos: PointOfSale, column: str, value: str, said: str) -> None:
+    from host_tools.vending.keys import VendingKey, VendingKeys
+
+    key = VendingKey(4, bytes(20), sgc="201457")
+    limited = PointOfSale(pos.path, keys=VendingKeys([key]))
+    text = f"meter,token,{column}\n{make_drn(1)},{UNKNOWN},{value}\n"
+    (found,) = checking.check(check_rows.read(text.encode()).rows, pos=limited, at=AT)
+    assert found.result is None
+    assert said in found.why
+
+
+def test_wrong_tokens_are_looked_into_only_so_often(pos: PointOfSale, drn: str) -> None:
+    wrong = [(drn, UNKNOWN, "CRCError"), (drn, UNKNOWN, 1)]
+    found = check(pos, *wrong, searches=1)
+    assert [checked.cause for checked in found] == ["unknown", "unknown"]  # the same one
+    wrong[0] = (drn, UNKNOWN.replace("7891", "7892"), "CRCError")
+    found = check(pos, *wrong, searches=1)
+    assert [checked.cause for checked in found] == ["wait", "unknown"]  # the unexpected first
+
+
+def test_many_meters_on_several_boards(pos: PointOfSale) -> None:
+    cells = []
+    for number in range(1, 31):
+        record = describe_meter("m", drn=make_drn(number))
+        for minute in (1, 2):
+            token = _credit(pos, record, 5_000_000 + minute)
+            cells.append((record.drn, token, 0.5))
+    ticks: list[int] = []
+    found = check(pos, *cells, jobs=2, tick=ticks.append)
+    assert sum(ticks) == 60
+    assert [checked.row.line for checked in found] == list(range(2, 62))
+    assert {checked.credit_wh for checked in found[1::2]} == {1000}
+
+
+def _credit(pos: PointOfSale, record: Any, tid: int) -> str:
+    from host_tools.vending.tokens import encode
+
+    return encode(0, 0, {"rnd": 1, "tid": tid, "amount": 5}, key=pos.decoder_key(record))
+
+
+def test_more_rows_of_a_meter_than_fit_in_one_go(pos: PointOfSale, drn: str) -> None:
+    record = pos.meter("home")
+    tokens = [_credit(pos, record, 5_000_000 + number) for number in range(95)]
+    found = check(pos, *((drn, token, 0.5) for token in tokens))
+    assert found[-1].credit_wh == 95 * 500
+
+
+def test_a_board_that_dies_is_replaced(
+    pos: PointOfSale, drn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    died = []
+    run = checking._Board._run
+
+    def dying(self: Any, source: str) -> list[str]:
+        if not died:
+            died.append(1)
+            raise BoardError("the board has died")
+        return run(self, source)
+
+    monkeypatch.setattr(checking._Board, "_run", dying)
+    (found,) = check(pos, (drn, pos.credit("home", 1, at=AT).token, 1))
+    assert found.as_expected
+    assert died
+
+
+def test_a_meter_that_kills_each_board_is_told_and_the_others_go_on(
+    pos: PointOfSale, drn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = pos.add_meter("other").drn
+    run = checking._Board._run
+
+    def dying(self: Any, source: str) -> list[str]:
+        if other in source:
+            raise BoardError("the board has died")
+        return run(self, source)
+
+    monkeypatch.setattr(checking._Board, "_run", dying)
+    good, bad = check(
+        pos, (drn, pos.credit("home", 1, at=AT).token, 1), (other, UNKNOWN, "CRCError")
+    )
+    assert good.as_expected
+    assert (bad.result, bad.why) == (None, "the board has died")
+
+
+def test_no_board_at_all_is_one_error(pos: PointOfSale, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        def __init__(self) -> None:
+            raise BoardError("there is no MicroPython")
+
+    monkeypatch.setattr(checking, "_Board", Broken)
+    with pytest.raises(BoardError, match="no MicroPython"):
+        check(pos, (make_drn(1), UNKNOWN), jobs=2)
+
+
+# -- the command
+
+
+@pytest.fixture
+def sheet(drn: str, pos: PointOfSale, tmp_path: Path) -> Path:
+    good = pos.credit("home", 1, at=AT)
+    file = tmp_path / "issued.csv"
+    file.write_text(
+        f"meter;token;expected;remark\n{drn};{good.grouped};1;\n{drn};{good.token};\x1b]0;\n"
+        f"=1+1;{UNKNOWN};;\n[b]x;&<\x00>;;\n"
+    )
+    return file
+
+
+def run(*arguments: str, text: bytes | None = None) -> Any:
+    return CliRunner().invoke(app, ["check", *arguments][1:], input=text)
+
+
+def test_the_command_tells_each_row_and_a_summary(
+    sheet: Path, pos: PointOfSale, tmp_path: Path
+) -> None:
+    report = tmp_path / "report.xml"
+    done = run(str(sheet), "--pos", str(pos.path), "--at", "2026-03-01", "--junit", str(report))
+    assert done.exit_code == 1, done.output
+    assert "line 3: 00000000018" in done.stdout
+    assert "line 4: =1+1" in done.stdout
+    assert "[b]x" in done.stdout
+    assert "4 rows, 1 meter" in done.stdout
+    assert "remark" in done.stdout
+    assert "\x1b" not in done.stdout
+    assert "\x00" not in done.stdout
+    suite = ET.parse(report).getroot().find("testsuite")
+    assert suite is not None
+    assert (suite.get("tests"), suite.get("failures")) == ("4", "3")
+    cases = suite.findall("testcase")
+    assert [case.find("failure") is None for case in cases] == [True, False, False, False]
+    assert cases[0].get("classname") == "00000000018"
+
+
+def test_the_command_as_json(sheet: Path, pos: PointOfSale) -> None:
+    done = run(str(sheet), "--pos", str(pos.path), "--json")
+    found = json.loads(done.stdout)
+    assert done.exit_code == 1
+    assert (found["rows"], found["as_expected"], found["otherwise"], found["meters"]) == (
+        4,
+        1,
+        3,
+        1,
+    )
+    assert found["results"][0]["credited_wh"] == 1000
+    assert found["results"][0]["switch"] == "closed"
+
+
+def test_all_as_expected_from_standard_input(pos: PointOfSale, drn: str) -> None:
+    row = {"meter": "home", "token": pos.credit("home", 2).token, "expected": 2}
+    done = run("-", "--pos", str(pos.path), text=json.dumps(row).encode())
+    assert done.exit_code == 0, done.output
+    assert "all as expected" in done.stdout
+    bare = {"meter": "home", "token": pos.credit("home", 2).token}
+    done = run("-", "--pos", str(pos.path), text=json.dumps(bare).encode())
+    assert "Of 1 nothing was expected" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nothing.csv"], "cannot be read"),
+        (["."], "cannot be read"),
+        (["-", "--pos", "nothing.sqlite"], "no point of sale"),
+        (["-", "--junit", "nowhere/report.xml"], "no folder"),
+        (["-", "--column", "token"], "NAME=HEADER"),
+        (["-", "--column", "x=y"], "no column 'x'"),
+        (["-", "--at", "soon"], "not a time"),
+        (["-", "--made", "soon"], "not a date"),
+        (["-", "--keys", "nothing.json"], "cannot be read"),
+        (["-"], "empty"),
+    ],
+)
+def test_what_the_command_refuses(arguments: list[str], said: str) -> None:
+    text = None if arguments == ["-"] else f"meter,token\n{make_drn(1)},1\n".encode()
+    done = run(*arguments, text=text)
+    assert isinstance(done.exception, JetonError), (done.output, done.exception)
+    assert said in str(done.exception)
+    assert "\n" not in str(done.exception)
+
+
+def test_the_command_as_a_program(pos: PointOfSale, drn: str, tmp_path: Path) -> None:
+    """No bar where there is no terminal, and a status that a script can use."""
+    file = tmp_path / "issued.csv"
+    file.write_text(f"meter,token,kWh\nhome,{pos.credit('home', 1).token},2\n")
+    command = [sys.executable, "-m", "host_tools.cli", "check-tokens", str(file)]
+    done = subprocess.run(
+        [*command, "--pos", str(pos.path)], capture_output=True, text=True, env=os.environ
+    )
+    assert done.returncode == 1
+    assert done.stderr == ""
+    assert "expected 2 kWh, got Accept, 1 kWh" in done.stdout
+
+
+def test_a_meter_described_is_as_one_registered(pos: PointOfSale) -> None:
+    registered = pos.add_meter("m", sgc="123456", ti=3, krn=2, ea=11)
+    described = describe_meter("m", drn=registered.drn, sgc="123456", ti=3, krn=2, ea=11)
+    assert described.as_dict() == registered.as_dict()
+    assert pos.decoder_key(described) == pos.decoder_key(registered)
+    issued: Issued = pos.credit("m", 1)
+    assert issued.key.krn == 2

@@ -1,0 +1,36 @@
+"""From purchase to light."""
+
+
+def test_the_light_goes_on(meter, vending):
+    meter.set_load(60)  # a lamp
+    assert meter.status().switch == "open"  # nothing was paid for yet
+
+    token = vending.buy("12.5")
+    meter.press(token + "#")
+
+    meter.wait_display("12.5 kWh")
+    assert meter.status().switch == "closed"
+    assert meter.status().power_w == 60
+    assert meter.advance(3600).credit_wh == 12_500 - 60
+
+
+def test_a_purchase_that_is_asked_for_twice_is_paid_once(meter, vending):
+    first = vending.buy("10", order="receipt 4711")
+    again = vending.buy("10", order="receipt 4711")
+
+    assert again == first
+    assert len(vending.purchases()) == 1
+
+
+def test_a_token_that_is_keyed_in_twice_counts_once(meter, vending):
+    token = vending.buy("10")
+
+    assert meter.enter(token).name == "Accept"
+    assert meter.enter(token).name == "UsedError"
+    assert meter.status().credit_wh == 10_000
+
+
+def test_two_purchases_in_a_minute_are_two_tokens(meter, vending):
+    for token in (vending.buy("10"), vending.buy("10")):
+        assert meter.enter(token).name == "Accept"
+    assert meter.status().credit_wh == 20_000

@@ -1,0 +1,212 @@
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from host_tools import check_rows
+from host_tools.check_rows import Row, read
+from host_tools.errors import JetonError
+
+DRN = "00000000018"
+TOKEN = "70630503470028726114"
+
+
+def rows(text: str | bytes, **columns: str) -> list[Row]:
+    data = text.encode() if isinstance(text, str) else text
+    return list(read(data, columns).rows)
+
+
+def one(text: str | bytes, **columns: str) -> Row:
+    (row,) = rows(text, **columns)
+    return row
+
+
+def refused(data: bytes, columns: dict[str, str] | None = None) -> str:
+    with pytest.raises(JetonError) as caught:
+        read(data, columns)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# -- what is read
+
+
+def test_a_row_of_csv() -> None:
+    row = one(f"meter,token,expected kWh\n{DRN},{TOKEN},12.5\n")
+    assert (row.line, row.meter, row.token, row.energy_wh) == (2, DRN, TOKEN, 12_500)
+    assert row.result is None
+    assert not row.problem
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_every_delimiter_and_line_end(delimiter: str, end: str) -> None:
+    lines = [("Meter No", "STS-Token", "Expected"), (DRN, TOKEN, "1"), ("x", "y", "2")]
+    found = rows(end.join(delimiter.join(cells) for cells in lines))
+    assert [(row.meter, row.token, row.energy_wh) for row in found] == [
+        (DRN, TOKEN, 1000),
+        ("x", "y", 2000),
+    ]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xef\xbb\xbf" + f"meter;token\n{DRN};{TOKEN}\n".encode(),
+        b"\xff\xfe" + f"meter\ttoken\r\n{DRN}\t{TOKEN}\r\n".encode("utf-16-le"),
+        b"\xfe\xff" + f"meter,token\n{DRN},{TOKEN}".encode("utf-16-be"),
+        f"sep=;\nmeter;token\n{DRN};{TOKEN}\n".encode(),
+        f'\n meter , token \n\n"{DRN}", "{TOKEN}"\n,\n'.encode(),
+        f'meter,token\n="{DRN}",\'{TOKEN}\n'.encode(),
+        json.dumps({"meter": DRN, "token": TOKEN}).encode(),
+        json.dumps({"DRN": DRN, "sts_token": TOKEN, "expected": None}).encode() + b"\n\n",
+    ],
+)
+def test_what_spreadsheets_make_of_it(data: bytes) -> None:
+    row = one(data)
+    assert (row.meter, row.token, row.problem) == (DRN, TOKEN, "")
+
+
+def test_lines_are_those_of_the_file() -> None:
+    found = rows('sep=,\nmeter,token,note\n\na,1,"two\nlines"\nb,2,\n')
+    assert [(row.line, row.meter) for row in found] == [(4, "a"), (6, "b")]
+
+
+@pytest.mark.parametrize("gap", [" ", "-", "\u00a0", "\u2009", "\u2013"])
+def test_gaps_in_tokens(gap: str) -> None:
+    row = one(f"meter,token\n{DRN},7063{gap}0503{gap}4700{gap}2872{gap}6114")
+    assert row.token.replace(" ", "").replace("-", "") == TOKEN
+
+
+@pytest.mark.parametrize(
+    ("said", "result", "energy_wh"),
+    [
+        ("", None, None),
+        ("0.1", None, 100),
+        ("12 kWh", None, 12_000),
+        ("12.500", None, 12_500),
+        ("0", None, 0),
+        ("UsedError", "UsedError", None),
+        ("usederror", "UsedError", None),
+        ("1stKCT", "1stKCT", None),
+    ],
+)
+def test_what_is_expected(said: str, result: str | None, energy_wh: int | None) -> None:
+    row = one(f"meter,token,expected\nm,1,{said}")
+    assert (row.result, row.energy_wh, row.problem) == (result, energy_wh, "")
+    as_json = one(json.dumps({"meter": "m", "token": "1", "expected": said}))
+    assert (as_json.result, as_json.energy_wh) == (result, energy_wh)
+
+
+def test_result_and_energy_can_both_be_expected() -> None:
+    row = one("meter,token,expected kWh,expected result\nm,1,2.5,Accept")
+    assert (row.result, row.energy_wh, row.expected) == ("Accept", 2500, "Accept, 2.5 kWh")
+    assert "both" in one("meter,token,kWh,expected\nm,1,2.5,3").problem
+
+
+def test_a_comma_is_a_decimal_point_only_where_it_does_not_part_cells() -> None:
+    assert one("meter;token;kWh\nm;1;12,5").energy_wh == 12_500
+    assert "write a decimal point" in one('meter,token,kWh\nm,1,"12,5"').problem
+
+
+@pytest.mark.parametrize("said", ["1e9", "-1", "NaN", "inf", "0.0001", "9" * 13, "Acept", "=1+1"])
+def test_what_cannot_be_expected_is_a_bad_row(said: str) -> None:
+    row = one(f"meter,token,expected\nm,1,{said}")
+    assert row.problem
+    assert "\n" not in row.problem
+
+
+def test_numbers_of_json() -> None:
+    assert one('{"meter": "m", "token": "1", "expected": 12.5}').energy_wh == 12_500
+    assert one('{"meter": "m", "token": "1", "kwh": 3, "ti": 5}').setup == {"ti": "5"}
+    for name in ("meter", "token"):
+        assert "in quotes" in one(json.dumps({"meter": "m", "token": "1"} | {name: 5})).problem
+    assert "text or a number" in one('{"meter": ["m"], "token": "1"}').problem
+    assert one('{"meter": "m", "token": "1", "expected": true}').problem
+
+
+def test_what_a_row_says_of_its_meter() -> None:
+    row = one("drn,token,SGC,KRN,Base Date,bdt\nm,1,123456,2,x,93")
+    assert row.setup == {"sgc": "123456", "krn": "2", "bdt": "93"}
+
+
+def test_columns_can_be_named() -> None:
+    sheet = read(b"Zaehler,Code,token\nm,1,no", {"meter": "Zaehler", "token": "code"})
+    assert (sheet.rows[0].meter, sheet.rows[0].token) == ("m", "1")
+    assert list(sheet.unused) == ["token"]
+    assert "there is no column" in refused(b"a\n1", {"nix": "a"})
+
+
+# -- what is not
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "empty"),
+        (b"\xef\xbb\xbf\n \n", "empty"),
+        (b"meter,token\n", "no row"),
+        (b"meter,code\n1,2", "no column token"),
+        (b"1,2\n3,4", "no column meter"),
+        (b"\0\0\n\0,\0", "no column meter"),
+        (b"meter,drn,token\n1,2,3", "two columns say the meter"),
+        (b"meter,token\n1,\xff\n", "line 2 is not UTF-8"),
+        (b"\xff\xfem", "not UTF-16"),
+        (b'[{"meter": 1}]', "one object a line"),
+        (b"meter,token\n" + b'"' + b"x" * 200_000, "is no CSV"),
+        (b"\x89PNG\r\n\x1a\n", "not UTF-8"),
+        (b"PK\x03\x04" + b"x" * 50, "save it as CSV"),
+    ],
+)
+def test_what_is_no_such_file(data: bytes, said: str) -> None:
+    assert said in refused(data)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (",1", "no meter"),
+        ("m,", "no token"),
+        ("m", "no token"),
+        ("m,1,2,3", "4 cells"),
+        ("m,1\0", "control"),
+        ("m\x1b[2J,1", "control"),
+    ],
+)
+def test_a_bad_row_does_not_spoil_the_others(line: str, said: str) -> None:
+    bad, good = rows(f"meter,token\n{line}\nm,2")
+    assert said in bad.problem
+    assert bad.line == 2
+    assert not good.problem
+
+
+@pytest.mark.parametrize("line", ["{", '{"meter": 1', '{"meter": NaN, "token": "1"}', "[1]", "x"])
+def test_a_bad_line_of_json_does_not_spoil_the_others(line: str) -> None:
+    good = '{"meter": "m", "token": "1"}'
+    first, bad, last = rows(f"{good}\n{line}\n{good}")
+    assert (bad.line, bool(bad.problem)) == (2, True)
+    assert not first.problem
+    assert not last.problem
+
+
+def test_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check_rows, "MOST_ROWS", 3)
+    assert "more than 3 rows" in refused(b"meter,token\n" + b"m,1\n" * 4)
+    monkeypatch.setattr(check_rows, "MOST_OCTETS", 10)
+    assert "too large" in refused(b"meter,token\nm,1")
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=200), st.sampled_from([b"", b"meter,token,expected\n", b'{"meter": ']))
+def test_any_octets_are_rows_or_one_line(data: bytes, head: bytes) -> None:
+    try:
+        found = read(head + data).rows
+    except JetonError as error:
+        _said(error)
+    else:
+        assert all(row.problem or (row.meter and row.token) for row in found)
+
+
+def _said(error: JetonError) -> None:
+    assert "\n" not in str(error)
