@@ -34,6 +34,7 @@ def application() -> Any:
         cli_profiles,
         cli_supply,
         cli_vending,
+        cli_wires,
     )
     from host_tools.drills import cli as cli_drills
 
@@ -73,6 +74,7 @@ def application() -> Any:
         cli_boards,
         cli_profiles,
         cli_vending,
+        cli_wires,
     ):
         commands.register(app)
     return app

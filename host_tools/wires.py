@@ -19,7 +19,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from host_tools import boards
+from host_tools import boards, wiring
 from host_tools.boards import Board
 from host_tools.errors import BoardError
 from host_tools.link import Meter, Wires
@@ -56,6 +56,7 @@ _BEATS_S = 5.0  # in which a board has looked so often
 _RING = 16384  # octets the adapter keeps: some ten pictures of a display
 _PART = 2048  # octets it tells at a time
 _LOOKS = 60  # at a display that does not come to rest
+_ANEW = 3  # times a display is drawn anew because some of it was lost
 _BLINK = 10  # looks while it may be blank because it flashes
 
 _PROBE = """
@@ -315,24 +316,31 @@ class AdapterWires(_Pins):
         super().__init__(pause)
         self.port = port
         self.lost = 0
+        self._anew = 0  # how often it was drawn anew since it was at rest
         self._line: Meter | None = None
         self._meter: Meter | None = None
         self.glass: Glass | None = None
 
     def begin(self, meter: Meter) -> None:
         """Send the adapter its program, and have the meter draw its display for it."""
+        self.connect(meter)
+        try:
+            if self.readable:
+                self.listen()
+        except BaseException:
+            self.close()
+            raise
+
+    def connect(self, meter: Meter) -> None:
+        """Send the adapter its program."""
         super().begin(meter)
+        self._reached = wiring.reachable(self.board)
         self._meter = meter
         self._line = Meter(self.port)
         try:
             self._check()
             self._line.run((boards_dir() / "adapter" / "adapter.py").read_text(encoding="utf-8"))
             self._line.run(f"adapter = Adapter{self._settings()!r}")
-            if self.readable:
-                self.glass = Glass(self.board)
-                self._do(f"listen({I2C.number}, {I2C.sda}, {I2C.scl}, {self._address()}, {_RING})")
-                if not meter.locked:
-                    self._draw()
         except BaseException:
             self.close()
             raise
@@ -350,12 +358,12 @@ class AdapterWires(_Pins):
         inputs = {
             name: (number, parts[name].get("active", 1), int("freq" in parts[name]))
             for name, number in INPUTS.items()
-            if "pin" in parts.get(name, ())
+            if name in self._reached and "pin" in parts[name]
         }
         signs = {
             name: (number, parts[name].get("active", 0))
             for name, number in SIGNS.items()
-            if name in parts
+            if name in self._reached
         }
         return (ROW + COLUMN, INHIBIT, inputs, signs)
 
@@ -369,6 +377,23 @@ class AdapterWires(_Pins):
         assert self._meter is not None
         found = 0 if self._meter.locked else int(self._meter.run(_ADDRESS))
         return found or int(self.board.parts["display"]["addresses"][0])
+
+    def listen(self) -> None:
+        """Listen to the display, and have the meter draw it; BoardError where it finds none."""
+        assert self._meter is not None
+        self.glass = Glass(self.board)
+        self._do(f"listen({I2C.number}, {I2C.sda}, {I2C.scl}, {self._address()}, {_RING})")
+        if self._meter.locked:
+            return
+        self._draw()
+        for _ in range(_BLINK):
+            self._pause()
+            if self._moved():
+                return
+        raise BoardError(
+            f"the adapter at {self.port} hears nothing of the display: do its SDA, SCL and GND go "
+            "to the meter's?"
+        )
 
     def _draw(self) -> None:
         assert self._meter is not None
@@ -389,6 +414,11 @@ class AdapterWires(_Pins):
     def _do(self, call: str, timeout: float | None = None) -> str:
         return self._run(f"print(adapter.{call})", timeout).strip()
 
+    def _check_reached(self, name: str) -> None:
+        self._part(name)
+        if name not in self._reached:
+            raise BoardError(f"the {name} of {self.board.name} has no pin that a wire could reach")
+
     def hold(self, row: int, column: int) -> None:
         """Close the key where a row and a column cross, counted from 0, until `let_go`."""
         self._do(f"key({row}, {column})")
@@ -396,13 +426,6 @@ class AdapterWires(_Pins):
     def let_go(self) -> None:
         """Open the key that is closed."""
         self._do("key()")
-
-    def touch(self, row: int, column: int) -> None:
-        """Press a key and let it go, each for as long as it takes the board to see it."""
-        self.hold(row, column)
-        self._pause()
-        self.let_go()
-        self._pause()
 
     def press(self, key: str) -> None:
         """Press a key by its name and let it go; BoardError where no wires lead to keys."""
@@ -413,7 +436,10 @@ class AdapterWires(_Pins):
                 f"the keys of {self.board.name} are drawn on its glass ({driver}): an adapter "
                 "closes contacts, and cannot touch"
             )
-        self.touch(*divmod(at, 4))
+        self.hold(*divmod(at, 4))
+        self._pause()
+        self.let_go()
+        self._pause()
 
     def states(self) -> dict[str, tuple[bool, int]]:
         """Return part -> whether it is on, and how often it went on since the beginning."""
@@ -423,11 +449,12 @@ class AdapterWires(_Pins):
     def _state(self, name: str) -> tuple[bool, int]:
         if "pin" not in self._part(name):
             raise BoardError(f"the {name} of {self.board.name} has two coils: look at its contact")
+        self._check_reached(name)
         return self.states()[name]
 
     def sign(self, name: str, on: bool) -> None:
         """Give the sign of an input, or end it."""
-        self._part(name)
+        self._check_reached(name)
         self._do(f"sign({name!r}, {on})")
 
     def tamper(self, on: bool = True) -> None:
@@ -438,7 +465,7 @@ class AdapterWires(_Pins):
 
     def pulse(self, count: int = 1) -> None:
         """Give pulses at the S0 input."""
-        self._part("pulses")
+        self._check_reached("pulses")
         self._do(f"pulse('pulses', {count}, {PULSE_MS})", 5 + 2 * count * PULSE_MS / 1000)
         self._pause()
 
@@ -452,6 +479,7 @@ class AdapterWires(_Pins):
             raise BoardError(
                 f"the display of {self.board.name} hangs on {bus}: an adapter reads I2C only"
             )
+        self._anew = 0
         return super().lines()
 
     def _read(self) -> tuple[int, bytes]:
@@ -479,6 +507,12 @@ class AdapterWires(_Pins):
         """Have the display drawn anew, since some of it was not heard."""
         assert self.glass is not None
         self.lost += max(lost, 1)
+        self._anew += 1
+        if self._anew > _ANEW:
+            raise BoardError(
+                f"the adapter at {self.port} loses octets of the display again and again, "
+                f"{self.lost} by now: it is too slow, or SDA and SCL are too long"
+            )
         for _ in range(_LOOKS):  # until the bus is at rest: a transfer comes next
             self._do("ear.clear()")
             self._pause()
@@ -492,10 +526,9 @@ class AdapterWires(_Pins):
     def _text(self) -> list[str]:
         assert self.glass is not None
         if not self.glass.known:
-            why = f"{self.lost} octets were lost on the way" if self.lost else "it is locked"
             raise BoardError(
-                f"the display of {self.port} is not known before the meter draws all of it "
-                f"({why}): reset the meter"
+                f"the display of {self.board.name} is not known before a locked meter draws it: "
+                "reset the meter"
             )
         return self.glass.text()
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from host_tools import firmware_build
+from host_tools import firmware_build, wiring
 from host_tools.boards import Board
 from host_tools.firmware_build import Firmware
 from host_tools.interpreter import Interpreter
@@ -101,18 +101,23 @@ class VirtualAdapter(VirtualBoard):
         mine, theirs, parts = self.bench.pins, self.meter.pins, self.meter.board.parts
         for number in (*ROW, *COLUMN, INHIBIT):
             mine[number].watch(self._select)
+        within = wiring.reachable(self.meter.board)
         for name, number in INPUTS.items():
             lead = self._leads(name)
-            if lead in parts and "pin" in parts[lead]:
+            if lead in within and "pin" in parts[lead]:
                 pin = theirs[parts[lead]["pin"]]
                 follow = partial(self._follow, number, 1 - parts[lead].get("active", 1))
                 follow(pin.level)
                 pin.watch(follow)
                 pin.listen(partial(self._wave, number))
+        for name in set(SIGNS) & within:
+            theirs[parts[name]["pin"]].drive(1)  # the pull-up alone, where no wire leads
         for name, number in SIGNS.items():
             lead = self._leads(name)
-            if lead in parts:
-                rest = 1 - parts[lead].get("active", 0)
+            if name in within and lead in within:
+                # The resistor hangs on the wire, and goes with it.
+                rest = 1 - parts[name].get("active", 0)
+                theirs[parts[lead]["pin"]].drive(rest)
                 mine[number].watch(partial(self._sign, parts[lead]["pin"], rest))
         display = parts.get("display", {})
         bus = self.meter.board.buses.get(display.get("bus", ""), {})
