@@ -36,7 +36,8 @@ del _step
 # Each key is held until it was seen, or for a while; where it was not, it is held once more.
 _KEYS = """
 keypad = parts["keypad"]
-print("stuck", keypad.held() + keypad.held(keypad.stuck))
+rest = keypad.held()
+print("stuck", rest)
 for at in range({count}):
     found = ""
     for _ in range(2):
@@ -52,7 +53,7 @@ for at in range({count}):
                 break
         print("got", found)
         for _ in range({looks}):
-            if not keypad.held():
+            if keypad.held() == rest:
                 break
             time.sleep_ms(10)
         if found:
