@@ -776,6 +776,7 @@ class Meter:
         timeout: float = TIMEOUT,
         name: str = "",
         code: str | None = None,
+        wires: Wires | str | None = None,
     ) -> None:
         self._wires: Wires | None = None
         self._last_seq = 0  # of the events that were seen
@@ -789,6 +790,12 @@ class Meter:
         self._repl: _Repl | None = None
         self._ready = False
         self._connect()
+        if wires is not None:
+            try:
+                self._wire(wires)
+            except BaseException:
+                self._drop()
+                raise
 
     @classmethod
     def open(
@@ -1159,7 +1166,7 @@ class Meter:
         if isinstance(wires, str):
             from host_tools import wires as known
 
-            wires = known.named(wires)
+            wires = known.connect(wires, self._board)
         wires.begin(self)
         self._wires = wires
 

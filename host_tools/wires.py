@@ -24,6 +24,7 @@ from host_tools.boards import Board
 from host_tools.errors import BoardError
 from host_tools.link import Meter, Wires
 from host_tools.paths import boards_dir
+from host_tools.virtual import VirtualBoard
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -541,8 +542,15 @@ class AdapterWires(_Pins):
             line.close()
 
 
-def named(where: str) -> Wires:
-    """Return the wires that a word means: `models`, or the port of an adapter."""
+def connect(where: str, board: VirtualBoard | None = None) -> Wires:
+    """Return the wires that a word means: `models`, or the port of an adapter.
+
+    `board` is the virtual board that this program has started, where there is one.
+    """
     from host_tools import ports
 
-    return ModelWires() if where == "models" else AdapterWires(ports.find(where).device)
+    if where == "models":
+        return ModelWires()
+    bench = board.bench if board else None
+    pause = beats(bench) if bench is not None and bench.beat is not None else None
+    return AdapterWires(ports.find(where).device, pause=pause)

@@ -328,16 +328,13 @@ def _multiplexers(
 
 def with_table(page: str, board: Board) -> str:
     """Return a README with its tables as the board's data has them."""
-    for begin, end, content in (
-        (BEGIN, END, table(board)),
-        (ADAPTER, ADAPTER_END, adapter_table(board)),
-    ):
+    for begin, end, made in ((BEGIN, END, table), (ADAPTER, ADAPTER_END, adapter_table)):
         if page.count(begin) != 1 or page.count(end) != 1 or page.index(begin) > page.index(end):
             raise BoardError(
                 f"the README of {board.name} has no place for its table: {begin} … {end}"
             )
         before, rest = page.split(begin)
-        page = f"{before}{begin}\n{content}\n{end}{rest.split(end)[1]}"
+        page = f"{before}{begin}\n{made(board)}\n{end}{rest.split(end)[1]}"
     return page
 
 
