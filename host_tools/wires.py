@@ -13,9 +13,11 @@ transfer over only when it is at an end, and is known to add octets (micropython
 import ast
 import contextlib
 import importlib
+import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -50,9 +52,10 @@ SIGNS = {"pulses": 14, "tamper": 15}
 KEYPADS = ("matrix", "expander")  # drivers whose keys join wires
 DISPLAYS = ("lcd", "ssd1306")  # drivers that only write, over I2C
 
-HOLD_S = 0.07  # a key counts that two looks running find down; they are 20 ms apart
+HOLD_MS = 70  # a key counts that two looks running find down; they are 20 ms apart
+HOLD_VARIABLE = "JETON_HOLD_MS"
 PULSE_MS = 40  # a pulse of an S0 output takes 30 at least (EN 62053-31)
-_BEATS = 3  # looks of the board in HOLD_S
+_BEATS = 3  # looks of the board in HOLD_MS
 _BEATS_S = 5.0  # in which a board has looked so often
 _RING = 16384  # octets the adapter keeps: some ten pictures of a display
 _PART = 2048  # octets it tells at a time
@@ -153,7 +156,7 @@ class _Pins:
     """What the two have in common: how long a key takes, and when a display is at rest."""
 
     def __init__(self, pause: Callable[[], None] | None = None) -> None:
-        self._pause = pause or (lambda: time.sleep(HOLD_S))
+        self._pause = pause or _held()
         self._timed = pause is not None
         self._heard_buzzer = 0
         self.flashes = False
@@ -229,6 +232,14 @@ class _Pins:
     def pulses(self) -> int:
         """Return how often the pulse LED was lit since these wires were begun with."""
         return self._state("led")[1]
+
+
+def _held() -> Callable[[], None]:
+    """Return a pause for as long as a key is held."""
+    said = os.environ.get(HOLD_VARIABLE) or str(HOLD_MS)
+    if not said.isdecimal() or not 1 <= int(said) <= 2000:
+        raise BoardError(f"${HOLD_VARIABLE} is {said!r}: say how many ms a key is held, 1 to 2000")
+    return partial(time.sleep, int(said) / 1000)
 
 
 def beats(bench: "Bench") -> Callable[[], None]:
@@ -309,8 +320,9 @@ class ModelWires(_Pins):
 class AdapterWires(_Pins):
     """An adapter at a serial port; boards/BENCH.md says how it is wired.
 
-    `pause` waits until the board has looked at its keys twice, and some; else that is HOLD_S. What
-    was lost of a display's octets is counted in `lost`, and the display drawn anew.
+    `pause` waits until the board has looked at its keys twice, and some; else that is HOLD_MS, or
+    what $JETON_HOLD_MS says. What was lost of a display's octets is counted in `lost`, and the
+    display drawn anew.
     """
 
     def __init__(self, port: str, *, pause: Callable[[], None] | None = None) -> None:
