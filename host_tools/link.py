@@ -60,6 +60,7 @@ _STARTS = (
 )
 _LONGEST_TOKEN = 200  # more than 99 digits no keypad counts, and a small heap has other uses
 _KEYS = 200  # in one line
+_PIN_KEYS = "0123456789*#ABCDi"  # that keypads have; i is A
 _PATIENCE_A_DAY = 0.05  # seconds a board may take to live a day, each hour with another load
 _STEPS = 32  # of a load, in one line
 _EVENTS = 20  # of the log
@@ -1142,6 +1143,9 @@ class Meter:
         return PressResult(tuple(value["display"]), result)
 
     def _press_keys(self, wires: Wires, keys: str) -> PressResult:
+        for key in keys:  # before the first is pressed
+            if key not in _PIN_KEYS:
+                raise BoardError(f"no keypad has a key {key!r}: there are {_PIN_KEYS}")
         self._new_events()
         for key in keys:
             wires.press("A" if key == "i" else key)

@@ -208,7 +208,10 @@ def test_what_cannot_be_drawn_is_said() -> None:
         wiring.with_table("# A page\n", far)
 
 
-PAGES = [boards_dir() / "README.md", *(boards_dir() / name / "README.md" for name in WIRED)]
+PAGES = [
+    *(boards_dir() / name for name in ("README.md", "BENCH.md")),
+    *(boards_dir() / name / "README.md" for name in WIRED),
+]
 
 # What the troubleshooting quotes of Jeton's own messages.
 QUOTED = (
