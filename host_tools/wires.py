@@ -68,6 +68,11 @@ import machine, sys
 version = ".".join([str(n) for n in sys.implementation.version[:3]])
 print(sys.platform, version, int(hasattr(machine, "I2CTarget")))
 """
+_END = """
+if "adapter" in globals():
+    adapter.end()
+    del adapter
+"""
 _ADDRESS = """
 from jeton_main import bench
 print(getattr(bench.parts.get("display"), "_address", 0))
@@ -166,7 +171,11 @@ class _Pins:
         """Look at the board that the meter is on."""
         info = meter.info()
         if info.board not in boards.names() or not boards.load(info.board).parts:
-            raise BoardError(f"the board {info.board} at {meter.port} has no pins to wire")
+            having = ", ".join(name for name in boards.names() if boards.load(name).parts)
+            raise BoardError(
+                f"the board {info.board} at {meter.port} has no pins to wire; those that have are "
+                f"{having}"
+            )
         self.board = boards.load(info.board)
         bench = meter.board.bench if meter.board else None
         if not self._timed and bench is not None and bench.beat is not None:
@@ -352,6 +361,7 @@ class AdapterWires(_Pins):
         self._line = Meter(self.port)
         try:
             self._check()
+            self._line.run(_END)  # of one whose program was killed
             self._line.run((boards_dir() / "adapter" / "adapter.py").read_text(encoding="utf-8"))
             self._line.run(f"adapter = Adapter{self._settings()!r}")
         except BaseException:
@@ -550,7 +560,7 @@ class AdapterWires(_Pins):
         line, self._line = self._line, None
         if line is not None:
             with contextlib.suppress(BoardError):
-                line.run("adapter.end()\ndel adapter")
+                line.run(_END)
             line.close()
 
 

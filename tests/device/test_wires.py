@@ -150,6 +150,25 @@ def test_what_was_lost_is_drawn_anew_and_never_shown_wrong(
         meter.display()
 
 
+def test_an_adapter_whose_program_was_killed_is_taken_anew(pos: PointOfSale) -> None:
+    with adapted("esp32c3_oled", pos) as (meter, board):
+        pins = meter.wires
+        assert isinstance(pins, AdapterWires)
+        assert pins._line is not None
+        pins.hold(0, 0)  # a 1, which nobody lets go
+        assert _bench(board).wait_beats(4, 10)
+        pins._line._drop()
+        again = AdapterWires(pins.port, pause=beats(_bench(board)))
+        again.begin(meter)
+        assert any("1/20" in line for line in again.lines())
+        assert not again.buzzer
+        again.press("2")
+        assert again.buzzer
+        assert again.lines() == _bench(board).part("display").text()
+        assert any("2/20" in line for line in again.lines())
+        again.close()
+
+
 def test_a_locked_meter_is_read_once_it_has_drawn_its_display(pos: PointOfSale) -> None:
     with VirtualBoard(board="esp32_oled") as board, VirtualAdapter(_bench(board)) as adapter:
         with Meter.open(board.path, config=pos.config_for("home")) as meter:

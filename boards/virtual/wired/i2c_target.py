@@ -31,7 +31,7 @@ class I2CTarget:
         self._handler = None
         self._head = bytearray(1)
         machine._demand(_TARGET, scl.id | addr << 8, bytes([sda.id]))
-        _made.append(self)
+        _made[id] = self  # there is one of each, whoever asks for it
 
     def irq(self, handler=None, trigger=48, hard=False):
         """Have `handler` called at once when octets came."""
@@ -54,7 +54,8 @@ class I2CTarget:
     def deinit(self):
         """Leave the bus."""
         machine._demand(_TARGET, self._scl, bytes([self._sda]))
-        _made.remove(self)
+        for id in [id for id in _made if _made[id] is self]:
+            del _made[id]
 
     def _waits(self):
         head = bytearray(1)
@@ -62,7 +63,7 @@ class I2CTarget:
         return head[0]
 
 
-_made = []
+_made = {}
 
 
 def _serve():
@@ -70,7 +71,7 @@ def _serve():
         while True:
             time.sleep_ms(_LOOK_MS)
             machine._serve_irqs()
-            for target in _made[:]:
+            for target in list(_made.values()):
                 while target._handler and target._waits():
                     target._handler(target)
     except OSError:
