@@ -120,7 +120,19 @@ class BenchMeter(Meter):
     def __init__(self, port: str, **options: Any) -> None:
         self.config: dict[str, Any] = {}
         self.folder: Path | None = None  # of its point of sale
+        self._locked_by: str | None = None
         super().__init__(port, **options)
+
+    def lock(self, code: str | None = None) -> None:
+        """Lock the meter as `Meter.lock` does; a named board is opened again after the test."""
+        super().lock(code)
+        self._locked_by = code or self._locked_by
+
+    def reopen(self) -> None:
+        """Remove the lock that a test has left."""
+        code, self._locked_by = self._locked_by, None
+        if code is not None and self.locked:
+            self.open_up(code)
 
     @cached_property
     def pos(self) -> MeterPos:
@@ -189,6 +201,10 @@ class Bench:
         return self.places[0] == VIRTUAL
 
     # Configurations
+
+    def __post_init__(self) -> None:
+        if self.wires == "models" and self.kind == VIRTUAL:
+            self.kind = "esp32_lcd2004"  # a board with parts
 
     def config(self, profile: str, number: int = 0) -> dict[str, Any]:
         """Return the configuration of a fresh meter, the clock right; `number` makes it another.
@@ -284,7 +300,9 @@ class Bench:
             yield
 
     def _set_up(self, place: str, meter: BenchMeter, config: Mapping[str, Any]) -> None:
+        meter.timeout = self.timeout
         try:
+            meter.reopen()
             if meter.provision(config).rate != 1:
                 meter.set_rate(1)
         except BoardError as error:
@@ -330,6 +348,8 @@ class Bench:
     def close(self) -> None:
         """Let go of all boards."""
         for meter in self._open.values():
+            with contextlib.suppress(BoardError):
+                meter.reopen()
             with contextlib.suppress(BoardError):
                 meter.close()
         self._open.clear()

@@ -267,6 +267,49 @@ def test_a_named_board_is_set_up_anew_for_each_test(
         assert meter.status().rate == 1
 
 
+def test_a_lock_that_a_test_has_left_is_removed(
+    pytester: pytest.Pytester, board: VirtualBoard
+) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.parametrize("number", range(2))
+        def test_it(meter, number):
+            assert not meter.locked
+            meter.timeout = 60
+            meter.lock("some code")
+            assert meter.locked
+
+        def test_timeout(meter):
+            assert meter.timeout == 4.5
+            meter.lock("some code")
+        """
+    )
+    pytester.runpytest_inprocess(f"--meter={board.path}").assert_outcomes(passed=3)
+    with Meter.open(board.path) as meter:
+        assert not meter.locked
+
+
+def test_another_program_has_the_port_in_the_middle_of_a_test(
+    pytester: pytest.Pytester, board: VirtualBoard
+) -> None:
+    pytester.makepyfile(
+        """
+        from host_tools.link import Meter
+
+        def test_it(meter):
+            meter.set_load(5)
+            meter.release()
+            with Meter.open(meter.port) as other:
+                assert other.set_load(6).load_w == 6
+            assert meter.status().load_w == 6
+        """
+    )
+    pytester.runpytest_inprocess(f"--meter={board.path}").assert_outcomes(passed=1)
+    pytester.runpytest_inprocess().assert_outcomes(passed=1)
+
+
 def test_the_image_of_a_named_board_cannot_be_kept(
     pytester: pytest.Pytester, board: VirtualBoard
 ) -> None:
