@@ -6,8 +6,9 @@ as a second chip at its address, and what it heard is drawn here by the models o
 
 An adapter is an RP2040 or RP2350 with MicroPython 1.26 or newer. Its I2CTarget keeps 16 octets and
 then holds the clock, so none is lost however late the program is (ports/rp2/machine_i2c_target.c
-of MicroPython sets RX_FIFO_FULL_HLD_CTRL). An ESP32 cannot hold it (esp-idf issue 4173), hands a
-transfer over only when it is at an end, and is known to add octets (micropython issue 19494).
+of MicroPython sets RX_FIFO_FULL_HLD_CTRL). An ESP32 cannot hold it (esp-idf issue 4173; later ones
+can), its port hands a transfer over only at its end, and on an S3 octets were added (micropython
+issue 19494).
 """
 
 import ast
