@@ -51,6 +51,8 @@ CHIPS = {
         timers=2,
         counter=False,
     ),
+    # RP2040 Datasheet, 1.4.3. What plays the adapter of a bench; no meter runs on it.
+    "RP2040": Chip(pins=frozenset(range(30)), timers=1, counter=False),
 }
 
 

@@ -36,6 +36,7 @@ def application() -> Any:
         cli_server,
         cli_supply,
         cli_vending,
+        cli_wires,
     )
     from host_tools.drills import cli as cli_drills
 
@@ -77,6 +78,7 @@ def application() -> Any:
         cli_vending,
         cli_checking,
         cli_server,
+        cli_wires,
     ):
         commands.register(app)
     return app

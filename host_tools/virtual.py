@@ -921,10 +921,7 @@ class VirtualBoard:
         if self._bridge is not None:
             raise BoardError("the virtual board is started already")
         self._interpreter = find()
-        firmware = self.firmware or firmware_build.build(self._interpreter, self.board)
-        described = boards.load(self.board) if isinstance(self.board, str) else self.board
-        if described.parts and self.bench is None:
-            self.bench = Bench(described)
+        firmware = self._prepared(self._interpreter)
         if self.flash is None:
             self._file = tempfile.TemporaryFile(prefix="jeton-")  # noqa: SIM115
             with firmware.image.open("rb") as image:
@@ -941,6 +938,13 @@ class VirtualBoard:
             self.close()
             raise
         return self
+
+    def _prepared(self, interpreter: Interpreter) -> Firmware:
+        """Return what goes onto its flash, and see to its bench."""
+        described = boards.load(self.board) if isinstance(self.board, str) else self.board
+        if described.parts and self.bench is None:
+            self.bench = Bench(described)
+        return self.firmware or firmware_build.build(interpreter, self.board)
 
     def _open_flash(self, path: Path, firmware: Firmware) -> IO[bytes]:
         assert self._interpreter is not None

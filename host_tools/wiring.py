@@ -15,6 +15,8 @@ from host_tools.paths import boards_dir
 
 BEGIN = "<!-- from board.py, by `make wiring` -->"
 END = "<!-- end of what `make wiring` writes -->"
+ADAPTER = "<!-- adapter, from board.py, by `make wiring` -->"
+ADAPTER_END = "<!-- end of the adapter's -->"
 GND, V3, V5 = "GND", "3V3", "5V"
 
 
@@ -32,6 +34,7 @@ class Header:
     supplies: tuple[tuple[str, str], ...]  # net -> what the pin's name ends in
     wokwi: str
     on_board: tuple[str, ...] = ()  # parts that need no wire
+    behind: tuple[str, ...] = ()  # parts whose pin is not the chip's: an amplifier's, say
 
     def label(self, gpio: int) -> str:
         """Return the name of a GPIO's pin; BoardError where it has none."""
@@ -79,6 +82,7 @@ CYD = Header(
     ((V3, "CN1 3V3"), (V5, "P1 VIN")),
     "board-esp32-devkit-c-v4",
     ("display", "keypad", "led", "credit"),
+    ("buzzer",),
 )
 _HEADERS = {"cyd": CYD}
 _BY_CHIP = {"ESP32": DEVKITC, "ESP32-C3": DEVKITM}
@@ -262,12 +266,76 @@ def table(board: Board) -> str:
     return "\n".join(lines)
 
 
+def reachable(board: Board) -> set[str]:
+    """Return the parts whose own pins can be reached with a wire."""
+    pins = header(board)
+    return set(board.parts) - set(pins.on_board) - set(pins.behind)
+
+
+def adapter_table(board: Board) -> str:
+    """Return the wires between a board and its adapter, as a table of Markdown."""
+    from host_tools import wires
+
+    pins, parts, within = header(board), board.parts, reachable(board)
+
+    def gpio(number: int) -> str:
+        label = pins.label(number)
+        return f"GPIO{number}" + (f" (`{label}`)" if label != str(number) else "")
+
+    rows: list[tuple[str, str, str]] = [("GND", f"`{pins.supply(GND)}`", "")]
+    if "display" in within and parts["display"]["driver"] in wires.DISPLAYS:
+        sda, scl = _bus(board, parts["display"])
+        rows.append((f"GP{wires.I2C.sda}", f"{gpio(sda)}, SDA", ""))
+        rows.append((f"GP{wires.I2C.scl}", f"{gpio(scl)}, SCL", ""))
+    for name, number in wires.INPUTS.items():
+        if name in within and "pin" in parts[name]:
+            rows.append((f"GP{number}", f"{gpio(parts[name]['pin'])}, {name}", "through 1 kΩ"))
+    for name, number in wires.SIGNS.items():
+        if name in within:
+            rows.append((f"GP{number}", f"{gpio(parts[name]['pin'])}, {name}", "through 330 Ω"))
+            if parts[name].get("active", 0):
+                rows.append(("", "GND", f"2.2 kΩ, from {gpio(parts[name]['pin'])}"))
+    found = [("Pico", *row) for row in rows]
+    if "keypad" in within and parts["keypad"]["driver"] in wires.KEYPADS:
+        found += _multiplexers(wires.ROW, wires.COLUMN, wires.INHIBIT)
+    lines = ["| adapter | its pin | goes to | |", "|---|---|---|---|"]
+    above = ""
+    for title, *rest in found:
+        lines.append(f"| {'' if title == above else title} | {' | '.join(rest)} |")
+        above = title
+    return "\n".join(lines)
+
+
+def _multiplexers(
+    rows: tuple[int, int], columns: tuple[int, int], inhibit: int
+) -> list[tuple[str, str, str, str]]:
+    found = []
+    # Pin numbers: 74HC4051 data sheet, table 2 (Nexperia).
+    for title, letter, select in (("rows", "R", rows), ("columns", "C", columns)):
+        name = f"74HC4051, {title}"
+        found += [
+            (name, "16 VCC", "Pico 3V3", "100 nF to GND"),
+            (name, "8 GND, 7 VEE, 9 S2", "GND", ""),
+            (name, "11 S0", f"GP{select[0]}", ""),
+            (name, "10 S1", f"GP{select[1]}", ""),
+            (name, "6 Ē", f"GP{inhibit}", "10 kΩ to 3V3, once for both"),
+            (name, "3 Z", "3 Z of the other one", ""),
+        ]
+        for channel, pin in enumerate((13, 14, 15, 12)):
+            found.append((name, f"{pin} Y{channel}", f"keypad {letter}{channel + 1}", ""))
+    return found
+
+
 def with_table(page: str, board: Board) -> str:
-    """Return a README with its table as the board's data has it."""
-    if page.count(BEGIN) != 1 or page.count(END) != 1 or page.index(BEGIN) > page.index(END):
-        raise BoardError(f"the README of {board.name} has no place for its table: {BEGIN} … {END}")
-    before, rest = page.split(BEGIN)
-    return f"{before}{BEGIN}\n{table(board)}\n{END}{rest.split(END)[1]}"
+    """Return a README with its tables as the board's data has them."""
+    for begin, end, made in ((BEGIN, END, table), (ADAPTER, ADAPTER_END, adapter_table)):
+        if page.count(begin) != 1 or page.count(end) != 1 or page.index(begin) > page.index(end):
+            raise BoardError(
+                f"the README of {board.name} has no place for its table: {begin} … {end}"
+            )
+        before, rest = page.split(begin)
+        page = f"{before}{begin}\n{made(board)}\n{end}{rest.split(end)[1]}"
+    return page
 
 
 def wired() -> list[Board]:

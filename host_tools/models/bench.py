@@ -97,7 +97,9 @@ class Pin:
         self.outside: int | None = None  # what a part puts on it
         self.rose = self.fell = 0
         self.frequency = self.duty = 0
+        self.looks = 0  # how often the board has looked at it
         self._watchers: list[Callable[[int | None], None]] = []
+        self._listeners: list[Callable[[bool], None]] = []
 
     @property
     def level(self) -> int | None:
@@ -108,6 +110,18 @@ class Pin:
     def watch(self, watcher: Callable[[int | None], None]) -> None:
         """Have `watcher` called with each new `level`."""
         self._watchers.append(watcher)
+
+    def listen(self, listener: Callable[[bool], None]) -> None:
+        """Have `listener` called when the board puts a wave on it, and when it ends."""
+        self._listeners.append(listener)
+
+    def wave(self, frequency: int, duty: int) -> None:
+        """Have the board put a wave on it; a duty of 0 is none."""
+        before = self.duty
+        self.frequency, self.duty = frequency, duty
+        if bool(duty) != bool(before):
+            for listener in self._listeners:
+                listener(bool(duty))
 
     def drive(self, level: int | None) -> None:
         """Put a level on it from outside; None lets it go."""
@@ -193,16 +207,22 @@ class Input(Part):
 class Bench:
     """The bench of a board: `part(name)` is the model of a part, `pins` are the chip's.
 
-    `now` returns seconds; give another one to let time pass as a test wants.
+    `now` returns seconds; give another one to let time pass as a test wants. Benches that are
+    wired to one another have one `lock`.
     """
 
-    def __init__(self, board: str | Board, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        board: str | Board,
+        now: Callable[[], float] = time.monotonic,
+        lock: Any = None,
+    ) -> None:
         self.board = boards.load(board) if isinstance(board, str) else board
         if self.board.chip not in boards.CHIPS:
             raise BoardError(f"the board {self.board.name} has no wiring")
         self.chip = boards.CHIPS[self.board.chip]
         self.now = now
-        self.lock = threading.RLock()
+        self.lock = lock or threading.RLock()
         self.pins = {number: Pin(number) for number in sorted(self.chip.pins)}
         self.contacts: list[Contact] = []
         self.reset_cause = POWER_ON
@@ -216,6 +236,8 @@ class Bench:
         self._spi: dict[int, list[tuple[int, Part, SPIDevice]]] = {}
         self._uart: dict[int, tuple[Part, UARTDevice]] = {}
         self._received: dict[int, bytearray] = {}
+        self._ears: list[tuple[int, Callable[[int, bytes], bool]]] = []
+        self._beat = threading.Condition(self.lock)
         self._irqs: dict[int, tuple[int, int]] = {}
         self._counted: dict[int, tuple[int, int]] = {}
         self._socket: socket.socket | None = None
@@ -248,7 +270,32 @@ class Bench:
             raise BoardError(f"{self.board.name} has no {name}; there are: {known}")
         return self.parts[name]
 
+    # The board's beat: a board with a timer looks at each input once a tick.
+
+    @property
+    def beat(self) -> int | None:
+        """Return the pin that is looked at once a tick, None where a board has no input."""
+        inputs = [part for name, part in self.board.parts.items() if name in boards.INPUTS]
+        return int(inputs[0]["pin"]) if inputs else None
+
+    def wait_beats(self, count: int, timeout: float) -> bool:
+        """Wait until the board has lived so many ticks; tell whether it did in time."""
+        number = self.beat
+        if number is None:
+            raise BoardError(f"the board {self.board.name} has no input that it looks at")
+        with self._beat:
+            pin = self.pins[number]
+            goal = pin.looks + count
+            return self._beat.wait_for(lambda: pin.looks >= goal, timeout)
+
     # For the models.
+
+    def overhear(self, wire: int, ear: Callable[[int, bytes], bool]) -> None:
+        """Have `ear` hear the address and the octets of each write on the bus with this SCL.
+
+        It tells whether it acknowledges.
+        """
+        self._ears.append((wire, ear))
 
     def contact(self, a: int, b: int, bounce_ms: float = 5.0) -> Contact:
         """Return a new contact between two pins."""
@@ -310,7 +357,8 @@ class Bench:
         self._socket, child = socket.socketpair()
         with self.lock:
             for pin in self.pins.values():
-                pin.pull = pin.frequency = pin.duty = 0
+                pin.pull = 0
+                pin.wave(0, 0)
                 pin.put(0, 0)
             self.boots += 1
             self._irqs.clear()
@@ -363,6 +411,9 @@ class Bench:
 
     def _do(self, op: int, argument: int, octets: bytes) -> bytes | None:
         pin, address = argument & 0xFF, argument >> 8
+        if op in (_LEVEL, _COUNT, _EDGES):
+            self.pins[pin].looks += 1
+            self._beat.notify_all()
         if op == _LEVEL:
             return bytes([self.level(pin)])
         if op == _SET:
@@ -379,7 +430,7 @@ class Bench:
         elif op == _BUS:
             return bytes([max([self._bus(octets[:1], number) for number in octets[1:]])])
         elif op == _PWM:
-            self.pins[pin].frequency, self.pins[pin].duty = struct.unpack("<HH", octets)
+            self.pins[pin].wave(*struct.unpack("<HH", octets))
         elif op == _IRQ:
             self._irqs[pin] = (octets[0], self._edges(pin, octets[0]))
         elif op == _EDGES:
@@ -422,9 +473,10 @@ class Bench:
         return 0
 
     def _i2c_write(self, wire: int, address: int, octets: bytes) -> bytes:
+        heard = [ear(address, octets) for scl, ear in self._ears if scl == wire]
         part, device = self._i2c.get(wire, {}).get(address, (None, None))
         if part is None or device is None or not part.present:
-            return b"\x01"
+            return b"\x00" if any(heard) else b"\x01"
         if octets:
             device.write(octets)
         return b"\x00"

@@ -17,6 +17,7 @@ _POWER_S, _FIRST_S, _SECOND_S = 0.040, 0.0041, 0.0001
 _LONG_S, _SHORT_S, _DATA_S = 0.00152, 0.000037, 0.000041
 _BAR = "█"
 _OWN = "▒"  # a letter from CGRAM
+_UNKNOWN, _NOT_KNOWN = -1, "\ufffd"
 _ROM = (
     "".join(map(chr, range(0x20, 0x7E))).replace("\\", "¥")
     + "→←"
@@ -167,6 +168,18 @@ class Lcd(Part):
         if self._at in self._ddram:
             self._at = cells[(cells.index(self._at) + step) % len(cells)]
 
+    # For one that only listens
+
+    def forget(self) -> None:
+        """Take nothing of what stands there for known: octets were not heard."""
+        self._ddram = dict.fromkeys(self._ddram, _UNKNOWN)
+
+    @property
+    def known(self) -> bool:
+        """Return whether all that can be seen was written since `forget`."""
+        shown = self._two_lines and self._on
+        return shown and not any(_NOT_KNOWN in line for line in self.text())
+
     # The glass
 
     def text(self) -> list[str]:
@@ -185,6 +198,9 @@ class Lcd(Part):
         found = ""
         for col in range(self.cols):
             code = self._ddram[0x40 * odd + (first + col + self._shift) % 0x28]
+            if code == _UNKNOWN:
+                found += _NOT_KNOWN
+                continue
             found += _OWN if code < 0x10 else " " if code < 0x20 else _ROM[code - 0x20]
         return found
 

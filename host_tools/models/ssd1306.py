@@ -39,6 +39,7 @@ class Ssd1306(Part):
         self._remapped = self._turned = self._inverse = self._all = False
         self._on = self._pump = False
         self._lines, self._offset, self._first, self._wiring = 64, 0, 0, 0x12
+        self._unknown: set[tuple[int, int]] = set()
 
     @property
     def present(self) -> bool:
@@ -75,6 +76,7 @@ class Ssd1306(Part):
     def _data(self, octet: int) -> None:
         col = self._col if self._remapped else WIDTH - 1 - self._col
         self._memory[self._page][col] = octet
+        self._unknown.discard((self._page, col))
         if self._mode == _VERTICAL:
             if self._next_page():
                 self._next_col()
@@ -133,6 +135,17 @@ class Ssd1306(Part):
             self._offset = values[0] & 0x3F
         elif order == 0xDA:
             self._wiring = values[0]
+
+    # For one that only listens
+
+    def forget(self) -> None:
+        """Take nothing of what it holds for known: octets were not heard."""
+        self._unknown = {(page, col) for page in range(8) for col in range(WIDTH)}
+
+    @property
+    def known(self) -> bool:
+        """Return whether it is on and all it holds was written since `forget`."""
+        return self._on and self._pump and not self._unknown
 
     # The glass
 

@@ -19,7 +19,7 @@ from host_tools.screen.app import MeterScreen
 from host_tools.screen.pictures import settled
 from host_tools.vending.tokens import encode
 from host_tools.virtual import VirtualBoard
-from tests.bench import heap, hil_checking, hil_plugin
+from tests.bench import heap, hil_checking, hil_plugin, hil_wires
 
 HEAP = "192k"
 HERE = Path(__file__).parent
@@ -227,7 +227,7 @@ def main() -> int:
         each, worst = erases(*load)
         row(f"erases a save, {what}", each, "")
         row(f"  of the worst sector in {YEARS} years", worst, "", ERASES)
-    for measured in hil_plugin.rows():
+    for measured in (*hil_plugin.rows(), *hil_wires.rows()):
         row(*measured)
     for board in (name for name in boards.names() if boards.load(name).parts):
         sizes = heap.flash(board)

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import pytest
 from typer.main import get_command
 
-from host_tools import boards, cli, wiring, wiring_picture, wiring_wokwi
+from host_tools import boards, cli, wires, wiring, wiring_picture, wiring_wokwi
 from host_tools.boards import Board
 from host_tools.errors import BoardError
 from host_tools.paths import boards_dir, firmware_dir
@@ -208,7 +208,10 @@ def test_what_cannot_be_drawn_is_said() -> None:
         wiring.with_table("# A page\n", far)
 
 
-PAGES = [boards_dir() / "README.md", *(boards_dir() / name / "README.md" for name in WIRED)]
+PAGES = [
+    *(boards_dir() / name for name in ("README.md", "BENCH.md")),
+    *(boards_dir() / name / "README.md" for name in WIRED),
+]
 
 # What the troubleshooting quotes of Jeton's own messages.
 QUOTED = (
@@ -293,3 +296,31 @@ def test_rows_columns_and_buses_keep_their_order(name: str) -> None:
         assert box.behind
         order = ["R1", "R2", "R3", "R4", "C1", "C2", "C3", "C4"]
         assert box.behind.links == tuple((f"P{i}", key) for i, key in enumerate(order))
+
+
+@pytest.mark.parametrize("name", WIRED)
+def test_the_adapters_table_has_each_wire_of_the_boards_data(name: str) -> None:
+    board = boards.load(name)
+    text = wiring.adapter_table(board)
+    keypad = {f"{letter}{n}" for letter in "RC" for n in range(1, 5)}
+    closed = board.parts["keypad"]["driver"] in wires.KEYPADS
+    assert set(re.findall(r"keypad ([RC]\d)", text)) == (keypad if closed else set())
+    rows = re.findall(r"\| GP(\d+) \| GPIO(\d+)[^|]*, (\w+) \|", text)
+    numbers = {what: (int(mine), int(theirs)) for mine, theirs, what in rows}
+    for part, mine in (wires.INPUTS | wires.SIGNS).items():
+        theirs = board.parts[part]["pin"] if part in wiring.reachable(board) else None
+        assert numbers.get(part) == (None if theirs is None else (mine, theirs))
+    if closed:
+        bus = board.buses["i2c"]
+        assert numbers["SDA"] == (wires.I2C.sda, bus["sda"])
+        assert numbers["SCL"] == (wires.I2C.scl, bus["scl"])
+
+
+def test_each_pin_of_the_adapter_has_one_use_and_can_do_it() -> None:
+    used = [*wires.ROW, *wires.COLUMN, wires.INHIBIT, wires.I2C.sda, wires.I2C.scl]
+    used += [*wires.INPUTS.values(), *wires.SIGNS.values()]
+    assert len(used) == len(set(used))
+    # A Pico has GP0 to GP22 and GP26 to GP28 at its edge; GP0 and GP1 are its serial port.
+    assert set(used) <= set(range(2, 23)) | {26, 27, 28}
+    # SDA and SCL of controller 0 are every fourth pin (RP2040 Datasheet, 1.4.3).
+    assert (wires.I2C.number, wires.I2C.sda % 4, wires.I2C.scl % 4) == (0, 0, 1)

@@ -142,8 +142,11 @@ class Pin:
         """Have `handler` called at edges: by the next timer tick here, at once on a chip."""
         self.handler = handler
         _tell(_IRQ, self.id, bytes([trigger]))
-        if self not in _irqs:
-            _irqs.append(self)
+        for pin in _irqs:
+            if pin.id == self.id:  # there is one of each pin, however often it is made
+                _irqs.remove(pin)
+                break
+        _irqs.append(self)
 
 
 _irqs = []

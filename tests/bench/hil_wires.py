@@ -1,0 +1,55 @@
+"""Measures pins in place of the wire, on the models: keys, a display, `jeton wires`."""
+
+import time
+from collections.abc import Iterator
+
+from host_tools import meters
+from host_tools.link import Meter
+from host_tools.models.adapter import VirtualAdapter
+from host_tools.virtual import VirtualBoard
+from host_tools.wires import AdapterWires
+from host_tools.wires_check import Check
+
+_KEYS = "1234567890*****"
+
+
+def rows() -> Iterator[tuple[str, float, str]]:
+    """Give what, how much and its unit; the time is real, the firmware's ticks are 20 ms."""
+    for name in ("esp32_lcd2004", "esp32_oled", "esp32c3_oled"):
+        with VirtualBoard(board=name) as board:
+            assert board.bench is not None
+            with VirtualAdapter(board.bench) as adapter:
+                yield from _measured(name, board, adapter)
+
+
+def _measured(
+    name: str, board: VirtualBoard, adapter: VirtualAdapter
+) -> Iterator[tuple[str, float, str]]:
+    assert board.bench is not None
+    pins = AdapterWires(adapter.path)
+    display = board.bench.part("display")
+    began = time.perf_counter()
+    with Meter.open(board.path, config=meters.make_config(), wires=pins) as meter:
+        yield f"{name}: open with an adapter", (time.perf_counter() - began) * 1000, "ms"
+        began = time.perf_counter()
+        meter.press(_KEYS)
+        yield "  a key through pins", (time.perf_counter() - began) * 1000 / len(_KEYS), "ms"
+        began = time.perf_counter()
+        meter.display()
+        yield "  a display through pins", (time.perf_counter() - began) * 1000, "ms"
+        before = display.octets
+        pins.listen()
+        meter.display()
+        bus = board.bench.board.buses[board.bench.board.parts["display"]["bus"]]
+        octets = display.octets - before
+        yield "  octets of a display begun and drawn", octets, ""
+        yield "  those on the bus", 9000 * octets / bus["freq"], "ms"
+        yield "  octets lost", pins.lost, ""
+        pins.close()
+        began = time.perf_counter()
+        pins = AdapterWires(adapter.path)
+        pins.connect(meter)
+        found = list(Check(meter, pins).run())
+        pins.close()
+        assert all(finding.result == "ok" for finding in found), found
+        yield "  jeton wires", time.perf_counter() - began, "s"

@@ -1,0 +1,307 @@
+"""Keys pressed and parts read through pins: by an adapter's program in an interpreter, or models.
+
+The adapter is wired pin by pin to the board it looks at (host_tools/models/adapter.py).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from command import ran, refused
+
+from host_tools import boards, wires, wires_check
+from host_tools.doctor import pattern
+from host_tools.errors import BoardError
+from host_tools.link import Meter
+from host_tools.models.adapter import VirtualAdapter
+from host_tools.models.bench import Bench
+from host_tools.vending.pos import PointOfSale
+from host_tools.virtual import VirtualBoard
+from host_tools.wires import AdapterWires, Glass, ModelWires, beats
+
+pytestmark = pytest.mark.device
+
+READ = ("esp32_lcd2004", "esp32_oled", "esp32c3_oled")
+
+
+@pytest.fixture
+def pos() -> PointOfSale:
+    pos = PointOfSale()
+    pos.add_meter("home")
+    return pos
+
+
+def _bench(board: VirtualBoard) -> Bench:
+    assert board.bench is not None
+    return board.bench
+
+
+@contextmanager
+def adapted(name: str, pos: PointOfSale, **faults: object) -> Iterator[tuple[Meter, VirtualBoard]]:
+    """Give a meter on a board whose pins go to an adapter."""
+    with (
+        VirtualBoard(board=name) as board,
+        VirtualAdapter(_bench(board), **faults) as adapter,  # type: ignore[arg-type]
+    ):
+        pins = AdapterWires(adapter.path, pause=beats(_bench(board)))
+        with Meter.open(board.path, config=pos.config_for("home"), wires=pins) as meter:
+            yield meter, board
+        assert _bench(board).faults == []
+        assert adapter.bench.faults == []
+
+
+def a_purchase(meter: Meter, pos: PointOfSale) -> None:
+    """Buy and key in: what any test of a vending system does, whatever it runs on."""
+    credit = pos.credit("home", "12.5")
+    assert meter.status().switch == "open"
+    pressed = meter.press(credit.token + "#")
+    assert pressed.result is not None
+    assert pressed.result.good
+    assert pressed.result.token == "TransferCredit:Electricity"
+    assert pressed.result.amount_wh == 12_500
+    assert any("12.5" in line for line in pressed.display)
+    assert meter.status().switch == "closed"
+    assert meter.status().credit_wh == 12_500
+
+
+def test_a_purchase_by_the_line(pos: PointOfSale) -> None:
+    with Meter.open("virtual", config=pos.config_for("home")) as meter:
+        a_purchase(meter, pos)
+        with pytest.raises(BoardError, match="opened without wires"):
+            print(meter.wires.relay)
+
+
+def test_a_purchase_at_the_models(pos: PointOfSale) -> None:
+    with Meter.open("virtual", config=pos.config_for("home"), wires="models") as meter:
+        assert meter.info().board == "esp32_lcd2004"
+        assert not meter.wires.relay
+        a_purchase(meter, pos)
+        assert meter.wires.relay
+        assert meter.wires.lamp
+        assert meter.wires.buzzer
+        assert not meter.wires.buzzer
+        assert meter.press("i").result is None  # A, which means nothing on this profile
+
+
+@pytest.mark.parametrize("name", READ)
+def test_a_purchase_through_an_adapter(name: str, pos: PointOfSale) -> None:
+    with adapted(name, pos) as (meter, board):
+        assert not meter.wires.relay
+        assert not meter.wires.lamp
+        meter.wires.buzzer  # noqa: B018  # what sounded until now
+        a_purchase(meter, pos)
+        assert meter.wires.relay
+        assert meter.wires.lamp
+        assert meter.wires.buzzer
+        # What the adapter has read off the bus is what stands on the glass.
+        assert list(meter.display().lines) == _bench(board).part("display").text()
+        if name != "esp32_lcd2004":
+            pins = meter.wires
+            assert isinstance(pins, AdapterWires)
+            assert pins.glass is not None
+            seen, shown = pins.glass.picture(), _bench(board).part("display").picture()
+            assert seen.tobytes() == shown.tobytes()
+
+
+def test_inputs_and_the_led_through_an_adapter(pos: PointOfSale) -> None:
+    with adapted("esp32_lcd2004", pos) as (meter, board):
+        assert meter.enter(pos.credit("home", "1").token).good
+        before = meter.status().total_wh
+        meter.wires.pulse(5)
+        assert meter.status().total_wh == before + 5
+        assert not meter.status().tamper
+        meter.wires.tamper()
+        assert meter.status().tamper
+        meter.wires.tamper(False)
+        # The LED: what flows lights it.
+        meter.set_load(20_000)
+        pins = meter.wires
+        before = pins.pulses()
+        assert _bench(board).wait_beats(40, 10)  # 4.4 pulses
+        assert pins.pulses() >= before + 2
+        shown = meter.display().lines
+        with pytest.raises(BoardError, match="no keypad has a key 'x'"):
+            meter.press("12x")
+        assert meter.display().lines == shown  # nothing was pressed
+
+
+def test_what_was_lost_is_drawn_anew_and_never_shown_wrong(
+    pos: PointOfSale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with adapted("esp32_oled", pos) as (meter, board):
+        pins = meter.wires
+        assert isinstance(pins, AdapterWires)
+        pins._do("ear._take(adapter.ear._target)")  # nothing waits: nothing happens
+        pins._run("adapter.ear._lost = 7")
+        meter.press("1")  # what it draws is not kept by the adapter
+        assert pins.lost >= 7
+        assert list(meter.display().lines) == _bench(board).part("display").text()
+        # A part of a transfer: the rest is not taken for another one.
+        pins._run("adapter.ear._ring[adapter.ear._head] = 0x40\nadapter.ear._head += 1")
+        before = pins.lost
+        meter.press("2")
+        assert pins.lost > before
+        assert list(meter.display().lines) == _bench(board).part("display").text()
+    monkeypatch.setattr(wires, "_RING", 300)
+    with (
+        pytest.raises(BoardError, match="loses octets of the display again and again"),
+        adapted("esp32_oled", pos) as (meter, board),
+    ):
+        meter.display()
+
+
+def test_an_adapter_whose_program_was_killed_is_taken_anew(pos: PointOfSale) -> None:
+    with adapted("esp32c3_oled", pos) as (meter, board):
+        pins = meter.wires
+        assert isinstance(pins, AdapterWires)
+        assert pins._line is not None
+        pins.hold(0, 0)  # a 1, which nobody lets go
+        assert _bench(board).wait_beats(4, 10)
+        pins._line._drop()
+        again = AdapterWires(pins.port, pause=beats(_bench(board)))
+        again.begin(meter)
+        assert any("1/20" in line for line in again.lines())
+        assert not again.buzzer
+        again.press("2")
+        assert again.buzzer
+        assert again.lines() == _bench(board).part("display").text()
+        assert any("2/20" in line for line in again.lines())
+        again.close()
+
+
+def test_a_locked_meter_is_read_once_it_has_drawn_its_display(pos: PointOfSale) -> None:
+    with VirtualBoard(board="esp32_oled") as board, VirtualAdapter(_bench(board)) as adapter:
+        with Meter.open(board.path, config=pos.config_for("home")) as meter:
+            meter.lock("12345678")
+        pins = AdapterWires(adapter.path, pause=beats(_bench(board)))
+        with Meter.open(board.path, code="12345678", wires=pins) as meter:
+            with pytest.raises(BoardError, match="reset the meter"):
+                meter.display()
+            meter.reset()
+            meter.press("12")
+            assert any("12" in line for line in meter.display().lines)
+            assert list(meter.display().lines) == _bench(board).part("display").text()
+
+
+def test_what_pins_cannot_do_is_refused(pos: PointOfSale) -> None:
+    with adapted("cyd", pos) as (meter, _):
+        pins = meter.wires
+        for what, said in (
+            (lambda: meter.press("1"), "the keys of cyd are drawn on its glass"),
+            (meter.display, "the display of cyd hangs on SPI"),
+            (lambda: pins.lamp, "the credit of cyd has no pin that a wire could reach"),
+            (pins.tamper, "the board cyd has no tamper"),
+        ):
+            with pytest.raises(BoardError, match=said) as refusal:
+                what()
+            assert "\n" not in str(refusal.value)
+        assert not pins.relay
+        before = meter.status().total_wh
+        pins.pulse(2)
+        assert meter.status().total_wh == before + 2
+    with Meter.open("virtual", board="cyd", wires="models") as meter:
+        assert any("12" in line for line in meter.press("12").display)
+
+
+def test_what_is_no_adapter_and_what_has_no_pins(pos: PointOfSale) -> None:
+    with VirtualBoard() as other:
+        with (
+            VirtualBoard(board="esp32_lcd2004") as board,
+            pytest.raises(BoardError, match="is no adapter: that takes an RP2040"),
+        ):
+            Meter.open(board.path, wires=other.path)
+        with pytest.raises(BoardError, match="has no pins to wire"):
+            Meter.open(other.path, wires="models")
+    with (
+        VirtualBoard(board="esp32_lcd2004") as board,
+        pytest.raises(BoardError, match="only such a one has models"),
+    ):
+        Meter.open(board.path, wires=ModelWires())
+    with pytest.raises(BoardError, match='is for "virtual"'):
+        Meter.open("nowhere", board="cyd")
+
+
+@pytest.fixture
+def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wires_check, "_LOOKS", 15)
+    monkeypatch.setattr(wires_check, "_WAIT", 8)
+
+
+@pytest.mark.usefixtures("in_a_hurry")
+def test_jeton_wires_tells_which_wire_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wires_check, "_TRIES", 1)
+    with (
+        VirtualBoard(board="esp32_lcd2004") as board,
+        VirtualAdapter(
+            _bench(board),
+            missing=("R2", "relay", "SDA", "tamper"),
+            swapped={"C1": "C4", "C4": "C1", "led": "credit", "credit": "led"},
+        ) as adapter,
+    ):
+        _bench(board).part("keypad").press("5")
+        said = ran("wires", board.path, adapter.path, "--json")
+        assert (said.status, said.err) == (1, "")
+        assert (said.json["good"], said.json["board"]) == (False, "esp32_lcd2004")
+        found = {(f["part"], f["result"], f["note"]) for f in said.json["findings"]}
+        hears = f"the adapter at {adapter.path} hears nothing of the display: do its SDA, SCL and"
+        wrong = {
+            ("keypad", "held down without the adapter: 5"),
+            ("keypad", "R2: none of its keys arrives; its wire is missing"),
+            ("keypad", "C1: its keys are those of C4"),
+            ("keypad", "C4: its keys are those of C1"),
+            ("relay", "it is switched and nothing is seen: is its wire there?"),
+            ("led", "it is seen where credit should be"),
+            ("credit", "it is seen where led should be"),
+            ("tamper", "gives its sign by itself: are its wire, and GND, in place?"),
+            ("display", f"{hears} GND go to the meter's?"),
+        }
+        well = {("buzzer", "ok", None), ("pulses", "ok", None)}
+        assert found == {(part, "failed", note) for part, note in wrong} | well
+        with Meter(board.path) as meter:
+            assert meter.info().faults == {}
+            assert meter.events() == []  # nothing was keyed into it
+
+
+def test_jeton_wires_with_a_port_that_is_not_there() -> None:
+    with VirtualBoard(board="esp32_lcd2004") as board:
+        assert "does not exist" in refused("wires", board.path, "/dev/nothing")
+
+
+def test_an_lcd_that_was_on_before_is_known_once_all_of_it_was_drawn() -> None:
+    def sent(octet: int, rs: int) -> bytes:
+        halves = (octet & 0xF0 | 8 | rs, octet << 4 & 0xF0 | 8 | rs)
+        return bytes(o for half in halves for o in (half, half | 4, half))
+
+    sync = b"\x38\x3c\x38\x38\x3c\x38\x28\x2c\x28"  # firmware/drivers/lcd.py
+    glass = Glass(boards.load("esp32_lcd2004"))
+    glass.feed(sent(ord("?"), 1)[3:])  # half a letter: it is out of step
+    glass.feed(sync + sync + b"".join(sent(octet, 0) for octet in b"\x28\x0c\x06\x02"))
+    lines = pattern(4, 20)
+    for row, at in enumerate((0x00, 0x40, 0x14, 0x54)):
+        assert not glass.known
+        glass.feed(sent(0x80 | at, 0))
+        glass.feed(b"".join(sent(ord(letter), 1) for letter in lines[row]))
+    assert glass.known
+    assert glass.text() == lines
+    glass.forget()
+    assert not glass.known
+
+
+def test_octets_in_any_pieces_are_the_same_glass() -> None:
+    start = b"\x00\xae\x20\x01\x40\xa1\xc8\xa8\x3f\xd3\x00\xda\x12"
+    start += b"\xd5\x80\xd9\xf1\xdb\x30\x81\xcf\xa4\xa6\x8d\x14"
+    window = b"\x00\x21\x00\x7f\x22\x00\x01"
+    cells = b"".join(b"\x40" + bytes([n]) * 16 for n in range(3))
+    stream = start + b"\x00\xaf" + window + cells + window + cells
+    pictures = set()
+    for size in (1, 2, 7, 16, len(stream)):
+        glass = Glass(boards.load("esp32_oled"))
+        for at in range(0, len(stream), size):
+            glass.feed(stream[at : at + size])
+        assert glass.whole
+        assert not glass.known  # most of it was never written
+        pictures.add(glass.picture().tobytes())
+    assert len(pictures) == 1
+    for wrong in (b"\x55", b"\x00\x55"):
+        with pytest.raises(wires.OutOfStep):
+            Glass(boards.load("esp32_oled")).feed(start + wrong)

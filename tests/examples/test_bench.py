@@ -1,0 +1,71 @@
+"""`boards/BENCH.md` word for word: its ports are those of a virtual board and its adapter."""
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from host_tools.link import Wires
+from host_tools.models.adapter import VirtualAdapter
+from host_tools.paths import boards_dir
+from host_tools.virtual import VirtualBoard
+from tests.examples.docs import blocks, run_doc
+
+PAGE = boards_dir() / "BENCH.md"
+
+
+def test_a_bench_on_your_desk(
+    wheel_venv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JETON_HOLD_MS", "110")  # a busy computer's interpreters are no chips
+    with VirtualBoard(board="esp32_lcd2004") as board:
+        assert board.bench is not None
+        with VirtualAdapter(board.bench) as adapter:
+            ports = {"/dev/ttyUSB0": board.path, "/dev/ttyACM0": adapter.path}
+            done = run_doc(PAGE, wheel_venv, tmp_path / "empty", replace=ports)
+            assert board.bench.faults == []
+    assert done[-1][1].splitlines()[1] == "True"
+
+
+def test_the_example_of_another_adapter(monkeypatch: pytest.MonkeyPatch) -> None:
+    (block,) = [block for block in blocks(PAGE.read_text()) if block.name == "pi_wires.py"]
+    log: list[Any] = []
+
+    class Line:
+        def __init__(self, number: int, **_: Any) -> None:
+            self.__dict__.update(number=number, value=0)
+
+        def __setattr__(self, name: str, value: int) -> None:
+            self.__dict__[name] = value
+            log.append((self.__dict__["number"], value))
+
+        def on(self) -> None:
+            self.value = 1
+
+        def off(self) -> None:
+            self.value = 0
+
+        def close(self) -> None:
+            log.append("closed")
+
+    monkeypatch.setitem(
+        sys.modules,
+        "gpiozero",
+        SimpleNamespace(DigitalInputDevice=Line, DigitalOutputDevice=Line),  # type: ignore[arg-type]
+    )
+    space: dict[str, Any] = {}
+    exec(compile(block.text, block.name, "exec"), space)
+    monkeypatch.setattr(space["time"], "sleep", lambda seconds: log.append(seconds))
+    pins: Wires = space["PiWires"]()
+    pins.begin(SimpleNamespace())  # type: ignore[arg-type]
+    pins.press("6")  # the second row, the third column
+    assert log == [(5, 1), (6, 0), (13, 0), (19, 1), (26, 0), 0.07, (26, 1), 0.07]
+    assert not pins.relay
+    names = {name for name in vars(Wires) if not name.startswith("_")}
+    assert names <= set(dir(type(pins)))
+    with pytest.raises(Exception, match="no eye for the display"):
+        print(pins.lamp)
+    pins.close()
+    assert log[-1] == "closed"
