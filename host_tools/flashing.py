@@ -328,8 +328,10 @@ def firmware_for(about: Facts, board: Board) -> Firmware:
 def as_before(meter: Meter, board: Board) -> tuple[tuple[str, ...], dict[str, int]]:
     """Return what the board of an open line was flashed with: parts left out, levels of others.
 
-    Where another board, or none, was flashed there, it is nothing.
+    Where another board, or none, was flashed there, it is nothing; a locked meter does not say.
     """
+    if meter.locked:
+        return (), {}
     try:
         said = json.loads(meter.run(_AS_BEFORE).strip().splitlines()[-1])
         if said["board"] != board.name:

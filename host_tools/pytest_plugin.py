@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _FIXTURES = ("meter", "meter_pos", "meter_street")
 _VIRTUAL = "virtual"
+_WIRED = "esp32_lcd2004"  # a virtual board with pins
 _PLACES = pytest.StashKey[Sequence[str]]()
 _BENCH = pytest.StashKey["Bench"]()
 _METERS = pytest.StashKey[dict[str, "BenchMeter"]]()
@@ -46,7 +47,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--meter-profile", default="generic", metavar="NAME", help="profile of the meters"
     )
     group.addoption(
-        "--meter-board", default=_VIRTUAL, metavar="NAME", help="kind of the virtual boards"
+        "--meter-board",
+        metavar="NAME",
+        help=f"kind of the virtual boards: {_VIRTUAL}, or, with --meter-wires, {_WIRED}",
     )
     group.addoption(
         "--meter-image", metavar="DIR", help="keep the flash of failed tests' virtual boards"
@@ -218,10 +221,11 @@ def _bench(config: pytest.Config) -> Bench:
         from host_tools.testing import Bench
 
         images = config.getoption("--meter-image")
+        wires = config.getoption("--meter-wires")
         config.stash[_BENCH] = Bench(
             config.stash[_PLACES],
-            kind=config.getoption("--meter-board"),
-            wires=config.getoption("--meter-wires"),
+            kind=config.getoption("--meter-board") or (_WIRED if wires else _VIRTUAL),
+            wires=wires,
             images=Path(images) if images else None,
             timeout=config.getoption("--meter-timeout"),
         )

@@ -177,7 +177,10 @@ class _Pins:
                 f"the board {info.board} at {meter.port} has no pins to wire; those that have are "
                 f"{having}"
             )
-        self.board = boards.load(info.board)
+        from host_tools import flashing  # a client needs it only here
+
+        shipped = boards.load(info.board)
+        self.board = shipped.changed(*flashing.as_before(meter, shipped))
         bench = meter.board.bench if meter.board else None
         if not self._timed and bench is not None and bench.beat is not None:
             self._pause = beats(bench)

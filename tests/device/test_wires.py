@@ -10,6 +10,7 @@ import pytest
 from command import ran, refused
 
 from host_tools import boards, wires, wires_check
+from host_tools.boards import Board
 from host_tools.doctor import pattern
 from host_tools.errors import BoardError
 from host_tools.link import Meter
@@ -37,7 +38,9 @@ def _bench(board: VirtualBoard) -> Bench:
 
 
 @contextmanager
-def adapted(name: str, pos: PointOfSale, **faults: object) -> Iterator[tuple[Meter, VirtualBoard]]:
+def adapted(
+    name: str | Board, pos: PointOfSale, **faults: object
+) -> Iterator[tuple[Meter, VirtualBoard]]:
     """Give a meter on a board whose pins go to an adapter."""
     with (
         VirtualBoard(board=name) as board,
@@ -101,6 +104,19 @@ def test_a_purchase_through_an_adapter(name: str, pos: PointOfSale) -> None:
             assert pins.glass is not None
             seen, shown = pins.glass.picture(), _bench(board).part("display").picture()
             assert seen.tobytes() == shown.tobytes()
+
+
+def test_a_bench_that_is_not_quite_the_one_that_ships(pos: PointOfSale) -> None:
+    shipped = boards.load("esp32_lcd2004")
+    with adapted(shipped.changed(("buzzer",), {"relay": 0}), pos) as (meter, _):
+        assert meter.wires is not None
+        assert not meter.wires.relay
+        meter.enter(pos.credit("home", "1").token)
+        meter.set_load(100)
+        assert meter.display().lines
+        assert meter.wires.relay
+        with pytest.raises(BoardError, match="esp32_lcd2004"):
+            _ = meter.wires.buzzer
 
 
 def test_inputs_and_the_led_through_an_adapter(pos: PointOfSale) -> None:
