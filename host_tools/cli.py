@@ -28,6 +28,7 @@ def application() -> Any:
     from host_tools import (
         __version__,
         cli_boards,
+        cli_conformance,
         cli_credit,
         cli_locked,
         cli_meters,
@@ -71,6 +72,7 @@ def application() -> Any:
         cli_supply,
         cli_locked,
         cli_boards,
+        cli_conformance,
         cli_profiles,
         cli_vending,
     ):

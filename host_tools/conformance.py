@@ -1,7 +1,7 @@
 """Runs published vectors and the matrix of conformance_cases on a board, over its serial line.
 
 Each row sets the meter up anew, so its own store, power-ups and commits are what is tested. Only
-where the row before it has left a meter of the same set-up as it was that one is taken: no row
+where the row before it has left a meter in just that state as it was that one is taken: no row
 hangs on what another did. What a token came to is compared, and all of the meter's status that a
 token may change: what is refused must change nothing.
 """
@@ -214,8 +214,8 @@ class Run:
         self._settings = Settings.of(profiles.load(profile))
         self._vectors = vectors()
         self._cases = list(matrix(self._settings))
-        # The set-up of the meter, and its status since, where nothing has changed it.
-        self._there: tuple[Mapping[str, Any], Status] | None = None
+        # What the meter has been through and its status then, where nothing has changed it since.
+        self._there: tuple[tuple[Mapping[str, Any], tuple[Step, ...]], Status] | None = None
 
     @property
     def total(self) -> int:
@@ -266,15 +266,15 @@ class Run:
 
     def _tried(self, case: Case, keyed: list[Keyed]) -> str:
         meter = self._meter
-        if self._there is None or self._there[0] != case.config:
-            self._there = case.config, meter.provision(case.config)
+        if self._there is None or self._there[0] != (case.config, case.before):
+            self._there = None
+            before = meter.provision(case.config)
+            for step in case.before:
+                wrong = self._step(step)
+                if wrong:
+                    return f"before it: {wrong}"
+            self._there = (case.config, case.before), meter.status() if case.before else before
         before = self._there[1]
-        for step in case.before:
-            wrong = self._step(step)
-            if wrong:
-                return f"before it: {wrong}"
-        if case.before:
-            before = meter.status()
         last = None
         for step in case.steps:
             start = time.perf_counter()
@@ -369,17 +369,14 @@ def _words(value: Any) -> str:
 
 def _leaves_all(case: Case) -> bool:
     """Return whether a row that goes as expected leaves the meter as it was."""
-    counted = (TokenResult.CRC, TokenResult.LOCK_OUT)  # towards a lock-out
-    return (
-        not case.before
-        and case.changes == {}
-        and all(step.expected not in counted for step in case.steps)
-    )
+    # A wrong token counts towards a lock-out, which no status tells.
+    return case.changes == {} and all(step.expected != TokenResult.CRC for step in case.steps)
 
 
-def _economy(case: Case) -> tuple[str, bool]:
+def _economy(case: Case) -> tuple[str, str, bool]:
     """Return by what rows are put together of which one set-up serves many: flash wears."""
-    return json.dumps(case.config, sort_keys=True), not _leaves_all(case)
+    config = json.dumps(case.config, sort_keys=True)
+    return config, repr(case.before), not _leaves_all(case)
 
 
 # Vectors as cases
@@ -455,9 +452,7 @@ def _row(
     changes: Mapping[str, Any], read: Mapping[str, Any],
 ) -> Case:  # fmt: skip
     name = f"{vector['kind']} {vector['id']}"
-    return Case(
-        "vector", name, "", "", clause, config, steps, (), changes, read, vector["source"]
-    )
+    return Case("vector", name, "", "", clause, config, steps, (), changes, read, vector["source"])
 
 
 _CLASS = {"credit": 0, "currency": 0, "class1": 1, "class2": 2}
