@@ -122,7 +122,8 @@ def _opened(where: str, erase: bool) -> Iterator[Meter]:
     with Meter(ports.find(where).device, timeout=flashing.PATIENCE) as line:
         if line.locked:
             raise JetonError(
-                f"the meter at {line.port} is locked: `jeton unlock {where} --for-good` removes the lock"
+                f"the meter at {line.port} is locked: `jeton unlock {line.port} --for-good` "
+                "removes the lock"
             )
         there = line.status()
         if (there.provisioned or there.fault) and not erase:

@@ -1,4 +1,4 @@
-"""The one table of conformance: token kind × key state × store state → result, from the standard.
+"""The one table of conformance: kind of token, key state, store state → result by the standard.
 
 What is expected stands here and nowhere else: nothing of it is asked of the firmware. A kind says
 what its token comes to by itself on an electricity meter with a keypad; key state, store state
@@ -121,11 +121,6 @@ class Key:
     def made_tid(self) -> int:
         """Return the TID of the meter's date of manufacture."""
         return tid.token_tid(SOLD[self.bdt] - _AGE, self.bdt)
-
-    @property
-    def expired(self) -> bool:
-        """Return whether a token sold under it comes after its KEN."""
-        return self.expires(self.tid)
 
     def expires(self, number: int) -> bool:
         """Return whether a TID comes after its KEN."""
@@ -351,7 +346,7 @@ KINDS = (
          raw=lambda: str(1 << 66), wide=True),
 )  # fmt: skip
 
-# Parent key type → those it may be changed to; a DCTK is for magnetic cards (IEC 62055-41 6.5.2.4).
+# Parent key type → permitted children; a DCTK is for magnetic cards (IEC 62055-41 6.5.2.4).
 _CHILDREN = {DITK: (DITK, DDTK, DUTK), DDTK: (DDTK, DUTK), DUTK: (DUTK, DDTK)}
 
 
@@ -429,9 +424,9 @@ def _encoded(cls: int, sub: int, fields: Mapping[str, int], key: Key) -> str:
 
 def _changed(old: Key, kind: ChangeKind) -> Key:
     """Return the key that a set brings: another KRN, TI and KEN, so that each can be seen."""
-    to = {"krn": old.krn % 9 + 1, "ti": (old.ti + 6) % 100, "ken": 253, "kt": DUTK}
+    to: dict[str, Any] = {"krn": old.krn % 9 + 1, "ti": (old.ti + 6) % 100, "ken": 253, "kt": DUTK}
     to |= {"sgc": "123457"} if old.ea == 11 or kind.three else {}
-    return replace(old, **(to | dict(kind.to)))
+    return replace(old, **to | dict(kind.to))
 
 
 # Stores
@@ -520,9 +515,9 @@ def _judged(
         return _CRC, _AUTHENTICATION
     if kind.own == _MFR:
         return _MFR, kind.clause
-    if store is TAMPERED and settings.tampered_takes != "all":
-        if kind.cls == 0 or (kind.cls == 2 and kind.sub not in (1, 5)):
-            return TokenResult.NOT_READY, _MAKERS
+    barred = kind.cls == 0 or (kind.cls == 2 and kind.sub not in (1, 5))
+    if store is TAMPERED and settings.tampered_takes != "all" and barred:
+        return TokenResult.NOT_READY, _MAKERS
     if kind.cls == 0 and key.kt == DDTK:
         return TokenResult.DDTK, _VALIDATION
     if kind.has_tid:
@@ -536,16 +531,11 @@ def _judged(
     return kind.own, kind.clause if kind.own in (_A, _CRC, _MFR) else f"{kind.clause}, {_RESULT}"
 
 
-def _wanted(kind: Kind, state: KeyState, store: Store, settings: Settings) -> bool:
+def _wanted(kind: Kind, store: Store, settings: Settings) -> bool:
     """Return whether this cell says something."""
-    if store in (LOCKED, UNLOCKED) and not settings.lockout_after:
-        return False
-    if store is FITTING or store is BRIMFUL:
-        if store is FITTING and not kind.credit_wh:
-            return False
-    if state.key.expired and (store.judges or store is BETWEEN):
-        return False  # they are among the cells of what comes first
-    return True
+    if store in (LOCKED, UNLOCKED):
+        return bool(settings.lockout_after)
+    return store is not FITTING or bool(kind.credit_wh)
 
 
 def _tid_in(state: KeyState, store: Store) -> int:
@@ -744,10 +734,10 @@ def matrix(settings: Settings) -> Iterator[Case]:
             # EA11 decrypts otherwise, and is the same from there on: what is specific is enough.
             for kind in KINDS:
                 some = kind.wide and (state is _EA07 or kind.name == KINDS[0].name)
-                if some and _wanted(kind, state, store, settings):
+                if some and _wanted(kind, store, settings):
                     yield _case(kind, state, store, settings)
             if store in (HALF, LOCKED, UNLOCKED, TAMPERED, BRIMFUL) and _wanted(
-                KINDS[0], state, store, settings
+                KINDS[0], store, settings
             ):
                 for change in CHANGES[:2]:
                     yield _change_case(change, state, store, settings)
@@ -762,7 +752,7 @@ def _order(settings: Settings) -> Iterator[Case]:
         for store in (TAKEN, OLD, BRIMFUL, TAMPERED):
             for kind in KINDS:
                 state = states[name]
-                if kind.wide and kind.has_tid and not (state.key.expired and store is TAKEN):
+                if kind.wide and kind.has_tid and not (state.key.ken == 1 and store is TAKEN):
                     yield _case(kind, state, store, settings)
 
 

@@ -51,13 +51,13 @@ def _counts(sheet: Sheet) -> list[tuple[str, str]]:
 
 
 _METHOD = (
-    "Each row sets the meter up for its key and store state and keys its tokens in over the serial "
-    "line. A row is as expected if every token came to the result that the standard demands and of "
-    "the meter's registers, key attributes and newest token identifier exactly those changed that "
-    "had to. The time is that of a token, from its first octet sent to its result read, the "
-    "line and the computer included. Clauses are of IEC 62055-41; “left to the maker” marks "
-    "what the standard does not decide: there the meter's profile does. Vectors marked "
-    "“computer” are of the vending side: a meter has neither vending key nor calendar. "
+    "Each row sets the meter up for its key and store state and keys its tokens in over the "
+    "serial line. A row is as expected if every token came to the result that the standard "
+    "demands and of the meter's registers, key attributes and newest token identifier exactly "
+    "those changed that had to. The time is that of a token, from its first octet sent to its "
+    "result read, the line and the computer included. Clauses are of IEC 62055-41; “left to the "
+    "maker” marks what the standard does not decide: there the meter's profile does. Vectors "
+    "marked “computer” are of the vending side: a meter has neither vending key nor calendar. "
     "All keys are published test keys or published examples."
 )
 
@@ -130,7 +130,7 @@ def markdown(sheet: Sheet) -> str:
         ("vector", "where", *_COLUMNS, ""),
         (_md_cells(row, row.kind, row.where) for row in sheet.rows if row.part == "vector"),
     )
-    lines += ["## Token kind × key state × store state", ""]
+    lines += ["## Token kind, key state, store state", ""]
     for title, rows in _groups(sheet):
         lines += [f"### {_plain(title)}", ""]
         lines += _md_table(("token", *("digits", *_COLUMNS[1:]), ""),
@@ -140,55 +140,7 @@ def markdown(sheet: Sheet) -> str:
 
 # HTML
 
-_STYLE = """
-:root { --ink: #1d2733; --soft: #5b6775; --line: #d9dee5; --good: #1a7f4b; --bad: #b3261e;
-  --paper: #fff; --tint: #f5f7f9; }
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 2.2rem 2rem 4rem; max-width: 78rem; background: var(--paper);
-  color: var(--ink); font: 14px/1.45 system-ui, "Segoe UI", Roboto, "Helvetica Neue", sans-serif; }
-h1 { font-size: 1.7rem; margin: 0 0 .2rem; } h2 { font-size: 1.2rem; margin: 2.4rem 0 .6rem;
-  padding-bottom: .3rem; border-bottom: 2px solid var(--ink); }
-h3 { font-size: 1rem; margin: 1.6rem 0 .4rem; break-after: avoid; }
-p { max-width: 60rem; color: var(--soft); }
-.verdict { display: inline-block; margin: .7rem 0 1.3rem; padding: .45rem .9rem; color: #fff;
-  border-radius: .35rem; font-weight: 600; font-size: 1.05rem; background: var(--good); }
-.verdict.bad { background: var(--bad); }
-.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(7rem, 1fr));
-  gap: .6rem; margin: 0 0 1.4rem; }
-.card { border: 1px solid var(--line); border-radius: .35rem; padding: .5rem .7rem; }
-.card b { display: block; font-size: 1.25rem; font-variant-numeric: tabular-nums; }
-.card span { color: var(--soft); font-size: .82rem; }
-table { border-collapse: collapse; width: 100%; margin: 0 0 1rem; }
-th, td { text-align: left; vertical-align: top; padding: .28rem .55rem;
-  border-bottom: 1px solid var(--line); }
-th { color: var(--soft); font-weight: 600; font-size: .82rem; }
-thead { display: table-header-group; } tr { break-inside: avoid; }
-table.head th { width: 11rem; } table.head td { overflow-wrap: anywhere; }
-.code { font-family: ui-monospace, "Cascadia Mono", Menlo, Consolas, monospace;
-  font-size: .86rem; white-space: nowrap; }
-.ms { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-.ok { color: var(--good); } .no { color: var(--bad); font-weight: 700; }
-tr.bad td { background: #fdecea; } .clause { color: var(--soft); font-size: .86rem; }
-.wrong { color: var(--bad); font-weight: 600; }
-table.grid { font-size: .72rem; width: auto; } table.grid td, table.grid th { padding: .16rem .3rem;
-  border: 1px solid var(--line); text-align: center; }
-table.grid th.row { text-align: left; font-size: .74rem; font-weight: 500; color: var(--ink);
-  white-space: nowrap; }
-table.grid thead th { vertical-align: bottom; padding: .3rem .1rem; font-size: .72rem; }
-table.grid td { min-width: 2rem; }
-table.grid thead th div { writing-mode: vertical-rl; transform: rotate(180deg);
-  white-space: nowrap; margin: 0 auto; text-align: left; font-weight: 500; }
-.a { background: #d8f0e1; color: #0f5c34; } .s { background: #dbe8fb; color: #1c4587; }
-.r { background: #fbeecb; color: #6b4a00; } .f { background: #b3261e; color: #fff; }
-.n { background: var(--tint); }
-footer { margin-top: 2.5rem; color: var(--soft); font-size: .82rem; }
-.scroll { overflow-x: auto; }
-@page { size: A4 landscape; margin: 12mm; }
-@media print { body { padding: 0; max-width: none; font-size: 10px; } .scroll { overflow: visible; }
-  h2 { break-after: avoid; } table.grid { font-size: 7px; } table.grid th.row { font-size: 7.5px; }
-  .code { font-size: 9px; } body, .verdict, td, th { print-color-adjust: exact;
-  -webkit-print-color-adjust: exact; } }
-"""
+_STYLE = Path(__file__).with_name("conformance.css")
 
 _SHORT = {
     "Accept": "✓",
@@ -274,16 +226,17 @@ def _overviews(sheet: Sheet) -> Iterator[str]:
     matrix = [row for row in sheet.rows if row.part == "matrix"]
     fresh = [row for row in matrix if row.store == "fresh store"]
     wide = {row.kind for row in fresh if row.key.startswith("default key")}
-    yield "<h2>Overview: token kind × key state, fresh store</h2>"
+    yield "<h2>Overview: kinds of token and key states, fresh store</h2>"
     yield _grid((row for row in fresh if row.kind in wide), lambda row: row.key)
     key = "unique key (DUTK), EA07"
-    yield "<h2>Overview: token kind × store state, unique key</h2>"
+    yield "<h2>Overview: kinds of token and store states, unique key</h2>"
     stores = [row for row in matrix if row.key == key and row.kind in wide]
     yield _grid(stores, lambda row: row.store)
     yield (
-        '<p><span class="a">&nbsp;✓ accepted&nbsp;</span>&ensp;<span class="s">&nbsp;a section of a key '
-        'change&nbsp;</span> <span class="r">&nbsp;refused, as it must be&nbsp;</span>&ensp;'
-        '<span class="f">&nbsp;✗ not as expected&nbsp;</span></p>'
+        '<p class="legend"><span class="a">✓ accepted</span> '
+        '<span class="s">a section of a key change</span> '
+        '<span class="r">refused, as it must be</span> '
+        '<span class="f">✗ not as expected</span></p>'
     )
 
 
@@ -302,7 +255,7 @@ def html(sheet: Sheet) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>Conformance of {escape(sheet.head['board'])}, "
         f"{escape(sheet.head['date'])}</title>",
-        f"<style>{_STYLE}</style></head><body>",
+        f"<style>{_STYLE.read_text()}</style></head><body>",
         f"<h1>STS conformance of {escape(sheet.head['board'])}</h1>",
         f'<div class="verdict{"" if sheet.good else " bad"}">{escape(_verdict(sheet))}</div>',
         f'<div class="cards">{cards}</div>',
@@ -331,7 +284,7 @@ def html(sheet: Sheet) -> str:
             ("vector", "where", *_COLUMNS, ""),
             (_html_row(row, row.kind, row.where) for row in sheet.rows if row.part == "vector"),
         ),
-        "<h2>Token kind × key state × store state</h2>",
+        "<h2>Token kind, key state, store state</h2>",
     ]
     for title, rows in _groups(sheet):
         parts.append(f"<h3>{escape(title)}</h3>")
