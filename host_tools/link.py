@@ -29,7 +29,9 @@ import serial
 from mpremote.transport import TransportError
 from mpremote.transport_serial import SerialTransport
 
+from host_tools import waiting
 from host_tools.errors import BoardError
+from host_tools.transcript import Transcript
 from host_tools.virtual import HEAP, VirtualBoard
 from jeton.locked import MARK
 from jeton.sts.results import GOOD, NAMES
@@ -446,8 +448,9 @@ class _Port:
     the byte comes or the deadline passes.
     """
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, transcript: Transcript) -> None:
         self.name = device
+        self.transcript = transcript
         self.deadline = 0.0
         self.received = b""  # the end of all that came, for messages
         self._buffer = bytearray()
@@ -477,8 +480,12 @@ class _Port:
         data = self._serial.read(1)
         if data:
             data += self._ready()
+        self._took(data)
+
+    def _took(self, data: bytes) -> None:
         self._buffer += data
         self.received = (self.received + data)[-_TAIL:]
+        self.transcript.received(data)
 
     def inWaiting(self) -> int:
         """Return how many bytes can be read without waiting."""
@@ -489,8 +496,7 @@ class _Port:
     def pending(self) -> bytes:
         """Return all bytes that can be read without waiting; they stay."""
         if data := self._ready():
-            self._buffer += data
-            self.received = (self.received + data)[-_TAIL:]
+            self._took(data)
         return bytes(self._buffer)
 
     def read(self, size: int = 1) -> bytes:
@@ -529,6 +535,7 @@ class _Port:
 
     def write(self, data: bytes) -> int:
         """Send bytes."""
+        self.transcript.sent(data)
         return self._serial.write(data) or 0
 
     @property
@@ -606,7 +613,7 @@ def _who_may(device: str) -> str:
 class _Repl(SerialTransport):
     """mpremote's transport over _Port: waits end at the port's deadline, nothing is printed."""
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, transcript: Transcript) -> None:
         # Not the parent's: that loses the reason for which a port cannot be opened.
         self.in_raw_repl = False
         self.locked = False  # the line is a locked meter's
@@ -614,7 +621,7 @@ class _Repl(SerialTransport):
         self.device_name = device
         self.mounted = False
         self.is_pty = False
-        self.serial = _Port(device)
+        self.serial = _Port(device, transcript)
         self.port: _Port = self.serial
 
     def read_until(
@@ -767,6 +774,7 @@ class Meter:
         self._opened = False
         self.timeout = timeout
         self._board = board
+        self.transcript = Transcript()
         self._repl: _Repl | None = None
         self._ready = False
         self._connect()
@@ -870,7 +878,7 @@ class Meter:
         ready, self._ready = self._ready, False  # an exception of any kind leaves it so
         try:
             if self._repl is None:
-                self._repl = _Repl(self.port)
+                self._repl = _Repl(self.port, self.transcript)
             if not ready or self._repl.left:
                 self._repl.enter(timeout)
             yield self._repl
@@ -945,6 +953,7 @@ class Meter:
     def rpc(self, verb: str, *arguments: Any, timeout: float | None = None) -> Any:
         """Call one of the board's verbs and return its value."""
         self._check_power()
+        self._keep_secret(verb, arguments)
         try:
             line = json.dumps([verb, *arguments])
         except (TypeError, ValueError, RecursionError) as error:
@@ -990,6 +999,14 @@ class Meter:
         self.rpc("unlock", code)
         self._code, self._opened = code, True
         return self.rpc(verb, *arguments, timeout=timeout)
+
+    def _keep_secret(self, verb: str, arguments: tuple[Any, ...]) -> None:
+        """Keep keys and unlock codes out of the transcript."""
+        if verb == "provision" and arguments and isinstance(arguments[0], dict):
+            self.transcript.hide(arguments[0].get("decoder_key"))
+        elif verb in ("lock", "unlock", "open"):
+            for code in arguments:
+                self.transcript.hide(code)
 
     def _check_power(self) -> None:
         if self._board is not None and not self._board.running:
@@ -1215,6 +1232,55 @@ class Meter:
         patience = self.timeout + days * _PATIENCE_A_DAY
         return self._status(self.rpc("advance", seconds, timeout=patience))
 
+    def advance_to_next(self, seconds: int) -> tuple[Status, int | None]:
+        """Let time pass; also return in how many seconds something happens by itself, if ever.
+
+        That is a change of the load, a level of the credit, a delay that ends, midnight.
+        """
+        days = max(0, seconds) // 86400
+        patience = self.timeout + days * _PATIENCE_A_DAY
+        value = self.rpc("advance", seconds, timeout=patience)
+        return self._status(value), value.get("next_s")
+
+    def advance_until(
+        self,
+        what: str | Callable[[Status], bool] | None = None,
+        *,
+        display: waiting.Text | None = None,
+        limit: timedelta | int = waiting.LIMIT,
+        step: timedelta | int | None = None,
+        **registers: Any,
+    ) -> Status:
+        """Let time pass up to the second at which something is so; return the status then.
+
+        `what` is a kind of event that is to be logged from now on, such as "switch_opened", or a
+        function of the status. Or a text is to be on the `display`, or registers of the status are
+        to be as said: `switch="open"`; `credit_wh` and `total_wh` are reached or passed.
+
+        The clock goes from one thing that happens by itself to the next, and at most `step` at
+        once: give one for a display that changes with every kWh. It does not run meanwhile.
+        NeverCameError, which is a BoardError and an AssertionError, after `limit` (s, or a
+        timedelta), and it says what the meter shows and has logged.
+        """
+        return waiting.advance(
+            self, what, shown=display, limit=limit, step=step, registers=registers
+        )
+
+    def wait_display(self, text: waiting.Text, timeout: float = waiting.WAIT_S) -> Display:
+        """Wait until the display shows a text, or what fits a pattern; return the display.
+
+        The text may go on in the next line. The meter lives on by its own clock, and is asked
+        again and again. NeverCameError after `timeout` seconds.
+        """
+        return waiting.display(self, text, timeout)
+
+    def wait_event(self, kind: str, after: int = 0, timeout: float = waiting.WAIT_S) -> Event:
+        """Wait until an event of a kind is logged with a number above `after`; return it.
+
+        The first one, if it is logged already. NeverCameError after `timeout` seconds.
+        """
+        return waiting.event(self, kind, after, timeout)
+
     def save(self) -> Status:
         """Have the meter save all it has counted, as it does when it notices a power failure."""
         return self._status(self.rpc("save"))
@@ -1259,6 +1325,7 @@ class Meter:
                 f"meter {self.name} is not locked: give the code that is to unlock it"
             )
         line = json.dumps(["lock", code])
+        self.transcript.hide(code)
         self._be_raw()
         with self._talking(self.timeout) as repl:
             output = repl.ask_and_part(f"print(meter.rpc({line!r}))", self.timeout)

@@ -853,7 +853,9 @@ class VirtualBoard:
     up to date when it does; None is a temporary one that leaves nothing behind, however this ends.
     `path` is the serial port, `link` another path for it. `needs` is a file that an existing flash
     must hold: one without it is not the flash it was, and is left alone. A `board` with parts has
-    a `bench`, the models of them. BoardError when it cannot start.
+    a `bench`, the models of them. `firmware` is what `firmware_build.build` made of this board
+    before, for who starts many. Where `keep` is set by the end, the flash is put there, saved as
+    one that is kept. BoardError when it cannot start.
     """
 
     def __init__(
@@ -864,6 +866,7 @@ class VirtualBoard:
         board: str = "virtual",
         link: Path | None = None,
         needs: str | None = None,
+        firmware: Firmware | None = None,
     ) -> None:
         if heap is not None and not re.fullmatch(r"[1-9][0-9]{0,9}[kKmM]?", heap):
             raise BoardError(f"{heap!r} is not a heap size: say for example 192k")
@@ -872,6 +875,8 @@ class VirtualBoard:
         self.board = board
         self.link = link
         self.needs = needs
+        self.firmware = firmware
+        self.keep: Path | None = None
         self.bench: Bench | None = None
         self._link_lock: IO[bytes] | None = None
         self._bridge: _Bridge | None = None
@@ -915,7 +920,7 @@ class VirtualBoard:
         if self._bridge is not None:
             raise BoardError("the virtual board is started already")
         self._interpreter = find()
-        firmware = firmware_build.build(self._interpreter, self.board)
+        firmware = self.firmware or firmware_build.build(self._interpreter, self.board)
         described = boards.load(self.board)
         if described.parts and self.bench is None:
             self.bench = Bench(described)
@@ -1067,7 +1072,8 @@ class VirtualBoard:
         A board whose flash is kept notices that and saves what it has counted.
         """
         if self._bridge is not None:
-            if self.flash is not None and self._bridge.is_alive():
+            kept = self.flash is not None or self.keep is not None
+            if kept and self._bridge.is_alive():
                 self._bridge.settle()
             self._bridge.ask("close")
             self._bridge.join(BOOT_TIMEOUT)
@@ -1076,5 +1082,20 @@ class VirtualBoard:
         if self.bench is not None:
             self.bench.close()
         if self._file is not None:
-            self._file.close()
-            self._file = None
+            try:
+                if self.keep is not None:
+                    self._put_by(self.keep)
+            finally:
+                self._file.close()
+                self._file = None
+
+    def _put_by(self, path: Path) -> None:
+        """Write the flash of a board that is off to a file."""
+        assert self._file is not None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file.seek(0)
+            with path.open("wb") as target:
+                shutil.copyfileobj(self._file, target, 1 << 20)
+        except OSError as error:
+            raise BoardError(f"the flash cannot be kept at {path}: {error.strerror}") from None

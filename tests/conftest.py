@@ -48,3 +48,13 @@ def jeton_home(
     home = _home(tmp_path_factory.mktemp("jeton"), shared_cache)
     monkeypatch.setenv("JETON_HOME", str(home))
     return home
+
+
+@pytest.fixture(scope="session")
+def wheel_venv(shared_cache: Path) -> Path:
+    """Return a virtual environment that has only the built wheel, for all that run at once."""
+    from tests.examples import docs
+
+    folder = shared_cache.with_name("jeton-venv")
+    with docs.alone(shared_cache.with_name("jeton-venv.lock")):
+        return docs.make_venv(folder)

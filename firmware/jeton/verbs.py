@@ -112,15 +112,19 @@ def consume(console, energy_wh):
 
 
 def advance(console, seconds):
-    """Let time pass for the meter."""
+    """Let time pass for the meter; `next_s` is how long until something happens by itself."""
     whole("seconds", seconds, 0, _LONGEST_ADVANCE_S)
     if console._now() + seconds > _LATEST:
         raise ValueError("the clock ends in 2136")
     if console._meter.load_changes(seconds) > _MOST_CHANGES:
         raise ValueError("the load changes too often for one advance: take shorter ones")
     console._clock.advance(seconds)
-    console._meter.save(console._now())
-    return console.status()
+    now = console._now()
+    console._meter.save(now)
+    due = console._meter.process(now)
+    value = console.status()
+    value["next_s"] = due and due - now
+    return value
 
 
 def lock(console, code):

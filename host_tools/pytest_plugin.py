@@ -1,0 +1,338 @@
+"""The pytest plugin: meters as fixtures, on virtual boards or on those that --meter names.
+
+It is loaded with every run of pytest where Jeton is installed: nothing but pytest is imported
+before a test wants a meter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from host_tools.testing import Bench, BenchMeter, MeterPos
+
+_FIXTURES = ("meter", "meter_pos", "meter_street")
+_VIRTUAL = "virtual"
+_PLACES = pytest.StashKey[Sequence[str]]()
+_BENCH = pytest.StashKey["Bench"]()
+_METERS = pytest.StashKey[dict[str, "BenchMeter"]]()
+_FREE = pytest.StashKey[dict[str, str]]()  # on the controller: worker -> board
+_USED = pytest.StashKey[dict[str, list[str]]]()
+
+_MARKERS = (
+    "meter_profile(name): the profile of this test's meter",
+    "needs_board: needs a board that --meter names, not a fresh virtual one",
+    "virtual_only: needs a virtual board of its own, as for power cuts",
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options --meter…"""
+    group = parser.getgroup("jeton", "meters (Jeton)")
+    group.addoption(
+        "--meter",
+        action="append",
+        metavar="WHERE",
+        help="where meters are: virtual (fresh boards, the default), a serial port, auto (the "
+        "only one on USB), a MAC, the name of a served meter, or socket://HOST:PORT; given "
+        "several times, each worker of pytest-xdist gets one of its own",
+    )
+    group.addoption(
+        "--meter-profile", default="generic", metavar="NAME", help="profile of the meters"
+    )
+    group.addoption(
+        "--meter-board", default=_VIRTUAL, metavar="NAME", help="kind of the virtual boards"
+    )
+    group.addoption(
+        "--meter-image", metavar="DIR", help="keep the flash of failed tests' virtual boards"
+    )
+    group.addoption(
+        "--meter-wires",
+        metavar="WHERE",
+        help="press keys and read the display through wires: the port of the adapter board, or "
+        "models",
+    )
+    group.addoption(
+        "--meter-timeout",
+        type=float,
+        default=4.5,
+        metavar="SECONDS",
+        help="how long a board may be silent (default 4.5)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Say the markers, and where this process has its meters."""
+    for marker in _MARKERS:
+        config.addinivalue_line("markers", marker)
+    places = list(config.getoption("--meter") or [_VIRTUAL])
+    named = [place for place in places if place != _VIRTUAL]
+    if len(set(named)) < len(named):
+        raise pytest.UsageError("--meter names the same board twice")
+    if "" in places:
+        raise pytest.UsageError("--meter is empty: give virtual, a port, a MAC or auto")
+    given = getattr(config, "workerinput", {}).get("jeton_meter")
+    config.stash[_PLACES] = [given] if given else places
+    config.stash[_FREE] = {}
+    config.stash[_USED] = {}
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Let go of the boards."""
+    if _BENCH in config.stash:
+        config.stash[_BENCH].close()
+
+
+# Workers of pytest-xdist
+
+
+def _workers(config: pytest.Config) -> int:
+    """Return how many workers this controls, 0 where there are none."""
+    if hasattr(config, "workerinput") or config.getoption("dist", "no") == "no":
+        return 0
+    count = 0
+    for spec in config.getoption("tx", None) or []:
+        number, star, _ = str(spec).partition("*")
+        count += int(number) if star and number.isdigit() else 1
+    return count
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Refuse more workers than there are boards, before anything is opened."""
+    places, workers = session.config.stash[_PLACES], _workers(session.config)
+    if workers > len(places) and places != [_VIRTUAL]:
+        boards = "1 board" if len(places) == 1 else f"{len(places)} boards"
+        raise pytest.UsageError(
+            f"--meter names {boards} for {workers} workers: name one for each, or run -n "
+            f"{len(places)}"
+        )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Give a worker a board of its own."""
+    places, held = node.config.stash[_PLACES], node.config.stash[_FREE]
+    if places != [_VIRTUAL]:
+        free = [place for place in places if place not in held.values()]
+        free += [place for place in places if place == _VIRTUAL]
+        held[node.gateway.id] = node.workerinput["jeton_meter"] = free[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Take the board back from a worker that has ended, and hear what it was."""
+    node.config.stash[_FREE].pop(node.gateway.id, None)
+    said = getattr(node, "workeroutput", {}).get("jeton_boards")
+    if said:
+        node.config.stash[_USED][node.gateway.id] = said
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell the controller what boards this worker had."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None and _BENCH in session.config.stash:
+        output["jeton_boards"] = session.config.stash[_BENCH].used
+
+
+# The header
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Name where the meters are, if that was said."""
+    places = config.stash[_PLACES]
+    return None if places == [_VIRTUAL] else f"meters: {', '.join(places)}"
+
+
+def pytest_report_collectionfinish(
+    config: pytest.Config, items: Sequence[pytest.Item]
+) -> list[str]:
+    """Name board, firmware and interpreter, where a test wants a meter; nothing is started."""
+    if config.getoption("collectonly") or config.get_verbosity() < 0 or _workers(config):
+        return []
+    if not any(_wants(item) for item in items):
+        return []
+    return [f"meters: {line}" for line in _bench(config).describe()]
+
+
+def _wants(item: pytest.Item) -> bool:
+    names = getattr(item, "fixturenames", ())
+    return any(name in names for name in _FIXTURES) and not item.get_closest_marker("skip")
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Name the boards of the workers: the controller itself opens none."""
+    if config.get_verbosity() < 0:
+        return
+    lines: dict[str, list[str]] = {}
+    for worker, said in sorted(config.stash[_USED].items()):
+        for line in said:
+            lines.setdefault(line, []).append(worker)
+    for line, workers in lines.items():
+        terminalreporter.write_line(f"meters of {', '.join(workers)}: {line}")
+
+
+# Markers
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what the boards of this run cannot do, and say why."""
+    places = config.stash[_PLACES]
+    virtual = places[0] == _VIRTUAL
+    for item in items:
+        if virtual and item.get_closest_marker("needs_board"):
+            why = "needs a board: name one with --meter PORT"
+        elif not virtual and item.get_closest_marker("virtual_only"):
+            why = f"needs a virtual board of its own; --meter is {places[0]}"
+        else:
+            continue
+        item.add_marker(pytest.mark.skip(reason=why))
+
+
+# Fixtures
+
+
+def _bench(config: pytest.Config) -> Bench:
+    if _BENCH not in config.stash:
+        from pathlib import Path
+
+        from host_tools.testing import Bench
+
+        images = config.getoption("--meter-image")
+        config.stash[_BENCH] = Bench(
+            config.stash[_PLACES],
+            kind=config.getoption("--meter-board"),
+            wires=config.getoption("--meter-wires"),
+            images=Path(images) if images else None,
+            timeout=config.getoption("--meter-timeout"),
+            run=str(getattr(config, "workerinput", {}).get("testrunuid", "")),
+        )
+    return config.stash[_BENCH]
+
+
+def _profile(request: pytest.FixtureRequest) -> str:
+    marker = request.node.get_closest_marker("meter_profile")
+    if marker is None:
+        return str(request.config.getoption("--meter-profile"))
+    if len(marker.args) != 1:
+        raise pytest.UsageError("meter_profile takes one name: @pytest.mark.meter_profile('ceet')")
+    return str(marker.args[0])
+
+
+class _OneLine:
+    """Turns what is wrong with a board or a request into a failure of one line."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        from host_tools.errors import JetonError
+
+        if isinstance(error, JetonError):
+            pytest.fail(str(error), pytrace=False)
+
+
+@pytest.fixture
+def meter_config(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Return what `meter` is set up with: a meter of the profile, under the published test keys.
+
+    Override it to have another: `return meter_config | {"credit_wh": 50_000}`.
+    """
+    with _OneLine():
+        return _bench(request.config).config(_profile(request))
+
+
+@pytest.fixture
+def meter(
+    request: pytest.FixtureRequest,
+    meter_config: Mapping[str, Any],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[BenchMeter]:
+    """Give a meter that was set up just now; see `host_tools.link.Meter`.
+
+    It is on a temporary virtual board, or on that of --meter, which is set up anew for each test.
+    """
+    bench = _bench(request.config)
+    folder = tmp_path_factory.mktemp("meter")
+    with ExitStack() as stack:
+        with _OneLine():
+            found = stack.enter_context(bench.meter(meter_config, folder))
+        _meters(request.node)[""] = found
+        yield found
+
+
+@pytest.fixture
+def meter_pos(meter: BenchMeter) -> MeterPos:
+    """Return a point of sale that vends for `meter`; see `host_tools.testing.MeterPos`."""
+    with _OneLine():
+        return meter.pos
+
+
+@pytest.fixture
+def meter_street(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., list[BenchMeter]]]:
+    """Give a function that makes a street: `meter_street(n, **changes)` -> n meters.
+
+    Each has a number and a key of its own, a name (meter1, meter2, …) and a `pos` like
+    `meter_pos`. `changes` are made to every configuration, `profile` first of all. On boards of
+    --meter there are as many as it names.
+    """
+    bench = _bench(request.config)
+    streets = 0
+    with ExitStack() as stack:
+
+        def make(count: int, *, profile: str = "", **changes: Any) -> list[BenchMeter]:
+            nonlocal streets
+            streets += 1
+            folder = tmp_path_factory.mktemp("meter_street")
+            with _OneLine():
+                bench.config(profile or _profile(request), count - 1)
+                configs = [
+                    bench.config(profile or _profile(request), number) | changes
+                    for number in range(count)
+                ]
+                street = stack.enter_context(bench.street(configs, folder))
+            for found in street:
+                name = found.name if streets == 1 else f"street{streets}-{found.name}"
+                _meters(request.node)[name] = found
+            return street
+
+        yield make
+
+
+# Reports
+
+
+def _meters(item: pytest.Item) -> dict[str, BenchMeter]:
+    return item.stash.setdefault(_METERS, {})
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add what the meters of a failed test show to its report."""
+    report = yield
+    found = item.stash.get(_METERS, None)
+    if report.failed and found and call.when != "teardown":
+        _describe(item, report, found)
+    return report
+
+
+def _describe(
+    item: pytest.Item, report: pytest.TestReport, found: Mapping[str, BenchMeter]
+) -> None:
+    from host_tools import testing
+
+    bench = _bench(item.config)
+    lines = 24 if len(found) == 1 else 6
+    for name, one in found.items():
+        text = testing.report(bench, one, item.nodeid, lines)
+        if bench.images is not None:
+            text += "\n" + testing.keep_image(bench.images, one, item.nodeid, name)
+        report.sections.append((f"meter {name}".strip(), text))

@@ -1,0 +1,211 @@
+"""Waits for a meter: for what it shows, what it logs, and for a moment that its clock is moved to.
+
+Nothing here sleeps: `wait_…` ask the meter until it says so, and `advance_until` moves its clock
+to the next moment at which something happens, as the firmware tells it, until it is the right one.
+"""
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from host_tools.errors import BoardError
+
+if TYPE_CHECKING:
+    from host_tools.link import Display, Event, Meter, Status
+
+WAIT_S = 10.0
+LIMIT = timedelta(days=366)
+_WS_PER_WH = 3600
+_SHOWN_EVENTS = 4
+_FALLING = ("credit_wh",)  # registers that are passed rather than met
+_RISING = ("total_wh",)
+
+Text = str | re.Pattern[str]
+
+
+class NeverCameError(BoardError, AssertionError):
+    """What was waited for did not come; the message says what came in its place."""
+
+
+def shows(display: "Display", text: Text) -> bool:
+    """Return whether a text, or what fits a pattern, stands on the display.
+
+    It may go on in the next line; how many spaces are between words does not count.
+    """
+    shown = " ".join(" ".join(display.lines).split())
+    return bool(text.search(shown)) if isinstance(text, re.Pattern) else _squeezed(text) in shown
+
+
+def _squeezed(text: str) -> str:
+    return " ".join(text.split())
+
+
+def brief(event: "Event") -> str:
+    """Return an event in a few words: its number, time, kind and details."""
+    details = " ".join(f"{name}={value}" for name, value in event.details.items())
+    return f"{event.seq} {event.time:%Y-%m-%d %H:%M:%S} {event.kind} {details}".rstrip()
+
+
+def _seen(meter: "Meter") -> str:
+    """Return what a meter shows and has logged last, for a message."""
+    lines = " | ".join(line.strip() for line in meter.display().lines)
+    last = "; ".join(brief(event) for event in meter.events()[-_SHOWN_EVENTS:])
+    return f"it shows {lines!r}; its last events: {last or 'none'}"
+
+
+def _named(text: Text) -> str:
+    return repr(text.pattern if isinstance(text, re.Pattern) else text)
+
+
+def display(meter: "Meter", text: Text, timeout: float) -> "Display":
+    """Ask a meter until its display shows a text; return the display."""
+    deadline = time.monotonic() + timeout
+    while True:
+        late = time.monotonic() >= deadline
+        shown = meter.display()
+        if shows(shown, text):
+            return shown
+        if late:
+            raise NeverCameError(
+                f"meter {meter.name} does not show {_named(text)} within {timeout:g} s: "
+                f"{_seen(meter)}"
+            )
+
+
+def event(meter: "Meter", kind: str, after: int, timeout: float) -> "Event":
+    """Ask a meter until it has logged an event of a kind, with a number above `after`."""
+    deadline = time.monotonic() + timeout
+    newest = after
+    while True:
+        late = time.monotonic() >= deadline
+        for logged in meter.events(newest):
+            if logged.kind == kind:
+                return logged
+            newest = logged.seq
+        if late:
+            raise NeverCameError(
+                f"meter {meter.name} has logged no {kind} after event {after} within "
+                f"{timeout:g} s: {_seen(meter)}"
+            )
+
+
+def advance(
+    meter: "Meter",
+    what: "str | Callable[[Status], bool] | None",
+    *,
+    shown: Text | None,
+    limit: timedelta | int,
+    step: timedelta | int | None,
+    registers: dict[str, Any],
+) -> "Status":
+    """Move a meter's clock to the second at which something is so (see `Meter.advance_until`)."""
+    if sum((what is not None, shown is not None, bool(registers))) != 1:
+        raise TypeError("say one thing to advance to: an event, a function, display= or registers")
+    most = int(step.total_seconds() if isinstance(step, timedelta) else step or 0)
+    rate = meter.status().rate
+    meter.set_rate(0)  # or the moment passes while it is asked
+    try:
+        return _advanced(meter, what, shown, _seconds(limit), most, registers)
+    finally:
+        meter.set_rate(rate)
+
+
+def _seconds(span: timedelta | int) -> int:
+    return int(span.total_seconds()) if isinstance(span, timedelta) else span
+
+
+def _advanced(
+    meter: "Meter",
+    what: "str | Callable[[Status], bool] | None",
+    shown: Text | None,
+    limit_s: int,
+    most_s: int,
+    registers: dict[str, Any],
+) -> "Status":
+    logged = meter.events()
+    newest = logged[-1].seq if logged else 0
+    status, next_s = meter.advance_to_next(0)
+    first = status
+    end = status.clock + timedelta(seconds=limit_s)
+    # What it is about that changes between two moments that the firmware knows of.
+    so = what if callable(what) else _reached(registers, first) if registers else None
+    while True:
+        if so is not None:
+            done = so(status)
+        elif shown is not None:
+            done = shows(meter.display(), shown)
+        else:
+            new = meter.events(newest)
+            newest = new[-1].seq if new else newest
+            done = any(event.kind == what for event in new)
+        if done:
+            return status
+        left_s = int((end - status.clock).total_seconds())
+        if left_s <= 0:
+            raise NeverCameError(
+                f"meter {meter.name} did not come to {_wish(what, shown, registers)} within "
+                f"{timedelta(seconds=limit_s)}: {_seen(meter)}"
+            )
+        stride_s = min(left_s, next_s or left_s, most_s or left_s)
+        if so is not None:
+            stride_s = _before(so, status, stride_s)
+        status, next_s = meter.advance_to_next(max(1, stride_s))
+
+
+def _wish(what: object, shown: Text | None, registers: dict[str, Any]) -> str:
+    if shown is not None:
+        return f"a display with {_named(shown)}"
+    if registers:
+        return " and ".join(f"{name} = {value!r}" for name, value in registers.items())
+    return f"an event {what}" if isinstance(what, str) else "what was asked for"
+
+
+def _reached(registers: dict[str, Any], first: "Status") -> "Callable[[Status], bool]":
+    for name in registers:
+        if not hasattr(first, name):
+            raise TypeError(f"a meter's status has no {name}")
+
+    def reached(status: "Status") -> bool:
+        for name, value in registers.items():
+            found = getattr(status, name)
+            if name in _FALLING and value <= getattr(first, name):
+                good = found <= value
+            elif name in _FALLING or name in _RISING:
+                good = found >= value
+            else:
+                good = found == value
+            if not good:
+                return False
+        return True
+
+    return reached
+
+
+def _before(so: "Callable[[Status], bool]", status: "Status", stride_s: int) -> int:
+    """Return how far one may go, at most `stride_s`, so as not to pass the moment.
+
+    Until the next thing happens only clock, credit and index change, the latter by the power: the
+    moment is found by halves on what the status will be. The last Wh is gone second by second: how
+    much of it is used is not told.
+    """
+    if stride_s < 2 or not so(_later(status, stride_s - 1)):
+        return stride_s
+    low, high = 0, stride_s - 1  # so at high, not at low
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if so(_later(status, middle)) else (middle, high)
+    slack_s = _WS_PER_WH // status.power_w + 1 if status.power_w else 0
+    return max(1, high - slack_s)
+
+
+def _later(status: "Status", seconds: int) -> "Status":
+    used_wh = status.power_w * seconds // _WS_PER_WH
+    return replace(
+        status,
+        clock=status.clock + timedelta(seconds=seconds),
+        credit_wh=status.credit_wh - used_wh,
+        total_wh=status.total_wh + used_wh,
+    )

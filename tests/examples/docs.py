@@ -1,0 +1,300 @@
+"""Runs a document word for word: its commands, and the files it has one write.
+
+A document is Markdown. In it
+
+* a block ```` ```sh ```` is run by bash, which stops at the first command that fails. All of them
+  are one terminal: a `cd` and an `export` hold for the blocks after it;
+* a block of any other kind under a line that ends in a file's name and a colon
+  (`` `test_it.py`: ``) is written to that file;
+* a block ```` ```python ```` without one is run;
+* a block ```` ```text output ```` is what the block before it prints: these lines, in this order,
+  perhaps with others between them. `…` in a line stands for anything;
+* all other blocks are left alone.
+
+Words after the kind: `no-run` (it needs hardware), `exit=1` (the status it ends with),
+`background` (another terminal: it is waited for until it prints a line, or with `until=WORD` one
+that has this word, and is stopped with Ctrl-C at the document's end).
+"""
+
+import contextlib
+import fcntl
+import importlib.metadata
+import os
+import queue
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import sysconfig
+import threading
+import venv as venvs
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+TIMEOUT_S = 120  # for a block
+
+_FENCE = re.compile(r"^( *)(`{3,}|~{3,})(.*)$")
+_NAMED = re.compile(r"(?:^|[\s`*(])([\w./-]+\.\w+)`?\*?\*?:\s*$")
+_OURS = re.compile(r"_?_?(editable__)?_*jeton[-_.0-9a-z]*", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: its kind, the words after that, and the file that the line above names."""
+
+    kind: str
+    words: tuple[str, ...]
+    text: str
+    name: str
+    line: int
+
+    def value(self, key: str) -> str | None:
+        """Return what stands after `key=` in the words."""
+        return next((w.partition("=")[2] for w in self.words if w.startswith(key + "=")), None)
+
+
+def blocks(text: str) -> list[Block]:
+    """Return the fenced blocks of a document."""
+    found: list[Block] = []
+    above, lines = "", text.splitlines()
+    at = 0
+    while at < len(lines):
+        fence = _FENCE.match(lines[at])
+        if not fence:
+            above = lines[at].strip() or above
+            at += 1
+            continue
+        indent, mark, info = fence.groups()
+        begin = at + 1
+        at = begin
+        while at < len(lines) and lines[at].strip() != mark:
+            at += 1
+        assert at < len(lines), f"the block in line {begin} does not end"
+        kind, *words = info.split() or [""]
+        named = _NAMED.search(above)
+        body = "".join(line.removeprefix(indent) + "\n" for line in lines[begin:at])
+        found.append(Block(kind, tuple(words), body, named[1] if named else "", begin))
+        above = ""
+        at += 1
+    return found
+
+
+def run_doc(
+    path: Path,
+    venv: Path,
+    cwd: Path,
+    *,
+    replace: Mapping[str, str] | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> list[tuple[Block, str]]:
+    """Run a document in the folder `cwd` with the programs of `venv` before all others.
+
+    Return what each block that was run has printed. AssertionError names the line of the first
+    block that does not do what is said. `replace` has words of the document that are others here:
+    `{"/dev/ttyUSB0": board.path}`.
+    """
+    text = path.read_text(encoding="utf-8")
+    missing = [word for word in replace or {} if word not in text]
+    assert not missing, f"{path.name} does not have {missing}: there is nothing to replace"
+    for word, other in (replace or {}).items():
+        text = text.replace(word, other)
+    done: list[tuple[Block, str]] = []
+    with _Terminal(venv, cwd, timeout_s) as terminal:
+        for block in blocks(text):
+            where = f"{path.name}:{block.line}"
+            if "no-run" in block.words:
+                continue
+            if block.kind == "text" and "output" in block.words:
+                assert done, f"{where}: nothing was run before this output"
+                _compare(where, block.text, done[-1][1])
+            elif block.kind != "sh" and block.name:
+                file = terminal.folder() / block.name
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(block.text, encoding="utf-8")
+            elif block.kind in ("sh", "python"):
+                done.append((block, terminal.run(where, block)))
+    return done
+
+
+def _compare(where: str, expected: str, output: str) -> None:
+    rest = [line.rstrip() for line in output.splitlines()]
+    for line in filter(None, (line.rstrip() for line in expected.splitlines())):
+        pattern = ".*".join(map(re.escape, line.split("…")))
+        while rest and not re.fullmatch(pattern, rest[0]):
+            del rest[0]
+        assert rest, f"{where}: the line {line!r} is not printed (any more), but:\n{output}"
+        del rest[0]
+
+
+class _Terminal:
+    """A shell's folder and variables, which outlive its blocks, and what runs in others."""
+
+    def __init__(self, venv: Path, cwd: Path, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._state = cwd.with_name(cwd.name + ".state")
+        self._state.mkdir()
+        cwd.mkdir(exist_ok=True)
+        assert not any(cwd.iterdir()), f"{cwd} is to be an empty folder"
+        self._others: list[subprocess.Popen[str]] = []
+        (self._state / "cwd").write_text(f"{cwd}\n")
+        (self._state / "env").write_text("")
+        (self._state / "home").mkdir()
+        self._environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("PYTEST_", "PYTHON", "COV_", "PIP_", "VIRTUAL_ENV"))
+        }
+        self._environment |= {
+            "PATH": f"{venv / 'bin'}{os.pathsep}{os.environ['PATH']}",
+            "VIRTUAL_ENV": str(venv),
+            "HOME": str(self._state / "home"),
+            # What pip is asked for is there: the wheel, and what it needs.
+            "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": str(venv / "wheel"),
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            "NO_COLOR": "1",
+            "COLUMNS": "100",
+        }
+
+    def __enter__(self) -> "_Terminal":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for other in self._others:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(other.pid, signal.SIGINT)
+        for other in self._others:
+            try:
+                other.wait(10)
+            except subprocess.TimeoutExpired:
+                os.killpg(other.pid, signal.SIGKILL)
+                other.wait()
+
+    def folder(self) -> Path:
+        """Return the folder that the shell is in."""
+        return Path((self._state / "cwd").read_text().rstrip("\n"))
+
+    def _start(self, block: Block) -> subprocess.Popen[str]:
+        state = shlex.quote(str(self._state))
+        text = block.text
+        if block.kind == "python":
+            script = self._state / f"line_{block.line}.py"
+            script.write_text(text, encoding="utf-8")
+            text = f"python {shlex.quote(str(script))}\n"
+        keep = (
+            ""
+            if "background" in block.words
+            else f"trap 'pwd >{state}/cwd; export -p >{state}/env' EXIT\n"
+        )
+        program = f". {state}/env\nset -eo pipefail\n{keep}{text}"
+        return subprocess.Popen(
+            ["bash", "-c", program],
+            cwd=self.folder(),
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, where: str, block: Block) -> str:
+        """Run a block and return what it printed."""
+        process = self._start(block)
+        if "background" in block.words:
+            self._others.append(process)
+            return self._wait_for_word(where, block, process)
+        try:
+            output, _ = process.communicate(timeout=self._timeout_s)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            output, _ = process.communicate()
+            raise AssertionError(
+                f"{where} did not end within {self._timeout_s:g} s:\n{block.text}\n{output}"
+            ) from None
+        expected = int(block.value("exit") or 0)
+        assert process.returncode == expected, (
+            f"{where} ended with status {process.returncode}, not {expected}:\n"
+            f"{block.text}\n{output}"
+        )
+        return output
+
+    def _wait_for_word(self, where: str, block: Block, process: "subprocess.Popen[str]") -> str:
+        word = block.value("until") or ""
+        said: queue.Queue[str] = queue.Queue()
+
+        def listen() -> None:
+            assert process.stdout is not None
+            for line in process.stdout:
+                said.put(line)
+            said.put("")
+
+        threading.Thread(target=listen, daemon=True).start()
+        output = ""
+        while True:
+            try:
+                line = said.get(timeout=self._timeout_s)
+            except queue.Empty:
+                line = ""
+            output += line
+            assert line, f"{where} did not come to say {word!r}:\n{block.text}\n{output}"
+            if word in line:
+                return output
+
+
+def make_venv(folder: Path) -> Path:
+    """Make a virtual environment that has Jeton from its built wheel, and return it.
+
+    The packages that Jeton needs are those of this interpreter, linked; Jeton itself is not among
+    them. The wheel lies in `wheel` of it.
+    """
+    done = folder / "made"
+    if done.exists():
+        return folder
+    venvs.create(folder, symlinks=True)
+    python = folder / "bin" / "python"
+    with_site = f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
+    needed = folder / "needed"
+    needed.mkdir()
+    for part in Path(sysconfig.get_paths()["purelib"]).iterdir():
+        if not _OURS.fullmatch(part.name) and part.suffix != ".pth":
+            (needed / part.name).symlink_to(part)
+    (folder / with_site / "needed.pth").write_text(f"{needed}\n")
+    for script in _scripts(needed):
+        file = folder / "bin" / script.name
+        file.write_text(
+            f"#!{python}\nimport sys\nfrom {script.module} import {script.attr.split('.')[0]}\n"
+            f"sys.exit({script.attr}())\n"
+        )
+        file.chmod(0o755)
+    _quietly(
+        sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder / "wheel")
+    )
+    (wheel,) = (folder / "wheel").glob("*.whl")
+    _quietly(str(python), "-m", "pip", "install", "--no-index", "--no-deps", str(wheel))
+    done.touch()
+    return folder
+
+
+def _scripts(folder: Path) -> Iterator[importlib.metadata.EntryPoint]:
+    for package in importlib.metadata.distributions(path=[str(folder)]):
+        yield from package.entry_points.select(group="console_scripts")
+
+
+def _quietly(*command: str) -> None:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "PIP_"))}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S
+    )
+    assert done.returncode == 0, f"{shlex.join(command)}:\n{done.stdout}{done.stderr}"
+
+
+@contextlib.contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """Let one process at a time do something."""
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

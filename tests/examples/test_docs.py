@@ -1,0 +1,112 @@
+"""The runner of documents: what it runs, what it keeps, and that a wrong document fails."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.examples.docs import blocks, run_doc
+
+_DOCUMENT = """\
+# A document
+
+```sh
+jeton --version
+python -c 'import host_tools; print(host_tools.__file__)'
+mkdir inner
+cd inner
+export GREETING="good morning"
+```
+
+`test_it.py`:
+
+```python
+def test_it():
+    assert 1 + 1 == 2
+```
+
+```sh
+test "$(basename "$PWD")" = inner
+pytest -q -p no:cacheprovider test_it.py
+echo "$GREETING"
+```
+```text output
+… passed in …
+good morning
+```
+
+```sh exit=3
+exit 3
+```
+
+```sh no-run
+rm -rf /nowhere
+```
+
+```python
+import os
+print(os.environ["GREETING"].upper())
+```
+
+```text output
+GOOD MORNING
+```
+
+```sh background until=ready
+echo begun; echo ready; cat /dev/tty
+```
+"""
+
+
+def test_document_is_run_with_only_the_wheel(wheel_venv: Path, tmp_path: Path) -> None:
+    document = tmp_path / "it.md"
+    document.write_text(_DOCUMENT)
+    done = run_doc(document, wheel_venv, tmp_path / "empty")
+    assert str(wheel_venv) in done[0][1]
+    assert len(done) == 5
+    assert (tmp_path / "empty" / "inner" / "test_it.py").exists()
+
+
+def test_pip_finds_the_wheel_and_nothing_else(wheel_venv: Path, tmp_path: Path) -> None:
+    document = tmp_path / "it.md"
+    document.write_text("```sh\npip install jeton\n```\n")
+    ((_, output),) = run_doc(document, wheel_venv, tmp_path / "empty")
+    assert "Requirement already satisfied: jeton" in output
+    assert "Looking in links" in output
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("```sh\nfalse\ntrue\n```\n", "it.md:1 ended with status 1, not 0"),
+        ("\n```sh exit=1\ntrue\n```\n", "it.md:2 ended with status 0, not 1"),
+        ("```sh\necho b; echo a\n```\n```text output\na\nb\n```\n", "the line 'b' is not printed"),
+        ("```sh background until=ready\necho begun\n```\n", "did not come to say 'ready'"),
+    ],
+    ids=["fails", "works", "output", "background"],
+)
+def test_wrong_document_fails(text: str, said: str, tmp_path: Path) -> None:
+    document = tmp_path / "it.md"
+    document.write_text(text)
+    venv = Path(sys.executable).parents[1]
+    with pytest.raises(AssertionError, match=said.replace("(", r"\(")):
+        run_doc(document, venv, tmp_path / "empty")
+
+
+def test_words_are_replaced(tmp_path: Path) -> None:
+    document = tmp_path / "it.md"
+    document.write_text("```sh\necho at /dev/ttyUSB0\n```\n")
+    venv = Path(sys.executable).parents[1]
+    ((_, output),) = run_doc(document, venv, tmp_path / "a", replace={"/dev/ttyUSB0": "/dev/x"})
+    assert output == "at /dev/x\n"
+    with pytest.raises(AssertionError, match="nothing to replace"):
+        run_doc(document, venv, tmp_path / "b", replace={"/dev/ttyACM9": os.devnull})
+
+
+def test_blocks_know_their_files() -> None:
+    found = blocks("In `a/b.toml`:\n\n```toml\n[x]\n```\nand\n  ~~~sh no-run\n  ls\n  ~~~\n")
+    assert [(b.kind, b.words, b.text, b.name, b.line) for b in found] == [
+        ("toml", (), "[x]\n", "a/b.toml", 3),
+        ("sh", ("no-run",), "ls\n", "", 7),
+    ]
