@@ -17,6 +17,7 @@ import re
 import socket
 import termios
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
@@ -438,7 +439,9 @@ def _opened(device: str) -> Any:
     # answers about them.
     joint = "&" if "?" in device else "?"
     quiet = "" if "ign_set_control" in device else f"{joint}ign_set_control"
-    return serial.serial_for_url(device + quiet, baudrate=BAUD, timeout=_SLICE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of pyserial itself: setDaemon
+        return serial.serial_for_url(device + quiet, baudrate=BAUD, timeout=_SLICE)
 
 
 class _Port:
