@@ -456,6 +456,7 @@ class _Port:
         self.transcript = transcript
         self.deadline = 0.0
         self.received = b""  # the end of all that came, for messages
+        self._heard = False
         self._buffer = bytearray()
         try:
             self._serial = _opened(device)
@@ -467,6 +468,14 @@ class _Port:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # pyserial knows of a socket only whether there is something, and takes it octet by octet.
         self._socket = connection if device.startswith("socket://") else None
+
+    @property
+    def hung_up(self) -> bool:
+        """Return whether a server that has closed the connection never had a board to give.
+
+        ser2net says "Port already in use", which pyserial may have thrown away at opening.
+        """
+        return "://" in self.name and (not self._heard or b"already in use" in self.received)
 
     def _ready(self) -> bytes:
         """Return what can be read without waiting."""
@@ -486,6 +495,7 @@ class _Port:
         self._took(data)
 
     def _took(self, data: bytes) -> None:
+        self._heard = self._heard or bool(data)
         self._buffer += data
         self.received = (self.received + data)[-_TAIL:]
         self.transcript.received(data)
@@ -911,11 +921,16 @@ class Meter:
                 f"the board at {self.port} takes nothing: it did not read within {timeout:g} s"
             ) from None
         except OSError as error:
-            said = self._repl.port.received if self._repl else b""
+            hung_up = False
+            if self._repl is not None:
+                with contextlib.suppress(OSError):  # it may have said why
+                    self._repl.port.pending()
+                hung_up = self._repl.port.hung_up
             self._drop()
-            if b"already in use" in said:  # as ser2net says it, and hangs up
+            if hung_up:
                 raise PortError(
-                    f"port {self.port} is in use by another program: close that first"
+                    f"port {self.port} hangs up at once: it is in use by another program, or no "
+                    "board is behind it"
                 ) from None
             reason = error.strerror or str(error)
             raise BoardError(f"port {self.port} is gone: {reason}") from None
