@@ -66,6 +66,11 @@ def _codes(row: Row) -> list[str]:
     return [grouped(k.token) if k.token.isdigit() else k.token for k in row.keyed]
 
 
+def _remark(row: Row) -> str:
+    """Return what is wrong with a row, where its results do not say it already."""
+    return "" if row.wrong == f"{row.result} and not {row.expected}" else row.wrong
+
+
 def _times(row: Row) -> list[str]:
     return ["" if k.ms is None else f"{k.ms:.1f}" for k in row.keyed]
 
@@ -102,8 +107,8 @@ def _md_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[st
 
 def _md_cells(row: Row, *first: str) -> list[str]:
     results = [k.result for k in row.keyed]
-    if row.wrong:
-        results.append(f"**{_plain(row.wrong)}**")
+    if _remark(row):
+        results.append(f"**{_plain(_remark(row))}**")
     parts = (_codes(row), results, [k.expected for k in row.keyed], _times(row))
     lists = ["<br>".join(map(str, part)) for part in parts]
     sign = "ok" if row.good else "**FAILED**"
@@ -179,7 +184,7 @@ def _html_row(row: Row, *first: str) -> str:
         ("<tr>" if row.good else '<tr class="bad">')
         + "".join(f"<td>{escape(text)}</td>" for text in first)
         + f'<td class="code">{_lines(_codes(row))}</td>'
-        + f"<td>{_lines((k.result for k in row.keyed), row.wrong)}</td>"
+        + f"<td>{_lines((k.result for k in row.keyed), _remark(row))}</td>"
         + f"<td>{_lines(k.expected for k in row.keyed)}</td>"
         + f'<td class="ms">{_lines(_times(row))}</td>'
         + f'<td class="clause">{escape(row.clause)}</td>'

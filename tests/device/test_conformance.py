@@ -176,6 +176,7 @@ def test_row_that_is_not_as_expected_fails_the_run(
     text = (tmp_path / "conformance.md").read_text()
     assert "3 of" in text.splitlines()[2]
     assert text.index("## Not as expected") < text.index("## Published vectors")
+    assert "**credit_wh is 500 and not 600**" in text
     (first, *_) = [row for row in md_rows(text) if "doctored" in row[0]]
     assert len(first) == 9
     told_again = ran("conformance", "--json")
