@@ -1069,7 +1069,16 @@ class Meter:
         if self._board is not None:
             # Before the port is let go of, or somebody could open it for this last moment.
             self._board.close()
-        elif self._repl is not None and not self._repl.locked:
+            self._drop()
+        self.release()
+        self._board = None
+
+    def release(self) -> None:
+        """Let go of the port, the meter running, for another program; the next call takes it.
+
+        A board is left at its friendly prompt.
+        """
+        if self._repl is not None and not self._repl.locked:
             with contextlib.suppress(OSError, _Silence, TransportError):
                 self._repl.exit_raw_repl()
                 # Not before the board has heard it: what is on its way is lost when the next
@@ -1077,7 +1086,6 @@ class Meter:
                 self._repl.port.deadline = time.monotonic() + _FAREWELL
                 self._repl.read_until(1, b">>> ")
         self._drop()
-        self._board = None
 
     # The meter.
 

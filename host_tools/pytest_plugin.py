@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -75,10 +76,26 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError("--meter names the same board twice")
     if "" in places:
         raise pytest.UsageError("--meter is empty: give virtual, a port, a MAC or auto")
+    _check_root(config, named)
     given = getattr(config, "workerinput", {}).get("jeton_meter")
     config.stash[_PLACES] = [given] if given else places
     config.stash[_FREE] = {}
     config.stash[_USED] = {}
+
+
+def _check_root(config: pytest.Config, places: Sequence[str]) -> None:
+    """Refuse to run where pytest took a port for the folder of the tests.
+
+    It looks for its configuration before it knows of --meter, and a path after a space is then
+    one of a test.
+    """
+    here, root = config.invocation_params.dir, config.rootpath
+    for place in places:
+        if root in Path(place).absolute().parents and root not in (here, *here.parents):
+            raise pytest.UsageError(
+                f"pytest took {root} for the folder of the tests: write --meter={place}, without "
+                "a space, or name the tests"
+            )
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -198,8 +215,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _bench(config: pytest.Config) -> Bench:
     if _BENCH not in config.stash:
-        from pathlib import Path
-
         from host_tools.testing import Bench
 
         images = config.getoption("--meter-image")
@@ -209,7 +224,6 @@ def _bench(config: pytest.Config) -> Bench:
             wires=config.getoption("--meter-wires"),
             images=Path(images) if images else None,
             timeout=config.getoption("--meter-timeout"),
-            run=str(getattr(config, "workerinput", {}).get("testrunuid", "")),
         )
     return config.stash[_BENCH]
 
@@ -233,7 +247,7 @@ class _OneLine:
         from host_tools.errors import JetonError
 
         if isinstance(error, JetonError):
-            pytest.fail(str(error), pytrace=False)
+            raise pytest.fail.Exception(str(error), pytrace=False) from None
 
 
 @pytest.fixture
@@ -290,6 +304,8 @@ def meter_street(
             nonlocal streets
             streets += 1
             folder = tmp_path_factory.mktemp("meter_street")
+            if not bench.virtual and count > len(bench.places):
+                pytest.skip(f"needs {count} boards; --meter names {len(bench.places)}")
             with _OneLine():
                 bench.config(profile or _profile(request), count - 1)
                 configs = [

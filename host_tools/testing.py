@@ -21,6 +21,7 @@ from host_tools import firmware_build, interpreter, link, ports, profiles
 from host_tools.errors import BoardError
 from host_tools.firmware_build import Firmware
 from host_tools.link import Meter
+from host_tools.paths import cache_home
 from host_tools.vending.pos import Issued, MeterRecord, PointOfSale
 from host_tools.virtual import VirtualBoard
 from host_tools.waiting import brief
@@ -120,7 +121,19 @@ class BenchMeter(Meter):
     def __init__(self, port: str, **options: Any) -> None:
         self.config: dict[str, Any] = {}
         self.folder: Path | None = None  # of its point of sale
+        self._locked_by: str | None = None
         super().__init__(port, **options)
+
+    def lock(self, code: str | None = None) -> None:
+        """Lock the meter as `Meter.lock` does; a named board is opened again after the test."""
+        super().lock(code)
+        self._locked_by = code or self._locked_by
+
+    def reopen(self) -> None:
+        """Remove the lock that a test has left."""
+        code, self._locked_by = self._locked_by, None
+        if code is not None and self.locked:
+            self.open_up(code)
 
     @cached_property
     def pos(self) -> MeterPos:
@@ -157,11 +170,6 @@ def register(meter: BenchMeter, pos: PointOfSale) -> MeterPos:
     return MeterPos(pos, name)
 
 
-def mac_lock(run: str) -> Path:
-    """Return the file that one worker of a run holds while it looks for its board."""
-    return Path(tempfile.gettempdir()) / f"jeton-{run}.lock"
-
-
 @dataclass
 class Bench:
     """The boards of one process of pytest: fresh virtual ones, or those that are named.
@@ -174,9 +182,9 @@ class Bench:
     wires: str | None = None
     images: Path | None = None
     timeout: float = link.TIMEOUT
-    run: str = ""  # what pytest's workers have in common, where there are several
     _open: dict[str, BenchMeter] = field(default_factory=dict)
     _broken: dict[str, str] = field(default_factory=dict)
+    _reported: dict[str, str] = field(default_factory=dict)  # what is said from then on
     _firmware: dict[Any, Firmware] = field(default_factory=dict)
     _configs: dict[Any, dict[str, Any]] = field(default_factory=dict)
     _described: dict[str, str] = field(default_factory=dict)
@@ -188,6 +196,10 @@ class Bench:
         return self.places[0] == VIRTUAL
 
     # Configurations
+
+    def __post_init__(self) -> None:
+        if self.wires == "models" and self.kind == VIRTUAL:
+            self.kind = "esp32_lcd2004"  # a board with parts
 
     def config(self, profile: str, number: int = 0) -> dict[str, Any]:
         """Return the configuration of a fresh meter, the clock right; `number` makes it another.
@@ -216,14 +228,17 @@ class Bench:
     ) -> Iterator[BenchMeter]:
         """Give a meter that was set up just now, on a virtual board or on a named one."""
         place = place or self.places[0]
-        if said := self._broken.get(place):
-            raise OutOfOrderError(said)
+        self._check(place)
         if place == VIRTUAL:
             with self._virtual(config, name) as meter:
                 meter.config, meter.folder = dict(config), folder
                 yield meter
             return
-        meter = self._named(place)
+        try:
+            meter = self._named(place)
+        except BoardError:
+            self._check(place)
+            raise
         meter.__dict__.pop("pos", None)
         self._set_up(place, meter, config)
         meter.config, meter.folder = dict(config), folder
@@ -237,8 +252,8 @@ class Bench:
             board.start()
             self._started = True
         except BoardError as error:
-            self._give_up(VIRTUAL, str(error))
-            raise
+            self._broken[VIRTUAL] = str(error)
+            self._check(VIRTUAL)
         try:
             options: dict[str, Any] = {"board": board, "timeout": self.timeout}
             if self.wires:
@@ -257,35 +272,28 @@ class Bench:
         if place in self._open:
             return self._open[place]
         try:
-            with self._alone():
+            with _alone():
                 port = ports.find(place).device
                 options: dict[str, Any] = {"timeout": self.timeout}
                 if self.wires:
                     options["wires"] = _wires(self.wires, None)
                 meter = BenchMeter(port, **options)
         except BoardError as error:
-            self._give_up(place, str(error))
+            self._broken[place] = str(error)
             raise
         self._open[place] = meter
         return meter
 
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Keep other workers from asking boards for their MAC while this one takes its own."""
-        if not self.run:
-            yield
-            return
-        with mac_lock(self.run).open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-
     def _set_up(self, place: str, meter: BenchMeter, config: Mapping[str, Any]) -> None:
+        meter.timeout = self.timeout
         try:
+            meter.reopen()
             if meter.provision(config).rate != 1:
                 meter.set_rate(1)
         except BoardError as error:
             if not self.answers(meter):
-                self._give_up(place, str(error))
+                self._broken[place] = str(error)
+                self._check(place)
             raise
 
     def answers(self, meter: Meter) -> bool:
@@ -297,14 +305,21 @@ class Bench:
                 return False
         return True
 
-    def _give_up(self, place: str, said: str) -> None:
-        self._broken[place] = f"not tried, out of order since an earlier test: {said}"
+    def _check(self, place: str) -> None:
+        """Raise what is wrong with a board, once in full and from then on in a few words."""
+        if place not in self._broken:
+            return
+        if place in self._reported:
+            raise OutOfOrderError(self._reported[place])
+        self._reported[place] = f"not tried: there is no board at {place}, as said before"
+        raise BoardError(self._broken[place])
 
     def stopped(self, meter: Meter, test: str) -> None:
-        """Note that a named board does not answer any more."""
+        """Note that a named board does not answer any more, which a test's report says."""
         for place, other in self._open.items():
             if other is meter and place not in self._broken:
-                self._broken[place] = (
+                self._broken[place] = "it stopped answering"
+                self._reported[place] = (
                     f"not tried: the board at {meter.port} stopped answering in {test}"
                 )
 
@@ -319,6 +334,8 @@ class Bench:
         """Let go of all boards."""
         for meter in self._open.values():
             with contextlib.suppress(BoardError):
+                meter.reopen()
+            with contextlib.suppress(BoardError):
                 meter.close()
         self._open.clear()
 
@@ -326,13 +343,10 @@ class Bench:
     def street(
         self, configs: Sequence[Mapping[str, Any]], folder: Path
     ) -> Iterator[list[BenchMeter]]:
-        """Give as many meters as there are configurations, started a few at a time."""
-        if not self.virtual and len(configs) > len(self.places):
-            raise BoardError(
-                f"a street of {len(configs)} needs as many boards, and --meter names "
-                f"{len(self.places)}"
-            )
-        self.firmware() if self.virtual else None
+        """Give as many meters as there are configurations, started a few at a time.
+
+        Of named boards there must be as many.
+        """
         names = [f"meter{number}" for number in range(1, len(configs) + 1)]
         places = [VIRTUAL] * len(configs) if self.virtual else self.places
 
@@ -383,7 +397,7 @@ class Bench:
             if place not in self._described:
                 self._described[place] = _about(self._named(place))
         except BoardError as error:
-            self._give_up(place, str(error))
+            self._broken[place] = str(error)
             return f"{place}: no board"
         return self._described[place]
 
@@ -391,6 +405,16 @@ class Bench:
     def used(self) -> list[str]:
         """Return a line for each board that was used, in the words of `describe`."""
         return [self._describe(place) for place in [*self._open, *([VIRTUAL] * self._started)]]
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Keep other workers from asking boards for their MAC while this one takes its own."""
+    lock = cache_home() / "ports.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _own_profiles() -> tuple[Any, ...]:

@@ -59,22 +59,20 @@ class Transcript:
         joined: list[tuple[str, str]] = []
         for direction, octets in chunks:
             text = _FLOW.sub(b"", bytes(octets)).decode("utf-8", "backslashreplace")
-            if direction == "<":
-                text = text.lstrip(">") if text.strip(">\r\n ") else ""
-            else:
-                text = text.removeprefix("A") if octets.startswith(b"\x05A") else text
+            if octets.startswith(b"\x05A"):
+                text = text.removeprefix("A")
             if not text.strip("\r\n"):
                 continue
             if joined and joined[-1][0] == direction:
                 joined[-1] = (direction, joined[-1][1] + text)
             else:
                 joined.append((direction, text))
-        told = [
-            f"{direction} {line[:_LINE]}{'…' if len(line) > _LINE else ''}"
-            for direction, text in joined
-            for line in self._told(text).splitlines()
-            if line.strip("> \r")
-        ]
+        told = []
+        for direction, text in joined:
+            for said in self._told(text).splitlines():
+                line = said.lstrip("> ") if direction == "<" else said  # without the prompt
+                if line.strip():
+                    told.append(f"{direction} {line[:_LINE]}{'…' if len(line) > _LINE else ''}")
         return told[-most:]
 
     def _told(self, text: str) -> str:

@@ -19,7 +19,7 @@ from host_tools.screen.app import MeterScreen
 from host_tools.screen.pictures import settled
 from host_tools.vending.tokens import encode
 from host_tools.virtual import VirtualBoard
-from tests.bench import heap, hil_conformance
+from tests.bench import heap, hil_conformance, hil_plugin
 
 HEAP = "192k"
 HERE = Path(__file__).parent
@@ -226,6 +226,8 @@ def main() -> int:
         each, worst = erases(*load)
         row(f"erases a save, {what}", each, "")
         row(f"  of the worst sector in {YEARS} years", worst, "", ERASES)
+    for measured in hil_plugin.rows():
+        row(*measured)
     for board in (name for name in boards.names() if boards.load(name).parts):
         sizes = heap.flash(board)
         row(f"{board}: all compiled modules", sum(sizes.values()) / 1024, "KiB", 96)

@@ -15,6 +15,8 @@ from host_tools.measuring import Figure
 from host_tools.meters import make_config
 from host_tools.virtual import VirtualBoard
 
+pytestmark = pytest.mark.virtual_only
+
 
 @pytest.fixture(scope="module", params=["virtual", "esp32_lcd2004"])
 def found(request: pytest.FixtureRequest) -> dict[str, Any]:

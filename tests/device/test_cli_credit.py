@@ -9,6 +9,8 @@ from command import jeton, ran, refused, told
 
 from host_tools.vending.pos import PointOfSale
 
+pytestmark = pytest.mark.virtual_only
+
 
 @pytest.fixture
 def home() -> str:

@@ -28,6 +28,8 @@ from host_tools.errors import JetonError
 from host_tools.interpreter import find
 from host_tools.vending.pos import PointOfSale
 
+pytestmark = pytest.mark.virtual_only
+
 # The command as it is installed, but without what else it offers.
 _PROGRAM = (
     "import sys, typer\n"

@@ -17,6 +17,8 @@ from command import jeton, ran, refused, told
 from host_tools import cli, loads
 from host_tools.vending.pos import PointOfSale
 
+pytestmark = pytest.mark.virtual_only
+
 _DAY = "time,W\n00:00,100\n01:00,2000\n02:00,0\n"  # 2,100 Wh
 
 

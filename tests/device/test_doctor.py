@@ -14,6 +14,8 @@ from host_tools.link import Meter
 from host_tools.meters import make_config
 from host_tools.virtual import VirtualBoard
 
+pytestmark = pytest.mark.virtual_only
+
 
 @pytest.fixture(autouse=True)
 def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,8 @@ from host_tools.link import Meter, PressResult, TokenResult
 from host_tools.meters import make_config
 from jeton.sts.digits import grouped
 
+pytestmark = pytest.mark.virtual_only
+
 RUNS: dict[str, Callable[[Story], None]] = {
     "ceet": ceet.run,
     "eneo": lambda story: eneo.run(story, homes=2),

@@ -6,6 +6,8 @@ import pytest
 
 from host_tools.drills.plot import Point, drawn, mean_w, rows
 
+pytestmark = pytest.mark.virtual_only
+
 START = datetime(2025, 3, 3, tzinfo=UTC)
 
 

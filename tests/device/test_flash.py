@@ -30,6 +30,8 @@ from host_tools.link import Meter, PortError
 from host_tools.meters import make_config
 from host_tools.virtual import VirtualBoard
 
+pytestmark = pytest.mark.virtual_only
+
 KILLS = int(os.environ.get("JETON_KILLS", "4"))
 WIPE = """
 import os

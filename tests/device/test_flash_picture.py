@@ -11,6 +11,8 @@ from host_tools.link import Meter
 from host_tools.paths import boards_dir
 from host_tools.virtual import VirtualBoard
 
+pytestmark = pytest.mark.virtual_only
+
 BOARD = "esp32_lcd2004"
 
 

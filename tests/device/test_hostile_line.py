@@ -4,7 +4,8 @@ import os
 import random
 import select
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from client import Client
@@ -12,7 +13,6 @@ from client import Client
 from host_tools import meters
 from host_tools.link import Meter, TokenResult
 from host_tools.vending import tokens
-from host_tools.virtual import VirtualBoard
 
 KEY = "87f3ecbb2e46b48f"
 PATIENCE_S = 5.0
@@ -39,36 +39,38 @@ def pour(client: Client, data: bytes) -> bytes:
     return said
 
 
-@pytest.fixture(scope="module")
-def board() -> Iterator[VirtualBoard]:
-    with VirtualBoard() as one:
-        with Meter(one.path) as meter:
-            meter.provision({"drn": "00000000000", "decoder_key": KEY, "tid0": 1000})
-        yield one
+@pytest.fixture
+def meter_config(meter_config: dict[str, Any]) -> dict[str, Any]:
+    return {"drn": "00000000000", "decoder_key": KEY, "tid0": 1000, "clock": meter_config["clock"]}
 
 
 class Till:
     """Sells tokens of 0.1 kWh and knows how many the meter has accepted."""
 
-    tid = 2000
-    sold = 0
+    def __init__(self, meter: Meter) -> None:
+        self.meter = meter
+        self.sold = 0
 
-
-def healthy(board: VirtualBoard) -> int:
-    """Check that the meter takes the next good token, soon; return the heap in use."""
-    Till.tid += 1
-    fields = {"rnd": 0, "tid": Till.tid, "amount": 1}
-    token = tokens.encode(0, 0, fields, key=bytes.fromhex(KEY), ea=7)
-    began = time.monotonic()
-    with Meter(board.path) as meter:
-        entered = meter.enter(token)
+    def healthy(self) -> int:
+        """Check that the meter takes the next good token, soon; return the heap in use."""
+        self.sold += 1
+        fields = {"rnd": 0, "tid": 2000 + self.sold, "amount": 1}
+        token = tokens.encode(0, 0, fields, key=bytes.fromhex(KEY), ea=7)
+        began = time.monotonic()
+        entered = self.meter.enter(token)
         assert entered.result is TokenResult.ACCEPT
         assert time.monotonic() - began < PATIENCE_S
-        Till.sold += 1
-        assert meter.ledger().tokens_wh == 100 * Till.sold
-        meter.events()
-        meter.status()
-        return int(meter.rpc("info")["mem_used"])
+        assert self.meter.ledger().tokens_wh == 100 * self.sold
+        self.meter.events()
+        self.meter.status()
+        used = int(self.meter.rpc("info")["mem_used"])
+        self.meter.release()
+        return used
+
+
+@pytest.fixture
+def till(meter: Meter) -> Till:
+    return Till(meter)
 
 
 def _every_octet() -> bytes:
@@ -100,14 +102,14 @@ _LINES: dict[str, Callable[[], bytes]] = {
 
 @pytest.mark.parametrize("raw", [False, True], ids=["friendly", "raw"])
 @pytest.mark.parametrize("name", _LINES)
-def test_anything_over_the_line(board: VirtualBoard, name: str, raw: bool) -> None:
-    before = healthy(board)
-    with Client(board.path) as client:
+def test_anything_over_the_line(till: Till, name: str, raw: bool) -> None:
+    before = till.healthy()
+    with Client(till.meter.port) as client:
         if raw:
             client.raw()
         said = pour(client, _LINES[name]())
     assert KEY.encode() not in said.lower()
-    after = healthy(board)
+    after = till.healthy()
     # What a line leaves at the prompt is a name or a few; imports come but once.
     assert after - before < 12_000
 
@@ -115,7 +117,7 @@ def test_anything_over_the_line(board: VirtualBoard, name: str, raw: bool) -> No
 COMMANDS = 2_000
 
 
-def test_commands_at_full_speed(board: VirtualBoard) -> None:
+def test_commands_at_full_speed(till: Till) -> None:
     """Without a pause: each is answered, and the heap is what it was."""
     lines = [
         '["enter", "00000000000201328896"]',
@@ -124,31 +126,32 @@ def test_commands_at_full_speed(board: VirtualBoard) -> None:
         "[]",
         '{"a":1}',
     ]
-    with Client(board.path) as client:
+    with Client(till.meter.port) as client:
         client.raw()
         # What these import stays.
         client.run("meter.enter('00000000000201328896'), meter.press('12*#'), meter.events()")
-    before = healthy(board)
-    with Client(board.path) as client:
+    before = till.healthy()
+    with Client(till.meter.port) as client:
         client.raw()
         for i in range(0, COMMANDS, 50):
             part = "\n".join(f"meter.rpc({lines[k % len(lines)]!r})" for k in range(i, i + 50))
             output, error = client.run(part)
             assert (output, error) == (b"", b"")
-    assert healthy(board) - before < 2_000
+    assert till.healthy() - before < 2_000
 
 
-def test_floods_that_are_cut_off(board: VirtualBoard) -> None:
+def test_floods_that_are_cut_off(till: Till) -> None:
     made = random.Random(3)
     flood = (_rpc('["enter", "00000000000201328896"]') + b"\x04") * 300
     for _ in range(10):
-        with Client(board.path) as client:
+        with Client(till.meter.port) as client:
             client.raw()
             client.send(flood[: made.randrange(1, 8_000)])
-        healthy(board)
+        till.healthy()
 
 
-def test_a_named_meter_keeps_what_it_had(board: VirtualBoard) -> None:
+@pytest.mark.virtual_only
+def test_a_named_meter_keeps_what_it_had() -> None:
     """A line that makes the interpreter end is a power cut, no worse."""
     meters.create("home", meters.make_config() | {"credit_wh": 12_300})
     with Meter.open("home") as meter:
@@ -159,11 +162,9 @@ def test_a_named_meter_keeps_what_it_had(board: VirtualBoard) -> None:
             assert meter.status().credit_wh == 12_300
 
 
-def test_an_interrupt_that_leaves_the_heap_locked(board: VirtualBoard) -> None:
+def test_an_interrupt_that_leaves_the_heap_locked(till: Till) -> None:
     """As the unix port may do where Ctrl-C comes while it collects memory."""
-    with Meter(board.path) as meter, meter._talking(3) as repl:
-        raising = "raise MemoryError('memory allocation failed, heap is locked')"
-        repl.run(f"def broken(line):\n    {raising}\nmeter.rpc = broken", 3)
-    with Meter(board.path) as meter:
-        assert meter.status().provisioned  # after a soft reset
-    healthy(board)
+    raising = "raise MemoryError('memory allocation failed, heap is locked')"
+    till.meter.run(f"def broken(line):\n    {raising}\nmeter.rpc = broken")
+    assert till.meter.status().provisioned  # after a soft reset
+    till.healthy()

@@ -22,6 +22,8 @@ from host_tools.link import Ledger, Meter, TokenResult
 from host_tools.vending import tokens
 from host_tools.virtual import _Bridge
 
+pytestmark = pytest.mark.virtual_only
+
 KILLS = int(os.environ.get("JETON_KILLS", "25"))
 KEY = bytes.fromhex("87f3ecbb2e46b48f")
 UNITS = 7  # of 100 Wh, in every token

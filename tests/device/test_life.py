@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from client import Client
@@ -65,6 +66,7 @@ def _passed(before: Status, after: Status) -> float:
     return seconds
 
 
+@pytest.mark.virtual_only
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 @pytest.mark.parametrize("client", [False, True], ids=["alone", "client"])
 def test_a_served_meter_that_is_stopped(loaded: str, number: int, client: bool) -> None:
@@ -98,6 +100,7 @@ def _machine(call: str) -> Callable[[str], None]:
     return act
 
 
+@pytest.mark.virtual_only
 @pytest.mark.parametrize(
     "act", [_soft_reset, _machine("soft_reset"), _machine("reset")], ids=["D", "soft", "reset"]
 )
@@ -110,6 +113,7 @@ def test_resets_of_a_served_meter(loaded: str, act: Callable[[str], None]) -> No
             assert _passed(before, meter.status()) >= 1 * RATE
 
 
+@pytest.mark.virtual_only
 def test_a_served_meter_that_is_killed(loaded: str) -> None:
     with served(loaded) as (process, port):
         before = _begin(port)
@@ -119,6 +123,7 @@ def test_a_served_meter_that_is_killed(loaded: str) -> None:
     assert _passed(before, _status(loaded)) >= 1 * RATE  # at most the last 5 s are lost
 
 
+@pytest.mark.virtual_only
 def test_a_served_meter_that_nothing_wakes_lives_on(loaded: str) -> None:
     with served(loaded) as (_, port):
         with Meter.open(port) as meter:
@@ -139,6 +144,7 @@ def test_a_served_meter_that_nothing_wakes_lives_on(loaded: str) -> None:
     assert after.load_w == LOAD_W
 
 
+@pytest.mark.virtual_only
 def test_a_clock_without_a_load_lives_too(loaded: str) -> None:
     with Meter.open(loaded) as meter:
         before = meter.set_rate(RATE)
@@ -148,16 +154,23 @@ def test_a_clock_without_a_load_lives_too(loaded: str) -> None:
     assert (after.clock - before.clock).total_seconds() >= RATE / 2
 
 
-def test_cuts_and_resets_by_a_program() -> None:
-    with Meter.open("virtual") as meter:
-        meter.provision(meters.make_config() | {"credit_wh": 10**8})
-        for cut in (meter.power_cut, meter.reset, meter.soft_reset):
-            before = meter.set_load(LOAD_W)
-            meter.set_rate(RATE)
-            time.sleep(0.3)
-            cut()
-            meter.power_on()
-            assert _passed(before, meter.status()) >= 0.3 * RATE
+@pytest.fixture
+def meter_config(meter_config: dict[str, Any]) -> dict[str, Any]:
+    return meter_config | {"credit_wh": 10**8}
+
+
+@pytest.mark.parametrize(
+    "end",
+    [pytest.param("power_cut", marks=pytest.mark.virtual_only), "reset", "soft_reset"],
+)
+def test_cuts_and_resets_by_a_program(meter: Meter, end: str) -> None:
+    before = meter.set_load(LOAD_W)
+    meter.set_rate(RATE)
+    time.sleep(0.3)
+    getattr(meter, end)()
+    if end == "power_cut":
+        meter.power_on()
+    assert _passed(before, meter.status()) >= 0.3 * RATE
 
 
 # Ticks are invisible
@@ -187,6 +200,7 @@ def _unasked(client: Client) -> bytes:
     return client.seen
 
 
+@pytest.mark.virtual_only
 def test_a_client_at_a_prompt_sees_no_tick(hurried: VirtualBoard) -> None:
     with Client(hurried.path) as client:
         client.send(b"6*7\r")
@@ -211,6 +225,7 @@ def test_a_client_at_a_prompt_sees_no_tick(hurried: VirtualBoard) -> None:
     assert _ticks(hurried)
 
 
+@pytest.mark.virtual_only
 @pytest.mark.parametrize("raw", [False, True])
 def test_what_is_half_typed_stays(hurried: VirtualBoard, raw: bool) -> None:
     with Client(hurried.path) as client:
@@ -223,6 +238,7 @@ def test_what_is_half_typed_stays(hurried: VirtualBoard, raw: bool) -> None:
         assert _ticks(hurried)
 
 
+@pytest.mark.virtual_only
 def test_a_program_that_looks_like_a_prompt_is_left_alone(hurried: VirtualBoard) -> None:
     with Client(hurried.path) as client:
         client.send(b"print(input('\\n>>> '))\r")
@@ -232,6 +248,7 @@ def test_a_program_that_looks_like_a_prompt_is_left_alone(hurried: VirtualBoard)
         assert client.expect(b"hello\r\nhello\r\n")
 
 
+@pytest.mark.virtual_only
 def test_much_talk_beside_ticks(hurried: VirtualBoard) -> None:
     with Client(hurried.path) as client:
         client.raw()
@@ -244,6 +261,7 @@ def test_much_talk_beside_ticks(hurried: VirtualBoard) -> None:
                 client.raw()
 
 
+@pytest.mark.virtual_only
 def test_a_tick_that_does_not_end_is_given_up(
     hurried: VirtualBoard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -258,6 +276,7 @@ def test_a_tick_that_does_not_end_is_given_up(
         assert client.run("del board.tick; print(1)")[0] == b"1\r\n"
 
 
+@pytest.mark.virtual_only
 def test_an_idle_board_costs_nothing(
     hurried: VirtualBoard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,6 +290,7 @@ def test_an_idle_board_costs_nothing(
     assert time.process_time() - before < 0.03
 
 
+@pytest.mark.virtual_only
 def test_the_interpreter_has_none_of_the_hosts_variables(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

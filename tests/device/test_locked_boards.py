@@ -32,6 +32,11 @@ for commands in (cli_meters, cli_locked, cli_supply):
 
 
 @pytest.fixture
+def meter_config(request: pytest.FixtureRequest, meter_config: dict[str, Any]) -> dict[str, Any]:
+    return meter_config | getattr(request, "param", {})
+
+
+@pytest.fixture
 def board() -> Iterator[VirtualBoard]:
     """A locked meter's board, with a credit of 5 kWh."""
     with VirtualBoard() as board:
@@ -87,11 +92,14 @@ def refused(action: Callable[..., Any], *arguments: Any) -> str:
 # The client
 
 
-def test_every_method_of_the_client(board: VirtualBoard) -> None:
-    with Meter.open(board.path) as meter:
+@pytest.mark.parametrize("meter_config", [{"credit_wh": 5000}], indirect=True)
+def test_every_method_of_the_client(meter: Meter) -> None:
+    meter.lock(CODE)
+    meter.release()
+    with Meter.open(meter.port) as meter:
         assert meter.locked
         assert meter.info().provisioned
-        assert meter.info().mem_free > 48_000
+        assert meter.board is None or meter.info().mem_free > 48_000
         assert meter.enter("1" * 20).result is TokenResult.CRC
         assert meter.press("12").display == meter.display().lines
         assert meter.status().credit_wh == 5000
@@ -126,9 +134,9 @@ def test_every_method_of_the_client(board: VirtualBoard) -> None:
         ]
         for action, arguments in guarded:
             said = refused(action, *arguments)
-            assert said.startswith(f"meter {board.path} is locked: "), said
+            assert said.startswith(f"meter {meter.name} is locked: "), said
             assert said.endswith(
-                f"needs its unlock code (jeton unlock {board.path}, or ${UNLOCK_VARIABLE})"
+                f"needs its unlock code (jeton unlock {meter.name}, or ${UNLOCK_VARIABLE})"
             )
         assert meter.status().load_w == 0
         meter.unlock(CODE)
@@ -148,6 +156,7 @@ def test_every_method_of_the_client(board: VirtualBoard) -> None:
         assert not meter.locked
 
 
+@pytest.mark.virtual_only
 def test_a_code_that_is_given_is_used_where_it_is_needed(board: VirtualBoard) -> None:
     with Meter.open(board.path, code=CODE) as meter:
         assert meter.set_load(500).load_w == 500
@@ -161,27 +170,38 @@ def test_a_code_that_is_given_is_used_where_it_is_needed(board: VirtualBoard) ->
         assert meter.status().load_w == 600
 
 
-def test_a_board_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    with Meter.open("virtual") as meter:
-        assert refused(meter.unlock, CODE).endswith("is not locked")
-        assert refused(meter.open_up, CODE).endswith("is not locked")
-        assert "give the code" in refused(meter.lock)
-        assert refused(meter.lock, "short") == "an unlock code has 8 to 64 characters"
-        assert not meter.locked
-        meter.lock(CODE)
-        meter.reset()
-        meter.power_cut()
-        for action in (meter.status, meter.soft_reset, lambda: meter.locked):
-            assert "no power" in refused(action)
-        meter.power_on()
-        assert meter.locked
-        refused(meter.advance, 5)
-        monkeypatch.setenv(UNLOCK_VARIABLE, CODE)
+def test_a_lock_and_what_is_none(meter: Meter) -> None:
+    assert refused(meter.unlock, CODE).endswith("is not locked")
+    assert refused(meter.open_up, CODE).endswith("is not locked")
+    assert "give the code" in refused(meter.lock)
+    assert refused(meter.lock, "short") == "an unlock code has 8 to 64 characters"
+    assert not meter.locked
+    meter.lock(CODE)
+    assert meter.locked
+    refused(meter.advance, 5)
+
+
+@pytest.mark.virtual_only
+def test_power_cut_of_a_locked_meter(meter: Meter) -> None:
+    meter.lock(CODE)
+    meter.reset()
+    meter.power_cut()
+    for action in (meter.status, meter.soft_reset, lambda: meter.locked):
+        assert "no power" in refused(action)
+    meter.power_on()
+    assert meter.locked
+    refused(meter.advance, 5)
+
+
+@pytest.mark.virtual_only
+def test_the_code_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(UNLOCK_VARIABLE, CODE)
     with Meter.open("virtual") as meter:
         meter.lock(CODE)
         meter.advance(5)
 
 
+@pytest.mark.virtual_only
 def test_wrong_codes_cost_time_over_the_wire_too(board: VirtualBoard) -> None:
     with Meter.open(board.path) as meter:
         for _ in range(3):
@@ -195,6 +215,7 @@ def test_wrong_codes_cost_time_over_the_wire_too(board: VirtualBoard) -> None:
             assert "wait" in refused(meter.open_up, CODE)
 
 
+@pytest.mark.virtual_only
 def test_lines_of_other_clients(client: Client) -> None:
     """Any language can do this: a line of JSON each way, CR, LF or both at its end."""
     for ending in (b"\r", b"\n", b"\r\n"):
@@ -205,6 +226,7 @@ def test_lines_of_other_clients(client: Client) -> None:
 # No way past it
 
 
+@pytest.mark.virtual_only
 @pytest.mark.parametrize("flood", [b"\x03", b"\x04", b"\x01", b"\x03\x04\x01\x02\x05", b"\r\x03"])
 def test_floods_of_control_keys(board: VirtualBoard, client: Client, flood: bytes) -> None:
     boots = board._bridge.boots if board._bridge else 0
@@ -214,6 +236,7 @@ def test_floods_of_control_keys(board: VirtualBoard, client: Client, flood: byte
     assert board._bridge.boots == boots
 
 
+@pytest.mark.virtual_only
 @pytest.mark.parametrize("restart", ["soft_reset", "reset", "power_on"])
 def test_control_keys_while_it_starts(board: VirtualBoard, client: Client, restart: str) -> None:
     for number in range(3):
@@ -228,6 +251,7 @@ def test_control_keys_while_it_starts(board: VirtualBoard, client: Client, resta
         client.seen = b""
 
 
+@pytest.mark.virtual_only
 def test_a_megabyte_of_garbage(client: Client) -> None:
     client.timeout = 60
     noise = random.Random(4)
@@ -240,6 +264,7 @@ def test_a_megabyte_of_garbage(client: Client) -> None:
     assert call(client, "info")["ok"]["mem_free"] > 48_000
 
 
+@pytest.mark.virtual_only
 def test_long_lines_and_many(client: Client) -> None:
     client.timeout = 60
     client.send(b"x" * 100_000 + b"\n")
@@ -255,6 +280,7 @@ def test_long_lines_and_many(client: Client) -> None:
     still_locked(client)
 
 
+@pytest.mark.virtual_only
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -282,6 +308,7 @@ def test_mpremote_fails_without_harm(board: VirtualBoard, arguments: list[str]) 
         still_locked(client)
 
 
+@pytest.mark.virtual_only
 def test_mpremotes_repl_is_a_line_like_others(board: VirtualBoard) -> None:
     pid, terminal = pty.fork()
     if not pid:
@@ -308,6 +335,7 @@ def test_mpremotes_repl_is_a_line_like_others(board: VirtualBoard) -> None:
         os.close(terminal)
 
 
+@pytest.mark.virtual_only
 def test_no_main_py_runs_and_no_file_is_reached(tmp_path: Path) -> None:
     flash = tmp_path / "flash.img"
     with VirtualBoard(flash) as board, Client(board.path) as client:
@@ -327,6 +355,7 @@ def test_no_main_py_runs_and_no_file_is_reached(tmp_path: Path) -> None:
         assert client.run("print(6 * 7)") == (b"42\r\n", b"")
 
 
+@pytest.mark.virtual_only
 def test_a_real_reset_by_the_line(board: VirtualBoard, client: Client) -> None:
     assert call(client, "reset")["locked"]
     assert call(client, "unlock", CODE) == {"ok": None}
@@ -335,6 +364,7 @@ def test_a_real_reset_by_the_line(board: VirtualBoard, client: Client) -> None:
     still_locked(client)
 
 
+@pytest.mark.virtual_only
 def test_the_raw_repl_is_back_after_open(client: Client) -> None:
     call(client, "open", CODE)
     client.expect(b">>> ")
@@ -349,6 +379,7 @@ def test_the_raw_repl_is_back_after_open(client: Client) -> None:
 # Time
 
 
+@pytest.mark.virtual_only
 def test_an_orderly_end_loses_nothing(tmp_path: Path) -> None:
     flash = tmp_path / "flash.img"
     config = meters.make_config() | {"credit_wh": 500_000}
@@ -363,6 +394,7 @@ def test_an_orderly_end_loses_nothing(tmp_path: Path) -> None:
         assert meter.status().total_wh >= used_wh
 
 
+@pytest.mark.virtual_only
 def test_time_goes_on_and_is_saved_while_nobody_asks(tmp_path: Path) -> None:
     flash = tmp_path / "flash.img"
     config = meters.make_config() | {"credit_wh": 500_000}
@@ -399,6 +431,7 @@ def denied(*arguments: str, keys: str | None = None, env: dict[str, str] | None 
     return str(result.exception)
 
 
+@pytest.mark.virtual_only
 def test_commands_on_a_meter_that_is_kept(tmp_path: Path) -> None:
     code = tmp_path / "code.txt"
     code.write_text(f"{CODE}\n")
@@ -423,6 +456,7 @@ def test_commands_on_a_meter_that_is_kept(tmp_path: Path) -> None:
     assert run("advance", "home", "1h")
 
 
+@pytest.mark.virtual_only
 def test_commands_on_a_meter_that_is_served(board: VirtualBoard) -> None:
     assert run("unlock", board.path, "--code-file", "-", keys=f"{CODE}\n").startswith(board.path)
     assert run("load", board.path, "500")
@@ -430,6 +464,7 @@ def test_commands_on_a_meter_that_is_served(board: VirtualBoard) -> None:
     assert "is locked: load needs" in denied("load", board.path, "5")
 
 
+@pytest.mark.virtual_only
 def test_the_rate_of_a_clock_lasts_as_long_as_the_meter_is_open(board: VirtualBoard) -> None:
     once = {UNLOCK_VARIABLE: CODE}
     said = denied("clock", board.path, "2041-05-01T12:00", "--rate", "3600", env=once)
@@ -444,6 +479,7 @@ def test_the_rate_of_a_clock_lasts_as_long_as_the_meter_is_open(board: VirtualBo
         assert meter.status().rate == 3600
 
 
+@pytest.mark.virtual_only
 @pytest.mark.parametrize("content", [b"", b"\n", b"one\ntwo\n", b"\xff\xfe\xfd12345"])
 def test_files_that_hold_no_code(tmp_path: Path, content: bytes) -> None:
     run("new", "home")
@@ -461,6 +497,7 @@ with open("/profiles/generic.json", "wb") as file:
 """
 
 
+@pytest.mark.virtual_only
 @pytest.mark.parametrize(("old", "new"), [(b'"lockout"', b'"lockouu"'), (b"{", b"[")])
 def test_a_profile_that_is_damaged_opens_no_lock(tmp_path: Path, old: bytes, new: bytes) -> None:
     with VirtualBoard(tmp_path / "flash.img") as board:
@@ -477,6 +514,7 @@ def test_a_profile_that_is_damaged_opens_no_lock(tmp_path: Path, old: bytes, new
             assert meter.display().lines[0].startswith("STORE FAULT")
 
 
+@pytest.mark.virtual_only
 def test_a_start_without_memory_opens_no_lock(tmp_path: Path) -> None:
     with VirtualBoard(tmp_path / "flash.img") as board, Meter(board.path) as meter:
         meter.provision(meters.make_config())

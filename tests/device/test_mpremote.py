@@ -6,22 +6,18 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from host_tools.link import Meter
 from host_tools.virtual import VirtualBoard
 
 
-@pytest.fixture(scope="module", params=["pts", "link"])
-def port(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
-    link = tmp_path_factory.mktemp("port") / "meter" if request.param == "link" else None
-    with VirtualBoard(link=link) as board:
-        assert board.path.startswith("/dev/") == (link is None)
-        yield board.path
+@pytest.fixture
+def port(meter: Meter) -> str:
+    meter.release()
+    return meter.port
 
 
 def mpremote(port: str, *arguments: str, status: int = 0) -> str:
@@ -36,6 +32,13 @@ def mpremote(port: str, *arguments: str, status: int = 0) -> str:
     said = run.stdout.decode()
     assert run.returncode == status, said
     return said.replace("\r\n", "\n")
+
+
+@pytest.mark.virtual_only
+def test_a_link_is_a_port_too(tmp_path: Path) -> None:
+    with VirtualBoard(link=tmp_path / "meter") as board:
+        assert board.path == str(tmp_path / "meter")
+        assert mpremote(board.path, "eval", "6 * 7") == "42\n"
 
 
 def test_exec_and_eval_again_and_again(port: str) -> None:
@@ -74,6 +77,7 @@ def test_files_both_ways(port: str, tmp_path: Path) -> None:
     assert back.read_bytes() == sent.read_bytes()
     mpremote(port, "fs", "mkdir", ":folder")
     assert "folder/" in mpremote(port, "fs", "ls", ":/")
+    mpremote(port, "fs", "rmdir", ":folder")
     assert "from jeton_main import meter" in mpremote(port, "fs", "cat", ":boot.py")
     mpremote(port, "fs", "rm", ":copy.bin")
     assert "copy.bin" not in mpremote(port, "fs", "ls")

@@ -1,6 +1,7 @@
 """Profiles on a whole board: heap, words, languages, and profiles of one's own."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -31,35 +32,42 @@ def refused(*arguments: str) -> str:
     return str(result.exception)
 
 
+@pytest.fixture
+def meter_config(request: pytest.FixtureRequest, meter_config: dict[str, Any]) -> dict[str, Any]:
+    return meter_config | getattr(request, "param", {})
+
+
 @pytest.mark.device
-@pytest.mark.parametrize("name", profiles.shipped())
-def test_every_profile_on_a_board(name: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.meter_profile(name)) for name in profiles.shipped()],
+)
+def test_every_profile_on_a_board(name: str, meter: Meter) -> None:
     data = profiles.load(name)
-    with Meter.open("virtual", profile=name) as meter:
+    meter.reset()
+    assert meter.rpc("info")["mem_used"] <= HEAP_LIMIT
+    spoken = [one for one in data["languages"] if one not in profiles.RIGHT_TO_LEFT]
+    assert meter.language() == spoken[0]
+    for language in spoken:
+        assert meter.language(language) == language
+        result = meter.enter("1" * 20)
+        assert result.result == TokenResult.CRC
+        words = profiles.words(data, language)["CRCError"]
+        assert meter.display().lines[0].startswith(words.partition("{")[0])
         meter.reset()
-        assert meter.rpc("info")["mem_used"] <= HEAP_LIMIT
-        spoken = [one for one in data["languages"] if one not in profiles.RIGHT_TO_LEFT]
-        assert meter.language() == spoken[0]
-        for language in spoken:
-            assert meter.language(language) == language
-            result = meter.enter("1" * 20)
-            assert result.result == TokenResult.CRC
-            words = profiles.words(data, language)["CRCError"]
-            assert meter.display().lines[0].startswith(words.partition("{")[0])
-            meter.reset()
-            assert meter.language() == language
+        assert meter.language() == language
 
 
 @pytest.mark.device
-def test_arabic_on_a_display_of_dots() -> None:
-    config = meters.make_config(profile="somelec") | {"display": [4, 20, 1]}
-    with Meter.open("virtual", config=config) as meter:
-        assert meter.language() == "ar"
-        lines = meter.display().lines
-        assert lines[0] == "0.00 kWh      \ufeaa\ufef4\ufebb\ufeae\ufedf\ufe8d"
-        assert [len(line) for line in lines] == [20] * 4
-        meter.reset()
-        assert meter.rpc("info")["mem_used"] <= HEAP_LIMIT
+@pytest.mark.meter_profile("somelec")
+@pytest.mark.parametrize("meter_config", [{"display": [4, 20, 1]}], indirect=True)
+def test_arabic_on_a_display_of_dots(meter: Meter) -> None:
+    assert meter.language() == "ar"
+    lines = meter.display().lines
+    assert lines[0] == "0.00 kWh      \ufeaa\ufef4\ufebb\ufeae\ufedf\ufe8d"
+    assert [len(line) for line in lines] == [20] * 4
+    meter.reset()
+    assert meter.rpc("info")["mem_used"] <= HEAP_LIMIT
     # A terminal is told not to turn the cells once more.
     console = Console(width=80)
     with console.capture() as capture:
@@ -67,7 +75,7 @@ def test_arabic_on_a_display_of_dots() -> None:
     assert f"\u202d{lines[0]}\u202c" in capture.get()
 
 
-@pytest.mark.device
+@pytest.mark.virtual_only
 def test_language_by_command() -> None:
     jeton("new", "atar", "--profile", "onee", "--graphic")
     assert jeton("language", "atar") == "fr  [fr, ar]\n"
@@ -80,7 +88,7 @@ def test_language_by_command() -> None:
     assert "no 'ar', only: fr" in refused("language", "lome", "ar")
 
 
-@pytest.mark.device
+@pytest.mark.virtual_only
 def test_a_profile_of_ones_own_on_a_board(jeton_home: Path) -> None:
     path = profiles.new("village", "onee")
     path.write_text(path.read_text().replace('"messages": {}', '"messages": {"fr": {"off": "X"}}'))

@@ -19,6 +19,8 @@ from host_tools.link import Meter, TokenResult
 from host_tools.vending.pos import PointOfSale
 from host_tools.virtual import VirtualBoard
 
+pytestmark = pytest.mark.virtual_only
+
 app = typer.Typer()
 for commands in (cli_meters, cli_locked):
     commands.register(app)

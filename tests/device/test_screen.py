@@ -32,6 +32,8 @@ from host_tools.screen.pictures import settled, until
 from host_tools.vending.pos import PointOfSale
 from host_tools.virtual import VirtualBoard
 
+pytestmark = pytest.mark.virtual_only
+
 
 class Seen:
     """A screen that runs, and what is on it."""

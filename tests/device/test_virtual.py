@@ -19,6 +19,8 @@ from host_tools.errors import BoardError, JetonError
 from host_tools.interpreter import Interpreter, find
 from host_tools.virtual import VirtualBoard, _Output
 
+pytestmark = pytest.mark.virtual_only
+
 
 @pytest.fixture
 def board() -> Iterator[VirtualBoard]:

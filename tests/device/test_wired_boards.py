@@ -11,7 +11,7 @@ from host_tools.virtual import VirtualBoard
 
 WIRED = [name for name in boards.names() if boards.load(name).parts]
 CONFIG = {"drn": "00000000000", "decoder_key": "87f3ecbb2e46b48f", "credit_wh": 100_000}
-pytestmark = pytest.mark.device
+pytestmark = [pytest.mark.device, pytest.mark.virtual_only]
 
 
 def wait_until(done: Callable[[], bool], seconds: float = 5.0) -> None:

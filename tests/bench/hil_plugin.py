@@ -1,0 +1,117 @@
+"""Measures the pytest plugin: what it costs a run without meters, fresh boards, a street of 50."""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+WORKERS = 2
+STREET = 50
+_MANY = 200
+_FEW = 40
+
+_FRESH = """
+import pytest
+
+@pytest.mark.parametrize("number", range({count}))
+def test_fresh(meter, number):
+    assert meter.enter("0" * 20).name == "CRCError"
+    assert meter.status().credit_wh == 0
+"""
+_PURCHASE = """
+import pytest
+
+@pytest.mark.parametrize("number", range({count}))
+def test_purchase(meter, meter_pos, number):
+    assert meter.enter(meter_pos.credit(5).token).good
+    assert meter.status().credit_wh == 5000
+"""
+_STREET = """
+import os, time
+from pathlib import Path
+
+def family():
+    parents = {{}}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        parents[int(stat.parent.name)] = int(fields[1])
+    mine = {{os.getpid()}}
+    while more := {{p for p, parent in parents.items() if parent in mine and p not in mine}}:
+        mine |= more
+    return mine
+
+def test_street(meter_street):
+    began = time.perf_counter()
+    street = meter_street({count})
+    took = time.perf_counter() - began
+    assert len({{meter.status().drn for meter in street}}) == {count}
+    kib = 0
+    for process in family():
+        for line in Path(f"/proc/{{process}}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                kib += int(line.split()[1])
+    Path("measured").write_text(f"{{kib / 1024}} {{took}}")
+"""
+_EMPTY = "def test_nothing(): pass\n"
+
+
+def seconds(folder: Path, source: str, *options: str) -> float:
+    """Return how long pytest takes over a file of tests, all of which pass."""
+    (folder / "test_it.py").write_text(source)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
+    began = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, "test_it.py"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    took = time.perf_counter() - began
+    if done.returncode:
+        raise SystemExit(f"the benchmark's own tests fail:\n{done.stdout}{done.stderr}")
+    return took
+
+
+def _each_ms(folder: Path, source: str) -> float:
+    """Return the milliseconds a test takes with all workers, their start aside."""
+    workers = f"-n{WORKERS}"
+    few = seconds(folder, source.format(count=_FEW), workers)
+    many = seconds(folder, source.format(count=_MANY), workers)
+    return 1000 * (many - few) / (_MANY - _FEW)
+
+
+def rows() -> list[tuple[str, float, str, float | None]]:
+    """Return (what, value, unit, limit) of each measure."""
+    with tempfile.TemporaryDirectory(prefix="jeton-") as made:
+        folder = Path(made)
+        (folder / "pytest.ini").write_text("[pytest]\n")
+        pairs = [
+            (seconds(folder, _EMPTY), seconds(folder, _EMPTY, "-p", "no:jeton")) for _ in range(7)
+        ]
+        cost = statistics.median(a for a, _ in pairs) - statistics.median(b for _, b in pairs)
+        seconds(folder, _FRESH.format(count=2))  # the firmware is compiled once, then kept
+        fresh = _each_ms(folder, _FRESH)
+        whole = 1000 * seconds(folder, _FRESH.format(count=_MANY), f"-n{WORKERS}") / _MANY
+        purchase = _each_ms(folder, _PURCHASE)
+        seconds(folder, _STREET.format(count=STREET))
+        mib, took = map(float, (folder / "measured").read_text().split())
+    return [
+        ("plugin, added to an empty pytest run, median of 7", cost, "s", 0.3),
+        (f"a test with a fresh board, {WORKERS} workers: 15 a second", fresh, "ms", 1000 / 15),
+        (f"  with their start, {_MANY} tests", whole, "ms", None),
+        ("  with a purchase", purchase, "ms", None),
+        (f"{STREET} virtual boards at once and their test, memory", mib, "MiB", 1000),
+        ("  all of them set up", took, "s", None),
+    ]
+
+
+if __name__ == "__main__":
+    for what, value, unit, limit in rows():
+        print(f"{what}: {value:.3g} {unit}" + (f" (at most {limit:.3g})" if limit else ""))

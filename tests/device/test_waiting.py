@@ -1,0 +1,143 @@
+"""Waiting for a meter: for what it shows and logs, and for a moment that its clock is moved to."""
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from host_tools.errors import BoardError
+from host_tools.link import Meter, Status
+from host_tools.testing import MeterPos
+from host_tools.waiting import NeverCameError
+
+pytestmark = pytest.mark.device
+
+
+@pytest.fixture
+def meter_config(meter_config: dict[str, Any]) -> dict[str, Any]:
+    return meter_config | {"credit_wh": 20_000}
+
+
+@pytest.fixture
+def lit(meter: Meter) -> Meter:
+    """A meter with 20 kWh whose clock stands, under 700 W: a Wh takes 5.14 s."""
+    meter.set_rate(0)
+    meter.set_load(700)
+    return meter
+
+
+def test_a_text_on_the_display(meter: Meter, meter_pos: MeterPos) -> None:
+    meter.enter(meter_pos.credit(5).token)
+    shown = meter.wait_display("+5.0 kWh")
+    assert shown.lines == meter.display().lines
+    assert meter.wait_display(re.compile(r"Accepted .*\+5")) == shown
+    # It lives by its own clock: what a token came to gives way to the credit.
+    meter.set_rate(10)
+    meter.wait_display("25.00 kWh")
+
+
+def test_a_text_that_does_not_come(meter: Meter) -> None:
+    meter.enter("0" * 20)
+    with pytest.raises(NeverCameError) as caught:
+        meter.wait_display("Accepted", timeout=0.05)
+    assert isinstance(caught.value, BoardError)
+    said = str(caught.value)
+    assert f"meter {meter.name} does not show 'Accepted' within 0.05 s" in said
+    assert "it shows 'Rejected" in said
+    assert "token name=CRCError" in said
+    assert "\n" not in said
+
+
+def test_an_event(meter: Meter, meter_pos: MeterPos) -> None:
+    meter.enter(meter_pos.credit(1).token)
+    first = meter.wait_event("token")
+    assert first.details["amount_wh"] == 1000
+    with pytest.raises(NeverCameError, match=f"logged no token after event {first.seq} within"):
+        meter.wait_event("token", after=first.seq, timeout=0.05)
+    meter.set_load(36_000)  # 10 Wh a second
+    meter.set_rate(600)
+    opened = meter.wait_event("switch_opened", after=first.seq)
+    assert opened.details["reason"] == "no_credit"
+    assert opened in meter.events()
+
+
+def test_an_event_to_the_second(lit: Meter) -> None:
+    before = lit.status()
+    status = lit.advance_until("switch_opened")
+    opened = lit.events()[-1]
+    assert opened.kind == "switch_opened"
+    assert status.clock == opened.time
+    # 20 kWh at 700 W, begun seconds counted whole.
+    assert status.clock - before.clock == timedelta(seconds=-(-20_000 * 3600 // 700))
+    assert status.credit_wh == 0
+
+
+@pytest.mark.parametrize("credit_wh", [19_999, 12_345, 1])
+def test_a_credit_to_the_second(lit: Meter, credit_wh: int) -> None:
+    before = lit.status()
+    status = lit.advance_until(credit_wh=credit_wh)
+    seconds = -(-(20_000 - credit_wh) * 3600 // 700)
+    assert status.clock - before.clock == timedelta(seconds=seconds)
+    assert status.credit_wh == credit_wh
+    assert lit.advance_until(credit_wh=credit_wh).clock == status.clock
+
+
+def test_a_function_of_the_status(lit: Meter) -> None:
+    before = lit.status().clock
+
+    def evening(status: Status) -> bool:
+        return status.clock >= before + timedelta(hours=7, seconds=11)
+
+    assert lit.advance_until(evening).clock == before + timedelta(hours=7, seconds=11)
+    assert lit.advance_until(lambda status: status.total_wh >= 6_000).total_wh == 6_000
+    status = lit.advance_until(switch="open", switch_reason="no_credit")
+    assert status.credit_wh == 0
+
+
+def test_an_index_and_steps_of_a_load(lit: Meter) -> None:
+    lit.set_load_steps([(0, 100), (1800, 3000), (5400, 0)], start=lit.clock())
+    before = lit.clock()
+    assert lit.advance_until(load_w=3000).clock - before == timedelta(minutes=30)
+    assert lit.advance_until(total_wh=1050).clock - before == timedelta(minutes=50)
+    assert lit.advance_until(load_w=0).clock - before == timedelta(minutes=90)
+
+
+def test_a_display_event_by_event_and_by_steps(lit: Meter) -> None:
+    lit.set_load(0)
+    lit.press("1")
+    lit.advance_until(display="20.00 kWh")  # the digit is dropped, the idle screen comes back
+    lit.set_load(700)
+    before = lit.clock()
+    status = lit.advance_until(display="19.99 kWh", step=1)
+    assert 1 <= (status.clock - before).total_seconds() <= 52
+    assert status.credit_wh < 20_000
+
+
+def test_the_clock_runs_as_before(lit: Meter) -> None:
+    lit.set_rate(60)
+    assert lit.advance_until(credit_wh=19_000).rate == 0
+    assert lit.status().rate == 60
+
+
+def test_a_moment_that_does_not_come(lit: Meter) -> None:
+    before = lit.clock()
+    with pytest.raises(NeverCameError, match=r"did not come to tamper = True within 1:00:00"):
+        lit.advance_until(tamper=True, limit=timedelta(hours=1))
+    assert lit.clock() - before == timedelta(hours=1)
+    with pytest.raises(NeverCameError, match=r"an event trip within 0:10:00: it shows '.*kWh"):
+        lit.advance_until("trip", limit=600)
+    with pytest.raises(NeverCameError, match="a display with 'nothing'"):
+        lit.advance_until(display="nothing", limit=60)
+    with pytest.raises(NeverCameError, match="to what was asked for within"):
+        lit.advance_until(lambda status: False, limit=60)
+    assert lit.status().rate == 0
+
+
+def test_what_is_no_moment(lit: Meter) -> None:
+    with pytest.raises(TypeError, match="say one thing"):
+        lit.advance_until()
+    with pytest.raises(TypeError, match="say one thing"):
+        lit.advance_until("trip", display="x")
+    with pytest.raises(TypeError, match="has no colour"):
+        lit.advance_until(colour="red")

@@ -1,0 +1,644 @@
+"""The pytest plugin, as other people's tests use it: each test here runs a pytest of its own."""
+
+import contextlib
+import os
+import select
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from host_tools import meters, ports
+from host_tools.errors import BoardError
+from host_tools.link import Meter
+from host_tools.pytest_plugin import _workers
+from host_tools.virtual import VirtualBoard
+
+pytest_plugins = ["pytester"]
+
+
+@pytest.fixture
+def board() -> Iterator[VirtualBoard]:
+    """A board that another process could have: it has a port, and its power can be taken."""
+    with VirtualBoard() as one:
+        yield one
+
+
+@pytest.fixture
+def other() -> Iterator[VirtualBoard]:
+    with VirtualBoard() as one:
+        yield one
+
+
+def lines_with(result: pytest.RunResult, text: str) -> list[str]:
+    return [line for line in result.outlines if text in line]
+
+
+# Fresh virtual meters
+
+_PURCHASE = """
+import pytest
+from host_tools.link import TokenResult
+
+def test_purchase(meter, meter_pos):
+    issued = meter_pos.credit("12.5")
+    assert issued.drn == meter_pos.drn == meter.status().drn
+    assert meter.enter(issued.token).result is TokenResult.ACCEPT
+    assert meter.status().credit_wh == 62_500
+    assert meter.enter(issued.token).result is TokenResult.USED
+    assert [one.token for one in meter_pos.issued()] == [issued.token]
+
+def test_another_meter(meter, meter_config):
+    assert meter.status().credit_wh == meter_config["credit_wh"] == 50_000
+    assert meter.status().profile == "generic"
+
+@pytest.mark.meter_profile("ceet")
+def test_profile(meter, meter_pos):
+    assert meter.status().profile == meter_pos.record.profile == "ceet"
+    for section in meter_pos.key_change(krn=2):
+        result = meter.enter(section.token)
+    assert meter.status().krn == 2
+    assert meter.enter(meter_pos.credit(1).token).good
+
+def test_street(meter_street):
+    street = meter_street(3, credit_wh=1000)
+    assert len({meter.status().drn for meter in street}) == 3
+    assert [meter.name for meter in street] == ["meter1", "meter2", "meter3"]
+    token = street[1].pos.credit(2).token
+    assert [meter.enter(token).good for meter in street] == [False, True, False]
+    assert [meter.status().credit_wh for meter in street] == [1000, 3000, 1000]
+
+@pytest.mark.virtual_only
+def test_power(meter):
+    meter.power_cut()
+    meter.power_on()
+    assert meter.status().credit_wh == 50_000
+
+@pytest.mark.needs_board
+def test_board(meter):
+    assert False
+"""
+_CONFIG = """
+import pytest
+
+@pytest.fixture
+def meter_config(meter_config):
+    return meter_config | {"credit_wh": 50_000}
+"""
+
+
+def test_fresh_virtual_meters(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(_CONFIG)
+    pytester.makepyfile(_PURCHASE)
+    result = pytester.runpytest_inprocess("-rs", "--strict-markers")
+    result.assert_outcomes(passed=5, skipped=1)
+    result.stdout.fnmatch_lines(
+        [
+            "meters: board virtual, firmware 0.1.0 (*), MicroPython 1.*",
+            "SKIPPED * needs a board: name one with --meter PORT",
+        ]
+    )
+
+
+def test_profile_and_board_by_option(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        def test_it(meter):
+            assert (meter.status().profile, meter.info().board) == ("onee", "esp32_lcd2004")
+            assert len(meter.display().lines) == 4
+        """
+    )
+    result = pytester.runpytest_inprocess(
+        "--meter-profile=onee", "--meter-board=esp32_lcd2004", "-p", "no:xdist"
+    )
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["meters: board esp32_lcd2004, firmware *"])
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [("--meter-profile=nobody", "there is no profile 'nobody'"), ("--meter-board=x", "x")],
+)
+def test_what_there_is_not_is_told_in_one_line(
+    pytester: pytest.Pytester, option: str, said: str
+) -> None:
+    pytester.makepyfile("def test_it(meter): pass")
+    result = pytester.runpytest_inprocess(option)
+    result.assert_outcomes(errors=1)
+    assert "Traceback" not in result.stdout.str()
+    result.stdout.fnmatch_lines(["*ERROR at setup of test_it*", f"*{said}*"])
+
+
+def test_a_key_that_is_not_derived_and_one_of_ea11(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.fixture(params=[
+            {"decoder_key": "0123456789abcdef"},
+            {"kt": 0, "decoder_key": "0011223344556677"},
+            {"ea": 11, "kct": 4, "decoder_key": "00112233445566778899aabbccddeeff"},
+        ])
+        def meter_config(meter_config, request):
+            return meter_config | request.param
+
+        def test_it(meter, meter_pos):
+            result = meter.enter(meter_pos.credit(1).token) if meter.status().kt else None
+            assert result is None or result.good
+            assert meter_pos.pos.decoder_key(meter_pos.record).hex() == meter.config["decoder_key"]
+        """
+    )
+    pytester.runpytest_inprocess().assert_outcomes(passed=3)
+
+
+# What is told of a failed test
+
+
+def test_a_failed_test_shows_its_meter_and_keeps_its_flash(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        def test_it(meter, meter_pos):
+            meter.enter(meter_pos.credit("7.5").token)
+            assert meter.status().credit_wh == 0
+
+        def test_good(meter):
+            pass
+
+        def test_street(meter_street):
+            first, second = meter_street(2)
+            second.set_tamper()
+            assert second.enter("0" * 20).good
+        """
+    )
+    result = pytester.runpytest_inprocess("--meter-image=kept")
+    result.assert_outcomes(passed=1, failed=2)
+    result.stdout.fnmatch_lines(
+        [
+            "*- meter -*",
+            "display:",
+            "  |Accepted        |",
+            "  |+7.5 kWh        |",
+            "status:",
+            "*credit_wh=7500*",
+            "last events:",
+            "*token amount_wh=7500 name=Accept*",
+            "serial line:",
+            "*> print(meter.rpc(*enter*",
+            '*< {"ok": *',
+            "its flash is kept at *",
+            "*- meter meter1 -*",
+            "*- meter meter2 -*",
+            "*tamper on=True*",
+        ]
+    )
+    key = meters.make_config()["decoder_key"]
+    assert key not in result.stdout.str()
+    assert '"decoder_key": "(hidden)"' in result.stdout.str()
+    kept = sorted(path.name for path in (pytester.path / "kept").iterdir())
+    assert [name.rpartition("-test_")[2] for name in kept] == [
+        "it.img",
+        "street-meter1.img",
+        "street-meter2.img",
+    ]
+    (image,) = (pytester.path / "kept").glob("*test_it.img")
+    with VirtualBoard(image) as again, Meter.open(again.path) as meter:
+        assert meter.status().credit_wh == 7500
+        assert meter.events()[-1].kind == "power_up"
+
+
+def test_a_meter_without_power_is_reported_too(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_it(meter):\n    meter.power_cut()\n    meter.status()\n")
+    result = pytester.runpytest_inprocess()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*- meter -*", "no answer: the board has no power*"])
+
+
+# Boards that are there
+
+_ON_A_BOARD = """
+import pytest
+
+def test_first(meter, meter_pos):
+    assert meter.enter(meter_pos.credit(5).token).good
+    meter.set_rate(0)
+    meter.set_load(500)
+    meter.set_tamper()
+    meter.language()
+
+def test_second(meter, meter_pos):
+    status = meter.status()
+    assert (status.credit_wh, status.load_w, status.tamper, status.rate) == (0, 0, False, 1)
+    assert [event.kind for event in meter.events()][:1] == ["provisioned"]
+    assert meter.enter(meter_pos.credit(5).token).good
+
+@pytest.mark.needs_board
+def test_third(meter):
+    assert meter.board is None
+
+@pytest.mark.virtual_only
+def test_fourth(meter):
+    assert False
+
+def test_street(meter_street):
+    (meter,) = meter_street(1)
+    assert meter.enter(meter.pos.credit(1).token).good
+    meter_street(2)
+"""
+
+
+def test_a_named_board_is_set_up_anew_for_each_test(
+    pytester: pytest.Pytester, board: VirtualBoard
+) -> None:
+    pytester.makepyfile(_ON_A_BOARD)
+    result = pytester.runpytest_inprocess(f"--meter={board.path}", "-rs")
+    result.assert_outcomes(passed=3, skipped=2)
+    result.stdout.fnmatch_lines(
+        [
+            f"meters: {board.path}",
+            f"meters: board virtual at {board.path}, firmware 0.1.0 (????????????????), Micro*",
+            f"SKIPPED * needs a virtual board of its own; --meter is {board.path}",
+            "SKIPPED * needs 2 boards; --meter names 1",
+        ]
+    )
+    with Meter.open(board.path) as meter:  # the port is free again
+        assert meter.status().rate == 1
+
+
+def test_a_lock_that_a_test_has_left_is_removed(
+    pytester: pytest.Pytester, board: VirtualBoard
+) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.parametrize("number", range(2))
+        def test_it(meter, number):
+            assert not meter.locked
+            meter.timeout = 60
+            meter.lock("some code")
+            assert meter.locked
+
+        def test_timeout(meter):
+            assert meter.timeout == 4.5
+            meter.lock("some code")
+        """
+    )
+    pytester.runpytest_inprocess(f"--meter={board.path}").assert_outcomes(passed=3)
+    with Meter.open(board.path) as meter:
+        assert not meter.locked
+
+
+def test_another_program_has_the_port_in_the_middle_of_a_test(
+    pytester: pytest.Pytester, board: VirtualBoard
+) -> None:
+    pytester.makepyfile(
+        """
+        from host_tools.link import Meter
+
+        def test_it(meter):
+            meter.set_load(5)
+            meter.release()
+            with Meter.open(meter.port) as other:
+                assert other.set_load(6).load_w == 6
+            assert meter.status().load_w == 6
+        """
+    )
+    pytester.runpytest_inprocess(f"--meter={board.path}").assert_outcomes(passed=1)
+    pytester.runpytest_inprocess().assert_outcomes(passed=1)
+
+
+def test_the_image_of_a_named_board_cannot_be_kept(
+    pytester: pytest.Pytester, board: VirtualBoard
+) -> None:
+    pytester.makepyfile("def test_it(meter): assert 0")
+    result = pytester.runpytest_inprocess(f"--meter={board.path}", "--meter-image=kept")
+    result.stdout.fnmatch_lines([f"the flash of the board at {board.path} cannot be kept*"])
+    assert not (pytester.path / "kept").exists()
+
+
+def test_a_name_and_a_mac(
+    pytester: pytest.Pytester, board: VirtualBoard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usb = [
+        ports.Port("/dev/none", True, "", "aa"),
+        ports.Port(board.path, True, "", "A0:B1:C2:D3:E4:F5"),
+    ]
+    monkeypatch.setattr(ports, "usb_ports", lambda: usb)
+    pytester.makepyfile("def test_it(meter): assert meter.status().provisioned")
+    pytester.runpytest_inprocess("--meter", "a0b1c2d3e4f5").assert_outcomes(passed=1)
+    meters.create("home", meters.make_config())
+    result = pytester.runpytest_inprocess("--meter", "home")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["meter home has no port: it is not served*"])
+    with meters.NamedBoard(meters.find("home")):
+        pytester.runpytest_inprocess("--meter", "home").assert_outcomes(passed=1)
+
+
+@contextlib.contextmanager
+def bridge(port: str) -> Iterator[str]:
+    """Serve a serial port by TCP, as ser2net does; give the URL."""
+    line = os.open(port, os.O_RDWR | os.O_NOCTTY)
+    server = socket.create_server(("127.0.0.1", 0))
+    stop, stopped = socket.socketpair()
+
+    def carry() -> None:
+        while True:
+            ready, _, _ = select.select([server, stopped], [], [])
+            if stopped in ready:
+                return
+            client, _ = server.accept()
+            with client:
+                while True:
+                    ready, _, _ = select.select([client, line, stopped], [], [])
+                    if stopped in ready:
+                        return
+                    if line in ready:
+                        client.sendall(os.read(line, 4096))
+                    if client in ready:
+                        data = client.recv(4096)
+                        if not data:
+                            break
+                        os.write(line, data)
+
+    thread = threading.Thread(target=carry)
+    thread.start()
+    try:
+        yield f"socket://127.0.0.1:{server.getsockname()[1]}"
+    finally:
+        stop.send(b"!")
+        thread.join()
+        for end in (server, stop, stopped):
+            end.close()
+        os.close(line)
+
+
+def test_a_board_behind_a_socket(pytester: pytest.Pytester, board: VirtualBoard) -> None:
+    pytester.makepyfile(_ON_A_BOARD)
+    with bridge(board.path) as url:
+        result = pytester.runpytest_inprocess("--meter", url)
+        result.assert_outcomes(passed=3, skipped=2)
+        result.stdout.fnmatch_lines([f"meters: board virtual at {url}, firmware 0.1.0 (*"])
+
+
+# Boards that fail
+
+_MANY = """
+import pytest
+
+@pytest.mark.parametrize("number", range(6))
+def test_it(meter, number):
+    assert meter.status().provisioned
+
+def test_without_a_meter():
+    pass
+"""
+
+
+def test_a_board_that_another_process_holds_is_reported_once(
+    pytester: pytest.Pytester, board: VirtualBoard
+) -> None:
+    pytester.makepyfile(_MANY)
+    with Meter.open(board.path):
+        result = pytester.runpytest_inprocess(f"--meter={board.path}")
+    result.assert_outcomes(errors=6, passed=1)
+    said = f"port {board.path} is in use by another program"
+    assert "Traceback" not in result.stdout.str()
+    assert (
+        len([line for line in result.outlines if line.startswith("not tried: there is no board")])
+        == 6 - 1
+    )
+    assert len([line for line in result.outlines if line.startswith(said)]) == 1
+
+
+_DIES = """
+import pytest
+
+@pytest.mark.parametrize("number", range(6))
+def test_it(meter, number):
+    if number == 2:
+        open("ask", "w").close()
+        open("done").close()
+    assert meter.status().provisioned
+"""
+
+
+def test_a_board_that_dies_is_reported_once(
+    pytester: pytest.Pytester, board: VirtualBoard
+) -> None:
+    pytester.makepyfile(_DIES)
+    for name in ("ask", "done"):
+        os.mkfifo(pytester.path / name)
+
+    def pull_the_plug() -> None:
+        (pytester.path / "ask").open().close()
+        board.power_cut()
+        (pytester.path / "done").open("w").close()
+
+    hand = threading.Thread(target=pull_the_plug)
+    hand.start()
+    result = pytester.runpytest_inprocess(f"--meter={board.path}", "--meter-timeout=0.5")
+    hand.join()
+    result.assert_outcomes(passed=2, failed=1, errors=3)
+    result.stdout.fnmatch_lines(
+        [
+            f"E * the board at {board.path} does not answer within 0.5 s: it sent nothing",
+            "*- meter -*",
+            f"no answer: the board at {board.path} does not answer within 0.5 s: *",
+            "serial line:",
+        ]
+    )
+    again = f"not tried: the board at {board.path} stopped answering in "
+    assert len([line for line in result.outlines if line.startswith(again)]) == 3
+
+
+def test_a_port_that_goes_is_reported_once(pytester: pytest.Pytester) -> None:
+    meters.create("home", meters.make_config())
+    command = [sys.executable, "-m", "host_tools.cli", "serve", "home"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        port = process.stdout.readline().strip()
+        pytester.makepyfile(
+            f"""
+            import os, pytest
+
+            @pytest.mark.parametrize("number", range(4))
+            def test_it(meter, number):
+                if number == 1:
+                    os.kill({process.pid}, 9)
+                    os.waitid(os.P_PID, {process.pid}, os.WEXITED | os.WNOWAIT)
+                assert meter.status().provisioned
+            """
+        )
+        result = pytester.runpytest_inprocess(f"--meter={port}", "--meter-timeout=0.5")
+    result.assert_outcomes(passed=1, failed=1, errors=2)
+    assert len([line for line in result.outlines if line.startswith("not tried: ")]) == 2
+
+
+def test_a_configuration_that_is_refused_leaves_the_board_in_order(
+    pytester: pytest.Pytester, board: VirtualBoard
+) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.fixture
+        def meter_config(meter_config, request):
+            return meter_config | request.param
+
+        @pytest.mark.parametrize("meter_config", [{"drn": "1"}, {}], indirect=True)
+        def test_it(meter):
+            assert meter.status().provisioned
+        """
+    )
+    result = pytester.runpytest_inprocess(f"--meter={board.path}")
+    result.assert_outcomes(passed=1, errors=1)
+
+
+# Workers of xdist
+
+_WHERE = """
+import os, pytest
+
+@pytest.mark.parametrize("number", range(8))
+def test_it(meter, number):
+    assert meter.status().provisioned
+    with open(os.environ["PYTEST_XDIST_WORKER"], "a") as file:
+        file.write(meter.port + "\\n")
+"""
+
+
+def test_each_worker_has_a_board_of_its_own(
+    pytester: pytest.Pytester, board: VirtualBoard, other: VirtualBoard
+) -> None:
+    pytester.makepyfile(_WHERE)
+    result = pytester.runpytest_inprocess(
+        f"--meter={board.path}", f"--meter={other.path}", "-n2", "--dist=each"
+    )
+    result.assert_outcomes(passed=16)
+    used = [set((pytester.path / f"gw{n}").read_text().split()) for n in range(2)]
+    assert used == [{board.path}, {other.path}]
+    result.stdout.fnmatch_lines(
+        [
+            f"meters of gw0: board virtual at {board.path}, firmware 0.1.0 (*",
+            f"meters of gw1: board virtual at {other.path}, firmware 0.1.0 (*",
+        ]
+    )
+
+
+def test_one_worker_has_a_board_that_somebody_holds(
+    pytester: pytest.Pytester, board: VirtualBoard, other: VirtualBoard
+) -> None:
+    pytester.makepyfile(_WHERE)
+    with Meter.open(other.path):
+        result = pytester.runpytest_inprocess(
+            f"--meter={board.path}", f"--meter={other.path}", "-n2", "--dist=each"
+        )
+    result.assert_outcomes(passed=8, errors=8)
+    said = f"port {other.path} is in use by another program"
+    assert len([line for line in result.outlines if line.startswith(said)]) == 1
+    assert (
+        len([line for line in result.outlines if line.startswith("not tried: there is no board")])
+        == 7
+    )
+
+
+def test_a_worker_that_is_replaced_takes_its_board(
+    pytester: pytest.Pytester, board: VirtualBoard
+) -> None:
+    pytester.makepyfile(
+        """
+        import os
+
+        def test_dies(meter):
+            os._exit(1)
+
+        def test_it(meter):
+            assert meter.status().provisioned
+        """
+    )
+    result = pytester.runpytest_inprocess(f"--meter={board.path}", "-n1")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines([f"meters of gw1: board virtual at {board.path}, *"])
+
+
+def test_more_workers_than_boards(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(_MANY)
+    result = pytester.runpytest_inprocess("--meter=/dev/a", "--meter=/dev/b", "-n3")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert [line for line in result.errlines if line] == [
+        "ERROR: --meter names 2 boards for 3 workers: name one for each, or run -n 2"
+    ]
+
+
+# Options that will not do
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--meter=/dev/a", "--meter=/dev/a"], "--meter names the same board twice"),
+        (["--meter="], "--meter is empty"),
+    ],
+)
+def test_meters_that_will_not_do(pytester: pytest.Pytester, options: list[str], said: str) -> None:
+    result = pytester.runpytest_inprocess(*options)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {said}*"])
+
+
+def test_a_port_that_pytest_takes_for_a_folder_of_tests(
+    pytester: pytest.Pytester, board: VirtualBoard
+) -> None:
+    """It does so where the option is not joined to its value and no test is named."""
+    pytester.makepyfile("def test_it(meter): pass")
+    result = pytester.runpytest_subprocess("--meter", board.path)
+    result.stderr.fnmatch_lines([f"ERROR: pytest took * write --meter={board.path}, *"])
+    pytester.runpytest_subprocess(".", "--meter", board.path).assert_outcomes(passed=1)
+
+
+# What it costs
+
+
+def test_nothing_is_loaded_or_opened_that_nobody_wants(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import sys
+
+        def test_it():
+            ours = {name for name in sys.modules if name.partition(".")[0] == "host_tools"}
+            assert ours == {"host_tools", "host_tools.pytest_plugin"}
+            assert not {"serial", "mpremote", "sqlite3", "jeton"} & set(sys.modules)
+        """
+    )
+    result = pytester.runpytest_subprocess("--meter=/dev/nowhere")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["meters: /dev/nowhere"])
+
+
+def test_a_quiet_run_and_a_mere_collection_open_nothing(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_it(meter): pass")
+    result = pytester.runpytest_inprocess("--meter=/dev/nowhere", "--collect-only")
+    assert result.ret == 0
+    assert not lines_with(result, "no board")
+
+
+def test_workers_are_counted(pytestconfig: pytest.Config) -> None:
+    class Options:
+        def __init__(self, **values: object) -> None:
+            self.values = values
+
+        def getoption(self, name: str, default: object = None) -> object:
+            return self.values.get(name, default)
+
+    assert _workers(Options(dist="no", tx=["popen"])) == 0  # type: ignore[arg-type]
+    assert _workers(Options(dist="load", tx=["2*popen", "ssh=x"])) == 3  # type: ignore[arg-type]
+
+
+def test_board_errors_are_of_the_house() -> None:
+    from host_tools import testing, waiting
+
+    assert issubclass(testing.OutOfOrderError, BoardError)
+    assert issubclass(waiting.NeverCameError, AssertionError)
