@@ -132,10 +132,13 @@ def _opened(where: str, erase: bool) -> Iterator[Meter]:
                 f"there is {told} on {line.port}, and this would take its place: --erase-meter "
                 "gives it up, with its credit"
             )
+        from host_tools.conformance import check_answers
+
         try:
             yield line
         finally:
             with contextlib.suppress(BoardError):  # the board is gone: nothing can be tidied up
+                check_answers(line)
                 flashing.forget_meter(line)
 
 

@@ -45,6 +45,7 @@ WATCHED = (
 
 _VENDING_SIDE = ("dkga02", "dkga04", "tid")  # what a meter has neither key nor calendar for
 _A = TokenResult.ACCEPT
+_SILENT_S = 2.0
 
 _CIPHER = """
 def _conformance():
@@ -257,7 +258,7 @@ class Run:
                 self._there = None
         except BoardError as error:
             self._there = None
-            self._meter.info()  # a board that is silent ends the run here
+            check_answers(self._meter)  # else the run ends here
             wrong = str(error)
         return Row(
             case.part, case.kind, case.key, case.store, case.clause, BOARD, tuple(keyed), wrong,
@@ -330,7 +331,7 @@ class Run:
                 found = self._meter.run(_source(vector)).strip()
         except BoardError as error:
             if where == BOARD:
-                self._meter.info()
+                check_answers(self._meter)
             wrong = str(error)
         if vector["kind"] == "cipher" and where == BOARD:
             expected = inputs["block"]  # the board deciphers: back from the published block
@@ -342,6 +343,15 @@ class Run:
             "vector", f"{vector['kind']} {vector['id']}", "", "", _CLAUSES[vector["kind"]], where,
             keyed, wrong, vector["source"],
         )  # fmt: skip
+
+
+def check_answers(meter: Meter) -> None:
+    """Raise BoardError, soon, where a board does not answer any more."""
+    before, meter.timeout = meter.timeout, min(meter.timeout, _SILENT_S)
+    try:
+        meter.info()
+    finally:
+        meter.timeout = before
 
 
 def _misread(result: EnterResult, read: Mapping[str, Any]) -> str:

@@ -274,3 +274,18 @@ def test_every_kind_is_expected_to_do_something_somewhere() -> None:
 def test_empty_run_is_no_success() -> None:
     head: dict[str, Any] = {"board": "virtual", "date": "now", "Jeton": "0"}
     assert not Sheet(head, {}, (), 0.0).good
+
+
+def test_port_that_goes_silent_is_told_once(small: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    with VirtualBoard() as board:
+        run_sheet = Run.sheet
+
+        def sheet(run: Run, progress: Callable[[int], object]) -> Sheet:
+            return run_sheet(run, lambda done: board.power_cut() if done == 3 else None)
+
+        monkeypatch.setattr(Run, "sheet", sheet)
+        monkeypatch.setattr("host_tools.flashing.PATIENCE", 1.0)
+        said = ran("conformance", "--meter", board.path)
+        assert (said.status, said.out) == (1, "")
+        assert said.err.count("\n") == 1, said.err
+        assert board.path in said.err
