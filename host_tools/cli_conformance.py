@@ -49,7 +49,7 @@ def conformance(
 ) -> None:
     """Key published vectors and all kinds of token into a board; write a sheet of what came of it.
 
-    Some 900 rows: token kind, key state and store state, each with the result that the standard
+    Some 850 rows: token kind, key state and store state, each with the result that the standard
     demands. They are keyed into the board's own meter, which is set up anew hundreds of times and
     is gone afterwards: one that is there is given up with --erase-meter only. Of a kept meter a
     copy of its flash is tested; it stays as it is.

@@ -190,6 +190,16 @@ _KEN = Key().tid >> 16
 
 _OTHER_KRN = "token of another KRN"
 _PLAIN = ("credit, electricity", "maximum power limit")
+# In these only the key is another one: what is under no key, or refused for what it is, is not.
+_LIKE_ANY = (
+    "unique key, base date 1993",
+    "unique key, base date 2035",
+    "unique key, KRN 9, TI 99",
+    "sample tables of the standard",
+    "unique key, EA11, base date 2035",
+    "expired key (KEN), EA11",
+    "rolled over, 2014 to 2035, EA11",
+)
 
 KEY_STATES = (
     _EA07,
@@ -534,7 +544,7 @@ def _judged(
 def _wanted(kind: Kind, store: Store, settings: Settings) -> bool:
     """Return whether this cell says something."""
     if store in (LOCKED, UNLOCKED):
-        return bool(settings.lockout_after)
+        return bool(settings.lockout_after) and (store is LOCKED or kind.name in _PLAIN)
     return store is not FITTING or bool(kind.credit_wh)
 
 
@@ -717,7 +727,11 @@ def matrix(settings: Settings) -> Iterator[Case]:
     for state in KEY_STATES:
         every = state in (_EA07, _EA11)
         for kind in KINDS:
-            if kind.cls == 1 or kind.raw:  # under no key: once is enough, but for a few
+            if state.name in _LIKE_ANY:
+                tried = kind.wide and kind.own == _A and kind.cls != 1
+            elif state is _EA11 and kind.own == _FUNCTION:
+                tried = kind.wide
+            elif kind.cls == 1 or kind.raw:  # under no key: once is enough, but for a few
                 tried = state is _EA07 or (kind.wide and state.sold is None and not kind.raw)
             elif state.sold is not None and state.name != _OTHER_KRN:
                 tried = kind.name in _PLAIN  # nothing but the checksum can be told of it
