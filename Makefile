@@ -4,8 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# labgrid brings a fork of pyserial under the same name: it has a place of its own.
+FARM := .venv-farm
 
-.PHONY: help run test lint bench soak fuzz screenshots fonts pictures wiring clean
+.PHONY: help run test lint bench farm soak fuzz screenshots fonts pictures wiring clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -36,6 +38,16 @@ lint: $(STAMP)  ## ruff and mypy over host tools and firmware
 
 bench: $(STAMP)  ## Measure what the README claims, as a table
 	@$(BIN)/python -m tests.bench
+
+$(FARM)/.installed: pyproject.toml
+	@$(PYTHON) -m venv $(FARM)
+	@$(FARM)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[labgrid]' pytest hatchling
+	@touch $@
+
+farm: $(FARM)/.installed  ## A farm of boards on this computer: labgrid, its exporter, ser2net
+	@PATH="$$PATH:/usr/sbin:/usr/local/sbin"; command -v ser2net >/dev/null || { \
+		echo "farm: ser2net 4.3 or newer is needed: apt-get install ser2net, or brew install ser2net"; exit 1; }
+	@$(FARM)/bin/python -m pytest tests/farm
 
 soak: $(STAMP)  ## Cut the power 100,000 times, kill 500 times, 20,000 examples of the model
 	@$(BIN)/python -m tests.power_cut
@@ -73,4 +85,4 @@ wiring: $(STAMP)  ## Write tables, pictures and simulator files of the boards' w
 	@$(BIN)/python -m host_tools.wiring
 
 clean:  ## Remove .venv and everything made
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(FARM) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -480,6 +480,21 @@ class Flasher:
                 )
 
 
+# A meter that is not set up saves nothing when it is told to start anew.
+_FORGET = """
+import jeton_main
+jeton_main._meter.state.provisioned = 0
+_jeton.erase(jeton_main.board.STATE_FILE.strip("/"))
+"""
+
+
+def forget_meter(meter: Meter) -> None:
+    """Give the meter on a board up, with all, and start anew; the firmware stays."""
+    meter.run(_TOOLS, timeout=_LONG)
+    meter.run(_FORGET, timeout=_LONG)
+    start(meter)
+
+
 def start(meter: Meter) -> None:
     """Start the meter anew and see that it answers; BoardError says why it does not."""
     meter.soft_reset()

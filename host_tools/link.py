@@ -13,8 +13,11 @@ import contextlib
 import errno
 import json
 import os
+import re
+import socket
 import termios
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
@@ -45,6 +48,7 @@ _ATTEMPT = 1.5  # seconds for one try at the raw REPL: what was sent to a board 
 _FAREWELL = 1.0  # seconds to wait for the friendly prompt at the end
 _SLICE = 0.1  # seconds a read may last before the deadline is looked at
 _TAIL = 200
+_PIECE = 65536
 _PATIENCE = 30.0  # seconds to wait while other commands have a named meter for a moment
 _WORD_AFTER = 0.2  # seconds of that until it is said
 _BUSY = (errno.EBUSY, errno.EAGAIN, errno.EWOULDBLOCK)
@@ -473,6 +477,21 @@ def _shown(data: bytes) -> str:
     return f"the last it sent was {text!r}"
 
 
+def _opened(device: str) -> Any:
+    """Return an open port of pyserial."""
+    if not device.startswith("rfc2217://"):
+        return serial.serial_for_url(
+            device, baudrate=BAUD, timeout=_SLICE, write_timeout=TIMEOUT, exclusive=True
+        )
+    # It knows no limit for a write. Behind it may be a port without DTR and RTS, which never
+    # answers about them.
+    joint = "&" if "?" in device else "?"
+    quiet = "" if "ign_set_control" in device else f"{joint}ign_set_control"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of pyserial itself: setDaemon
+        return serial.serial_for_url(device + quiet, baudrate=BAUD, timeout=_SLICE)
+
+
 class _Port:
     """A serial port as mpremote's transport wants it, but buffered and with a deadline.
 
@@ -485,24 +504,46 @@ class _Port:
         self.transcript = transcript
         self.deadline = 0.0
         self.received = b""  # the end of all that came, for messages
+        self._heard = False
         self._buffer = bytearray()
         try:
-            self._serial = serial.serial_for_url(
-                device, baudrate=BAUD, timeout=_SLICE, write_timeout=TIMEOUT, exclusive=True
-            )
+            self._serial = _opened(device)
         except (OSError, ValueError) as error:
             kind = _Passing if _passes(error) else PortError
             raise kind(_why_not(device, error)) from None
+        connection = getattr(self._serial, "_socket", None)
+        if connection is not None:  # what is short is not to wait for what may follow
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # pyserial knows of a socket only whether there is something, and takes it octet by octet.
+        self._socket = connection if device.startswith("socket://") else None
+
+    @property
+    def hung_up(self) -> bool:
+        """Return whether a server that has closed the connection never had a board to give.
+
+        ser2net says "Port already in use", which pyserial may have thrown away at opening.
+        """
+        return "://" in self.name and (not self._heard or b"already in use" in self.received)
+
+    def _ready(self) -> bytes:
+        """Return what can be read without waiting."""
+        if self._socket is None:
+            return self._serial.read(more) if (more := self._serial.in_waiting) else b""
+        try:
+            return bytes(self._socket.recv(_PIECE, socket.MSG_DONTWAIT))
+        except BlockingIOError:
+            return b""
 
     def _fill(self) -> None:
         if time.monotonic() >= self.deadline:
             raise _Silence
         data = self._serial.read(1)
-        if data and (more := self._serial.in_waiting):
-            data += self._serial.read(more)
+        if data:
+            data += self._ready()
         self._took(data)
 
     def _took(self, data: bytes) -> None:
+        self._heard = self._heard or bool(data)
         self._buffer += data
         self.received = (self.received + data)[-_TAIL:]
         self.transcript.received(data)
@@ -515,8 +556,8 @@ class _Port:
 
     def pending(self) -> bytes:
         """Return all bytes that can be read without waiting; they stay."""
-        if more := self._serial.in_waiting:
-            self._took(self._serial.read(more))
+        if data := self._ready():
+            self._took(data)
         return bytes(self._buffer)
 
     def read(self, size: int = 1) -> bytes:
@@ -613,6 +654,8 @@ def _why_not(device: str, error: Exception) -> str:
         return f"port {device} may not be opened by you: {_who_may(device)}"
     if code in (errno.ENOTTY, errno.EISDIR) or "Could not configure" in str(error):
         return f"{device} is not a serial port"
+    if "://" in device and (found := re.search(r"\[Errno -?\d+\] ([^)]*)", str(error))):
+        return f"port {device} cannot be opened: {found[1]}: is it served there?"
     return f"port {device} cannot be opened: {error}"
 
 
@@ -953,7 +996,17 @@ class Meter:
                 f"the board at {self.port} takes nothing: it did not read within {timeout:g} s"
             ) from None
         except OSError as error:
+            hung_up = False
+            if self._repl is not None:
+                with contextlib.suppress(OSError):  # it may have said why
+                    self._repl.port.pending()
+                hung_up = self._repl.port.hung_up
             self._drop()
+            if hung_up:
+                raise PortError(
+                    f"port {self.port} hangs up at once: it is in use by another program, or no "
+                    "board is behind it"
+                ) from None
             reason = error.strerror or str(error)
             raise BoardError(f"port {self.port} is gone: {reason}") from None
         self._ready = True

@@ -28,6 +28,11 @@ def profiles_dir() -> Path:
     return firmware_dir() / "profiles"
 
 
+def vectors_dir() -> Path:
+    """Return the folder with the published vectors and where they come from."""
+    return _ROOT / ("vectors" if _PACKAGED.is_dir() else "tests/vectors")
+
+
 def data_home() -> Path:
     """Return the folder of meters and points of sale ($JETON_HOME or the user's data folder)."""
     home = os.environ.get("JETON_HOME")

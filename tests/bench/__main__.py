@@ -19,7 +19,7 @@ from host_tools.screen.app import MeterScreen
 from host_tools.screen.pictures import settled
 from host_tools.vending.tokens import encode
 from host_tools.virtual import VirtualBoard
-from tests.bench import heap, hil_checking, hil_plugin, hil_wires
+from tests.bench import heap, hil_checking, hil_conformance, hil_plugin, hil_wires
 
 HEAP = "192k"
 HERE = Path(__file__).parent
@@ -237,6 +237,7 @@ def main() -> int:
         )
         row("  heap in use after start, largest profile", used / 1024, "KiB", 110)
         row("  largest piece", piece / 1024, "KiB", 8)
+    hil_conformance.measure(row, HEAP)
     Console().print(table)
     Console().print(of_modules("esp32_lcd2004"))
     return 1 if slow else 0

@@ -25,6 +25,10 @@ def test_wheel_runs_the_drill_outside_a_checkout(tmp_path: Path) -> None:
         archive.extractall(site)
     for part in ("firmware/main.py", "firmware/profiles/ceet.json", "boards/virtual/board.py"):
         assert f"host_tools/_data/{part}" in names
+    for part in ("sts.jsonl", "README.md"):
+        shipped = (site / "host_tools" / "_data" / "vectors" / part).read_bytes()
+        assert shipped == (ROOT / "tests" / "vectors" / part).read_bytes()
+    assert "host_tools/conformance.css" in names
     assert "jeton/meter.py" in names
     assert not [name for name in names if name.endswith(".pyc")]
     # -P and PYTHONPATH: the wheel comes before the checkout that this environment has installed.

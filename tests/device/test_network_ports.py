@@ -1,0 +1,154 @@
+"""A meter behind a TCP port: raw, and by RFC 2217."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+import serial
+from serial.rfc2217 import PortManager
+
+from host_tools.errors import BoardError
+from host_tools.link import Meter, PortError
+from host_tools.meters import make_config
+from host_tools.virtual import VirtualBoard
+
+
+class Tty(serial.Serial):
+    """A serial port without DTR and RTS, as a pseudo-terminal is."""
+
+    def _update_dtr_state(self) -> None:
+        pass
+
+    def _update_rts_state(self) -> None:
+        pass
+
+    cts = dsr = ri = cd = False
+
+
+class Server:
+    """Puts a serial port on a TCP port, for one client at a time, as ser2net does."""
+
+    def __init__(self, path: str, telnet: bool) -> None:
+        self._tty = Tty(path, timeout=0.05)
+        self._telnet = telnet
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._client: socket.socket | None = None
+        self.port = self._listener.getsockname()[1]
+        self.scheme = "rfc2217" if telnet else "socket"
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://127.0.0.1:{self.port}"
+
+    def write(self, data: bytes) -> None:  # what PortManager answers by
+        if self._client is not None:
+            self._client.sendall(data)
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                if self._client is not None:
+                    client.sendall(b"Port already in use\r\n")
+                    client.shutdown(socket.SHUT_WR)
+                    while client.recv(4096):
+                        pass
+                    client.close()
+                    continue
+                self._client = client
+                thread = threading.Thread(target=self._serve, args=(client,), daemon=True)
+                thread.start()
+                self._threads.append(thread)
+
+    def _serve(self, client: socket.socket) -> None:
+        manager = PortManager(self._tty, self) if self._telnet else None
+        done = threading.Event()
+
+        def back() -> None:
+            with contextlib.suppress(OSError, serial.SerialException):
+                while not done.is_set():
+                    data = self._tty.read(self._tty.in_waiting or 1)
+                    if data:
+                        client.sendall(b"".join(manager.escape(data)) if manager else data)
+
+        thread = threading.Thread(target=back, daemon=True)
+        thread.start()
+        with contextlib.suppress(OSError, serial.SerialException):
+            while data := client.recv(4096):
+                self._tty.write(b"".join(manager.filter(data)) if manager else data)
+        done.set()
+        thread.join()
+        client.close()
+        self._client = None
+
+    def hang_up(self) -> None:
+        """Drop the client, as when a board's port goes."""
+        if self._client is not None:
+            self._client.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self.hang_up()
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for thread in self._threads:
+            thread.join()
+        self._tty.close()
+
+
+@pytest.fixture
+def board() -> Iterator[VirtualBoard]:
+    with VirtualBoard() as board:
+        yield board
+
+
+@pytest.fixture(params=["socket", "rfc2217"])
+def server(request: pytest.FixtureRequest, board: VirtualBoard) -> Iterator[Server]:
+    server = Server(board.path, request.param == "rfc2217")
+    yield server
+    server.close()
+
+
+def test_meter_on_the_network(server: Server) -> None:
+    with Meter(server.url) as meter:
+        assert meter.provision(make_config() | {"credit_wh": 700}).provisioned
+        meter.soft_reset()
+        assert meter.status().credit_wh == 700
+        meter.reset()
+        assert meter.info().board == "virtual"
+        assert len(meter.run("for _ in range(40):\n print('x' * 498)")) == 20000
+
+
+def test_who_is_hung_up_on_is_told_and_comes_again(server: Server) -> None:
+    with Meter(server.url) as meter:
+        meter.status()
+        server.hang_up()
+        with pytest.raises(BoardError, match=r"is gone|hangs up|does not answer"):
+            meter.status()
+        assert not meter.status().provisioned
+
+
+def test_port_that_somebody_has(board: VirtualBoard) -> None:
+    server = Server(board.path, telnet=False)
+    try:
+        with Meter(server.url) as meter:
+            assert not meter.status().provisioned
+            with pytest.raises(PortError, match="in use by another program"):
+                Meter(server.url)
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize("scheme", ["socket", "rfc2217"])
+def test_nobody_listens(scheme: str) -> None:
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+    url = f"{scheme}://127.0.0.1:{port}"
+    with pytest.raises(PortError) as caught:
+        Meter(url)
+    assert str(caught.value) == (
+        f"port {url} cannot be opened: Connection refused: is it served there?"
+    )

@@ -1,0 +1,22 @@
+"""boards/FARM.md is run word for word, from an empty folder, with only the built wheel."""
+
+import os
+from pathlib import Path
+
+from farm_support import free_port
+
+from tests.examples.docs import ROOT, run_doc
+
+
+def test_page(wheel_venv: Path, tmp_path: Path) -> None:
+    links = f"/dev/shm/jeton-page-{os.getpid()}"
+    run_doc(
+        ROOT / "boards" / "FARM.md",
+        wheel_venv,
+        tmp_path / "empty",
+        replace={
+            "127.0.0.1:20408": f"127.0.0.1:{free_port()}",
+            "7001": str(free_port()),
+            "/dev/shm/meter": f"{links}-meter",
+        },
+    )
