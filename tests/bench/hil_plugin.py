@@ -2,7 +2,6 @@
 
 import os
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -108,14 +107,15 @@ def rows() -> list[tuple[str, float, str, float | None]]:
         pairs = [
             (seconds(folder, _EMPTY), seconds(folder, _EMPTY, "-p", "no:jeton")) for _ in range(7)
         ]
-        cost = statistics.median(a for a, _ in pairs) - statistics.median(b for _, b in pairs)
+        # The quickest of each: what else the machine does only adds.
+        cost = min(a for a, _ in pairs) - min(b for _, b in pairs)
         seconds(folder, _FRESH.format(count=2))  # the firmware is compiled once, then kept
         fresh, fresh_used = each_ms(folder, _FRESH)
         purchase, purchase_used = each_ms(folder, _PURCHASE)
         seconds(folder, _STREET.format(count=STREET))
         mib, took = map(float, (folder / "measured").read_text().split())
     return [
-        ("plugin, added to an empty pytest run, median of 7", cost, "s", 0.3),
+        ("plugin, added to an empty pytest run, quickest of 7", cost, "s", 0.3),
         (f"a test with a fresh board, {WORKERS} workers: 15 a second", fresh, "ms", 1000 / 15),
         ("  processor time of one", fresh_used, "ms", None),
         ("  with a purchase", purchase, "ms", None),
