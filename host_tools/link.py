@@ -821,7 +821,7 @@ class Meter:
     """A meter on any board, over its serial port. Open it with `Meter.open`; a context manager.
 
     Every method raises BoardError with one line when the board refuses, is silent for `timeout`
-    seconds, or is gone.
+    seconds, or is gone. `transcript.lines()` is the end of what its line carried, keys left out.
     """
 
     def __init__(

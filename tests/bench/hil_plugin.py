@@ -1,7 +1,7 @@
 """Measures the pytest plugin: what it costs a run without meters, fresh boards, a street of 50."""
 
 import os
-import statistics
+import resource
 import subprocess
 import sys
 import tempfile
@@ -79,12 +79,24 @@ def seconds(folder: Path, source: str, *options: str) -> float:
     return took
 
 
-def _each_ms(folder: Path, source: str) -> float:
-    """Return the milliseconds a test takes with all workers, their start aside."""
-    workers = f"-n{WORKERS}"
-    few = seconds(folder, source.format(count=_FEW), workers)
-    many = seconds(folder, source.format(count=_MANY), workers)
-    return 1000 * (many - few) / (_MANY - _FEW)
+def processor_s() -> float:
+    """Return the processor time of all that was run so far."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def each_ms(folder: Path, source: str) -> tuple[float, float]:
+    """Return the milliseconds a test takes with all workers, their start aside: time, processor.
+
+    The second is what counts on a machine that has other things to do.
+    """
+    took, used = [], []
+    for count in (_FEW, _MANY):
+        before = processor_s()
+        took.append(seconds(folder, source.format(count=count), f"-n{WORKERS}"))
+        used.append(processor_s() - before)
+    tests = _MANY - _FEW
+    return 1000 * (took[1] - took[0]) / tests, 1000 * (used[1] - used[0]) / tests
 
 
 def rows() -> list[tuple[str, float, str, float | None]]:
@@ -95,18 +107,19 @@ def rows() -> list[tuple[str, float, str, float | None]]:
         pairs = [
             (seconds(folder, _EMPTY), seconds(folder, _EMPTY, "-p", "no:jeton")) for _ in range(7)
         ]
-        cost = statistics.median(a for a, _ in pairs) - statistics.median(b for _, b in pairs)
+        # The quickest of each: what else the machine does only adds.
+        cost = min(a for a, _ in pairs) - min(b for _, b in pairs)
         seconds(folder, _FRESH.format(count=2))  # the firmware is compiled once, then kept
-        fresh = _each_ms(folder, _FRESH)
-        whole = 1000 * seconds(folder, _FRESH.format(count=_MANY), f"-n{WORKERS}") / _MANY
-        purchase = _each_ms(folder, _PURCHASE)
+        fresh, fresh_used = each_ms(folder, _FRESH)
+        purchase, purchase_used = each_ms(folder, _PURCHASE)
         seconds(folder, _STREET.format(count=STREET))
         mib, took = map(float, (folder / "measured").read_text().split())
     return [
-        ("plugin, added to an empty pytest run, median of 7", cost, "s", 0.3),
+        ("plugin, added to an empty pytest run, quickest of 7", cost, "s", 0.3),
         (f"a test with a fresh board, {WORKERS} workers: 15 a second", fresh, "ms", 1000 / 15),
-        (f"  with their start, {_MANY} tests", whole, "ms", None),
+        ("  processor time of one", fresh_used, "ms", None),
         ("  with a purchase", purchase, "ms", None),
+        ("  processor time of one", purchase_used, "ms", None),
         (f"{STREET} virtual boards at once and their test, memory", mib, "MiB", 1000),
         ("  all of them set up", took, "s", None),
     ]

@@ -132,6 +132,24 @@ def test_what_there_is_not_is_told_in_one_line(
     result.stdout.fnmatch_lines(["*ERROR at setup of test_it*", f"*{said}*"])
 
 
+def test_a_virtual_board_that_does_not_start_is_reported_once(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JETON_MICROPYTHON", "/nowhere")
+    pytester.makepyfile(
+        """
+        def test_one(meter): pass
+        def test_two(meter): pass
+        def test_street(meter_street): meter_street(2)
+        """
+    )
+    result = pytester.runpytest_inprocess()
+    result.assert_outcomes(errors=2, failed=1)
+    assert len([line for line in result.outlines if line.startswith("no MicroPython found")]) == 1
+    again = "not tried: there is no board at virtual"
+    assert len([line for line in result.outlines if line.startswith((again, f"E   {again}"))]) == 2
+
+
 def test_a_key_that_is_not_derived_and_one_of_ea11(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
