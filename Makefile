@@ -45,8 +45,12 @@ $(FARM)/.installed: pyproject.toml
 	@touch $@
 
 farm: $(FARM)/.installed  ## A farm of boards on this computer: labgrid, its exporter, ser2net
-	@PATH="$$PATH:/usr/sbin:/usr/local/sbin"; command -v ser2net >/dev/null || { \
-		echo "farm: ser2net 4.3 or newer is needed: apt-get install ser2net, or brew install ser2net"; exit 1; }
+	@PATH="$$PATH:/usr/sbin:/usr/local/sbin"; \
+	[ "$$(id -u)" = 0 ] && sudo= || sudo=sudo; \
+	command -v ser2net >/dev/null \
+		|| { command -v apt-get >/dev/null && $$sudo apt-get install -y --no-install-recommends ser2net; } \
+		|| { command -v brew >/dev/null && brew install ser2net; } \
+		|| { echo "farm: install ser2net, 4.3 or newer, by your system's packages: it is needed"; exit 1; }
 	@$(FARM)/bin/python -m pytest tests/farm
 
 soak: $(STAMP)  ## Cut the power 100,000 times, kill 500 times, 20,000 examples of the model
