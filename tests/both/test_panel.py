@@ -255,23 +255,6 @@ def call(rig, *request):
 CONFIG = {"drn": "00000000000", "decoder_key": "87f3ecbb2e46b48f", "clock": T0, "tid0": 1}
 
 
-def test_an_advance_tells_when_something_happens_next():
-    rig = console()
-    call(rig, "provision", dict(CONFIG, credit_wh=1000))
-    call(rig, "load_profile", [[0, 100], [1800, 3000]])
-    assert call(rig, "advance", 0)["ok"]["next_s"] == 1800
-    assert call(rig, "advance", 1000)["ok"]["next_s"] == 800
-    value = call(rig, "advance", 800)["ok"]
-    # 50 Wh are used; 950 Wh at 3 kW are 1140 s, if nothing else comes first.
-    assert (value["load_w"], value["credit_wh"]) == (3000, 950)
-    passed = 0
-    while value["switch"] == "closed":
-        assert 0 < value["next_s"] <= 1140 - passed
-        passed += value["next_s"]
-        value = call(rig, "advance", value["next_s"])["ok"]
-    assert (passed, value["credit_wh"]) == (1140, 0)
-
-
 def test_verbs_answer_in_json():
     rig = console()
     assert call(rig, "provision", CONFIG)["ok"]["clock"] == T0
