@@ -86,9 +86,11 @@ class Server:
         self._client = None
 
     def hang_up(self) -> None:
-        """Drop the client, as when a board's port goes."""
+        """Drop the client, as when a board's port goes; the next one may come."""
         if self._client is not None:
-            self._client.shutdown(socket.SHUT_RDWR)
+            with contextlib.suppress(OSError):  # it has gone by itself
+                self._client.shutdown(socket.SHUT_RDWR)
+            self._threads[-1].join()
 
     def close(self) -> None:
         self.hang_up()
