@@ -81,9 +81,10 @@ screenshots: $(STAMP)  ## Draw the pictures of `jeton run`, in host_tools/screen
 fonts: $(STAMP)  ## Draw the fonts of the displays of dots, in firmware/fonts
 	@$(BIN)/python -m host_tools.draw_fonts
 
-pictures: $(STAMP)  ## Draw what displays show, and terminals of flash, doctor, bench: boards/<name>
+pictures: $(STAMP)  ## Draw what displays and terminals show, in boards/<name> and tests/examples
 	@$(BIN)/python tests/hardware/pictures.py
 	@$(BIN)/python -m host_tools.wiring_terminal
+	@$(BIN)/python tests/examples/pictures.py
 
 wiring: $(STAMP)  ## Write tables, pictures and simulator files of the boards' wires, in boards/<name>
 	@$(BIN)/python -m host_tools.wiring

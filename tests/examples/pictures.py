@@ -1,0 +1,48 @@
+"""Draws what pytest shows of a test that failed, as failure.svg beside this; `make pictures`."""
+
+import io
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+TEST = """\
+def test_an_hour(meter, meter_pos):
+    meter.enter(meter_pos.credit("12.5").token)
+    meter.set_load(1000)
+    meter.advance(3600)
+    used_wh = 12_500 - meter.status().credit_wh
+    assert used_wh == 900
+"""
+WIDTH = 110
+
+
+def main() -> None:
+    """Run the test and save what a terminal would show."""
+    with tempfile.TemporaryDirectory(prefix="jeton-") as folder:
+        path = Path(folder) / "test_hour.py"
+        path.write_text(TEST)
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "--color=yes", "-p", "no:cacheprovider", path.name],
+            cwd=folder,
+            env=os.environ | {"JETON_HOME": f"{folder}/home", "COLUMNS": str(WIDTH)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1, done.stdout + done.stderr
+    _, line, rest = done.stdout.partition("meters: ")
+    console = Console(record=True, force_terminal=True, width=WIDTH, file=io.StringIO())
+    console.print(Text("$ pytest test_hour.py", style="bold cyan"))
+    console.print(Text.from_ansi((line + rest).rstrip()), no_wrap=True, overflow="ellipsis")
+    where = Path(__file__).with_name("failure.svg")
+    console.save_svg(str(where), title="a test that failed", unique_id="failure")
+    print(f"examples/{where.name}")
+
+
+if __name__ == "__main__":
+    main()
