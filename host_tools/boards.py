@@ -117,13 +117,16 @@ class Board:
                 having = ", ".join(n for n, part in self.parts.items() if "active" in part)
                 raise BoardError(f"{name} has no level at which it is on; those have: {having}")
         parts = {n: dict(part) for n, part in self.parts.items() if n not in without}
-        levels = {n: levels[n] for n in sorted(levels) if n in parts}
-        for name, level in levels.items():
-            parts[name]["active"] = level
+        levels = {**self.active, **levels}  # of a part that is left out, too: it may come back
+        for name in set(levels) & set(parts):
+            parts[name]["active"] = levels[name]
         if "keypad" not in parts and "display" in parts:
             parts["display"].pop("keypad", None)  # there are no keys to draw
+        if self.parts and not parts:
+            raise BoardError(f"{self.name} without any of its parts is no bench: leave some")
         gone = tuple(sorted({*self.without, *without}))
-        return replace(self, parts=parts, without=gone, active={**self.active, **levels})
+        ordered = {name: levels[name] for name in sorted(levels)}
+        return replace(self, parts=parts, without=gone, active=ordered)
 
     def drivers(self) -> set[str]:
         """Return the names of the driver modules its parts name."""

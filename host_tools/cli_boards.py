@@ -144,7 +144,9 @@ def flash(
         flashing.display_of(described, *display.size)
     setup = flashing.configuration(config) if config is not None else None
     levels = _levels(active)
-    if without == ["none"]:
+    if without and "none" in without:
+        if without != ["none"]:
+            raise JetonError("--without none says that nothing is left out: give it alone")
         without = []
     described.changed(without or (), levels)
     code = functools.cache(lambda: unlock_code(code_file))  # standard input has it only once
@@ -194,8 +196,12 @@ def flash(
 
 def _levels(active: list[str] | None) -> dict[str, int] | None:
     """Return part -> level, of `relay=0`; nothing where it is not said."""
-    if active is None or active == ["none"]:
-        return None if active is None else {}
+    if active is None:
+        return None
+    if "none" in active:
+        if active != ["none"]:
+            raise JetonError("--active none is as the board ships: give it alone")
+        return {}
     found = {}
     for text in active:
         part, _, level = text.partition("=")
@@ -214,11 +220,18 @@ def _as_wired(
 ) -> boards.Board:
     """Return the board as the bench is: as it is said, else as it was flashed before."""
     gone, on = flashing.as_before(line, board)
-    changed = board.changed(gone if without is None else without, on if levels is None else levels)
+    # Parts are said as a list; of levels each holds until it is said anew: a relay that closed at
+    # low and is taken to close at high burns the lamp of a meter without credit.
+    wanted = on if levels is None else {**on, **levels} if levels else {}
+    changed = board.changed(gone if without is None else without, wanted)
     if changed.without:
         told.line(f"without: {', '.join(changed.without)}")
+    for part in sorted(set(gone) - set(changed.without)):
+        told.line(f"{part}: there again")
     for part, level in changed.active.items():
         told.line(f"{part}: on at {'high' if level else 'low'}")
+    for part in sorted(set(on) - set(changed.active)):
+        told.line(f"{part}: on at {'high' if board.parts[part]['active'] else 'low'} again")
     return changed
 
 

@@ -94,6 +94,7 @@ class Bench:
         self._more = False
         self._flash = False
         self._now = -1
+        self._next = 0  # when the meter is to be looked at again
         self._ticks = 0
         self._called = self._stepped = ticks_ms() - _TICK_MS
         self._failed = 0
@@ -208,8 +209,15 @@ class Bench:
                 self._count(parts["energy"].take(), 1000, now)
             except OSError:
                 self._fail("energy")
-        if now != self._now or self.fresh:
+        if now != self._now:
+            if now >= self._next or now < self._now:
+                self.fresh = True
             self._now = now
+            if now % _ALARM_S == 0 and credit.alarm_sounds(meter.state):
+                self._sound |= _ALARM
+            if "keypad" in self.faults and "keypad" in parts and not parts["keypad"].stuck:
+                del self.faults["keypad"]
+        if self.fresh:
             self.fresh = False
             self._look(now)
         self._redraw -= 1
@@ -230,8 +238,7 @@ class Bench:
             lit = state.switch_closed and (not state.warned & credit.LOW or blinks < _BLINK)
             parts["credit"].set(bool(lit))
         if "display" in parts and not self._redraw:
-            parts["display"].renew()
-            self._more = True
+            self._renew()
         if self._redraw <= 0:
             self._redraw = _REDRAW
         if "display" in parts and (self._more or (self._flash and blinks % _BLINK == 0)):
@@ -272,11 +279,12 @@ class Bench:
         """Take the tamper switch for open once it has been so for three ticks."""
         if not opened:
             self._opened = 0
-        elif self._opened < 3:
+        elif self._opened < 2:
             self._opened += 1
-            if self._opened == 3 and self._meter.state.provisioned:
-                self._meter.set_tamper(True, now)
-                self.fresh = True
+        elif self._opened == 2 and self._meter.state.provisioned:
+            self._meter.set_tamper(True, now)
+            self._opened = 3  # where it could not be saved it is tried again
+            self.fresh = True
 
     def _falls(self, fallen, now):
         """Save at the sign of a power failure: a brown-out itself resets the chip unheard."""
@@ -310,9 +318,22 @@ class Bench:
             self.fresh = True
 
     def _look(self, now):
-        """See what the meter shows, and what it has used; once a second, and when it is asked."""
+        """See what the meter shows, and what it has used; then find when that may be otherwise.
+
+        Of what is shown only the energy and a wait change by themselves every second; where there
+        are several alarms they take turns, page by page.
+        """
         meter = self._meter
+        self._next = now + 1
         lines = meter.display(now)
+        state = meter.state
+        profile = meter.profile
+        if not (meter.fault or meter.store_error or state.lock_until > now):
+            if not (state.switch_closed and state.load_w):
+                self._next = meter.process(now)
+            if state.warned or state.credit_wh <= 0 or state.hold or state.tamper:
+                page_s = profile.screens_page_s
+                self._next = min(self._next, (now // page_s + 1) * page_s)
         if lines != self._lines:
             self._lines = lines
             self._blank = [" " * len(line) for line in lines]
@@ -320,20 +341,14 @@ class Bench:
         if self._flash != bool(meter.flashes(now)):
             self._flash = not self._flash
             self._more = True
-        state = meter.state
-        if credit.alarm_sounds(state) and now % _ALARM_S == 0:
-            self._sound |= _ALARM
-        if meter.profile:
-            self._led_per_kwh = meter.profile.supply_pulses_per_kwh
+        if profile:
+            self._led_per_kwh = profile.supply_pulses_per_kwh
         total_wh, rest_ws = self._shown
         self._shown = state.total_wh, state.rest_ws
         used_ws = (state.total_wh - total_wh) * credit.WS_PER_WH + state.rest_ws - rest_ws
         self._owed += used_ws * self._led_per_kwh
         if not -_MOST * _WS_PER_KWH < self._owed < _MOST * _WS_PER_KWH:
             self._owed %= _WS_PER_KWH  # time was advanced, or the meter is a new one
-        parts = self.parts
-        if "keypad" in self.faults and "keypad" in parts and not parts["keypad"].stuck:
-            del self.faults["keypad"]
 
     def _pulse(self, led):
         """Light the LED for a pulse that is due: on the mean without any error, to the tick."""
@@ -349,6 +364,13 @@ class Bench:
             # Where the next one is due already, this one is short.
             self._lit = 1 if self._owed + ahead >= _WS_PER_KWH else _LIT
         led.set(self._lit > 0)
+
+    def _renew(self):
+        self._more = True
+        try:
+            self.parts["display"].renew()
+        except OSError:
+            self._fail("display")
 
     def _draw(self, lines):
         try:

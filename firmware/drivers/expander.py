@@ -23,6 +23,9 @@ class Expander:
     def scan(self):
         """Return the keys that are down as bits, row by row; -1 where it cannot be told."""
         if not self._columns():
+            # All rows are high where the chip has lost its supply for a moment: no key would show.
+            if self._octet[0] != 0xF0:
+                self._bus.writeto(self._address, _ALL)
             return 0
         write = self._bus.writeto
         mask = shift = 0

@@ -1,5 +1,9 @@
 """Keys from contacts: a scan's bits become keys pressed; knows nothing of pins or tokens."""
 
+from micropython import const
+
+_MOST = const(32)  # keys that wait while the meter is busy; what comes then is lost
+
 
 class Keys:
     """Takes contacts that bounce; gives each key once, when it goes down.
@@ -13,7 +17,9 @@ class Keys:
     def __init__(self, scan, keys):
         self._scan = scan
         self._keys = keys
-        self._seen = self._down = self._waiting = 0
+        self._seen = self._down = 0
+        self._queue = bytearray(_MOST)
+        self._first = self._count = 0
         self.stuck = max(scan(), 0)
 
     def poll(self):
@@ -25,18 +31,23 @@ class Keys:
         self._seen = seen
         down = (self._down & changed) | (seen & ~changed)
         self.stuck &= down | changed
-        self._waiting |= down & ~self._down & ~self.stuck
+        fresh = down & ~self._down & ~self.stuck
         self._down = down
+        i = 0
+        while fresh and self._count < _MOST:
+            if fresh & 1:
+                self._queue[(self._first + self._count) % _MOST] = i
+                self._count += 1
+            fresh >>= 1
+            i += 1
 
     def take(self):
-        """Return the next key that went down, None where there is none."""
-        waiting = self._waiting
-        if not waiting:
+        """Return the next key that went down, in their order; None where there is none."""
+        if not self._count:
             return None
-        i = 0
-        while not waiting >> i & 1:
-            i += 1
-        self._waiting = waiting & ~(1 << i)
+        i = self._queue[self._first]
+        self._first = (self._first + 1) % _MOST
+        self._count -= 1
         return self._keys[i]
 
     def held(self, mask=None):

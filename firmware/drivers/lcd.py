@@ -4,6 +4,8 @@ Our own, because micropython-i2c-lcd is on PyPI as a source archive without a bu
 which pip refuses, and not as a wheel.
 """
 
+from time import sleep_ms  # type: ignore[attr-defined]
+
 from micropython import const
 
 from .cells import Cells
@@ -26,6 +28,7 @@ class Lcd(Cells):
 
     def __init__(self, i2c, address, rows, cols):
         super().__init__(rows, cols)
+        self._most = cols
         self._i2c = i2c
         self._address = address
         self._octets = bytearray(5)
@@ -39,7 +42,17 @@ class Lcd(Cells):
         self._next = -1
 
     def show(self, lines):
-        """Draw what is not shown yet, as all displays do."""
+        """Draw what is not shown yet, as all displays do.
+
+        The width of the lines is that of the glass, up to the board's: a glass of four lines goes
+        on with the third where its first ends.
+        """
+        cols = len(lines[0]) if lines else 0
+        if cols != self._cols and cols in (16, 20) and cols <= self._most:
+            self._cols = cols
+            self.renew()
+            self.send(0x01)  # clear
+            sleep_ms(2)
         if not self._astray:
             return super().show(lines)
         self._i2c.writeto(self._address, SYNC)

@@ -1,9 +1,15 @@
 """Makes the parts of a bench from the board's data; a start lets it go again, with that data."""
 
+import sys
+
 import machine
 from machine import Pin
 
-import wiring  # type: ignore[import-not-found]  # boards/<name>/board.py, by its name on a board
+# boards/<name>/board.py, by its name on a board; not a file of that name beside boot.py.
+sys.path.insert(0, "/lib")
+import wiring  # type: ignore[import-not-found]
+
+sys.path.pop(0)
 
 from .bench import Output, Switch
 from .keys import Keys

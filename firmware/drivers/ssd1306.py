@@ -10,6 +10,14 @@ from .cells import Cells
 from .font import Font
 
 _ROWS, _COLS = const(4), const(16)
+# Commands: column after column, each from the top of a line to its foot; the first line is
+# the upper one, with the connector at the top; 64 lines, no offset, as such a glass is wired;
+# clock, precharge, levels, contrast; what is in memory, light on dark; its own supply.
+START = (
+    b"\x00\x20\x01\x40\xa1\xc8\xa8\x3f\xd3\x00\xda\x12"
+    b"\xd5\x80\xd9\xf1\xdb\x30\x81\xcf\xa4\xa6\x8d\x14"
+)
+ON = b"\x00\xaf"
 
 
 class Ssd1306(Cells):
@@ -23,6 +31,13 @@ class Ssd1306(Cells):
         self._data = (b"\x40", self._font.glyph)
         self._window = bytearray(b"\x00\x21\x00\x7f\x22\x00\x00")
         self._next = -1  # the cell that is written next without a word
+
+    def renew(self):
+        """Have all drawn anew, by a chip that may have lost its supply and so is off."""
+        super().renew()
+        self._next = -1
+        self._i2c.writeto(self._address, START)
+        self._i2c.writeto(self._address, ON)
 
     def _cell(self, row, col, code):
         self._font.read(code)

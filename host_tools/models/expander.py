@@ -10,11 +10,23 @@ class Keypad(Part):
     """Keys that are pressed and let go; the chip reads low what is low, whoever pulls it."""
 
     def __init__(self, bench: Bench, name: str, settings: dict[str, Any]) -> None:
+        self._present = True
         super().__init__(bench, name, settings)
         self._keys = settings["keys"]
         self._held: set[int] = set()
         self._latch = 0xFF
         bench.i2c(self, settings["addresses"][0], self)
+
+    @property
+    def present(self) -> bool:
+        """Return whether it is plugged in."""
+        return self._present
+
+    @present.setter
+    def present(self, present: bool) -> None:
+        if present and not self._present:
+            self._latch = 0xFF  # as at power on
+        self._present = present
 
     def _index(self, key: str) -> int:
         if key not in self._keys:

@@ -457,3 +457,26 @@ def test_colour_display_that_a_program_has_changed_is_as_it_was(tmp_path: Path) 
     rig.bench.part("display")._inverted = True
     with rig:
         assert not rig.bench.part("display")._inverted
+
+
+@pytest.mark.parametrize("board", ["esp32_oled", "esp32c3_oled"])
+def test_an_oled_that_lost_its_supply_for_a_moment(board: str, tmp_path: Path) -> None:
+    with Rig(board, tmp_path) as rig:
+        rig.provision()
+        rig.tick(60)
+        display = rig.bench.part("display")
+        shown = display.text()
+        display.present = False  # between two writes: nobody notices
+        display.present = True
+        assert display.text() != shown
+        rig.tick(3100)  # a minute
+        assert display.text() == shown
+
+
+def test_a_glass_of_16x4_on_the_wires_of_20x4(tmp_path: Path) -> None:
+    with Rig("esp32_lcd2004", tmp_path) as rig:
+        display = rig.bench.part("display")
+        display.rows, display.cols = 4, 16
+        rig.provision(display=[4, 16], credit_wh=45_200)
+        rig.tick(60)
+        assert display.text() == rig.rpc("display")["lines"]

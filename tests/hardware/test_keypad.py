@@ -146,3 +146,36 @@ def test_keypad_behind_an_expander(tmp_path: Path) -> None:
         assert "keypad" not in rig.rpc("info")["faults"]
         rig.key("4")
         assert rig.ask("_meter.entry.digits").endswith("4")
+
+
+def test_keys_wait_in_their_order_while_the_meter_is_busy(rig: Rig) -> None:
+    rig.run("bench.lock.acquire()")  # as a long verb does
+    for key in "91914":
+        rig.key(key)
+    rig.run("bench.lock.release()")
+    rig.tick(2)
+    assert rig.ask("_meter.entry.digits") == "91914"
+
+
+def test_more_keys_than_can_wait_are_lost_at_the_end(rig: Rig) -> None:
+    rig.run("bench.lock.acquire()")
+    for _ in range(20):
+        rig.key("4")
+        rig.key("*")
+    rig.run("bench.lock.release()")
+    rig.tick(2)
+    assert rig.ask("_meter.entry.digits") == ""
+    rig.key("7")
+    assert rig.ask("_meter.entry.digits") == "7"
+
+
+def test_an_expander_that_lost_its_supply_for_a_moment(tmp_path: Path) -> None:
+    with Rig("esp32c3_oled", tmp_path) as rig:
+        rig.provision()
+        rig.tick(5)
+        keypad = rig.bench.part("keypad")
+        keypad.present = False  # between two scans: nobody notices
+        keypad.present = True
+        rig.tick(2)
+        rig.key("5")
+        assert rig.ask("_meter.entry.digits") == "5"

@@ -382,7 +382,7 @@ def test_the_watchdog_bears_with_a_verb_of_a_minute_at_most(rig: Rig) -> None:
 
 
 def test_a_tick_that_fails_is_told(rig: Rig) -> None:
-    rig.run("look = bench._look\nbench._look = None")
+    rig.run("look = bench._look\nbench._look = None\nbench.fresh = True")
     rig.tick(60)
     rig.run("bench._look = look")
     assert rig.rpc("info")["faults"]["tick"].startswith("it fails: TypeError")

@@ -37,6 +37,34 @@ def test_an_idle_tick_allocates_nothing(board: str, tmp_path: Path) -> None:
         assert int(said) >= 190
 
 
+@pytest.mark.parametrize("board", WIRED)
+def test_a_meter_that_is_left_alone_allocates_nothing(board: str, tmp_path: Path) -> None:
+    """Ten minutes without a load: nothing happens, and the display is what it was."""
+    with Rig(board, tmp_path) as rig:
+        rig.provision(credit_wh=45_000)
+        rig.tick(60)
+        before = rig.bench.part("display").text()
+        said = rig.run(
+            "import micropython\n"
+            "def idle():\n"
+            "    for i in range(600):\n"
+            "        rig_time.ms += 1000\n"
+            "        micropython.heap_lock()\n"
+            "        bench.tick()\n"
+            "        micropython.heap_unlock()\n"
+            "        assert bench._failed == 0, i\n"
+            "    print(i)\n"
+            "idle()"
+        )
+        assert int(said) == 599
+        assert rig.bench.part("display").text() == before
+        # What happens by itself is still seen: here the day's end, then a load.
+        rig.rpc("advance", 86_400)
+        rig.rpc("load", 3600)
+        rig.tick(60, ms=100)
+        assert rig.bench.part("display").text() != before
+
+
 def test_a_day_of_ticks_loses_no_time(rig: Rig) -> None:
     """Ticks of 20 ms, of 80 ms and 3 s, as a busy board has them, and of many seconds."""
     rig.rpc("load", 100)
@@ -181,7 +209,8 @@ def test_ctrl_c_in_the_timer_leaves_no_key_dead(board: str, tmp_path: Path) -> N
 
 def test_ctrl_c_in_the_timer_is_not_kept_from_the_program(rig: Rig) -> None:
     rig.run(
-        "def no(now):\n    raise KeyboardInterrupt\nreal = _meter.display\n_meter.display = no"
+        "def no(now):\n    raise KeyboardInterrupt\n"
+        "real = _meter.display\n_meter.display = no\nbench.fresh = True"
     )
     with pytest.raises(AssertionError, match="KeyboardInterrupt"):
         rig.tick(60)

@@ -35,8 +35,8 @@ def test_octets_of_every_value(target: Target) -> None:
         within_patience(target, bytes([octet]))
         for seed in TARGETS[target][:1]:
             at = octet * len(seed) // 256
-            within_patience(target, seed[:at] + bytes([octet]) + seed[at:])
-            within_patience(target, seed[:at] + bytes([octet]) + seed[at + 1 :])
+            # One more, or in place of another, in turn.
+            within_patience(target, seed[:at] + bytes([octet]) + seed[at + octet % 2 :])
 
 
 @every
