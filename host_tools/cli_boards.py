@@ -15,7 +15,7 @@ from rich.table import Table
 
 from host_tools import boards, esp, flashing, measuring, ports
 from host_tools import doctor as examinations
-from host_tools.cli_locked import CodeFile, unlock_code
+from host_tools.cli_locked import CodeFile, unlock_code, unlock_code_given
 from host_tools.cli_meters import DisplaySize, Json, display_size, kwh, put
 from host_tools.errors import BoardError, JetonError
 from host_tools.link import Meter, PortError
@@ -179,6 +179,12 @@ def flash(
                 setup=setup, name=meter, profile=profile or "generic", display=display,
                 erase=erase_meter,
             )  # fmt: skip
+        # One that was cut short may have taken the lock away.
+        if not line.locked and done["provisioned"] and unlock_code_given(code_file):
+            told.line(
+                "warning: an unlock code is given, and the meter is not locked: "
+                f"`jeton lock {found.device}` locks it"
+            )
     result = {
         "port": found.device,
         "board": board,

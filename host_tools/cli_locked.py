@@ -66,6 +66,11 @@ def unlock_code(file: str | None) -> str:
     return _code(file, "Unlock code: ")
 
 
+def unlock_code_given(file: str | None) -> bool:
+    """Return whether somebody gave an unlock code, so takes the meter for locked."""
+    return file is not None or bool(os.environ.get(UNLOCK_VARIABLE))
+
+
 def lock(where: Where, code_file: CodeFile = None, as_json: Json = False) -> None:
     """Lock a meter by an unlock code of 8 or more characters, or close what `unlock` opened.
 

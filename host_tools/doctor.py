@@ -266,8 +266,10 @@ class _Bench:
         return Finding(name, OK if good else FAILED, "" if good else f"{question}? No")
 
     def _display(self) -> Finding:
-        size = self._meter.display()  # a meter's own set-up may have fewer than the board
-        rows, cols = size.rows, size.cols
+        rows, cols = self._board.display[:2]
+        if self._meter.status().provisioned:  # its set-up may have fewer than the board
+            size = self._meter.display()
+            rows, cols = size.rows, size.cols
         lines = pattern(rows, cols)
         self._person.tell("Display: look, each row begins with its number, no place is empty")
         body = _SHOW.format(lines=lines, hold=HOLD_MS)

@@ -1495,6 +1495,7 @@ class Meter:
             raise BoardError(
                 f"meter {self.name} is not locked: give the code that is to unlock it"
             )
+        self.info()  # or say that there is no meter
         line = json.dumps(["lock", code])
         self.transcript.hide(code)
         self._be_raw()

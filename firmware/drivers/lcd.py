@@ -44,10 +44,10 @@ class Lcd(Cells):
     def show(self, lines):
         """Draw what is not shown yet, as all displays do.
 
-        The width of the lines is that of the glass, up to the board's: a glass of four lines goes
-        on with the third where its first ends.
+        The width of four lines is that of the glass, up to the board's: such a glass goes on with
+        the third where its first ends.
         """
-        cols = len(lines[0]) if lines else 0
+        cols = len(lines[0]) if len(lines) > 2 else 0
         if cols != self._cols and cols in (16, 20) and cols <= self._most:
             self._cols = cols
             self.renew()

@@ -44,6 +44,7 @@ class Attentive:
         self.asked: list[str] = []
         self.seen: dict[str, Any] = {}
         self.next = ""
+        self.wanted = doctor.pattern(*self.bench.board.display[:2])
 
     def tell(self, text: str) -> None:
         self.next = text.partition(":")[0]
@@ -60,9 +61,8 @@ class Attentive:
 
     def _look(self) -> None:
         """Look until it is there: the last of it may be on its way still."""
-        wanted = doctor.pattern(*self.bench.board.display[:2])
         end = time.monotonic() + doctor.HOLD_MS / 1000
-        while self.seen.get("display") != wanted and time.monotonic() < end:
+        while self.seen.get("display") != self.wanted and time.monotonic() < end:
             self.seen["display"] = self.bench.part("display").text()
 
     def _press(self) -> None:
@@ -204,3 +204,30 @@ def test_a_board_without_jeton() -> None:
             meter.run("import os\nos.remove('boot.py')")
             meter.soft_reset()
         assert "no Jeton: flash it first" in refused("doctor", board.path, "--no-person")
+
+
+def test_a_display_that_has_gone_since_the_start() -> None:
+    class Nobody(Attentive):
+        present = False
+
+    with VirtualBoard(board="esp32_oled") as wired, Meter(wired.path) as meter:
+        assert wired.bench is not None
+        person = Nobody(wired)
+        assert doctor.examine(meter, person).good
+        wired.bench.part("display").present = False
+        found = {one.part: one for one in doctor.examine(meter, person).findings}
+        assert found["display"].result == doctor.FAILED
+
+
+def test_a_display_with_fewer_lines_than_the_board_has() -> None:
+    with VirtualBoard(board="esp32_lcd2004") as wired, Meter(wired.path) as meter:
+        assert wired.bench is not None
+        display = wired.bench.part("display")
+        display.rows, display.cols = 2, 16
+        meter.provision(make_config() | {"display": [2, 16]})
+        person = Attentive(wired)
+        person.wanted = doctor.pattern(2, 16)
+        report = doctor.examine(meter, person)
+        assert report.good, report.markdown()
+        assert "Were there 2 rows of 16 characters" in person.asked
+        assert person.seen["display"] == doctor.pattern(2, 16)

@@ -268,6 +268,55 @@ def test_parts_that_are_not_wired_are_remembered() -> None:
         assert "without: tamper\nrelay: on at low\n" in shown
 
 
+def test_the_level_of_a_relay_holds_until_it_is_said_anew() -> None:
+    """A relay that is taken to close at high burns the lamp of a meter without credit."""
+    with VirtualBoard(board=boards.load("esp32_lcd2004").changed((), {"relay": 0})) as wired:
+        base = ("flash", wired.path, "--board", "esp32_lcd2004")
+        shown = jeton(*base, "--active", "credit=0")
+        assert "credit: on at low\nrelay: on at low\n" in shown
+        assert "without: relay\n" in jeton(*base, "--without", "relay")
+        shown = jeton(*base, "--without", "none")
+        assert "relay: there again\ncredit: on at low\nrelay: on at low\n" in shown
+        assert wired.bench is not None
+        with Meter(wired.path) as meter:
+            meter.info()
+        assert wired.bench.pins[23].level == 1
+        shown = jeton(*base, "--active", "none")
+        assert "credit: on at high again\nrelay: on at high again\n" in shown
+
+
+def test_a_bench_without_parts_and_none_with_others(board: VirtualBoard) -> None:
+    base = ("flash", board.path, "--board", "esp32_lcd2004")
+    every = [word for name in boards.load("esp32_lcd2004").parts for word in ("--without", name)]
+    assert refused(*base, *every).endswith("without any of its parts is no bench: leave some")
+    assert refused(*base, "--without", "none", "--without", "led").endswith("give it alone")
+    assert refused(*base, "--active", "none", "--active", "relay=0").endswith("give it alone")
+
+
+def test_a_code_for_a_meter_that_is_not_locked(
+    board: VirtualBoard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JETON_UNLOCK_CODE", "open sesame")
+    base = ("flash", board.path, "--board", "virtual", "--meter", "home")
+    assert "the meter is not locked: `jeton lock" in jeton(*base)
+    with Meter(board.path) as meter:
+        meter.lock("open sesame")
+    assert "not locked" not in jeton(*base)
+
+
+def test_files_of_ones_own_do_not_hide_the_boards() -> None:
+    with VirtualBoard(board="esp32_lcd2004") as wired, Meter(wired.path) as meter:
+        meter.run(
+            "for name in ('/board.py', '/wiring.py', '/jeton.py', '/drivers.py'):\n"
+            "    with open(name, 'w') as file: file.write('NAME = 1')"
+        )
+        meter.soft_reset()
+        assert meter.info().faults == {}
+        meter.run("from jeton_main import bench\nbench.make(('display',))")
+        assert meter.info().board == "esp32_lcd2004"
+        assert meter.info().faults == {}
+
+
 def test_parts_that_there_are_not_cannot_be_left_out(board: VirtualBoard) -> None:
     base = ("flash", board.path, "--board", "esp32_lcd2004")
     assert refused(*base, "--without", "lamp").startswith("esp32_lcd2004 has no part 'lamp'; it")
