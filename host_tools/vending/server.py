@@ -19,16 +19,16 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any, Literal, Self
 
 from host_tools import __version__
-from host_tools.errors import JetonError, VendingError
+from host_tools.errors import BusyError, JetonError, VendingError
 from host_tools.vending.explain import explain
 from host_tools.vending.keys import VendingKeys
-from host_tools.vending.pos import Issued, MeterRecord, PointOfSale
+from host_tools.vending.pos import BUSY_S, Issued, MeterRecord, PointOfSale
 from jeton.sts import tokens as layouts
 from jeton.sts.results import NAMES, SECTION
 
@@ -39,7 +39,15 @@ try:
     from fastapi.openapi.docs import get_swagger_ui_html
     from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
     from fastapi.staticfiles import StaticFiles
-    from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, ValidationError
+    from pydantic import (
+        BaseModel,
+        ConfigDict,
+        Field,
+        StrictBool,
+        StrictFloat,
+        StrictInt,
+        ValidationError,
+    )
     from swagger_ui_bundle import swagger_ui_path
 except ImportError as error:
     raise VendingError(
@@ -129,12 +137,49 @@ class Management(_Model):
     at: datetime | None = None
 
 
+_Wh = Annotated[StrictInt, Field(ge=-(10**15), le=10**15)]
+_Tid = Annotated[StrictInt, Field(ge=0, lt=1 << 24)]
+
+
+class MeterStatus(BaseModel):
+    """What a meter shows, as far as it says why a token is refused; the rest is not looked at."""
+
+    krn: Annotated[StrictInt, Field(ge=0, le=9)] = 1
+    kt: Annotated[StrictInt, Field(ge=0, le=3)] = 2
+    ti: Annotated[StrictInt, Field(ge=0, le=99)] = 1
+    ken: Annotated[StrictInt, Field(ge=0, le=255)] = 255
+    kct: Annotated[StrictInt, Field(ge=0, le=4)] = 2
+    sgc: Annotated[str, Field(pattern="^[0-9]{6}$")] = "000000"
+    bdt: Literal["93", "14", "35"] | None = None
+    profile: Text | None = None
+    clock: datetime | None = None
+    lock_until: datetime | None = None
+    tamper: StrictBool = False
+    credit_wh: _Wh = 0
+    emergency_debt_wh: _Wh = 0
+    advance_debt_wh: _Wh = 0
+    tid_newest: _Tid | None = None
+    tid_oldest: _Tid | None = None
+    pending: list[StrictInt] = []
+
+    def shown(self) -> dict[str, Any]:
+        """Return what was said, as `Status.as_dict` has it."""
+        found = self.model_dump(exclude_unset=True)
+        for name in ("clock", "lock_until"):
+            if moment := found.get(name):
+                zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+                found[name] = zoned.isoformat()
+        if "credit_wh" in found:  # with what is owed, it says whether more can be held
+            found = {"emergency_debt_wh": 0, "advance_debt_wh": 0} | found
+        return found
+
+
 class Question(_Model):
     """A token to explain, for a meter if one is named."""
 
     token: Text
     meter: Text | None = None
-    status: dict[str, Any] | None = Field(
+    status: MeterStatus | None = Field(
         None, description="What the meter shows (`jeton status --json`): then the answer is sure."
     )
 
@@ -246,6 +291,8 @@ class _Shop:
     def meter(self, text: str) -> MeterRecord:
         try:
             return self.pos.find_meter(text)
+        except BusyError:
+            raise
         except VendingError as error:
             raise _Refused(404, str(error)) from None
 
@@ -387,6 +434,7 @@ def make_app(pos: PointOfSale, trouble: _Trouble | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
+    app.state.ending = asyncio.Event()  # then no answer is late any more
     app.mount("/static", StaticFiles(directory=swagger_ui_path), name="static")
 
     @app.get("/docs", include_in_schema=False)
@@ -409,6 +457,10 @@ def make_app(pos: PointOfSale, trouble: _Trouble | None = None) -> FastAPI:
     def wrong(request: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"error": str(error)}, 422)
 
+    @app.exception_handler(BusyError)
+    def busy(request: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({"error": str(error)}, 503, {"Retry-After": "1"})
+
     @app.exception_handler(RequestValidationError)
     def misshaped(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
@@ -426,7 +478,9 @@ def make_app(pos: PointOfSale, trouble: _Trouble | None = None) -> FastAPI:
         else:
             said = {"error": f"out of service: try again in {wait_s} s"}
             answer = JSONResponse(said, 503, {"Retry-After": str(wait_s)})
-        await asyncio.sleep(shop.trouble.faults.slow_s)  # what was asked for is done by now
+        if late_s := shop.trouble.faults.slow_s:  # what was asked for is done by now
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(app.state.ending.wait(), late_s)
         return answer
 
     _add_meters(app, shop)
@@ -525,7 +579,7 @@ def _add_tokens(app: FastAPI, shop: _Shop) -> None:
     @routes.post("/explain", summary="Say what a token is, and why a meter would refuse it")
     def why(question: Annotated[Question, Body()]) -> dict[str, Any]:
         name = None if question.meter is None else shop.meter(question.meter).name
-        status = question.status or {}
+        status = question.status.shown() if question.status else {}
         return explain(question.token, pos=shop.pos, meter=name, status=status).as_dict()
 
     app.include_router(routes)
@@ -550,15 +604,20 @@ def _add_admin(app: FastAPI, shop: _Shop) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Says when it has started."""
+    """Says when it has started, and keeps nobody waiting for an answer when it ends."""
 
-    def __init__(self, config: uvicorn.Config):
+    def __init__(self, config: uvicorn.Config, ending: asyncio.Event):
         super().__init__(config)
         self.ready = threading.Event()
+        self._ending = ending
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         self.ready.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._ending.set()
+        await super().shutdown(sockets=sockets)
 
 
 class VendServer:
@@ -633,9 +692,14 @@ def _listen(host: str, port: int) -> socket.socket:
 @contextlib.contextmanager
 def _serving(app: FastAPI, line: socket.socket) -> Iterator[None]:
     config = uvicorn.Config(
-        app, log_level="error", access_log=False, lifespan="off", timeout_graceful_shutdown=1
+        app,
+        log_level="error",
+        access_log=False,
+        lifespan="off",
+        # An order may have to wait for the file; after that it is answered.
+        timeout_graceful_shutdown=math.ceil(BUSY_S) + 5,
     )
-    server = _Server(config)
+    server = _Server(config, app.state.ending)
     thread = threading.Thread(
         target=server.run, kwargs={"sockets": [line]}, name="jeton-vend-server", daemon=True
     )

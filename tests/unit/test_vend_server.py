@@ -1,10 +1,12 @@
 """The vending service: what it sells, that it sells it once, and how it fails."""
 
+import contextlib
 import json
 import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -20,6 +22,7 @@ from typer.testing import CliRunner
 
 from host_tools import cli_server
 from host_tools.errors import VendingError
+from host_tools.vending import pos as pos_module
 from host_tools.vending.pos import PointOfSale
 from host_tools.vending.server import VendServer, make_app
 
@@ -127,6 +130,52 @@ def test_why_a_token_is_refused(ask: Ask, drn: str) -> None:
     question = {"token": token, "meter": drn, "status": status}
     assert ask("POST", "/explain", question).json()["cause"] == "previous-key"
     assert ask("POST", "/explain", {"token": "12"}).json()["cause"] == "not-a-token"
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        {"krn": "x"},
+        {"krn": 10**30},
+        {"ken": "a"},
+        {"krn": 2, "ken": None},
+        {"tid_newest": "a"},
+        {"tid_oldest": 10**30},
+        {"pending": 1},
+        {"clock": "noon", "lock_until": "later"},
+        {"clock": [], "lock_until": 1},
+        {"profile": {}},
+        {"credit_wh": "much"},
+        {"bdt": "12"},
+        {"sgc": 1},
+        [1],
+        "status",
+    ],
+)
+def test_a_status_that_is_none_is_refused(ask: Ask, drn: str, status: Any) -> None:
+    token = ask("POST", f"/meters/{drn}/purchases", {"kwh": 1}).json()["token"]
+    answer = ask("POST", "/explain", {"token": token, "meter": drn, "status": status})
+    assert answer.status_code == 422, answer.text
+    assert "\n" not in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        {"krn": 0, "kt": 3, "ti": 0, "ken": 0, "kct": 0},
+        {"krn": 2},
+        {"credit_wh": 10**12},
+        {"clock": "2026-01-01T00:00", "lock_until": "2026-01-01T00:10Z"},
+        {"tid_newest": 0, "tid_oldest": 0},
+        {"profile": "../x", "tamper": True},
+        {"bdt": None, "other": 1},
+    ],
+)
+def test_a_status_may_say_a_part(ask: Ask, drn: str, status: Any) -> None:
+    token = ask("POST", f"/meters/{drn}/purchases", {"kwh": 1}).json()["token"]
+    answer = ask("POST", "/explain", {"token": token, "meter": drn, "status": status})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["summary"]
 
 
 @pytest.mark.parametrize(
@@ -329,6 +378,44 @@ def test_an_answer_that_is_late(ask: Ask, server: VendServer, drn: str) -> None:
     server.set_faults()
     again = ask("POST", f"/meters/{drn}/purchases", {"kwh": 1}, f"{drn}-z").json()
     assert ask("GET", f"/meters/{drn}/purchases").json() == [again]
+
+
+def test_an_order_under_way_is_answered_when_the_server_ends(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = VendServer()
+    begun = threading.Event()
+    with ThreadPoolExecutor() as pool:
+        with server:
+            drn = Ask(server.url)("POST", "/meters", {}).json()["drn"]
+            sell = server.pos.credit
+            monkeypatch.setattr(
+                server.pos, "credit", lambda *a, **k: (begun.set(), sell(*a, **k))[1]
+            )
+            server.set_faults(slow_s=60)
+            late = pool.submit(Ask(server.url), "POST", f"/meters/{drn}/purchases", {"kwh": 1})
+            assert begun.wait(10)
+        assert late.result().status_code == 201
+    assert caplog.text == ""
+
+
+def test_a_file_that_is_locked_is_busy(
+    ask: Ask, server: VendServer, drn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pos_module, "BUSY_S", 0.01)
+    with contextlib.closing(sqlite3.connect(server.pos.path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        for method, path, body in (
+            ("POST", f"/meters/{drn}/purchases", {"kwh": 1}),
+            ("POST", "/meters", {}),
+            ("GET", f"/meters/{drn}", None),
+            ("GET", "/tokens", None),
+        ):
+            answer = ask(method, path, body)
+            assert answer.status_code == 503, answer.text
+            assert answer.headers["Retry-After"] == "1"
+            assert "locked" in answer.json()["error"]
+    assert ask("POST", f"/meters/{drn}/purchases", {"kwh": 1}).status_code == 201
 
 
 # -- its pages
