@@ -263,7 +263,7 @@ def _write_junit(path: Path, cases: Iterable[Any]) -> None:
     from junitparser import JUnitXml, TestSuite
 
     suite = TestSuite("check-tokens")
-    suite.add_testcases(cases)
+    suite.add_testcases(list(cases))
     report = JUnitXml("jeton")
     report.add_testsuite(suite)
     try:
