@@ -4,6 +4,7 @@ Knows the file only, nothing of meters or keys. What is wrong with the file as a
 JetonError; what is wrong with one row is told with that row, and the others count.
 """
 
+import contextlib
 import csv
 import io
 import re
@@ -89,7 +90,7 @@ def read(data: bytes, columns: Mapping[str, str] | None = None) -> Sheet:
         raise JetonError("the file is empty: it needs a header and a row for each token")
     if text.lstrip().startswith("["):
         raise JetonError("this is a JSON list: write JSON lines, one object a line")
-    cells = _json(text) if text.lstrip().startswith("{") else _csv(text)
+    cells = _json(text) if text.lstrip().startswith("{") else _csv(text, wanted)
     head: list[str] = []
     place: dict[str, int] = {}
     rows: list[Row] = []
@@ -126,14 +127,14 @@ def _text(data: bytes) -> str:
         ) from None
 
 
-def _csv(text: str) -> _Cells:
+def _csv(text: str, wanted: Mapping[str, str]) -> _Cells:
     said = _SEP.match(text)
     skipped = 0
     if said:
         delimiter, skipped = said[1], 1
         text = text[said.end() :]
     else:
-        delimiter = _delimiter(text)
+        delimiter = _delimiter(text, wanted)
     reader = csv.reader(
         io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=False
     )
@@ -146,6 +147,7 @@ def _csv(text: str) -> _Cells:
                 continue
             if not header:
                 header = [_plain(cell) for cell in cells]
+                _places(header, wanted, strict=True)  # also where no row follows
                 continue
             problem = ""
             if len(cells) > len(header) and any(cells[len(header) :]):
@@ -155,10 +157,16 @@ def _csv(text: str) -> _Cells:
         raise JetonError(f"line {reader.line_num + skipped} is no CSV: {error}") from None
 
 
-def _delimiter(text: str) -> str:
-    head = text.lstrip().split("\n", 1)[0]
+def _delimiter(text: str, wanted: Mapping[str, str]) -> str:
+    """Return what parts the header into the columns that are needed, else what is likely to."""
+    head = text.lstrip().split("\n", 1)[0][:10_000]
+    for delimiter in _DELIMITERS:
+        with contextlib.suppress(csv.Error):
+            cells = next(csv.reader([head], delimiter=delimiter, skipinitialspace=True))
+            if {"meter", "token"} <= {_name(_plain(cell), wanted) for cell in cells}:
+                return delimiter
     try:
-        return csv.Sniffer().sniff(head[:10_000], _DELIMITERS).delimiter
+        return csv.Sniffer().sniff(head, _DELIMITERS).delimiter
     except csv.Error:
         return ","
 

@@ -245,12 +245,14 @@ def check(
 ) -> list[Checked]:
     """Key all rows into meters of their own; return what became of each, in order.
 
-    `pos`: knows the meters and their keys. What it does not know is set up as the row says, else
-    by `setup`, else as PointOfSale.add_meter does. A meter begins with the key that the point of
-    sale has for it now or, where rows are a key change it issued, with the one before that. `at`:
-    the meters' time, now by default. `jobs`: boards at a time. `searches`: how many wrong tokens
-    are looked into (SEARCHES), None for all. `tick` is told how many more rows were keyed in.
+    `pos`: knows the meters and their keys. What it does not know, or what a row or `setup` says
+    anything of, is set up as the row says, else by `setup`, else as PointOfSale.add_meter does.
+    Another meter begins with the key that the point of sale has for it now or, where rows are a
+    key change it issued, with the one before that. `at`: the meters' time, now by default. `jobs`:
+    boards at a time. `searches`: how many wrong tokens are looked into (SEARCHES), None for all.
+    `tick` is told how many more rows were keyed in. VendingError where `setup` will not do.
     """
+    check_setup(setup or {})
     moment = at or datetime.now(UTC)
     book = _Book(pos)
     subjects, done = _subjects(rows, book, setup or {}, moment)
@@ -261,6 +263,21 @@ def check(
     _explain(cases, book, moment, searches)
     found = done + [case.checked for case in cases]
     return sorted(found, key=lambda checked: checked.row.line)
+
+
+def check_setup(setup: Mapping[str, Any]) -> None:
+    """Raise VendingError where no meter can be set up so, whatever else a row says of it."""
+    first = None
+    for ea in (7, 11):  # what the others have to go with, where it is left to the rows
+        for bdt in ("14", "93", "35"):
+            try:
+                describe_meter("any", **({"ea": ea, "bdt": bdt} | dict(setup)))
+            except VendingError as error:
+                first = first or error
+            else:
+                return
+    assert first is not None
+    raise first
 
 
 # -- whose token it is --------------------------------------------------------------------------
@@ -286,10 +303,11 @@ def _subjects(
             assert drn is not None
             said = _setup(row)
             if drn not in found:
-                if record is None or said:
+                if record is None or said or setup:
                     record = describe_meter(drn, drn=drn, **(dict(setup) | said))
                     book.describe(record, [record.key])
-                found[drn] = _Subject(record, row.line, said, bool(said) or not book.sold(record))
+                filed = bool(said or setup) or not book.sold(record)
+                found[drn] = _Subject(record, row.line, said, filed)
             _check_same(found[drn], said)
         except JetonError as error:
             wrong.append(_wrong(row, str(error)))

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
@@ -88,37 +88,42 @@ def check_tokens(
     result by the standard's name such as UsedError. The rows of a meter are keyed in one after
     another, so that a key change works. Columns or options sgc, krn, ti … say how a meter is set
     up that the point of sale does not know, under the published test keys unless --keys names
-    yours. The exit status is 0 if all is as expected.
+    yours. With any of them given, what the point of sale knows of that meter does not count: what
+    is left out is as in `jeton new`. The exit status is 0 if all is as expected.
     """
     from host_tools import check_rows, checking
     from host_tools.cli_meters import instant
+    from host_tools.paths import check_writable
     from host_tools.vending.keys import load_keys
     from host_tools.vending.pos import PointOfSale
 
-    setup: dict[str, Any] = {
-        "ea": ea, "dkga": dkga, "sgc": sgc, "ti": ti, "krn": krn, "kt": kt, "ken": ken,
-        "bdt": bdt, "kct": kct, "profile": profile, "made": _day(made),
-    }  # fmt: skip
-    if pos is not None and not pos.exists():
-        raise VendingError(f"there is no point of sale {pos}")
-    if junit is not None and not junit.resolve().parent.is_dir():
-        raise JetonError(f"{junit} cannot be written: there is no folder {junit.parent}")
-    sheet = check_rows.read(_read(file), _columns(column))
-    when = instant(at) if at else None
-    began = time.monotonic()
-    with _progress(len(sheet.rows)) as tick:
-        found = checking.check(
-            sheet.rows,
-            pos=PointOfSale(pos, keys=load_keys(keys)),
-            setup={name: value for name, value in setup.items() if value is not None},
-            at=when,
-            jobs=jobs or os.cpu_count() or 1,
-            searches=checking.SEARCHES if searches is None else searches,
-            tick=tick,
-        )
-    seconds = time.monotonic() - began
     if junit is not None:
-        _write_junit(junit, found)
+        check_writable(junit)
+    with _reported(junit, file):
+        given = {
+            "ea": ea, "dkga": dkga, "sgc": sgc, "ti": ti, "krn": krn, "kt": kt, "ken": ken,
+            "bdt": bdt, "kct": kct, "profile": profile, "made": _day(made),
+        }  # fmt: skip
+        setup = {name: value for name, value in given.items() if value is not None}
+        checking.check_setup(setup)
+        if pos is not None and not pos.exists():
+            raise VendingError(f"there is no point of sale {pos}")
+        when = instant(at) if at else None
+        sheet = check_rows.read(_read(file), _columns(column))
+        began = time.monotonic()
+        with _progress(len(sheet.rows)) as tick:
+            found = checking.check(
+                sheet.rows,
+                pos=PointOfSale(pos, keys=load_keys(keys)),
+                setup=setup,
+                at=when,
+                jobs=jobs or os.cpu_count() or 1,
+                searches=checking.SEARCHES if searches is None else searches,
+                tick=tick,
+            )
+        seconds = time.monotonic() - began
+    if junit is not None:
+        _write_junit(junit, _cases(found))
     bad = sum(not checked.as_expected for checked in found)
     if json_:
         summary = {"rows": len(found), "as_expected": len(found) - bad, "otherwise": bad}
@@ -223,12 +228,25 @@ def _line(text: str) -> str:
     return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
-def _write_junit(path: Path, found: Sequence[Any]) -> None:
-    from junitparser import Failure, JUnitXml, TestCase, TestSuite
+@contextlib.contextmanager
+def _reported(junit: Path | None, file: str) -> Iterator[None]:
+    """Report also what kept all rows from being keyed in: no report of before stays in place."""
+    from junitparser import Error, TestCase
 
-    from host_tools.interpreter import write_atomically
+    try:
+        yield
+    except (JetonError, OSError, ValueError) as error:
+        if junit is not None:
+            case = TestCase(_xml(file), "check-tokens")
+            case.result = [Error(_xml(str(error)), "file")]
+            _write_junit(junit, [case])
+        raise
 
-    cases = []
+
+def _cases(found: Sequence[Any]) -> Iterator[Any]:
+    """Yield a test case of JUnit for each row."""
+    from junitparser import Failure, TestCase
+
     for checked in found:
         row = checked.row
         case = TestCase(_xml(f"line {row.line}: {row.token}"), _xml(checked.drn or row.meter))
@@ -237,13 +255,22 @@ def _write_junit(path: Path, found: Sequence[Any]) -> None:
             case.result = [failure]
         elif checked.why:
             case.system_out = _xml(checked.why)
-        cases.append(case)
+        yield case
+
+
+def _write_junit(path: Path, cases: Iterable[Any]) -> None:
+    """Write a report; what stands for standard output goes there with all else."""
+    from junitparser import JUnitXml, TestSuite
+
     suite = TestSuite("check-tokens")
-    suite.add_testcases(cases)
+    suite.add_testcases(list(cases))
     report = JUnitXml("jeton")
     report.add_testsuite(suite)
     try:
-        write_atomically(path, report.tostring())
+        if path.exists() and os.path.samestat(os.stat(path), os.fstat(1)):
+            typer.echo(report.tostring())
+        else:
+            path.write_bytes(report.tostring())
     except OSError as error:
         raise JetonError(f"{path} cannot be written: {error.strerror}") from None
 

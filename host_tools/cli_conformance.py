@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from host_tools import flashing, meters, ports
+from host_tools import flashing, meters, paths, ports
 from host_tools.cli_boards import BOARDS, Told
 from host_tools.cli_meters import Json, put
 from host_tools.errors import BoardError, JetonError
@@ -70,11 +70,14 @@ def conformance(
             (name.with_suffix(".html"), sheets.html),
             (name.with_suffix(".json"), sheets.json_text),
         ]
+    _check_writable([path for path, _ in wanted if path is not None], out)
     told = Told(as_json)
     with _opened(meter, erase_meter) as line:
         run = Run(line, profile or _profile_of(line))
         with told.bar("conformance", run.total) as progress:
             sheet = run.sheet(progress)
+    if out is not None:
+        _make(out)
     for path, text in wanted:
         if path is not None:
             sheets.write(path, text(sheet))
@@ -100,6 +103,22 @@ def conformance(
             told.line(f"written: {path}")
     if not sheet.good:
         raise BoardError(f"{found['failed']} of {found['rows']} rows are not as expected")
+
+
+def _check_writable(files: list[Path], out: Path | None) -> None:
+    """Refuse, before a run, what could not be written after it."""
+    if out is not None and not out.exists():
+        paths.check_writable(out)  # it is made then, its parent is not
+        files = [file for file in files if file.parent != out]
+    for file in files:
+        paths.check_writable(file)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise JetonError(f"the folder {folder} cannot be made: {error.strerror}") from None
 
 
 def _profile_of(line: Meter) -> str:

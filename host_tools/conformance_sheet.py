@@ -22,7 +22,6 @@ def json_text(sheet: Sheet) -> str:
 def write(path: Path, text: str) -> None:
     """Write a sheet; BoardError in one line where that fails."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise BoardError(f"the sheet cannot be written to {path}: {error.strerror}") from None

@@ -13,5 +13,9 @@ class VendingError(JetonError):
     """A token, key or number that the vending side must not issue or cannot read."""
 
 
+class BusyError(VendingError):
+    """A point of sale that another program keeps locked: the same again may work."""
+
+
 class ProfileError(JetonError):
     """A profile that does not exist or does not fit the schema."""

@@ -53,6 +53,20 @@ def _expanded(home: str) -> Path:
         raise JetonError(f"$JETON_HOME is {home}: there is no such user") from None
 
 
+def check_writable(path: Path) -> None:
+    """Raise JetonError where a file cannot be put at `path`, before the work for it is done."""
+    try:
+        where = path.resolve()
+    except (OSError, RuntimeError) as error:
+        raise JetonError(f"{path} cannot be written: {error}") from None
+    if where.is_dir():
+        raise JetonError(f"{path} cannot be written: it is a folder")
+    if not where.parent.is_dir():
+        raise JetonError(f"{path} cannot be written: there is no folder {path.parent}")
+    if not os.access(path if path.exists() else where.parent, os.W_OK):
+        raise JetonError(f"{path} cannot be written: permission denied")
+
+
 def cache_home() -> Path:
     """Return the folder of compiled firmware and prepared flash images; safe to delete."""
     home = os.environ.get("JETON_HOME")

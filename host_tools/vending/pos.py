@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from host_tools import profiles
-from host_tools.errors import VendingError
+from host_tools.errors import BusyError, VendingError
 from host_tools.paths import data_home
 from host_tools.vending import ciphers, tid
 from host_tools.vending.keychange import check_change, key_change_set
@@ -56,7 +56,7 @@ SCHEMA = 1
 _EPOCH_2000 = datetime(2000, 1, 1, tzinfo=UTC)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
-_BUSY_S = 30.0
+BUSY_S = 30.0
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meters (
@@ -745,7 +745,9 @@ class PointOfSale:
             db = self._open(write)
             yield db
         except sqlite3.Error as error:
-            raise VendingError(
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without what it extends
+            locked = code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+            raise (BusyError if locked else VendingError)(
                 f"point of sale file {self.path}: {error}; nothing was issued"
             ) from None
         except OSError as error:
@@ -765,7 +767,7 @@ class PointOfSale:
         else:
             # Looking must not leave a file behind.
             target = str(self.path) if self.path.exists() else ":memory:"
-        db = sqlite3.connect(target, timeout=_BUSY_S, isolation_level=None)
+        db = sqlite3.connect(target, timeout=BUSY_S, isolation_level=None)
         db.row_factory = sqlite3.Row
         db.execute("PRAGMA foreign_keys = ON")
         db.execute("PRAGMA synchronous = FULL")

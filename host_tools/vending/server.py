@@ -19,16 +19,16 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any, Literal, Self
 
 from host_tools import __version__
-from host_tools.errors import JetonError, VendingError
+from host_tools.errors import BusyError, JetonError, VendingError
 from host_tools.vending.explain import explain
 from host_tools.vending.keys import VendingKeys
-from host_tools.vending.pos import Issued, MeterRecord, PointOfSale
+from host_tools.vending.pos import BUSY_S, Issued, MeterRecord, PointOfSale
 from jeton.sts import tokens as layouts
 from jeton.sts.results import NAMES, SECTION
 
@@ -37,9 +37,18 @@ try:
     from fastapi import APIRouter, Body, FastAPI, Header, Query, Request, Response
     from fastapi.exceptions import RequestValidationError
     from fastapi.openapi.docs import get_swagger_ui_html
-    from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
+    from fastapi.responses import HTMLResponse, JSONResponse
     from fastapi.staticfiles import StaticFiles
-    from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, ValidationError
+    from pydantic import (
+        BaseModel,
+        ConfigDict,
+        Field,
+        StrictBool,
+        StrictFloat,
+        StrictInt,
+        ValidationError,
+    )
+    from starlette.exceptions import HTTPException
     from swagger_ui_bundle import swagger_ui_path
 except ImportError as error:
     raise VendingError(
@@ -129,12 +138,49 @@ class Management(_Model):
     at: datetime | None = None
 
 
+_Wh = Annotated[StrictInt, Field(ge=-(10**15), le=10**15)]
+_Tid = Annotated[StrictInt, Field(ge=0, lt=1 << 24)]
+
+
+class MeterStatus(BaseModel):
+    """What a meter shows, as far as it says why a token is refused; the rest is not looked at."""
+
+    krn: Annotated[StrictInt, Field(ge=0, le=9)] = 1
+    kt: Annotated[StrictInt, Field(ge=0, le=3)] = 2
+    ti: Annotated[StrictInt, Field(ge=0, le=99)] = 1
+    ken: Annotated[StrictInt, Field(ge=0, le=255)] = 255
+    kct: Annotated[StrictInt, Field(ge=0, le=4)] = 2
+    sgc: Annotated[str, Field(pattern="^[0-9]{6}$")] = "000000"
+    bdt: Literal["93", "14", "35"] | None = None
+    profile: Text | None = None
+    clock: datetime | None = None
+    lock_until: datetime | None = None
+    tamper: StrictBool = False
+    credit_wh: _Wh = 0
+    emergency_debt_wh: _Wh = 0
+    advance_debt_wh: _Wh = 0
+    tid_newest: _Tid | None = None
+    tid_oldest: _Tid | None = None
+    pending: list[StrictInt] = []
+
+    def shown(self) -> dict[str, Any]:
+        """Return what was said, as `Status.as_dict` has it."""
+        found = self.model_dump(exclude_unset=True)
+        for name in ("clock", "lock_until"):
+            if moment := found.get(name):
+                zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+                found[name] = zoned.isoformat()
+        if "credit_wh" in found:  # with what is owed, it says whether more can be held
+            found = {"emergency_debt_wh": 0, "advance_debt_wh": 0} | found
+        return found
+
+
 class Question(_Model):
     """A token to explain, for a meter if one is named."""
 
     token: Text
     meter: Text | None = None
-    status: dict[str, Any] | None = Field(
+    status: MeterStatus | None = Field(
         None, description="What the meter shows (`jeton status --json`): then the answer is sure."
     )
 
@@ -172,6 +218,157 @@ class Faults(_Model):
     old_key: bool = Field(
         default=False, description="It vends on the key before the last key change."
     )
+
+
+class Error(BaseModel):
+    """What was wrong, in one line."""
+
+    error: str
+
+
+class Health(BaseModel):
+    """That it serves."""
+
+    status: Literal["ok"]
+    version: str
+    meters: int
+
+
+class KeyIdentity(BaseModel):
+    """What identifies a decoder key."""
+
+    dkga: int
+    kt: int
+    sgc: str
+    ti: int
+    krn: int
+    ken: int
+    bdt: str
+
+
+class MeterAnswer(KeyIdentity):
+    """A meter, and the key that its next token is for."""
+
+    name: str
+    drn: str
+    pan: str
+    ea: int
+    tables: str
+    kct: int
+    mfr_code: int
+    profile: str
+    made: date
+
+
+class Registered(MeterAnswer):
+    """A meter that was registered."""
+
+    id: str
+
+
+class TokenAnswer(BaseModel):
+    """A token that was issued; those for any meter name no key."""
+
+    meter: str
+    drn: str
+    token: str
+    grouped: str
+    cls: int = Field(alias="class")
+    subclass: int
+    name: str
+    what: str
+    rounded_from: str | None
+    at: str
+    tid: int | None
+    issued: str | None
+    fields: dict[str, Any]
+    section: int | None = Field(default=None, description="Of a key change, from 1.")
+    dkga: int | None = None
+    kt: int | None = None
+    sgc: str | None = None
+    ti: int | None = None
+    krn: int | None = None
+    ken: int | None = None
+    bdt: str | None = None
+    test_key: bool | None = None
+
+
+class Issue(TokenAnswer):
+    """A token that was ordered."""
+
+    id: str
+
+
+class Sale(Issue):
+    """A purchase."""
+
+    kwh: str = Field(description="What the token brings.")
+    paid: str | None
+
+
+class KeyChanged(BaseModel):
+    """The tokens of a key change, in order."""
+
+    id: str
+    meter: str
+    drn: str
+    tokens: list[str]
+    grouped: list[str]
+    before: KeyIdentity = Field(alias="from")
+    after: KeyIdentity = Field(alias="to")
+
+
+class GuessAnswer(BaseModel):
+    """What a token under no known key may be."""
+
+    cause: str
+    text: str
+    sure: bool
+    plausible: bool
+
+
+class CaseAnswer(BaseModel):
+    """What comes of a token if so many key changes were entered."""
+
+    condition: str = Field(alias="if")
+    result: str | None
+    cause: str
+    text: str
+
+
+class Explained(BaseModel):
+    """What a token is and what becomes of it."""
+
+    summary: str
+    result: str | None
+    cause: str
+    details: list[str]
+    meter: str | None
+    issued: str | None
+    cls: int | None = Field(default=None, alias="class")
+    subclass: int | None = None
+    name: str | None = None
+    fields: dict[str, Any] | None = None
+    guesses: list[GuessAnswer] | None = None
+    cases: list[CaseAnswer] | None = None
+
+
+_Responses = dict[int | str, dict[str, Any]]
+
+
+def _errors(*which: int) -> _Responses:
+    said = {
+        404: "There is no such thing",
+        422: "It will not do",
+        503: "Out of service, or its file is locked: again after Retry-After",
+        504: "No answer in time; what was ordered may be done",
+    }
+    return {status: {"model": Error, "description": said[status]} for status in which}
+
+
+def _once(model: type[BaseModel]) -> _Responses:
+    again = {"model": model, "description": "Done before, under this Idempotency-Key"}
+    return {200: again} | _errors(504)
 
 
 def read_faults(given: Mapping[str, Any]) -> Faults:
@@ -246,6 +443,8 @@ class _Shop:
     def meter(self, text: str) -> MeterRecord:
         try:
             return self.pos.find_meter(text)
+        except BusyError:
+            raise
         except VendingError as error:
             raise _Refused(404, str(error)) from None
 
@@ -377,6 +576,55 @@ def issued_csv(entries: Sequence[Issued], records: Mapping[str, MeterRecord]) ->
     return out.getvalue()
 
 
+_TYPES = {
+    "string": "a string",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "list": "a list",
+    "dict": "an object",
+    "model": "an object",
+    "literal": "{expected}",
+    "date": "a date such as 2026-01-31",
+    "datetime": "a time such as 2026-01-31T07:20:00Z",
+}
+_WRONG = {
+    "missing": "it is missing",
+    "extra_forbidden": "there is no such field",
+    "json_invalid": "it is no JSON",
+    "string_too_long": "must be at most {max_length} characters long",
+    "string_too_short": "must be at least {min_length} character long",
+    "string_pattern_mismatch": "must be 6 digits",  # a supply group code: there is no other
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "less_than": "must be below {lt:g}",
+    "finite_number": "must be a finite number",
+}
+
+
+def _field(error: Mapping[str, Any]) -> str:
+    """Return the field that is wrong, without which of its types it is not."""
+    parts = [part for part in error["loc"][1:] if isinstance(part, str)]
+    return ".".join(parts[: 2 if parts[:1] == ["status"] else 1]) or "the body"
+
+
+def _misshaped(errors: Sequence[Mapping[str, Any]]) -> str:
+    """Return in one line what is wrong with the first field that is."""
+    where = _field(errors[0])
+    types: dict[str, None] = {}
+    for error in errors:
+        if _field(error) != where:
+            continue
+        kind, about = str(error["type"]), error.get("ctx", {})
+        if kind in _WRONG:
+            return f"{where}: {_WRONG[kind].format_map(about)}"
+        name = kind.split("_")[0]
+        types.setdefault(_TYPES.get(name, "as /docs has it").format_map(about))
+    if _TYPES["float"] in types:
+        types.pop(_TYPES["int"], None)
+    return f"{where}: must be {' or '.join(types)}"
+
+
 def make_app(pos: PointOfSale, trouble: _Trouble | None = None) -> FastAPI:
     """Return the service over a point of sale."""
     shop = _Shop(pos, trouble or _Trouble())
@@ -387,6 +635,7 @@ def make_app(pos: PointOfSale, trouble: _Trouble | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
+    app.state.ending = asyncio.Event()  # then no answer is late any more
     app.mount("/static", StaticFiles(directory=swagger_ui_path), name="static")
 
     @app.get("/docs", include_in_schema=False)
@@ -409,12 +658,21 @@ def make_app(pos: PointOfSale, trouble: _Trouble | None = None) -> FastAPI:
     def wrong(request: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"error": str(error)}, 422)
 
+    @app.exception_handler(BusyError)
+    def busy(request: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({"error": str(error)}, 503, {"Retry-After": "1"})
+
     @app.exception_handler(RequestValidationError)
     def misshaped(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"][1:]) or "the body"
-        return JSONResponse({"error": f"{where}: {first['msg']}"[:300]}, 422)
+        return JSONResponse({"error": _misshaped(error.errors())[:300]}, 422)
+
+    @app.exception_handler(HTTPException)
+    def none_such(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        said = {404: "there is no such address", 405: f"it does not take {request.method}"}
+        why = said.get(error.status_code, str(error.detail))
+        return JSONResponse({"error": why}, error.status_code, error.headers)
 
     @app.middleware("http")
     async def fail(request: Request, serve: Callable[[Request], Awaitable[Response]]) -> Response:
@@ -426,7 +684,9 @@ def make_app(pos: PointOfSale, trouble: _Trouble | None = None) -> FastAPI:
         else:
             said = {"error": f"out of service: try again in {wait_s} s"}
             answer = JSONResponse(said, 503, {"Retry-After": str(wait_s)})
-        await asyncio.sleep(shop.trouble.faults.slow_s)  # what was asked for is done by now
+        if late_s := shop.trouble.faults.slow_s:  # what was asked for is done by now
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(app.state.ending.wait(), late_s)
         return answer
 
     _add_meters(app, shop)
@@ -436,14 +696,20 @@ def make_app(pos: PointOfSale, trouble: _Trouble | None = None) -> FastAPI:
 
 
 def _add_meters(app: FastAPI, shop: _Shop) -> None:
-    routes = APIRouter(tags=["meters and orders"])
+    routes = APIRouter(tags=["meters and orders"], responses=_errors(422, 503))
     pos = shop.pos
 
-    @routes.get("/health", summary="Say whether it serves")
+    @routes.get("/health", summary="Say whether it serves", response_model=Health)
     def health() -> dict[str, Any]:
         return {"status": "ok", "version": __version__, "meters": len(pos.meters())}
 
-    @routes.post("/meters", status_code=201, summary="Register a meter")
+    @routes.post(
+        "/meters",
+        status_code=201,
+        summary="Register a meter",
+        response_model=Registered,
+        responses=_once(Registered),
+    )
     def add_meter(order: NewMeter, idempotency_key: IdempotencyKey = None) -> JSONResponse:
         def do() -> dict[str, Any]:
             wanted = order.model_dump()
@@ -452,15 +718,26 @@ def _add_meters(app: FastAPI, shop: _Shop) -> None:
 
         return shop.order("meter", order.name or order.drn or "", order, idempotency_key, do)
 
-    @routes.get("/meters", summary="List the meters")
+    @routes.get("/meters", summary="List the meters", response_model=list[MeterAnswer])
     def list_meters() -> list[dict[str, Any]]:
         return [record.as_dict() for record in pos.meters()]
 
-    @routes.get("/meters/{meter}", summary="Show a meter, by name, DRN or PAN")
+    @routes.get(
+        "/meters/{meter}",
+        summary="Show a meter, by name, DRN or PAN",
+        response_model=MeterAnswer,
+        responses=_errors(404),
+    )
     def show_meter(meter: str) -> dict[str, Any]:
         return shop.meter(meter).as_dict()
 
-    @routes.post("/meters/{meter}/purchases", status_code=201, summary="Sell energy")
+    @routes.post(
+        "/meters/{meter}/purchases",
+        status_code=201,
+        summary="Sell energy",
+        response_model=Sale,
+        responses=_once(Sale) | _errors(404),
+    )
     def purchase(
         meter: str, order: Purchase, idempotency_key: IdempotencyKey = None
     ) -> JSONResponse:
@@ -469,18 +746,36 @@ def _add_meters(app: FastAPI, shop: _Shop) -> None:
             "purchase", record.name, order, idempotency_key, lambda: shop.buy(record, order)
         )
 
-    @routes.get("/meters/{meter}/purchases", summary="List what was sold to a meter")
+    @routes.get(
+        "/meters/{meter}/purchases",
+        summary="List what was sold to a meter",
+        response_model=list[Sale],
+        response_model_exclude_unset=True,
+        responses=_errors(404),
+    )
     def purchases(meter: str) -> list[dict[str, Any]]:
         return shop.orders("purchase", meter=shop.meter(meter).name)
 
-    @routes.get("/purchases/{number}", summary="Look a purchase up")
+    @routes.get(
+        "/purchases/{number}",
+        summary="Look a purchase up",
+        response_model=Sale,
+        response_model_exclude_unset=True,
+        responses=_errors(404),
+    )
     def look_up(number: str) -> dict[str, Any]:
         found = shop.orders("purchase", id=number)
         if not found:
             raise _Refused(404, "there is no such purchase")
         return found[0]
 
-    @routes.post("/meters/{meter}/key-change", status_code=201, summary="Change a meter's key")
+    @routes.post(
+        "/meters/{meter}/key-change",
+        status_code=201,
+        summary="Change a meter's key",
+        response_model=KeyChanged,
+        responses=_once(KeyChanged) | _errors(404),
+    )
     def key_change(
         meter: str, order: KeyChange, idempotency_key: IdempotencyKey = None
     ) -> JSONResponse:
@@ -489,7 +784,13 @@ def _add_meters(app: FastAPI, shop: _Shop) -> None:
             "key-change", record.name, order, idempotency_key, lambda: shop.change(record, order)
         )
 
-    @routes.post("/meters/{meter}/management", status_code=201, summary="Issue another token")
+    @routes.post(
+        "/meters/{meter}/management",
+        status_code=201,
+        summary="Issue another token",
+        response_model=Issue,
+        responses=_once(Issue) | _errors(404),
+    )
     def management(
         meter: str, order: Management, idempotency_key: IdempotencyKey = None
     ) -> JSONResponse:
@@ -502,37 +803,50 @@ def _add_meters(app: FastAPI, shop: _Shop) -> None:
 
 
 def _add_tokens(app: FastAPI, shop: _Shop) -> None:
-    routes = APIRouter(tags=["tokens"])
+    routes = APIRouter(tags=["tokens"], responses=_errors(422, 503))
     Meter = Annotated[str | None, Query(description="Of this meter only.")]
 
     def entries(meter: str | None, token: str | None = None) -> list[Issued]:
         name = None if meter is None else shop.meter(meter).name
         return shop.pos.issued(name, token=token)
 
-    @routes.get("/tokens", summary="List what was issued, oldest first")
+    @routes.get(
+        "/tokens",
+        summary="List what was issued, oldest first",
+        response_model=list[TokenAnswer],
+        response_model_exclude_unset=True,
+        responses=_errors(404),
+    )
     def list_tokens(meter: Meter = None, token: str | None = None) -> list[dict[str, Any]]:
         return [_told(entry) for entry in entries(meter, token)]
 
     @routes.get(
         "/tokens.csv",
         summary="What was issued, as a file for jeton check-tokens",
-        response_class=PlainTextResponse,
+        response_class=Response,
+        responses=_errors(404) | {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
     )
     def table(meter: Meter = None) -> Response:
         records = {record.name: record for record in shop.pos.meters()}
         return Response(issued_csv(entries(meter), records), media_type="text/csv")
 
-    @routes.post("/explain", summary="Say what a token is, and why a meter would refuse it")
+    @routes.post(
+        "/explain",
+        summary="Say what a token is, and why a meter would refuse it",
+        response_model=Explained,
+        response_model_exclude_unset=True,
+        responses=_errors(404),
+    )
     def why(question: Annotated[Question, Body()]) -> dict[str, Any]:
         name = None if question.meter is None else shop.meter(question.meter).name
-        status = question.status or {}
+        status = question.status.shown() if question.status else {}
         return explain(question.token, pos=shop.pos, meter=name, status=status).as_dict()
 
     app.include_router(routes)
 
 
 def _add_admin(app: FastAPI, shop: _Shop) -> None:
-    routes = APIRouter(prefix="/admin", tags=["faults, for tests"])
+    routes = APIRouter(prefix="/admin", tags=["faults, for tests"], responses=_errors(422))
 
     @routes.get("/faults", summary="Show what goes wrong")
     def faults() -> Faults:
@@ -550,15 +864,20 @@ def _add_admin(app: FastAPI, shop: _Shop) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Says when it has started."""
+    """Says when it has started, and keeps nobody waiting for an answer when it ends."""
 
-    def __init__(self, config: uvicorn.Config):
+    def __init__(self, config: uvicorn.Config, ending: asyncio.Event):
         super().__init__(config)
         self.ready = threading.Event()
+        self._ending = ending
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         self.ready.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._ending.set()
+        await super().shutdown(sockets=sockets)
 
 
 class VendServer:
@@ -633,9 +952,14 @@ def _listen(host: str, port: int) -> socket.socket:
 @contextlib.contextmanager
 def _serving(app: FastAPI, line: socket.socket) -> Iterator[None]:
     config = uvicorn.Config(
-        app, log_level="error", access_log=False, lifespan="off", timeout_graceful_shutdown=1
+        app,
+        log_level="error",
+        access_log=False,
+        lifespan="off",
+        # An order may have to wait for the file; after that it is answered.
+        timeout_graceful_shutdown=math.ceil(BUSY_S) + 5,
     )
-    server = _Server(config)
+    server = _Server(config, app.state.ending)
     thread = threading.Thread(
         target=server.run, kwargs={"sockets": [line]}, name="jeton-vend-server", daemon=True
     )

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +163,40 @@ def test_meters_that_nobody_knows_are_set_up_by_columns_and_options(pos: PointOf
     )
     assert [checked.told for checked in found if not checked.as_expected] == []
     assert [checked.drn for checked in found] == [make_drn(5), make_drn(6)]
+
+
+def test_an_option_counts_whether_or_not_the_meter_is_known(
+    pos: PointOfSale, drn: str, tmp_path: Path
+) -> None:
+    """So that one file gives one answer, on a desk and where nothing is known."""
+    record = pos.meter("home")
+    token = pos.credit("home", 1, at=AT).token
+    bare = PointOfSale(tmp_path / "bare.sqlite")
+    for setup in ({"krn": 2}, {"sgc": "123456"}, {"bdt": "93"}):
+        (here,) = check(pos, (record.drn, token), setup=setup)
+        (there,) = check(bare, (record.drn, token), setup=setup)
+        assert not here.as_expected
+        assert here.result == there.result
+    assert check(pos, (record.drn, token), setup={"krn": 1})[0].as_expected
+
+
+@pytest.mark.parametrize(
+    "setup", [{"sgc": "abc"}, {"krn": 0}, {"ea": 9}, {"profile": "no"}, {"ea": 7, "kct": 4}]
+)
+def test_a_bad_option_is_refused_before_any_row(pos: PointOfSale, setup: dict[str, Any]) -> None:
+    with pytest.raises(JetonError):
+        check(pos, (make_drn(1), UNKNOWN), setup=setup)
+
+
+def test_an_option_may_need_a_column(pos: PointOfSale) -> None:
+    text = f"meter,token,ea\n{make_drn(1)},{UNKNOWN},11\n"
+    (found,) = checking.check(
+        check_rows.read(text.encode()).rows,
+        pos=pos,
+        at=AT,
+        setup={"kct": 4, "made": date(1994, 1, 1), "bdt": "93"},
+    )
+    assert found.result == "CRCError"
 
 
 def test_a_token_for_another_meter_of_the_file(pos: PointOfSale, drn: str) -> None:
@@ -368,6 +402,55 @@ def test_the_command_tells_each_row_and_a_summary(
     cases = suite.findall("testcase")
     assert [case.find("failure") is None for case in cases] == [True, False, False, False]
     assert cases[0].get("classname") == "00000000018"
+
+
+def test_a_report_is_a_file_like_others(sheet: Path, pos: PointOfSale, tmp_path: Path) -> None:
+    there, link = tmp_path / "there.xml", tmp_path / "report.xml"
+    link.symlink_to(there)
+    run(str(sheet), "--pos", str(pos.path), "--junit", str(link))
+    plain = tmp_path / "plain"
+    plain.write_text("")
+    assert link.is_symlink()
+    assert there.stat().st_mode == plain.stat().st_mode
+    assert ET.parse(there).getroot().tag == "testsuites"
+
+
+def test_a_report_on_standard_output(pos: PointOfSale, drn: str, tmp_path: Path) -> None:
+    file, out = tmp_path / "issued.csv", tmp_path / "out"
+    file.write_text(f"meter,token\nhome,{pos.credit('home', 1).token}\n")
+    command = [sys.executable, "-m", "host_tools.cli", "check-tokens", str(file)]
+    with out.open("wb") as stdout:
+        done = subprocess.run(
+            [*command, "--pos", str(pos.path), "--junit", "/dev/stdout"], stdout=stdout
+        )
+    said = out.read_text()
+    assert done.returncode == 0
+    assert "</testsuites>" in said
+    assert "all as expected" in said
+
+
+@pytest.mark.parametrize(
+    ("data", "options"),
+    [
+        (b"", []),
+        (b"meter,token\n", []),
+        (b"meter,token\n1,\xff\n", []),
+        (b"meter,token\n1,2\n", ["--sgc", "abc"]),
+    ],
+)
+def test_a_report_tells_what_is_wrong_with_the_file_as_a_whole(
+    tmp_path: Path, data: bytes, options: list[str]
+) -> None:
+    report = tmp_path / "report.xml"
+    report.write_text("<testsuites/>")
+    done = run("-", "--junit", str(report), *options, text=data)
+    assert isinstance(done.exception, JetonError)
+    suite = ET.parse(report).getroot().find("testsuite")
+    assert suite is not None
+    assert (suite.get("tests"), suite.get("errors")) == ("1", "1")
+    error = suite.find("testcase/error")
+    assert error is not None
+    assert error.get("message") == str(done.exception)
 
 
 def test_the_command_as_json(sheet: Path, pos: PointOfSale) -> None:

@@ -117,6 +117,7 @@ def test_all_of_it_on_a_virtual_board(tmp_path: Path) -> None:
     assert sum(row[-1].strip() == "ok" for row in text) == len(rows)
     assert {len(row) for row in text if row[-1].strip() == "ok"} == {7, 8}
     assert ["firmware hash", head["firmware hash"]] in page.rows
+    assert "machine" not in head, "a virtual board has none, but the words of a compiler"
 
 
 @pytest.mark.parametrize("profile", ["ceet", "itron", "landis_gyr"])
@@ -256,9 +257,20 @@ def test_kept_meter_is_tested_as_a_copy(small: None) -> None:
         assert "runs at" in refused("conformance", "--meter", "home")
 
 
-def test_sheet_that_cannot_be_written_is_one_line(small: None, tmp_path: Path) -> None:
+def test_sheet_that_cannot_be_written_is_one_line_before_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Run, "sheet", lambda *_: pytest.fail("it runs"))
     (tmp_path / "file").write_text("")
-    assert "cannot be written" in refused("conformance", "--html", str(tmp_path / "file" / "a"))
+    for option, where in (
+        ("--html", "file/a"),
+        ("--html", "nowhere/a.html"),
+        ("--markdown", "."),
+        ("--out", "file"),
+        ("--out", "nowhere/sheet"),
+    ):
+        assert "cannot be written" in refused("conformance", option, str(tmp_path / where)), where
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
 
 
 def test_every_kind_is_expected_to_do_something_somewhere() -> None:

@@ -138,6 +138,13 @@ def test_columns_can_be_named() -> None:
     assert "there is no column" in refused(b"a\n1", {"nix": "a"})
 
 
+@pytest.mark.parametrize("delimiter", ";\t|")
+def test_a_delimiter_is_what_parts_the_columns(delimiter: str) -> None:
+    head = delimiter.join(['"Customer, full name"', "meter", "token"])
+    row = one(f"{head}\n" + delimiter.join(['"Doe, J, jun."', "m", "1"]))
+    assert (row.meter, row.token) == ("m", "1")
+
+
 # -- what is not
 
 
@@ -149,6 +156,7 @@ def test_columns_can_be_named() -> None:
         (b"meter,token\n", "no row"),
         (b"meter,code\n1,2", "no column token"),
         (b"1,2\n3,4", "no column meter"),
+        (b"00000000018,12345678901234567890\n", "no column meter"),
         (b"\0\0\n\0,\0", "no column meter"),
         (b"meter,drn,token\n1,2,3", "two columns say the meter"),
         (b"meter,token\n1,\xff\n", "line 2 is not UTF-8"),

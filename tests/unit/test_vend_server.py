@@ -1,10 +1,12 @@
 """The vending service: what it sells, that it sells it once, and how it fails."""
 
+import contextlib
 import json
 import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -20,6 +22,7 @@ from typer.testing import CliRunner
 
 from host_tools import cli_server
 from host_tools.errors import VendingError
+from host_tools.vending import pos as pos_module
 from host_tools.vending.pos import PointOfSale
 from host_tools.vending.server import VendServer, make_app
 
@@ -130,6 +133,52 @@ def test_why_a_token_is_refused(ask: Ask, drn: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "status",
+    [
+        {"krn": "x"},
+        {"krn": 10**30},
+        {"ken": "a"},
+        {"krn": 2, "ken": None},
+        {"tid_newest": "a"},
+        {"tid_oldest": 10**30},
+        {"pending": 1},
+        {"clock": "noon", "lock_until": "later"},
+        {"clock": [], "lock_until": 1},
+        {"profile": {}},
+        {"credit_wh": "much"},
+        {"bdt": "12"},
+        {"sgc": 1},
+        [1],
+        "status",
+    ],
+)
+def test_a_status_that_is_none_is_refused(ask: Ask, drn: str, status: Any) -> None:
+    token = ask("POST", f"/meters/{drn}/purchases", {"kwh": 1}).json()["token"]
+    answer = ask("POST", "/explain", {"token": token, "meter": drn, "status": status})
+    assert answer.status_code == 422, answer.text
+    assert "\n" not in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        {"krn": 0, "kt": 3, "ti": 0, "ken": 0, "kct": 0},
+        {"krn": 2},
+        {"credit_wh": 10**12},
+        {"clock": "2026-01-01T00:00", "lock_until": "2026-01-01T00:10Z"},
+        {"tid_newest": 0, "tid_oldest": 0},
+        {"profile": "../x", "tamper": True},
+        {"bdt": None, "other": 1},
+    ],
+)
+def test_a_status_may_say_a_part(ask: Ask, drn: str, status: Any) -> None:
+    token = ask("POST", f"/meters/{drn}/purchases", {"kwh": 1}).json()["token"]
+    answer = ask("POST", "/explain", {"token": token, "meter": drn, "status": status})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["summary"]
+
+
+@pytest.mark.parametrize(
     ("method", "path", "body", "status"),
     [
         ("POST", "/meters/nobody/purchases", {"kwh": 1}, 404),
@@ -178,7 +227,7 @@ def test_what_it_refuses_is_one_line(
 def test_bodies_that_are_none(server: VendServer, drn: str, body: bytes) -> None:
     answer = requests.post(f"{server.url}/meters/{drn}/purchases", data=body, timeout=10)
     assert answer.status_code in (400, 422)
-    assert "Traceback" not in answer.text
+    assert set(answer.json()) == {"error"}
 
 
 # -- once
@@ -331,6 +380,44 @@ def test_an_answer_that_is_late(ask: Ask, server: VendServer, drn: str) -> None:
     assert ask("GET", f"/meters/{drn}/purchases").json() == [again]
 
 
+def test_an_order_under_way_is_answered_when_the_server_ends(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = VendServer()
+    begun = threading.Event()
+    with ThreadPoolExecutor() as pool:
+        with server:
+            drn = Ask(server.url)("POST", "/meters", {}).json()["drn"]
+            sell = server.pos.credit
+            monkeypatch.setattr(
+                server.pos, "credit", lambda *a, **k: (begun.set(), sell(*a, **k))[1]
+            )
+            server.set_faults(slow_s=60)
+            late = pool.submit(Ask(server.url), "POST", f"/meters/{drn}/purchases", {"kwh": 1})
+            assert begun.wait(10)
+        assert late.result().status_code == 201
+    assert caplog.text == ""
+
+
+def test_a_file_that_is_locked_is_busy(
+    ask: Ask, server: VendServer, drn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pos_module, "BUSY_S", 0.01)
+    with contextlib.closing(sqlite3.connect(server.pos.path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        for method, path, body in (
+            ("POST", f"/meters/{drn}/purchases", {"kwh": 1}),
+            ("POST", "/meters", {}),
+            ("GET", f"/meters/{drn}", None),
+            ("GET", "/tokens", None),
+        ):
+            answer = ask(method, path, body)
+            assert answer.status_code == 503, answer.text
+            assert answer.headers["Retry-After"] == "1"
+            assert "locked" in answer.json()["error"]
+    assert ask("POST", f"/meters/{drn}/purchases", {"kwh": 1}).status_code == 201
+
+
 # -- its pages
 
 
@@ -347,6 +434,120 @@ def test_the_page_of_the_interface_needs_no_internet(server: VendServer) -> None
         operation.get("summary") for path in described["paths"].values()
         for operation in path.values()
     )  # fmt: skip
+
+
+def fits(value: Any, schema: dict[str, Any], whole: dict[str, Any]) -> bool:
+    """Tell whether a value is what OpenAPI says of it, and has no field that is not said."""
+    if "$ref" in schema:
+        schema = whole["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    if "anyOf" in schema:
+        return any(fits(value, one, whole) for one in schema["anyOf"])
+    kinds = {"string": str, "integer": int, "boolean": bool, "null": type(None), "array": list}
+    kind = schema.get("type")
+    if kind == "array":
+        return isinstance(value, list) and all(fits(v, schema["items"], whole) for v in value)
+    if kind != "object":
+        return isinstance(value, kinds[kind])
+    if "properties" not in schema:
+        return isinstance(value, dict)
+    parts = schema["properties"]
+    return set(schema.get("required", ())) <= set(value) <= set(parts) and all(
+        fits(value[name], parts[name], whole) for name in value
+    )
+
+
+def test_the_interface_says_what_is_answered(ask: Ask, server: VendServer, drn: str) -> None:
+    whole = make_app(server.pos).openapi()
+    error = {"$ref": "#/components/schemas/Error"}
+    for path, operations in whole["paths"].items():
+        for name, operation in operations.items():
+            said = operation["responses"]
+            assert said["422"]["content"]["application/json"]["schema"] == error, (path, name)
+            assert ("503" in said) == (not path.startswith("/admin"))
+            assert ("404" in said) == (path not in ("/health", "/meters", "/admin/faults")), (
+                path,
+                name,
+            )
+    assert "HTTPValidationError" not in whole["components"]["schemas"]
+
+    def answered(
+        method: str, path: str, body: Any = None, like: str = "", status: int = 200
+    ) -> Any:
+        answer = ask(method, path, body, f"{drn}{path}" if status == 201 else None)
+        assert answer.status_code == status, answer.text
+        operation = whole["paths"][like or path][method.lower()]
+        schema = operation["responses"][str(status)]["content"]["application/json"]["schema"]
+        assert fits(answer.json(), schema, whole), answer.text
+        return answer.json()
+
+    meter, one = f"/meters/{drn}", "/meters/{meter}"
+    answered("GET", "/health")
+    answered("POST", "/meters", {}, status=201)
+    answered("GET", "/meters")
+    answered("GET", meter, like=one)
+    sold = answered("POST", f"{meter}/purchases", {"kwh": 1}, f"{one}/purchases", 201)
+    assert ask("GET", f"/purchases/{sold['id']}").json() == sold
+    answered("GET", f"/purchases/{sold['id']}", like="/purchases/{number}")
+    answered("GET", f"{meter}/purchases", like=f"{one}/purchases")
+    answered("POST", f"{meter}/key-change", {"krn": 2}, f"{one}/key-change", 201)
+    for order in ({"kind": "clear-tamper"}, {"kind": "test", "value": 0}):
+        body = f"{meter}/management"
+        assert fits(ask("POST", body, order).json(), {"$ref": "#/components/schemas/Issue"}, whole)
+    answered("GET", "/tokens")
+    for question in (
+        {"token": sold["token"], "meter": drn},
+        {"token": sold["token"][::-1], "meter": drn},
+        {"token": "12"},
+    ):
+        answered("POST", "/explain", question)
+    answered("POST", "/explain", {}, status=422)
+    answered("GET", "/meters/nobody", like=one, status=404)
+    server.set_faults(out_of_service_requests=1)
+    answered("GET", "/meters", status=503)
+    server.set_faults(lost_answers=1)
+    answered("POST", f"{meter}/purchases", {"kwh": 1}, f"{one}/purchases", 504)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "said"),
+    [
+        ("GET", "/nowhere", None, 404, "there is no such address"),
+        ("DELETE", "/meters", None, 405, "it does not take DELETE"),
+        ("POST", "/explain", {"token": 5}, 422, "token: must be a string"),
+        ("POST", "/explain", {}, 422, "token: it is missing"),
+        ("POST", "/explain", [], 422, "the body: must be an object"),
+        ("POST", "/explain", {"token": "1", "x": 1}, 422, "x: there is no such field"),
+        (
+            "POST",
+            "/explain",
+            {"token": "1", "status": {"krn": "x"}},
+            422,
+            "status.krn: must be a whole number",
+        ),
+        ("POST", "/meters/1/purchases", {"kwh": [1]}, 422, "kwh: must be a string or a number"),
+        (
+            "POST",
+            "/meters/1/purchases",
+            {"kwh": "9" * 70},
+            422,
+            "kwh: must be at most 64 characters long",
+        ),
+        (
+            "POST",
+            "/meters/1/management",
+            {"kind": "free"},
+            422,
+            "kind: must be 'power-limit', 'unbalance-limit', 'clear-credit', 'clear-tamper', "
+            "'tariff' or 'test'",
+        ),
+        ("PUT", "/admin/faults", {"slow_s": -1}, 422, "slow_s: must be at least 0"),
+    ],
+)
+def test_errors_have_one_shape_and_plain_words(
+    ask: Ask, method: str, path: str, body: Any, status: int, said: str
+) -> None:
+    answer = ask(method, path, body)
+    assert (answer.status_code, answer.json()) == (status, {"error": said})
 
 
 def test_the_table_for_check_tokens(ask: Ask, drn: str) -> None:
