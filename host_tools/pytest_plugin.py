@@ -296,26 +296,30 @@ def meter_street(
 ) -> Iterator[Callable[..., list[BenchMeter]]]:
     """Give a function that makes a street: `meter_street(n, **changes)` -> n meters.
 
-    Each has a number and a key of its own, a name (meter1, meter2, …) and a `pos` like
-    `meter_pos`. `changes` are made to every configuration, `profile` first of all. On boards of
+    Each has a number and a key of its own, which neither `meter` nor another street of the test
+    has, a name (meter1, meter2, …) and a `pos` like `meter_pos`. `changes` are made to every configuration, `profile` first of all. On boards of
     --meter there are as many as it names.
     """
     bench = _bench(request.config)
     streets = 0
+    made = 1  # number 0 is `meter`
     with ExitStack() as stack:
 
         def make(count: int, *, profile: str = "", **changes: Any) -> list[BenchMeter]:
-            nonlocal streets
+            nonlocal streets, made
+            if not isinstance(count, int) or count < 1:
+                raise pytest.fail.Exception(
+                    f"meter_street({count!r}): a street has 1 meter or more", pytrace=False
+                )
             streets += 1
             folder = tmp_path_factory.mktemp("meter_street")
             if not bench.virtual and count > len(bench.places):
                 pytest.skip(f"needs {count} boards; --meter names {len(bench.places)}")
             with _OneLine():
-                bench.config(profile or _profile(request), count - 1)
-                configs = [
-                    bench.config(profile or _profile(request), number) | changes
-                    for number in range(count)
-                ]
+                name = profile or _profile(request)
+                first, made = made, made + count
+                bench.config(name, made - 1)  # all at once
+                configs = [bench.config(name, number) | changes for number in range(first, made)]
                 street = stack.enter_context(bench.street(configs, folder))
             for found in street:
                 name = found.name if streets == 1 else f"street{streets}-{found.name}"

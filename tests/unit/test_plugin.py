@@ -103,6 +103,27 @@ def test_fresh_virtual_meters(pytester: pytest.Pytester) -> None:
     )
 
 
+def test_no_two_meters_of_a_test_are_the_same(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        def test_it(meter, meter_pos, meter_street):
+            all_of_them = [meter, *meter_street(2), *meter_street(1, profile="ceet")]
+            assert len({one.status().drn for one in all_of_them}) == 4
+            assert len({one.config["decoder_key"] for one in all_of_them}) == 4
+            assert not all_of_them[1].enter(meter_pos.credit(1).token).good
+        """
+    )
+    pytester.runpytest_inprocess().assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_a_street_without_a_meter(pytester: pytest.Pytester, count: int) -> None:
+    pytester.makepyfile(f"def test_it(meter_street): meter_street({count})")
+    result = pytester.runpytest_inprocess()
+    result.assert_outcomes(failed=1)
+    assert f"meter_street({count}): a street has 1 meter or more" in result.outlines
+
+
 def test_profile_and_board_by_option(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
