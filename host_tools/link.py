@@ -835,6 +835,7 @@ class Meter:
         wires: Wires | str | None = None,
     ) -> None:
         self._wires: Wires | None = None
+        self.talks = 0  # how often the board was spoken to: its pins follow a few ticks later
         self._last_seq = 0  # of the events that were seen
         self.port = port
         self.name = name or port
@@ -964,6 +965,7 @@ class Meter:
     def _talking(self, timeout: float) -> Iterator[_Repl]:
         """Give the transport; what goes wrong is one BoardError, and the line is set up anew."""
         ready, self._ready = self._ready, False  # an exception of any kind leaves it so
+        self.talks += 1
         try:
             if self._repl is None:
                 self._repl = _Repl(self.port, self.transcript)
