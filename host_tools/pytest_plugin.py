@@ -297,8 +297,8 @@ def meter_street(
     """Give a function that makes a street: `meter_street(n, **changes)` -> n meters.
 
     Each has a number and a key of its own, which neither `meter` nor another street of the test
-    has, a name (meter1, meter2, …) and a `pos` like `meter_pos`. `changes` are made to every configuration, `profile` first of all. On boards of
-    --meter there are as many as it names.
+    has, a name (meter1, meter2, …) and a `pos` like `meter_pos`. `changes` are made to every
+    configuration, `profile` first of all. On boards of --meter there are as many as it names.
     """
     bench = _bench(request.config)
     streets = 0
