@@ -835,6 +835,7 @@ class Meter:
         wires: Wires | str | None = None,
     ) -> None:
         self._wires: Wires | None = None
+        self.talks = 0  # how often the board was spoken to: its pins follow a few ticks later
         self._last_seq = 0  # of the events that were seen
         self.port = port
         self.name = name or port
@@ -964,6 +965,7 @@ class Meter:
     def _talking(self, timeout: float) -> Iterator[_Repl]:
         """Give the transport; what goes wrong is one BoardError, and the line is set up anew."""
         ready, self._ready = self._ready, False  # an exception of any kind leaves it so
+        self.talks += 1
         try:
             if self._repl is None:
                 self._repl = _Repl(self.port, self.transcript)
@@ -1418,7 +1420,7 @@ class Meter:
         what: str | Callable[[Status], bool] | None = None,
         *,
         display: waiting.Text | None = None,
-        limit: timedelta | int = waiting.LIMIT,
+        limit: timedelta | int | None = None,
         step: timedelta | int | None = None,
         **registers: Any,
     ) -> Status:
@@ -1426,12 +1428,17 @@ class Meter:
 
         `what` is a kind of event that is to be logged from now on, such as "switch_opened", or a
         function of the status. Or a text is to be on the `display`, or registers of the status are
-        to be as said: `switch="open"`; `credit_wh` and `total_wh` are reached or passed.
+        to be as said: `switch="open"`; `credit_wh`, `total_wh` and `clock` are reached or passed.
 
         The clock goes from one thing that happens by itself to the next, and at most `step` at
         once: give one for a display that changes with every kWh. It does not run meanwhile.
+        What a function asks for is found if it stays so for a minute and for a Wh; for less give
+        a `step`, and the meter is looked at so often.
+
         NeverCameError, which is a BoardError and an AssertionError, after `limit` (s, or a
-        timedelta), and it says what the meter shows and has logged.
+        timedelta), and it says what the meter shows and has logged. Without one that is 366 days,
+        and with a `step` or for a display after no more than 2000 looks: at a step of 60 s a day
+        and more. TypeError or ValueError, which list what there is, for what can never be so.
         """
         return waiting.advance(
             self, what, shown=display, limit=limit, step=step, registers=registers

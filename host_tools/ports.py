@@ -72,6 +72,22 @@ def find(wanted: str) -> Port:
     return _only(named, f"no port, meter, MAC or serial number {wanted!r}; ports on USB: {known}")
 
 
+def seen(wanted: str) -> str | None:
+    """Return the device that is meant, as far as that is known without opening any."""
+    if "://" in wanted:
+        return wanted
+    if meters.exists(wanted):
+        served = meters.find(wanted).port()
+        return os.path.realpath(served) if served else None
+    if os.sep in wanted or Path(wanted).exists():
+        return os.path.realpath(wanted)
+    found = usb_ports()
+    if wanted != "auto":
+        digits = _digits(wanted)
+        found = [port for port in found if digits and _digits(port.serial_number) == digits]
+    return os.path.realpath(found[0].device) if len(found) == 1 else None
+
+
 def _only(found: list[Port], none: str) -> Port:
     if not found:
         raise BoardError(none)

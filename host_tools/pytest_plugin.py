@@ -6,6 +6,8 @@ before a test wants a meter.
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,6 +24,7 @@ _WIRED = "esp32_lcd2004"  # a virtual board with pins
 _PLACES = pytest.StashKey[Sequence[str]]()
 _BENCH = pytest.StashKey["Bench"]()
 _METERS = pytest.StashKey[dict[str, "BenchMeter"]]()
+_TOLD = pytest.StashKey[list[tuple[str, str]]]()  # of meters that were open in a teardown
 _FREE = pytest.StashKey[dict[str, str]]()  # on the controller: worker -> board
 _USED = pytest.StashKey[dict[str, list[str]]]()
 
@@ -79,11 +82,49 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError("--meter names the same board twice")
     if "" in places:
         raise pytest.UsageError("--meter is empty: give virtual, a port, a MAC or auto")
+    _check_options(config)
     _check_root(config, named)
+    if len(named) > 1:
+        _check_same(named)
     given = getattr(config, "workerinput", {}).get("jeton_meter")
     config.stash[_PLACES] = [given] if given else places
     config.stash[_FREE] = {}
     config.stash[_USED] = {}
+
+
+def _check_options(config: pytest.Config) -> None:
+    """Refuse what cannot be, before anything is collected."""
+    timeout = config.getoption("--meter-timeout")
+    if not (timeout > 0 and math.isfinite(timeout)):
+        raise pytest.UsageError(f"--meter-timeout is {timeout:g}: give seconds, more than 0")
+    if config.getoption("--meter-wires") and config.getoption("--meter-board") == _VIRTUAL:
+        raise pytest.UsageError(
+            f"--meter-wires needs pins, which --meter-board={_VIRTUAL} has not: leave that out, "
+            f"or name a board with parts, such as {_WIRED}"
+        )
+    folder = config.getoption("--meter-image")
+    if folder is None:
+        return
+    path = Path(folder).absolute()
+    while not os.path.lexists(path):  # it is made when the first flash is kept
+        path = path.parent
+    if not folder or not path.is_dir() or not os.access(path, os.W_OK | os.X_OK):
+        what = "is no folder" if not path.is_dir() else "cannot be written to"
+        why = f"{path} {what}" if folder else "name a folder"
+        raise pytest.UsageError(f"--meter-image {folder!r} will not do: {why}")
+
+
+def _check_same(named: Sequence[str]) -> None:
+    """Refuse a board that is named in two ways, as far as that is seen without opening it."""
+    from host_tools import ports
+
+    known: dict[str, str] = {}
+    for place in named:
+        device = ports.seen(place)
+        if device is not None and known.setdefault(device, place) != place:
+            raise pytest.UsageError(
+                f"--meter names the same board twice: {known[device]} and {place} are {device}"
+            )
 
 
 def _check_root(config: pytest.Config, places: Sequence[str]) -> None:
@@ -236,7 +277,9 @@ def _profile(request: pytest.FixtureRequest) -> str:
     marker = request.node.get_closest_marker("meter_profile")
     if marker is None:
         return str(request.config.getoption("--meter-profile"))
-    if len(marker.args) != 1:
+    if not marker.args and set(marker.kwargs) == {"name"}:
+        return str(marker.kwargs["name"])
+    if len(marker.args) != 1 or marker.kwargs:
         raise pytest.UsageError("meter_profile takes one name: @pytest.mark.meter_profile('ceet')")
     return str(marker.args[0])
 
@@ -280,6 +323,7 @@ def meter(
         with _OneLine():
             found = stack.enter_context(bench.meter(meter_config, folder))
         _meters(request.node)[""] = found
+        stack.callback(_meters(request.node).pop, "", None)
         yield found
 
 
@@ -296,30 +340,35 @@ def meter_street(
 ) -> Iterator[Callable[..., list[BenchMeter]]]:
     """Give a function that makes a street: `meter_street(n, **changes)` -> n meters.
 
-    Each has a number and a key of its own, a name (meter1, meter2, …) and a `pos` like
-    `meter_pos`. `changes` are made to every configuration, `profile` first of all. On boards of
-    --meter there are as many as it names.
+    Each has a number and a key of its own, which neither `meter` nor another street of the test
+    has, a name (meter1, meter2, …) and a `pos` like `meter_pos`. `changes` are made to every
+    configuration, `profile` first of all. On boards of --meter there are as many as it names.
     """
     bench = _bench(request.config)
     streets = 0
+    made = 1  # number 0 is `meter`
     with ExitStack() as stack:
 
         def make(count: int, *, profile: str = "", **changes: Any) -> list[BenchMeter]:
-            nonlocal streets
+            nonlocal streets, made
+            if not isinstance(count, int) or count < 1:
+                raise pytest.fail.Exception(
+                    f"meter_street({count!r}): a street has 1 meter or more", pytrace=False
+                )
             streets += 1
             folder = tmp_path_factory.mktemp("meter_street")
             if not bench.virtual and count > len(bench.places):
                 pytest.skip(f"needs {count} boards; --meter names {len(bench.places)}")
             with _OneLine():
-                bench.config(profile or _profile(request), count - 1)
-                configs = [
-                    bench.config(profile or _profile(request), number) | changes
-                    for number in range(count)
-                ]
+                name = profile or _profile(request)
+                first, made = made, made + count
+                bench.config(name, made - 1)  # all at once
+                configs = [bench.config(name, number) | changes for number in range(first, made)]
                 street = stack.enter_context(bench.street(configs, folder))
             for found in street:
                 name = found.name if streets == 1 else f"street{streets}-{found.name}"
                 _meters(request.node)[name] = found
+                stack.callback(_meters(request.node).pop, name, None)
             return street
 
         yield make
@@ -338,21 +387,55 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Add what the meters of a failed test show to its report."""
     report = yield
-    found = item.stash.get(_METERS, None)
-    if report.failed and found and call.when != "teardown":
-        _describe(item, report, found)
+    if report.failed and call.when != "teardown":
+        report.sections += _described(item)
+    elif report.failed and _TOLD in item.stash:  # of meters that are closed by now
+        told = item.stash[_TOLD]
+        report.sections += told
     return report
 
 
-def _describe(
-    item: pytest.Item, report: pytest.TestReport, found: Mapping[str, BenchMeter]
-) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+) -> Generator[None, Any, Any]:
+    """Have the meters looked at when the teardown of a test's fixture fails: they close next."""
+    item = request.node
+    if not isinstance(item, pytest.Item):
+        return (yield)
+    add = fixturedef.addfinalizer
+
+    def add_watched(finalizer: Callable[[], object]) -> None:
+        def watched() -> None:
+            try:
+                finalizer()
+            except BaseException:
+                if _TOLD not in item.stash:
+                    item.stash[_TOLD] = _described(item)
+                raise
+
+        add(watched)
+
+    fixturedef.addfinalizer = add_watched  # type: ignore[method-assign]
+    try:
+        return (yield)
+    finally:
+        del fixturedef.addfinalizer
+
+
+def _described(item: pytest.Item) -> list[tuple[str, str]]:
+    """Return a section for each meter of a test that is open."""
+    found = item.stash.get(_METERS, None)
+    if not found:
+        return []
     from host_tools import testing
 
     bench = _bench(item.config)
     lines = 24 if len(found) == 1 else 6
+    sections = []
     for name, one in found.items():
         text = testing.report(bench, one, item.nodeid, lines)
         if bench.images is not None:
             text += "\n" + testing.keep_image(bench.images, one, item.nodeid, name)
-        report.sections.append((f"meter {name}".strip(), text))
+        sections.append((f"meter {name}".strip(), text))
+    return sections

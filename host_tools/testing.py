@@ -122,12 +122,18 @@ class BenchMeter(Meter):
         self.config: dict[str, Any] = {}
         self.folder: Path | None = None  # of its point of sale
         self._locked_by: str | None = None
+        self.ended = False  # its virtual board was switched off
         super().__init__(port, **options)
 
     def lock(self, code: str | None = None) -> None:
         """Lock the meter as `Meter.lock` does; a named board is opened again after the test."""
         super().lock(code)
         self._locked_by = code or self._locked_by
+
+    def close(self) -> None:
+        """Close the meter as `Meter.close` does."""
+        self.ended = self.ended or self.board is not None
+        super().close()
 
     def reopen(self) -> None:
         """Remove the lock that a test has left."""
@@ -196,10 +202,6 @@ class Bench:
         return self.places[0] == VIRTUAL
 
     # Configurations
-
-    def __post_init__(self) -> None:
-        if self.wires == "models" and self.kind == VIRTUAL:
-            self.kind = "esp32_lcd2004"  # a board with parts
 
     def config(self, profile: str, number: int = 0) -> dict[str, Any]:
         """Return the configuration of a fresh meter, the clock right; `number` makes it another.
@@ -461,12 +463,14 @@ def hurried(meter: Meter) -> Iterator[None]:
         meter.timeout = before
 
 
-def report(bench: Bench, meter: Meter, test: str, lines: int) -> str:
+def report(bench: Bench, meter: BenchMeter, test: str, lines: int) -> str:
     """Return what a meter shows, is and has logged, and the last lines of its serial line.
 
     A named board that does not answer any more is noted.
     """
     said = [f"  {line}" for line in meter.transcript.lines(lines)]  # before it is asked more
+    if meter.ended:
+        return "\n".join(["the test has closed it", "serial line:", *(said or ["  nothing"])])
     parts: list[str] = []
     with hurried(meter):
         try:
@@ -507,8 +511,10 @@ def image_path(folder: Path, test: str, name: str) -> Path:
     return path.absolute()
 
 
-def keep_image(folder: Path, meter: Meter, test: str, name: str) -> str:
+def keep_image(folder: Path, meter: BenchMeter, test: str, name: str) -> str:
     """Have the flash of a meter kept when it is closed; return what to say about it."""
+    if meter.ended:
+        return "its flash is gone: the test has closed it"
     if meter.board is None:
         return f"the flash of the board at {meter.port} cannot be kept: it is no virtual board"
     if meter.board.keep is None:

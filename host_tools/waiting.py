@@ -8,10 +8,14 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime, timedelta
+from types import NoneType
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from host_tools.errors import BoardError
+from jeton import supply
+from jeton.reports import KINDS
+from jeton.sts.results import NAMES
 
 if TYPE_CHECKING:
     from host_tools.link import Display, Event, Meter, Status
@@ -21,7 +25,15 @@ LIMIT = timedelta(days=366)
 _WS_PER_WH = 3600
 _SHOWN_EVENTS = 4
 _FALLING = ("credit_wh",)  # registers that are passed rather than met
-_RISING = ("total_wh",)
+_RISING = ("total_wh", "clock")
+_LOOKS = 2000  # at a meter, where nobody says a limit
+_PROBE_S = 60  # a function is tried so often at what the status will be, or at each Wh
+_EVENTS = KINDS[1:]  # the first is none
+_VALUES = {
+    "switch": ("closed", "open"),
+    "switch_reason": supply.REASONS,
+    "result_name": NAMES,
+}
 
 Text = str | re.Pattern[str]
 
@@ -62,6 +74,7 @@ def _named(text: Text) -> str:
 
 def display(meter: "Meter", text: Text, timeout: float) -> "Display":
     """Ask a meter until its display shows a text; return the display."""
+    _check_text(text)
     deadline = time.monotonic() + timeout
     while True:
         late = time.monotonic() >= deadline
@@ -77,6 +90,7 @@ def display(meter: "Meter", text: Text, timeout: float) -> "Display":
 
 def event(meter: "Meter", kind: str, after: int, timeout: float) -> "Event":
     """Ask a meter until it has logged an event of a kind, with a number above `after`."""
+    _check_kind(kind)
     deadline = time.monotonic() + timeout
     newest = after
     while True:
@@ -98,20 +112,63 @@ def advance(
     what: "str | Callable[[Status], bool] | None",
     *,
     shown: Text | None,
-    limit: timedelta | int,
+    limit: timedelta | int | None,
     step: timedelta | int | None,
     registers: dict[str, Any],
 ) -> "Status":
     """Move a meter's clock to the second at which something is so (see `Meter.advance_until`)."""
     if sum((what is not None, shown is not None, bool(registers))) != 1:
         raise TypeError("say one thing to advance to: an event, a function, display= or registers")
-    most = int(step.total_seconds() if isinstance(step, timedelta) else step or 0)
-    rate = meter.status().rate
+    if shown is not None:
+        _check_text(shown)
+    elif what is not None and not callable(what):
+        _check_kind(what)
+    most = 0 if step is None else _seconds(step)
+    if step is not None and most < 1:
+        raise ValueError(f"step is {step}: it is 1 s or more")
+    before = meter.status()
+    registers = {name: _checked(before, name, value) for name, value in registers.items()}
+    looks = _LOOKS if limit is None and (most or shown is not None) else None
+    limit_s = _seconds(LIMIT if limit is None else limit)
     meter.set_rate(0)  # or the moment passes while it is asked
     try:
-        return _advanced(meter, what, shown, _seconds(limit), most, registers)
+        return _advanced(meter, what, shown, limit_s, looks, most, registers)
     finally:
-        meter.set_rate(rate)
+        meter.set_rate(before.rate)
+
+
+def _check_text(text: Text) -> None:
+    """Raise TypeError or ValueError for what no display could be waited for with."""
+    if not isinstance(text, str | re.Pattern):
+        raise TypeError(f"a text or a pattern is waited for on the display, not {text!r}")
+    if isinstance(text, str) and not text.strip():
+        raise ValueError(f"the text {text!r} stands on every display: say what is waited for")
+
+
+def _check_kind(kind: str) -> None:
+    if kind not in _EVENTS:
+        raise ValueError(f"no event is called {kind!r}; there are {', '.join(_EVENTS)}")
+
+
+def _checked(status: "Status", name: str, value: Any) -> Any:
+    """Return the value that a register is to come to; TypeError or ValueError if it never can."""
+    kinds = get_type_hints(type(status))
+    if name not in kinds:
+        raise TypeError(f"a meter's status has no {name}; there are {', '.join(kinds)}")
+    if name in _VALUES and value not in _VALUES[name]:
+        raise ValueError(f"{name} is never {value!r}; it is one of {', '.join(_VALUES[name])}")
+    kind = kinds[name]
+    if getattr(kind, "__origin__", None) is tuple:
+        good: tuple[type, ...] = (tuple,)
+    else:
+        good = get_args(kind) or (kind,)
+    numbers = (int, float) if int in good else ()
+    if not isinstance(value, (*good, *numbers)):
+        said = " or ".join("None" if one is NoneType else one.__name__ for one in good)
+        raise TypeError(f"{name} is never {value!r}: it is {said}")
+    if isinstance(value, datetime) and value.tzinfo is None:
+        return value.replace(tzinfo=UTC)
+    return value
 
 
 def _seconds(span: timedelta | int) -> int:
@@ -123,6 +180,7 @@ def _advanced(
     what: "str | Callable[[Status], bool] | None",
     shown: Text | None,
     limit_s: int,
+    looks: int | None,
     most_s: int,
     registers: dict[str, Any],
 ) -> "Status":
@@ -133,7 +191,9 @@ def _advanced(
     end = status.clock + timedelta(seconds=limit_s)
     # What it is about that changes between two moments that the firmware knows of.
     so = what if callable(what) else _reached(registers, first) if registers else None
+    looked = 0
     while True:
+        looked += 1
         if so is not None:
             done = so(status)
         elif shown is not None:
@@ -150,9 +210,15 @@ def _advanced(
                 f"meter {meter.name} did not come to {_wish(what, shown, registers)} within "
                 f"{timedelta(seconds=limit_s)}: {_seen(meter)}"
             )
+        if looked == looks:
+            raise NeverCameError(
+                f"meter {meter.name} did not come to {_wish(what, shown, registers)} in {looks} "
+                f"looks, within {status.clock - first.clock} (limit= goes on for longer, a longer "
+                f"step= looks less often): {_seen(meter)}"
+            )
         stride_s = min(left_s, next_s or left_s, most_s or left_s)
         if so is not None:
-            stride_s = _before(so, status, stride_s)
+            stride_s = _before(so, status, stride_s, lasting=not callable(what))
         status, next_s = meter.advance_to_next(max(1, stride_s))
 
 
@@ -165,10 +231,6 @@ def _wish(what: object, shown: Text | None, registers: dict[str, Any]) -> str:
 
 
 def _reached(registers: dict[str, Any], first: "Status") -> "Callable[[Status], bool]":
-    for name in registers:
-        if not hasattr(first, name):
-            raise TypeError(f"a meter's status has no {name}")
-
     def reached(status: "Status") -> bool:
         for name, value in registers.items():
             found = getattr(status, name)
@@ -185,16 +247,27 @@ def _reached(registers: dict[str, Any], first: "Status") -> "Callable[[Status], 
     return reached
 
 
-def _before(so: "Callable[[Status], bool]", status: "Status", stride_s: int) -> int:
+def _before(
+    so: "Callable[[Status], bool]", status: "Status", stride_s: int, *, lasting: bool
+) -> int:
     """Return how far one may go, at most `stride_s`, so as not to pass the moment.
+
+    What is `lasting` stays so until the stride ends; else it is tried all the way, each minute
+    and each Wh, whichever is more often.
 
     Until the next thing happens only clock, credit and index change, the latter by the power: the
     moment is found by halves on what the status will be. The last Wh is gone second by second: how
     much of it is used is not told.
     """
-    if stride_s < 2 or not so(_later(status, stride_s - 1)):
+    probe_s = stride_s
+    if not lasting:
+        probe_s = min(_PROBE_S, _WS_PER_WH // max(status.power_w, 1)) or 1
+    low = 0  # not so
+    high = min(probe_s, stride_s - 1)
+    while low < high and not so(_later(status, high)):
+        low, high = high, min(high + probe_s, stride_s - 1)
+    if low == high:
         return stride_s
-    low, high = 0, stride_s - 1  # so at high, not at low
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if so(_later(status, middle)) else (middle, high)

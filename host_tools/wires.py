@@ -167,9 +167,12 @@ class _Pins:
         self._heard_buzzer = 0
         self.flashes = False
         self.board: Board
+        self._of: Meter
+        self._settled_at = -1  # what the meter's `talks` were when its pins had followed
 
     def begin(self, meter: Meter) -> None:
         """Look at the board that the meter is on."""
+        self._of = meter
         info = meter.info()
         if info.board not in boards.names() or not boards.load(info.board).parts:
             having = ", ".join(name for name in boards.names() if boards.load(name).parts)
@@ -225,26 +228,34 @@ class _Pins:
         """Return whether a part is on, and how often it went on."""
         raise NotImplementedError
 
+    def _followed(self, name: str) -> tuple[bool, int]:
+        """Return `_state` when the pins have followed what was done over the line."""
+        board = self._of.board
+        if self._settled_at != self._of.talks and (board is None or board.running):
+            self._pause()
+            self._settled_at = self._of.talks
+        return self._state(name)
+
     @property
     def relay(self) -> bool:
         """Return whether the relay has current."""
-        return self._state("relay")[0]
+        return self._followed("relay")[0]
 
     @property
     def lamp(self) -> bool:
         """Return whether the credit LED is lit."""
-        return self._state("credit")[0]
+        return self._followed("credit")[0]
 
     @property
     def buzzer(self) -> bool:
         """Return whether the buzzer sounds, or has begun to since this was asked last."""
-        on, count = self._state("buzzer")
+        on, count = self._followed("buzzer")
         before, self._heard_buzzer = self._heard_buzzer, count
         return on or count > before
 
     def pulses(self) -> int:
         """Return how often the pulse LED was lit since these wires were begun with."""
-        return self._state("led")[1]
+        return self._followed("led")[1]
 
 
 def _held() -> Callable[[], None]:

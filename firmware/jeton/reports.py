@@ -9,7 +9,7 @@ from . import events
 from .state import shown
 from .sts.results import NAMES
 
-_KINDS = (
+KINDS = (
     "none",
     "provisioned",
     "power_up",
@@ -53,7 +53,7 @@ def _described(ring, slots, seq, reasons):
     time, kind, code, detail, value = struct.unpack(
         events.ENTRY, ring[slot : slot + events.OCTETS]
     )
-    event = {"seq": seq, "time": time, "kind": _KINDS[kind]}
+    event = {"seq": seq, "time": time, "kind": KINDS[kind]}
     if kind in _VALUES:
         event[_VALUES[kind]] = value
     if kind == events.TOKEN:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from host_tools import waiting
 from host_tools.errors import BoardError
 from host_tools.link import Meter, Status
 from host_tools.testing import MeterPos
@@ -103,6 +104,37 @@ def test_an_index_and_steps_of_a_load(lit: Meter) -> None:
     assert lit.advance_until(load_w=0).clock - before == timedelta(minutes=90)
 
 
+def test_a_clock_is_reached_or_passed(lit: Meter) -> None:
+    when = lit.clock() + timedelta(hours=5, seconds=7)
+    assert lit.advance_until(clock=when).clock == when
+    assert lit.advance_until(clock=when - timedelta(hours=1)).clock == when
+    later = when + timedelta(days=2)
+    assert lit.advance_until(clock=later.replace(tzinfo=None)).clock == later
+
+
+def test_what_is_so_only_for_a_while_is_not_jumped_over(lit: Meter) -> None:
+    hour = (lit.clock() + timedelta(hours=3)).replace(minute=30, second=0)
+    found = lit.advance_until(
+        lambda status: (status.clock.hour, status.clock.minute) == (hour.hour, hour.minute)
+    )
+    assert found.clock == hour
+    assert lit.advance_until(lambda status: status.credit_wh == 1500).credit_wh == 1500
+    lit.set_load(0)
+    minute = lit.clock().replace(second=0) + timedelta(minutes=5)
+    found = lit.advance_until(lambda status: status.clock == minute + timedelta(seconds=7), step=1)
+    assert found.clock == minute + timedelta(seconds=7)
+
+
+def test_a_display_is_not_looked_at_for_ever(lit: Meter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "_LOOKS", 5)
+    before = lit.clock()
+    with pytest.raises(NeverCameError, match=r"in 5 looks, within 0:04:00 \(limit= goes on"):
+        lit.advance_until(display="nothing", step=60)
+    assert lit.clock() - before == timedelta(minutes=4)
+    with pytest.raises(NeverCameError, match=r"'nothing' within 0:10:00"):
+        lit.advance_until(display="nothing", step=60, limit=600)
+
+
 def test_a_display_event_by_event_and_by_steps(lit: Meter) -> None:
     lit.set_load(0)
     lit.press("1")
@@ -139,5 +171,23 @@ def test_what_is_no_moment(lit: Meter) -> None:
         lit.advance_until()
     with pytest.raises(TypeError, match="say one thing"):
         lit.advance_until("trip", display="x")
-    with pytest.raises(TypeError, match="has no colour"):
+    with pytest.raises(TypeError, match="has no colour; there are clock, provisioned, "):
         lit.advance_until(colour="red")
+    before = lit.clock()
+    for call, said in (
+        (lambda: lit.advance_until(as_dict=1), "has no as_dict"),
+        (lambda: lit.advance_until(switch="opened"), "never 'opened'; it is one of closed, open"),
+        (lambda: lit.advance_until(switch_reason="x"), "one of not_provisioned, credit, "),
+        (lambda: lit.advance_until(credit_wh="1500"), "credit_wh is never '1500': it is int"),
+        (lambda: lit.advance_until(clock=5), "clock is never 5: it is datetime"),
+        (lambda: lit.advance_until("switch_open"), "'switch_open'; there are provisioned, "),
+        (lambda: lit.wait_event("opened"), "no event is called 'opened'; there are "),
+        (lambda: lit.advance_until("trip", step=0), "step is 0: it is 1 s or more"),
+        (lambda: lit.advance_until(display=" "), "' ' stands on every display"),
+        (lambda: lit.wait_display(""), "'' stands on every display"),
+        (lambda: lit.wait_display(None), "not None"),  # type: ignore[arg-type]
+    ):
+        with pytest.raises((TypeError, ValueError), match=said) as refusal:
+            call()
+        assert "\n" not in str(refusal.value)
+    assert lit.clock() == before

@@ -86,6 +86,29 @@ def test_a_purchase_at_the_models(pos: PointOfSale) -> None:
         assert meter.press("i").result is None  # A, which means nothing on this profile
 
 
+def follows_the_line(meter: Meter, token: str) -> None:
+    """Look at pins at once after what was done over the line."""
+    meter.set_rate(0)
+    assert not meter.wires.relay
+    assert meter.enter(token).good
+    assert meter.wires.relay
+    meter.set_load(1000)
+    meter.advance_until(switch="open")
+    assert not meter.wires.relay
+    before = meter.talks
+    assert meter.wires.lamp in (False, True)
+    assert meter.talks == before  # nothing is asked over the line for it
+
+
+def test_pins_are_read_when_they_have_followed_the_line(pos: PointOfSale) -> None:
+    with Meter.open("virtual", config=pos.config_for("home"), wires="models") as meter:
+        follows_the_line(meter, pos.credit("home", 1).token)
+        meter.power_cut()
+        assert not meter.wires.lamp  # and nobody waits for a board without power
+    with adapted("esp32_lcd2004", pos) as (meter, _):
+        follows_the_line(meter, pos.credit("home", 1).token)
+
+
 @pytest.mark.parametrize("name", READ)
 def test_a_purchase_through_an_adapter(name: str, pos: PointOfSale) -> None:
     with adapted(name, pos) as (meter, board):

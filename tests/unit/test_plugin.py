@@ -71,6 +71,10 @@ def test_street(meter_street):
     assert [meter.enter(token).good for meter in street] == [False, True, False]
     assert [meter.status().credit_wh for meter in street] == [1000, 3000, 1000]
 
+@pytest.mark.meter_profile(name="ceet")
+def test_profile_by_name(meter):
+    assert meter.status().profile == "ceet"
+
 @pytest.mark.virtual_only
 def test_power(meter):
     meter.power_cut()
@@ -94,13 +98,34 @@ def test_fresh_virtual_meters(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(_CONFIG)
     pytester.makepyfile(_PURCHASE)
     result = pytester.runpytest_inprocess("-rs", "--strict-markers")
-    result.assert_outcomes(passed=5, skipped=1)
+    result.assert_outcomes(passed=6, skipped=1)
     result.stdout.fnmatch_lines(
         [
             "meters: board virtual, firmware 0.1.0 (*), MicroPython 1.*",
             "SKIPPED * needs a board: name one with --meter PORT",
         ]
     )
+
+
+def test_no_two_meters_of_a_test_are_the_same(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        def test_it(meter, meter_pos, meter_street):
+            all_of_them = [meter, *meter_street(2), *meter_street(1, profile="ceet")]
+            assert len({one.status().drn for one in all_of_them}) == 4
+            assert len({one.config["decoder_key"] for one in all_of_them}) == 4
+            assert not all_of_them[1].enter(meter_pos.credit(1).token).good
+        """
+    )
+    pytester.runpytest_inprocess().assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_a_street_without_a_meter(pytester: pytest.Pytester, count: int) -> None:
+    pytester.makepyfile(f"def test_it(meter_street): meter_street({count})")
+    result = pytester.runpytest_inprocess()
+    result.assert_outcomes(failed=1)
+    assert f"meter_street({count}): a street has 1 meter or more" in result.outlines
 
 
 def test_profile_and_board_by_option(pytester: pytest.Pytester) -> None:
@@ -232,6 +257,56 @@ def test_a_meter_without_power_is_reported_too(pytester: pytest.Pytester) -> Non
     result = pytester.runpytest_inprocess()
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*- meter -*", "no answer: the board has no power*"])
+
+
+def test_a_fixture_that_fails_in_its_teardown_shows_the_meter_too(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.fixture
+        def bought(meter, meter_pos):
+            meter.enter(meter_pos.credit("7.5").token)
+            yield
+            assert meter.status().credit_wh == 0
+
+        @pytest.fixture
+        def street(meter_street, request):
+            first, second = meter_street(2)
+            request.addfinalizer(lambda: first.enter("no token").nothing)
+
+        def test_it(bought): pass
+        def test_street(street): pass
+        def test_well(meter): pass
+        """
+    )
+    result = pytester.runpytest_inprocess("--meter-image=kept")
+    result.assert_outcomes(passed=3, errors=2)
+    result.stdout.fnmatch_lines(
+        [
+            "*ERROR at teardown of test_it*",
+            "*- meter -*",
+            "  |+7.5 kWh        |",
+            "its flash is kept at *",
+            "*ERROR at teardown of test_street*",
+            "*- meter meter1 -*",
+            "*- meter meter2 -*",
+        ]
+    )
+    assert len(list((pytester.path / "kept").iterdir())) == 3
+
+
+def test_a_meter_that_the_test_has_closed(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_it(meter):\n    meter.close()\n    assert 0\n")
+    result = pytester.runpytest_inprocess("--meter-image=kept")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["*- meter -*", "the test has closed it", "its flash is gone: the test has closed it"]
+    )
+    result.stdout.no_fnmatch_line("*no virtual board*")
+    result.stdout.no_fnmatch_line("no answer*")
 
 
 # Boards that are there
@@ -599,12 +674,45 @@ def test_more_workers_than_boards(pytester: pytest.Pytester) -> None:
     [
         (["--meter=/dev/a", "--meter=/dev/a"], "--meter names the same board twice"),
         (["--meter="], "--meter is empty"),
+        (["--meter-timeout=0"], "--meter-timeout is 0: give seconds, more than 0"),
+        (["--meter-timeout=nan"], "--meter-timeout is nan: "),
+        (["--meter-image="], "--meter-image '' will not do: name a folder"),
+        (
+            ["--meter-image=/dev/null/x"],
+            "--meter-image '/dev/null/x' will not do: /dev/null is no",
+        ),
+        (
+            ["--meter-board=virtual", "--meter-wires=models"],
+            "--meter-wires needs pins, which --meter-board=virtual has not: ",
+        ),
     ],
 )
 def test_meters_that_will_not_do(pytester: pytest.Pytester, options: list[str], said: str) -> None:
     result = pytester.runpytest_inprocess(*options)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: {said}*"])
+
+
+def test_a_board_that_is_named_twice_in_two_ways(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usb = [ports.Port("/dev/none", True, "", "A0:B1:C2:D3:E4:F5")]
+    monkeypatch.setattr(ports, "usb_ports", lambda: usb)
+    for other in ("a0b1c2d3e4f5", "auto"):
+        result = pytester.runpytest_inprocess("--meter=/dev/none", f"--meter={other}")
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        assert [line for line in result.errlines if line] == [
+            f"ERROR: --meter names the same board twice: /dev/none and {other} are /dev/none"
+        ]
+    meters.create("home", meters.make_config())
+    with meters.NamedBoard(meters.find("home")) as board:
+        port = board.path
+        result = pytester.runpytest_inprocess("--meter=home", f"--meter={port}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: * home and {port} are *"])
+    (pytester.path / "test_it.py").write_text("def test_it(): pass")
+    result = pytester.runpytest_inprocess("--meter=home", "--meter=/dev/none")
+    result.assert_outcomes(passed=1)
 
 
 def test_a_port_that_pytest_takes_for_a_folder_of_tests(
