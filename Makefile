@@ -29,7 +29,7 @@ run: $(STAMP)  ## The main job: a token keyed into a meter, three codes and a ro
 
 test: $(STAMP)  ## Lint, types and every test, on CPython and in MicroPython
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/python -m pytest -n 3
+	@$(BIN)/python -m pytest -n 3 --dist worksteal
 
 lint: $(STAMP)  ## ruff and mypy over host tools and firmware
 	@$(BIN)/ruff check .

@@ -13,7 +13,7 @@ import tty
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 import typer
@@ -542,18 +542,26 @@ class Uart(threading.Thread):
         self.path = os.ttyname(self._slave)
         self.lost = 0
         self._inner = os.open(path, os.O_RDWR | os.O_NOCTTY)
+        self._over = threading.Event()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self.join()
+        for number in (self.outer, self._slave, self._inner):
+            os.close(number)
 
     def run(self) -> None:
         held = b""
-        while True:
+        while not self._over.is_set():
             ready, _, _ = select.select([self.outer, self._inner], [], [], 0.005)
             if self._inner in ready:
                 os.write(self.outer, os.read(self._inner, 4096))
             if self.outer in ready:
-                try:
-                    held += os.read(self.outer, 4096)
-                except OSError:
-                    return
+                held += os.read(self.outer, 4096)
                 self.lost += len(held[self.HOLDS :])
                 held = held[: self.HOLDS]
             elif held:  # the chip comes to read it only now
@@ -562,10 +570,8 @@ class Uart(threading.Thread):
 
 
 def test_long_lines_reach_a_chip_that_reads_slowly(board: VirtualBoard) -> None:
-    uart = Uart(board.path)
-    uart.start()
     steps = [(60 * i, 1000 + i) for i in range(32)]
-    with Meter(uart.path, code=CODE) as meter:
+    with Uart(board.path) as uart, Meter(uart.path, code=CODE) as meter:
         assert meter.locked
         assert meter.press("12*" * 70).result is None
         meter.set_load_steps(steps, repeat_s=86400)
