@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from host_tools import boards, flashing
 from host_tools.boards import Board
 from host_tools.errors import BoardError
-from host_tools.link import Info, Meter
+from host_tools.link import Info, MeterClient
 
 OK, FAILED, SKIPPED = "ok", "failed", "not tested"
 HOLD_MS = 4000  # that something is shown to a person
@@ -178,7 +178,7 @@ class Report:
         return "\n".join([*lines, ""])
 
 
-def examine(meter: Meter, person: Person) -> Report:
+def examine(meter: MeterClient, person: Person) -> Report:
     """Test the board of an open line; BoardError where it is no board to test."""
     if meter.locked:
         raise BoardError(
@@ -199,7 +199,7 @@ def examine(meter: Meter, person: Person) -> Report:
     return Report(meter.port, datetime.now(UTC), info, tuple(findings))
 
 
-def _meter(meter: Meter) -> Finding:
+def _meter(meter: MeterClient) -> Finding:
     now = meter.status()
     if now.fault:
         return Finding("meter", FAILED, now.fault)
@@ -214,7 +214,7 @@ def _heap(info: Info) -> Finding:
 class _Bench:
     """The parts of one board under test."""
 
-    def __init__(self, meter: Meter, board: Board, person: Person) -> None:
+    def __init__(self, meter: MeterClient, board: Board, person: Person) -> None:
         self._meter = meter
         self._board = board
         self._person = person

@@ -25,7 +25,7 @@ from host_tools.boards import Board
 from host_tools.errors import BoardError
 from host_tools.firmware_build import Firmware, Target
 from host_tools.interpreter import BLOCK
-from host_tools.link import Meter
+from host_tools.link import MeterClient
 
 LOOK = 4.5  # seconds to find out whether MicroPython answers
 PATIENCE = 12.0  # seconds for a board that may have to start first
@@ -240,7 +240,7 @@ class Copied:
     kept: str = ""  # where a boot.py is kept that was not Jeton's
 
 
-def facts(meter: Meter) -> Facts:
+def facts(meter: MeterClient) -> Facts:
     """Return what the board says of itself."""
     answer = meter.run(_ASK)
     try:
@@ -325,7 +325,7 @@ def firmware_for(about: Facts, board: Board) -> Firmware:
     return firmware_build.build_for(target, board)
 
 
-def as_before(meter: Meter, board: Board) -> tuple[tuple[str, ...], dict[str, int]]:
+def as_before(meter: MeterClient, board: Board) -> tuple[tuple[str, ...], dict[str, int]]:
     """Return what the board of an open line was flashed with: parts left out, levels of others.
 
     Where another board, or none, was flashed there, it is nothing; a locked meter does not say.
@@ -346,7 +346,7 @@ def as_before(meter: Meter, board: Board) -> tuple[tuple[str, ...], dict[str, in
 class Flasher:
     """Copies a firmware onto the board of an open line; `tell` hears how it goes."""
 
-    def __init__(self, meter: Meter, about: Facts, firmware: Firmware, tell: Teller) -> None:
+    def __init__(self, meter: MeterClient, about: Facts, firmware: Firmware, tell: Teller) -> None:
         self._meter = meter
         self._about = about
         self._tell = tell
@@ -488,20 +488,20 @@ _jeton.erase(jeton_main.board.STATE_FILE.strip("/"))
 """
 
 
-def forget_meter(meter: Meter) -> None:
+def forget_meter(meter: MeterClient) -> None:
     """Give the meter on a board up, with all, and start anew; the firmware stays."""
     meter.run(_TOOLS, timeout=_LONG)
     meter.run(_FORGET, timeout=_LONG)
     start(meter)
 
 
-def start(meter: Meter) -> None:
+def start(meter: MeterClient) -> None:
     """Start the meter anew and see that it answers; BoardError says why it does not."""
     meter.soft_reset()
     check_runs(meter)
 
 
-def check_runs(meter: Meter) -> None:
+def check_runs(meter: MeterClient) -> None:
     """Raise BoardError unless a meter answers."""
     try:
         meter.info()
@@ -518,7 +518,7 @@ def check_runs(meter: Meter) -> None:
 
 @contextlib.contextmanager
 def opened_up(
-    meter: Meter, code: str | None, tell: Teller, *, again: bool = True
+    meter: MeterClient, code: str | None, tell: Teller, *, again: bool = True
 ) -> Iterator[None]:
     """Take the lock of a locked meter away while it is flashed, and lock it `again`."""
     if not meter.locked:
@@ -540,7 +540,7 @@ def opened_up(
         _lock_again(meter, code, tell)
 
 
-def _lock_again(meter: Meter, code: str, tell: Teller) -> None:
+def _lock_again(meter: MeterClient, code: str, tell: Teller) -> None:
     try:
         if not meter.locked and meter.status().provisioned:
             meter.lock(code)
@@ -571,7 +571,7 @@ def display_of(board: Board, rows: int, cols: int) -> list[int]:
     return [rows, cols, *board.display[2:]]
 
 
-def provision(meter: Meter, config: Mapping[str, Any]) -> None:
+def provision(meter: MeterClient, config: Mapping[str, Any]) -> None:
     """Set up the meter, unless it is that one already; BoardError where it is another."""
     now = meter.status()
     if now.fault:

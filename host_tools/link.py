@@ -11,11 +11,13 @@ resets a board. Who wants a reset calls `reset`.
 
 import contextlib
 import errno
+import functools
 import json
 import os
 import re
 import socket
 import termios
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +26,7 @@ from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
 
 import serial
 from mpremote.transport import TransportError
@@ -48,7 +50,7 @@ _ATTEMPT = 1.5  # seconds for one try at the raw REPL: what was sent to a board 
 _FAREWELL = 1.0  # seconds to wait for the friendly prompt at the end
 _SLICE = 0.1  # seconds a read may last before the deadline is looked at
 _TAIL = 200
-_PIECE = 65536
+_MOST = 65536  # bytes of one read of a socket
 _PATIENCE = 30.0  # seconds to wait while other commands have a named meter for a moment
 _WORD_AFTER = 0.2  # seconds of that until it is said
 _BUSY = (errno.EBUSY, errno.EAGAIN, errno.EWOULDBLOCK)
@@ -367,7 +369,7 @@ class Wires(Protocol):
     a bench cannot do raises BoardError with a line that says why.
     """
 
-    def begin(self, meter: "Meter") -> None:
+    def begin(self, meter: "MeterClient") -> None:
         """Be ready for a meter that has been opened; `meter.info().board` is its board."""
 
     def press(self, key: str) -> None:
@@ -530,7 +532,7 @@ class _Port:
         if self._socket is None:
             return self._serial.read(more) if (more := self._serial.in_waiting) else b""
         try:
-            return bytes(self._socket.recv(_PIECE, socket.MSG_DONTWAIT))
+            return bytes(self._socket.recv(_MOST, socket.MSG_DONTWAIT))
         except BlockingIOError:
             return b""
 
@@ -817,136 +819,53 @@ class _Repl(SerialTransport):
         return self.port.read_until(b"\x04")[:-1]
 
 
-class Meter:
-    """A meter on any board, over its serial port. Open it with `Meter.open`; a context manager.
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+_S = TypeVar("_S", bound="Session")
 
-    Every method raises BoardError with one line when the board refuses, is silent for `timeout`
-    seconds, or is gone. `transcript.lines()` is the end of what its line carried, keys left out.
+
+def exclusive(
+    method: Callable[Concatenate[_S, _P], _R],
+) -> Callable[Concatenate[_S, _P], _R]:
+    """Make a method of several exchanges one that no other thread can interrupt."""
+
+    @functools.wraps(method)
+    def alone(self: _S, /, *arguments: _P.args, **named: _P.kwargs) -> _R:
+        with self._lock:
+            return method(self, *arguments, **named)
+
+    return alone
+
+
+class Session:
+    """The line of one meter: its REPL, or the line of a locked one, over a serial port.
+
+    One exchange at a time: several threads may use the same session. Every method raises
+    BoardError with one line when the board refuses, is silent for `timeout` seconds, or is gone.
+    `transcript.lines()` is the end of what the line carried, keys left out.
     """
 
     def __init__(
         self,
         port: str,
         *,
-        board: VirtualBoard | None = None,
         timeout: float = TIMEOUT,
         name: str = "",
         code: str | None = None,
-        wires: Wires | str | None = None,
     ) -> None:
-        self._wires: Wires | None = None
+        self._lock = threading.RLock()
+        self._closed = False
         self.talks = 0  # how often the board was spoken to: its pins follow a few ticks later
-        self._last_seq = 0  # of the events that were seen
         self.port = port
         self.name = name or port
         # Used where a locked meter asks for it; what it opened is closed at the end.
         self._code = code or os.environ.get(UNLOCK_VARIABLE) or None
         self._opened = False
         self.timeout = timeout
-        self._board = board
         self.transcript = Transcript()
         self._repl: _Repl | None = None
         self._ready = False
         self._connect()
-        if wires is not None:
-            try:
-                self._wire(wires)
-            except BaseException:
-                self._drop()
-                raise
-
-    @classmethod
-    def open(
-        cls,
-        where: str | Path = "virtual",
-        *,
-        profile: str = "generic",
-        config: Mapping[str, Any] | None = None,
-        heap: str = HEAP,
-        timeout: float = TIMEOUT,
-        code: str | None = None,
-        board: str | None = None,
-        wires: Wires | str | None = None,
-    ) -> Self:
-        """Open a meter: "virtual", the name of a meter, or a serial port (a path or URL).
-
-        "virtual" is a fresh board that is gone afterwards, set up by `config`, by default a meter
-        of `profile` under the published test keys. A named meter is started, or joined where it
-        is served. A meter that exists is left as it is: `profile` is then not looked at, and
-        `config` sets it up anew. `code` (or $JETON_UNLOCK_CODE) is the unlock code of a locked
-        one: it is given when a method needs it.
-
-        `board` is the kind of board that "virtual" is. With `wires` keys are pressed and the
-        display is read through pins: the port of an adapter (boards/BENCH.md), "models" for those
-        of a "virtual" board with parts, by default esp32_lcd2004, or any `Wires`.
-        """
-        from host_tools import meters  # it makes meters with this class
-
-        played: VirtualBoard | None = None
-        port = str(where)
-        if not port:
-            raise BoardError("an empty name is no meter: give a meter's name or a serial port")
-        if board is not None and port != "virtual":
-            raise BoardError(f'board {board!r} is for "virtual": {port} is what it is')
-        if port == "virtual":
-            kind = board or ("esp32_lcd2004" if wires == "models" else "virtual")
-            # A board with parts has its own default: their models take some.
-            own = None if kind != "virtual" and heap == HEAP else heap
-            played = VirtualBoard(heap=own, board=kind).start()
-            port = played.path
-            config = config if config is not None else meters.make_config(profile=profile)
-        if meters.exists(port) or (meters.is_name(port) and not Path(port).exists()):
-            meter = cls._open_named(port, heap=heap, timeout=timeout, code=code)
-        else:
-            try:
-                meter = cls(port, board=played, timeout=timeout, code=code)
-            except BaseException:
-                if played is not None:
-                    played.close()
-                raise
-        try:
-            if config is not None:
-                meter.provision(config)
-            if wires is not None:
-                meter._wire(wires)
-        except BaseException:
-            meter.close()
-            raise
-        return meter
-
-    @classmethod
-    def _open_named(cls, name: str, *, heap: str, timeout: float, code: str | None) -> Self:
-        """Open a named meter; wait for a moment while another program has it."""
-        from host_tools import meters
-
-        began = time.monotonic()
-        told = False
-
-        def waited() -> None:
-            nonlocal told
-            if not told and time.monotonic() - began >= _WORD_AFTER:
-                told = True
-                tell_wait(f"waiting for another program to let go of meter {name}")
-
-        while True:
-            port, board = meters.attach(name, heap=heap, waited=waited)
-            try:
-                meter = cls(port, board=board, timeout=timeout, name=name, code=code)
-            except _Passing as taken:
-                if board is not None:
-                    board.close()
-                if board is not None or time.monotonic() >= began + _PATIENCE:
-                    raise BoardError(f"meter {name}: {taken}") from None
-            except BaseException:
-                if board is not None:
-                    board.close()
-                raise
-            else:
-                if board is not None or meters.find(name).port() == port:
-                    return meter
-                meter._drop()  # that board has ended, and the port may be somebody else's now
-            waited()
-            time.sleep(0.02)
 
     def __enter__(self) -> Self:
         return self
@@ -959,19 +878,30 @@ class Meter:
     ) -> None:
         self.close()
 
-    # The line.
-
     @contextlib.contextmanager
     def _talking(self, timeout: float) -> Iterator[_Repl]:
-        """Give the transport; what goes wrong is one BoardError, and the line is set up anew."""
-        ready, self._ready = self._ready, False  # an exception of any kind leaves it so
-        self.talks += 1
+        """Give the transport to one thread; what goes wrong is one BoardError.
+
+        After an exception of any kind the line is set up again.
+        """
+        with self._lock:
+            if self._closed:
+                raise BoardError(f"meter {self.name} is closed: open it again")
+            with self._one_error(timeout):
+                ready, self._ready = self._ready, False
+                self.talks += 1
+                if self._repl is None:
+                    self._repl = _Repl(self.port, self.transcript)
+                if not ready or self._repl.left:
+                    self._repl.enter(timeout)
+                yield self._repl
+            self._ready = True
+
+    @contextlib.contextmanager
+    def _one_error(self, timeout: float) -> Iterator[None]:
+        """Turn what a line may raise into one BoardError."""
         try:
-            if self._repl is None:
-                self._repl = _Repl(self.port, self.transcript)
-            if not ready or self._repl.left:
-                self._repl.enter(timeout)
-            yield self._repl
+            yield
         except _Silence:
             received = self._repl.port.received if self._repl else b""
             what = (
@@ -1011,7 +941,6 @@ class Meter:
                 ) from None
             reason = error.strerror or str(error)
             raise BoardError(f"port {self.port} is gone: {reason}") from None
-        self._ready = True
 
     def _asked(
         self, ask: Callable[[_Repl], tuple[bytes, bytes]], timeout: float, *, twice: bool = False
@@ -1045,6 +974,7 @@ class Meter:
             with contextlib.suppress(OSError, termios.error):
                 repl.close()
 
+    @exclusive
     def rpc(self, verb: str, *arguments: Any, timeout: float | None = None) -> Any:
         """Call one of the board's verbs and return its value."""
         self._check_power()
@@ -1104,9 +1034,9 @@ class Meter:
                 self.transcript.hide(code)
 
     def _check_power(self) -> None:
-        if self._board is not None and not self._board.running:
-            raise BoardError("the board has no power: switch it on first")
+        """Raise BoardError where this program has switched the board off (see `Meter`)."""
 
+    @exclusive
     def run(
         self,
         source: str,
@@ -1135,25 +1065,23 @@ class Meter:
             raise BoardError(f"the board at {self.port} failed: {last}")
         return output.decode(errors="replace")
 
+    @exclusive
     def close(self) -> None:
-        """Leave the board at its friendly prompt, meter running, and let go of the port.
+        """Leave the board at its friendly prompt, with its meter running, and close the port.
 
-        A virtual board that was started for this is switched off, its meter saved.
+        Every later call raises BoardError.
         """
-        if self._wires is not None:
-            with contextlib.suppress(BoardError):
-                self._wires.close()
-            self._wires = None
         if self._opened:
             with contextlib.suppress(BoardError):
                 self.rpc("lock")
-        if self._board is not None:
-            # Before the port is let go of, or somebody could open it for this last moment.
-            self._board.close()
-            self._drop()
+        self._switch_off()
         self.release()
-        self._board = None
+        self._closed = True
 
+    def _switch_off(self) -> None:
+        """Switch the board off where this program started it (see `Meter`)."""
+
+    @exclusive
     def release(self) -> None:
         """Let go of the port, the meter running, for another program; the next call takes it.
 
@@ -1168,7 +1096,106 @@ class Meter:
                 self._repl.read_until(1, b">>> ")
         self._drop()
 
-    # The meter.
+    @property
+    def locked(self) -> bool:
+        """Return whether the meter is locked: it has no REPL, and some methods need its code."""
+        self._check_power()
+        with self._talking(self.timeout) as repl:
+            return repl.locked
+
+    def _greeted(self, *endings: bytes) -> None:
+        """Wait until a board that starts anew has said so; what is sent before that is lost."""
+        with self._talking(self.timeout) as repl:
+            repl.port.deadline = time.monotonic() + self.timeout
+            with contextlib.suppress(_Silence, OSError):
+                repl.port.read_until(*endings)
+        self._ready = self._opened = False
+        if not self._alive():
+            self._drop()  # USB of the chip itself: the port goes and comes back
+
+    @exclusive
+    def soft_reset(self) -> None:
+        """Start the interpreter afresh (Ctrl-D), and with it the meter from its saved state."""
+        if self.locked:
+            self.reset()
+            return
+        self._be_raw()
+        with self._talking(self.timeout) as repl:
+            port = repl.port
+            port.deadline = time.monotonic() + self.timeout
+            port.read_until(b">")
+            port.write(b"\x04")
+            port.read_until(b"soft reboot\r\n")
+            locked = not port.read_until(_RAW_SIGN, _MARK + b"\r\n").endswith(_RAW_SIGN)
+        if locked:  # firmware that has just been put right keeps the line
+            self._ready = False
+            self._reconnect()
+
+    @exclusive
+    def reset(self) -> None:
+        """Reset the board as its button does, and be connected again."""
+        self._reset()
+        self._reconnect()
+
+    def _reset(self) -> None:
+        if self.locked:
+            self.rpc("reset")
+            self._greeted(_MARK + b"\r\n")
+            return
+        self._be_raw()
+        with self._talking(self.timeout) as repl:
+            repl.port.deadline = time.monotonic() + self.timeout
+            repl.exec_raw_no_follow("import machine\nmachine.reset()")
+            with contextlib.suppress(_Silence, OSError):
+                repl.port.read_until(b">>> ")
+        self._ready = False
+        if not self._alive():
+            self._drop()  # USB of the chip itself: the port goes and comes back
+
+    def _alive(self) -> bool:
+        try:
+            if self._repl is not None:
+                self._repl.port.inWaiting()
+            return self._repl is not None
+        except OSError:
+            return False
+
+    def _reconnect(self) -> None:
+        """Connect again; the port may take a moment to come back."""
+        deadline = time.monotonic() + self.timeout
+        while True:
+            try:
+                with self._talking(self.timeout):
+                    return
+            except BoardError:
+                if self._repl is not None or time.monotonic() >= deadline:
+                    raise
+                time.sleep(0.05)
+
+
+class MeterClient(Session):
+    """The verbs of a meter as methods, over its line. `Meter` adds virtual boards and names."""
+
+    def __init__(
+        self,
+        port: str,
+        *,
+        timeout: float = TIMEOUT,
+        name: str = "",
+        code: str | None = None,
+    ) -> None:
+        self._wires: Wires | None = None
+        self._last_seq = 0  # of the events that were seen
+        super().__init__(port, timeout=timeout, name=name, code=code)
+
+    @exclusive
+    def close(self) -> None:
+        """Release the wires, leave the board at its friendly prompt and close the port."""
+        wires, self._wires = self._wires, None
+        if wires is not None:
+            with contextlib.suppress(BoardError):
+                wires.close()
+        super().close()
 
     def info(self) -> Info:
         """Return what the board is."""
@@ -1188,6 +1215,7 @@ class Meter:
         """
         return _entered(self.rpc("enter", token[:_LONGEST_TOKEN]))
 
+    @exclusive
     def press(self, keys: str, *, linger_s: int = 0) -> PressResult:
         """Press keys: digits, * for backspace, # for Enter.
 
@@ -1249,16 +1277,6 @@ class Meter:
             display=display,
         )
 
-    # The pins of its bench.
-
-    def _wire(self, wires: Wires | str) -> None:
-        if isinstance(wires, str):
-            from host_tools import wires as known
-
-            wires = known.connect(wires, self._board)
-        wires.begin(self)
-        self._wires = wires
-
     @property
     def wires(self) -> Wires:
         """Return the pins of its bench; BoardError where it was opened without."""
@@ -1302,6 +1320,7 @@ class Meter:
         """Connect a load behind the switch."""
         return self._status(self.rpc("load", watts))
 
+    @exclusive
     def set_load_steps(
         self,
         steps: Sequence[tuple[int, int]],
@@ -1328,6 +1347,7 @@ class Meter:
             value = self.rpc("load_profile", load | ({"more": True} if first else {}))
         return self._status(value)
 
+    @exclusive
     def play(self, steps: Sequence[tuple[int, int]], end_s: int | None = None) -> Status:
         """Let time pass under a load of any number of steps (seconds from now, W), then `end_s`.
 
@@ -1475,20 +1495,12 @@ class Meter:
         """Raise the tamper input."""
         return self._status(self.rpc("tamper", on))
 
-    # Locked mode.
-
-    @property
-    def locked(self) -> bool:
-        """Return whether the meter is locked: it has no REPL, and some methods need its code."""
-        self._check_power()
-        with self._talking(self.timeout) as repl:
-            return repl.locked
-
     @property
     def locks_again(self) -> bool:
         """Return whether `close` locks the meter again, its clock at 1 s a second from then on."""
         return self._opened
 
+    @exclusive
     def lock(self, code: str | None = None) -> None:
         """Lock the meter by an unlock code of 8 to 64 characters: it starts anew at once.
 
@@ -1519,21 +1531,13 @@ class Meter:
         self._greeted(_MARK + b"\r\n")
         self._reconnect()
 
-    def _greeted(self, *endings: bytes) -> None:
-        """Wait until a board that starts anew has said so; what is sent before that is lost."""
-        with self._talking(self.timeout) as repl:
-            repl.port.deadline = time.monotonic() + self.timeout
-            with contextlib.suppress(_Silence, OSError):
-                repl.port.read_until(*endings)
-        self._ready = self._opened = False
-        if not self._alive():
-            self._drop()  # USB of the chip itself: the port goes and comes back
-
+    @exclusive
     def unlock(self, code: str) -> None:
         """Let every method work until `lock` or the next start."""
         self._check_locked()
         self.rpc("unlock", code)
 
+    @exclusive
     def open_up(self, code: str) -> None:
         """Remove the lock: the meter has its REPL again."""
         self._check_locked()
@@ -1556,71 +1560,140 @@ class Meter:
             changed = {}
         return _made(Status, value, **changed)
 
-    # The board.
+
+class Meter(MeterClient):
+    """A meter on any board, over its serial port. Open it with `Meter.open`; a context manager.
+
+    Every method raises BoardError with one line when the board refuses, is silent for `timeout`
+    seconds, or is gone. `transcript.lines()` is the end of what its line carried, keys left out.
+    """
+
+    def __init__(
+        self,
+        port: str,
+        *,
+        board: VirtualBoard | None = None,
+        timeout: float = TIMEOUT,
+        name: str = "",
+        code: str | None = None,
+        wires: Wires | str | None = None,
+    ) -> None:
+        self._board = board
+        super().__init__(port, timeout=timeout, name=name, code=code)
+        if wires is not None:
+            try:
+                self._wire(wires)
+            except BaseException:
+                self._drop()
+                raise
+
+    @classmethod
+    def open(
+        cls,
+        where: str | Path = "virtual",
+        *,
+        profile: str = "generic",
+        config: Mapping[str, Any] | None = None,
+        heap: str = HEAP,
+        timeout: float = TIMEOUT,
+        code: str | None = None,
+        board: str | None = None,
+        wires: Wires | str | None = None,
+    ) -> Self:
+        """Open a meter: "virtual", the name of a meter, or a serial port (a path or URL).
+
+        "virtual" is a fresh board that is gone afterwards, set up by `config`, by default a meter
+        of `profile` under the published test keys. A named meter is started, or joined where it
+        is served. A meter that exists is left as it is: `profile` is then not looked at, and
+        `config` sets it up anew. `code` (or $JETON_UNLOCK_CODE) is the unlock code of a locked
+        one: it is given when a method needs it.
+
+        `board` is the kind of board that "virtual" is. With `wires` keys are pressed and the
+        display is read through pins: the port of an adapter (boards/BENCH.md), "models" for those
+        of a "virtual" board with parts, by default esp32_lcd2004, or any `Wires`.
+        """
+        from host_tools import meters  # it makes meters with this class
+
+        played: VirtualBoard | None = None
+        port = str(where)
+        if not port:
+            raise BoardError("an empty name is no meter: give a meter's name or a serial port")
+        if board is not None and port != "virtual":
+            raise BoardError(f'board {board!r} is for "virtual": {port} is what it is')
+        if port == "virtual":
+            kind = board or ("esp32_lcd2004" if wires == "models" else "virtual")
+            # A board with parts has its own default: their models take some.
+            own = None if kind != "virtual" and heap == HEAP else heap
+            played = VirtualBoard(heap=own, board=kind).start()
+            port = played.path
+            config = config if config is not None else meters.make_config(profile=profile)
+        if meters.exists(port) or (meters.is_name(port) and not Path(port).exists()):
+            meter = cls._open_named(port, heap=heap, timeout=timeout, code=code)
+        else:
+            try:
+                meter = cls(port, board=played, timeout=timeout, code=code)
+            except BaseException:
+                if played is not None:
+                    played.close()
+                raise
+        try:
+            if config is not None:
+                meter.provision(config)
+            if wires is not None:
+                meter._wire(wires)
+        except BaseException:
+            meter.close()
+            raise
+        return meter
+
+    @classmethod
+    def _open_named(cls, name: str, *, heap: str, timeout: float, code: str | None) -> Self:
+        """Open a named meter; wait for a moment while another program has it."""
+        from host_tools import meters
+
+        began = time.monotonic()
+        told = False
+
+        def waited() -> None:
+            nonlocal told
+            if not told and time.monotonic() - began >= _WORD_AFTER:
+                told = True
+                tell_wait(f"waiting for another program to let go of meter {name}")
+
+        while True:
+            port, board = meters.attach(name, heap=heap, waited=waited)
+            try:
+                meter = cls(port, board=board, timeout=timeout, name=name, code=code)
+            except _Passing as taken:
+                if board is not None:
+                    board.close()
+                if board is not None or time.monotonic() >= began + _PATIENCE:
+                    raise BoardError(f"meter {name}: {taken}") from None
+            except BaseException:
+                if board is not None:
+                    board.close()
+                raise
+            else:
+                if board is not None or meters.find(name).port() == port:
+                    return meter
+                meter._drop()  # that board has ended, and the port may be somebody else's now
+            waited()
+            time.sleep(0.02)
+
+    def _wire(self, wires: Wires | str) -> None:
+        if isinstance(wires, str):
+            from host_tools import wires as known
+
+            wires = known.connect(wires, self._board)
+        wires.begin(self)
+        self._wires = wires
 
     @property
     def board(self) -> VirtualBoard | None:
         """Return the virtual board that was started for this, if one was."""
         return self._board
 
-    def soft_reset(self) -> None:
-        """Start the interpreter afresh (Ctrl-D), and with it the meter from its saved state."""
-        if self.locked:
-            self.reset()
-            return
-        self._be_raw()
-        with self._talking(self.timeout) as repl:
-            port = repl.port
-            port.deadline = time.monotonic() + self.timeout
-            port.read_until(b">")
-            port.write(b"\x04")
-            port.read_until(b"soft reboot\r\n")
-            locked = not port.read_until(_RAW_SIGN, _MARK + b"\r\n").endswith(_RAW_SIGN)
-        if locked:  # firmware that has just been put right keeps the line
-            self._ready = False
-            self._reconnect()
-
-    def reset(self) -> None:
-        """Reset the board as its button does, and be connected again."""
-        if self._board is not None:
-            self._catch_up()
-            self._board.reset()
-            self._ready = False
-        elif self.locked:
-            self.rpc("reset")
-            self._greeted(_MARK + b"\r\n")
-        else:
-            self._be_raw()
-            with self._talking(self.timeout) as repl:
-                repl.port.deadline = time.monotonic() + self.timeout
-                repl.exec_raw_no_follow("import machine\nmachine.reset()")
-                with contextlib.suppress(_Silence, OSError):
-                    repl.port.read_until(b">>> ")
-            self._ready = False
-            if not self._alive():
-                self._drop()  # USB of the chip itself: the port goes and comes back
-        self._reconnect()
-
-    def _alive(self) -> bool:
-        try:
-            if self._repl is not None:
-                self._repl.port.inWaiting()
-            return self._repl is not None
-        except OSError:
-            return False
-
-    def _reconnect(self) -> None:
-        """Connect again; the port may take a moment to come back."""
-        deadline = time.monotonic() + self.timeout
-        while True:
-            try:
-                with self._talking(self.timeout):
-                    return
-            except BoardError:
-                if self._repl is not None or time.monotonic() >= deadline:
-                    raise
-                time.sleep(0.05)
-
+    @exclusive
     def power_cut(self) -> None:
         """Take the power away at this moment (virtual boards of this program only)."""
         board = self._own("power_cut")
@@ -1634,6 +1707,7 @@ class Meter:
             with contextlib.suppress(BoardError):
                 self.status()
 
+    @exclusive
     def power_on(self) -> None:
         """Give the power back and be connected again."""
         self._own("power_on").power_on()
@@ -1646,3 +1720,25 @@ class Meter:
                 f"{what} needs a virtual board started here; pull the plug of {self.port}"
             )
         return self._board
+
+    @exclusive
+    def reset(self) -> None:
+        """Reset the board as its button does, and be connected again."""
+        if self._board is None:
+            self._reset()
+        else:
+            self._catch_up()
+            self._board.reset()
+            self._ready = False
+        self._reconnect()
+
+    def _switch_off(self) -> None:
+        if self._board is not None:
+            # Before the port is closed, or another program could open it for this last moment.
+            self._board.close()
+            self._drop()
+            self._board = None
+
+    def _check_power(self) -> None:
+        if self._board is not None and not self._board.running:
+            raise BoardError("the board has no power: switch it on first")

@@ -14,7 +14,7 @@ from typing import Any
 
 from host_tools import boards, firmware_build, flashing, interpreter
 from host_tools.errors import BoardError
-from host_tools.link import Meter
+from host_tools.link import MeterClient
 from host_tools.models.bench import Bench
 from host_tools.vending.tokens import encode
 from host_tools.virtual import HEAP
@@ -235,7 +235,7 @@ class Measured:
         }
 
 
-def measure(meter: Meter) -> Measured:
+def measure(meter: MeterClient) -> Measured:
     """Measure the board of an open line."""
     if meter.locked:
         raise BoardError(
@@ -315,7 +315,7 @@ METHOD = (
 )
 
 
-def _start(meter: Meter) -> float:
+def _start(meter: MeterClient) -> float:
     """Return the milliseconds from a reset to the first answer; the display comes with it."""
     meter.save()
     begin = time.perf_counter()
@@ -324,7 +324,7 @@ def _start(meter: Meter) -> float:
     return 1000 * (time.perf_counter() - begin)
 
 
-def _said(meter: Meter, source: str) -> Any:
+def _said(meter: MeterClient, source: str) -> Any:
     answer = meter.run(source, timeout=_LONG).strip().splitlines()
     try:
         return json.loads(answer[-1])
@@ -332,7 +332,7 @@ def _said(meter: Meter, source: str) -> Any:
         raise BoardError(f"the board at {meter.port} measured nothing") from None
 
 
-def _entered(meter: Meter, flash: bool, display: list[int]) -> Any:
+def _entered(meter: MeterClient, flash: bool, display: list[int]) -> Any:
     codes = [
         encode(0, 0, {"rnd": 1, "tid": _TID + i, "amount": 5}, key=_KEY) for i in range(TOKENS)
     ]

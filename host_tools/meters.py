@@ -16,7 +16,7 @@ from typing import IO, Any, Self
 
 from host_tools.errors import BoardError
 from host_tools.interpreter import write_atomically
-from host_tools.link import Meter
+from host_tools.link import MeterClient
 from host_tools.paths import data_home
 from host_tools.vending.pos import PointOfSale
 from host_tools.virtual import BOOT_TIMEOUT, HEAP, VirtualBoard
@@ -272,7 +272,7 @@ def create(
         about["made"] = datetime.now(UTC).isoformat(timespec="seconds")
         with (
             VirtualBoard(work / "flash.img", heap=heap) as board,
-            Meter(board.path) as meter,
+            MeterClient(board.path) as meter,
         ):
             meter.provision(config)
         write_atomically(work / "meter.json", json.dumps(about, indent=1).encode() + b"\n")

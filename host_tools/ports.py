@@ -9,7 +9,7 @@ from serial.tools import list_ports
 
 from host_tools import meters
 from host_tools.errors import BoardError
-from host_tools.link import Meter
+from host_tools.link import MeterClient
 
 _MAC = re.compile(r"[0-9a-f]{2}(?:[:-]?[0-9a-f]{2}){5}", re.IGNORECASE)
 _PATIENCE = 2.0  # seconds for a board that is only asked who it is
@@ -109,7 +109,7 @@ def _served(name: str) -> Port:
 def _mac(port: Port) -> str:
     """Return the MAC of a board that runs MicroPython, else nothing."""
     try:
-        with Meter(port.device, timeout=_PATIENCE) as meter:
+        with MeterClient(port.device, timeout=_PATIENCE) as meter:
             return meter.run(_ASK_MAC).strip()
     except BoardError:
         return ""

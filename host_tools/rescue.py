@@ -20,7 +20,7 @@ from typing import Any
 
 from host_tools import firmware_build, interpreter, meters
 from host_tools.errors import BoardError, VendingError
-from host_tools.link import Meter, moment
+from host_tools.link import MeterClient, moment
 from host_tools.vending import tid
 from host_tools.vending.pos import MeterKey, PointOfSale
 from host_tools.virtual import VirtualBoard
@@ -396,7 +396,7 @@ def provision(found: Found, config: Mapping[str, Any]) -> Path:
     try:
         with tempfile.TemporaryDirectory(dir=flash.parent, prefix=".rescue-") as folder:
             fresh = Path(folder) / flash.name
-            with VirtualBoard(fresh) as board, Meter(board.path) as meter:
+            with VirtualBoard(fresh) as board, MeterClient(board.path) as meter:
                 meter.provision(config)
             os.link(flash, kept)
             os.replace(fresh, flash)

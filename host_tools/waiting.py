@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import NoneType
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Protocol, get_args, get_type_hints
 
 from host_tools.errors import BoardError
 from jeton import supply
@@ -18,7 +18,7 @@ from jeton.reports import KINDS
 from jeton.sts.results import NAMES
 
 if TYPE_CHECKING:
-    from host_tools.link import Display, Event, Meter, Status
+    from host_tools.link import Display, Event, Status
 
 WAIT_S = 10.0
 LIMIT = timedelta(days=366)
@@ -36,6 +36,27 @@ _VALUES = {
 }
 
 Text = str | re.Pattern[str]
+
+
+class Waitable(Protocol):
+    """What is needed of a meter to wait for it."""
+
+    name: str
+
+    def display(self) -> "Display":
+        """Return what the display shows."""
+
+    def events(self, after: int = 0) -> "list[Event]":
+        """Return the logged events with a number above `after`, oldest first."""
+
+    def status(self) -> "Status":
+        """Return registers and states."""
+
+    def set_rate(self, rate: int) -> "Status":
+        """Run the meter's clock at `rate` seconds a second; 0 stops it."""
+
+    def advance_to_next(self, seconds: int) -> "tuple[Status, int | None]":
+        """Let time pass (s); also return in how many seconds something happens by itself."""
 
 
 class NeverCameError(BoardError, AssertionError):
@@ -61,7 +82,7 @@ def brief(event: "Event") -> str:
     return f"{event.seq} {event.time:%Y-%m-%d %H:%M:%S} {event.kind} {details}".rstrip()
 
 
-def _seen(meter: "Meter") -> str:
+def _seen(meter: "Waitable") -> str:
     """Return what a meter shows and has logged last, for a message."""
     lines = " | ".join(line.strip() for line in meter.display().lines)
     last = "; ".join(brief(event) for event in meter.events()[-_SHOWN_EVENTS:])
@@ -72,7 +93,7 @@ def _named(text: Text) -> str:
     return repr(text.pattern if isinstance(text, re.Pattern) else text)
 
 
-def display(meter: "Meter", text: Text, timeout: float) -> "Display":
+def display(meter: "Waitable", text: Text, timeout: float) -> "Display":
     """Ask a meter until its display shows a text; return the display."""
     _check_text(text)
     deadline = time.monotonic() + timeout
@@ -88,7 +109,7 @@ def display(meter: "Meter", text: Text, timeout: float) -> "Display":
             )
 
 
-def event(meter: "Meter", kind: str, after: int, timeout: float) -> "Event":
+def event(meter: "Waitable", kind: str, after: int, timeout: float) -> "Event":
     """Ask a meter until it has logged an event of a kind, with a number above `after`."""
     _check_kind(kind)
     deadline = time.monotonic() + timeout
@@ -108,7 +129,7 @@ def event(meter: "Meter", kind: str, after: int, timeout: float) -> "Event":
 
 
 def advance(
-    meter: "Meter",
+    meter: "Waitable",
     what: "str | Callable[[Status], bool] | None",
     *,
     shown: Text | None,
@@ -176,7 +197,7 @@ def _seconds(span: timedelta | int) -> int:
 
 
 def _advanced(
-    meter: "Meter",
+    meter: "Waitable",
     what: "str | Callable[[Status], bool] | None",
     shown: Text | None,
     limit_s: int,

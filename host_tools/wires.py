@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from host_tools import boards, wiring
 from host_tools.boards import Board
 from host_tools.errors import BoardError
-from host_tools.link import Meter, Wires
+from host_tools.link import MeterClient, Wires
 from host_tools.paths import boards_dir
 from host_tools.virtual import VirtualBoard
 
@@ -167,10 +167,10 @@ class _Pins:
         self._heard_buzzer = 0
         self.flashes = False
         self.board: Board
-        self._of: Meter
+        self._of: MeterClient
         self._settled_at = -1  # what the meter's `talks` were when its pins had followed
 
-    def begin(self, meter: Meter) -> None:
+    def begin(self, meter: MeterClient) -> None:
         """Look at the board that the meter is on."""
         self._of = meter
         info = meter.info()
@@ -184,7 +184,8 @@ class _Pins:
 
         shipped = boards.load(info.board)
         self.board = shipped.changed(*flashing.as_before(meter, shipped))
-        bench = meter.board.bench if meter.board else None
+        played = _board_of(meter)
+        bench = played.bench if played else None
         if not self._timed and bench is not None and bench.beat is not None:
             self._pause = beats(bench)
 
@@ -230,7 +231,7 @@ class _Pins:
 
     def _followed(self, name: str) -> tuple[bool, int]:
         """Return `_state` when the pins have followed what was done over the line."""
-        board = self._of.board
+        board = _board_of(self._of)
         if self._settled_at != self._of.talks and (board is None or board.running):
             self._pause()
             self._settled_at = self._of.talks
@@ -258,6 +259,12 @@ class _Pins:
         return self._followed("led")[1]
 
 
+def _board_of(meter: MeterClient) -> VirtualBoard | None:
+    """Return the virtual board that this program has started for a meter, None without one."""
+    board = getattr(meter, "board", None)
+    return board if isinstance(board, VirtualBoard) else None
+
+
 def _held() -> Callable[[], None]:
     """Return a pause for as long as a key is held."""
     said = os.environ.get(HOLD_VARIABLE) or str(HOLD_MS)
@@ -279,14 +286,15 @@ def beats(bench: "Bench") -> Callable[[], None]:
 class ModelWires(_Pins):
     """The models of the parts of a virtual board that this program has started."""
 
-    def begin(self, meter: Meter) -> None:
+    def begin(self, meter: MeterClient) -> None:
         """Take the models of the meter's board."""
         super().begin(meter)
-        if meter.board is None or meter.board.bench is None:
+        played = _board_of(meter)
+        if played is None or played.bench is None:
             raise BoardError(
                 f"{meter.port} is no virtual board of this program: only such a one has models"
             )
-        self._bench = meter.board.bench
+        self._bench = played.bench
         self._seen = -1
         self._sounds = 0
         if "buzzer" in self.board.parts:
@@ -354,11 +362,11 @@ class AdapterWires(_Pins):
         self.port = port
         self.lost = 0
         self._anew = 0  # how often it was drawn anew since it was at rest
-        self._line: Meter | None = None
-        self._meter: Meter | None = None
+        self._line: MeterClient | None = None
+        self._meter: MeterClient | None = None
         self.glass: Glass | None = None
 
-    def begin(self, meter: Meter) -> None:
+    def begin(self, meter: MeterClient) -> None:
         """Send the adapter its program, and have the meter draw its display for it."""
         self.connect(meter)
         try:
@@ -368,12 +376,12 @@ class AdapterWires(_Pins):
             self.close()
             raise
 
-    def connect(self, meter: Meter) -> None:
+    def connect(self, meter: MeterClient) -> None:
         """Send the adapter its program."""
         super().begin(meter)
         self._reached = wiring.reachable(self.board)
         self._meter = meter
-        self._line = Meter(self.port)
+        self._line = MeterClient(self.port)
         try:
             self._check()
             self._line.run(_END)  # of one whose program was killed

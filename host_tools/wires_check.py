@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from host_tools.doctor import FAILED, OK, Finding, pattern
 from host_tools.errors import BoardError
-from host_tools.link import Meter
+from host_tools.link import MeterClient
 from host_tools.wires import KEYPADS, AdapterWires
 
 _PATIENCE_S = 10.0  # for a line of the board under test
@@ -125,7 +125,7 @@ class _Key:
 class Check:
     """The wires of one bench."""
 
-    def __init__(self, meter: Meter, wires: AdapterWires) -> None:
+    def __init__(self, meter: MeterClient, wires: AdapterWires) -> None:
         if meter.locked:
             raise BoardError(
                 f"the meter at {meter.port} is locked, and a test needs its REPL: "
