@@ -223,16 +223,106 @@ class Issued:
         return found
 
 
-class PointOfSale:
+class Store:
+    """The SQLite file of a point of sale; its transactions are safe across threads and processes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._open_now = threading.local()
+
+    @contextmanager
+    def together(self) -> Iterator[sqlite3.Connection]:
+        """Let all that is issued inside, in this thread, be one transaction; yield its connection.
+
+        For records of one's own in the same file, which must not be without their token nor a
+        token without them.
+        """
+        with self._transaction() as db:
+            self._open_now.db = db
+            try:
+                yield db
+            finally:
+                self._open_now.db = None
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """Yield a connection that holds the write lock; commit at the end, nothing on an error."""
+        outer = getattr(self._open_now, "db", None)
+        if outer is not None:
+            yield outer
+            return
+        with self._connection(write=True) as db:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+            db.execute("COMMIT")
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        outer = getattr(self._open_now, "db", None)
+        if outer is not None:
+            yield outer
+            return
+        with self._connection(write=False) as db:
+            yield db
+
+    @contextmanager
+    def _connection(self, *, write: bool) -> Iterator[sqlite3.Connection]:
+        db = None
+        try:
+            db = self._open(write)
+            yield db
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without what it extends
+            locked = code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+            raise (BusyError if locked else VendingError)(
+                f"point of sale file {self.path}: {error}; nothing was issued"
+            ) from None
+        except OSError as error:
+            raise VendingError(
+                f"point of sale file {self.path}: {error.strerror or error}"
+            ) from None
+        finally:
+            if db is not None:
+                db.close()
+
+    def _open(self, write: bool) -> sqlite3.Connection:
+        if write:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            # The file can hold a given decoder key: nobody else's business.
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+            target: str = str(self.path)
+        else:
+            # Looking must not leave a file behind.
+            target = str(self.path) if self.path.exists() else ":memory:"
+        db = sqlite3.connect(target, timeout=BUSY_S, isolation_level=None)
+        db.row_factory = sqlite3.Row
+        db.execute("PRAGMA foreign_keys = ON")
+        db.execute("PRAGMA synchronous = FULL")
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version > SCHEMA:
+            db.close()
+            raise VendingError(
+                f"point of sale file {self.path} is of a newer Jeton (format {version}): update"
+            )
+        if version < SCHEMA:
+            db.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
+        return db
+
+
+class PointOfSale(Store):
     """Vends tokens for the meters of one SQLite file; safe across threads and processes.
 
     `keys`: the vending keys to use; by default those of $JETON_KEYS and the published test keys.
     """
 
     def __init__(self, path: str | Path | None = None, *, keys: VendingKeys | None = None):
-        self.path = Path(path) if path is not None else data_home() / "pos.sqlite"
+        super().__init__(Path(path) if path is not None else data_home() / "pos.sqlite")
         self._keys = keys
-        self._open_now = threading.local()
 
     @property
     def keys(self) -> VendingKeys:
@@ -697,89 +787,6 @@ class PointOfSale:
         issued = _issued(db, written)
         test = key.given is None and self.keys.find(key.dkga, key.kt, key.sgc, key.krn).test
         return replace(issued, test_key=test)
-
-    @contextmanager
-    def together(self) -> Iterator[sqlite3.Connection]:
-        """Let all that is issued inside, in this thread, be one transaction; yield its connection.
-
-        For records of one's own in the same file, which must not be without their token nor a
-        token without them.
-        """
-        with self._transaction() as db:
-            self._open_now.db = db
-            try:
-                yield db
-            finally:
-                self._open_now.db = None
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """Yield a connection that holds the write lock; commit at the end, nothing on an error."""
-        outer = getattr(self._open_now, "db", None)
-        if outer is not None:
-            yield outer
-            return
-        with self._connection(write=True) as db:
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                yield db
-            except BaseException:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-                raise
-            db.execute("COMMIT")
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        outer = getattr(self._open_now, "db", None)
-        if outer is not None:
-            yield outer
-            return
-        with self._connection(write=False) as db:
-            yield db
-
-    @contextmanager
-    def _connection(self, *, write: bool) -> Iterator[sqlite3.Connection]:
-        db = None
-        try:
-            db = self._open(write)
-            yield db
-        except sqlite3.Error as error:
-            code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without what it extends
-            locked = code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-            raise (BusyError if locked else VendingError)(
-                f"point of sale file {self.path}: {error}; nothing was issued"
-            ) from None
-        except OSError as error:
-            raise VendingError(
-                f"point of sale file {self.path}: {error.strerror or error}"
-            ) from None
-        finally:
-            if db is not None:
-                db.close()
-
-    def _open(self, write: bool) -> sqlite3.Connection:
-        if write:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            # The file can hold a given decoder key: nobody else's business.
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
-            target: str = str(self.path)
-        else:
-            # Looking must not leave a file behind.
-            target = str(self.path) if self.path.exists() else ":memory:"
-        db = sqlite3.connect(target, timeout=BUSY_S, isolation_level=None)
-        db.row_factory = sqlite3.Row
-        db.execute("PRAGMA foreign_keys = ON")
-        db.execute("PRAGMA synchronous = FULL")
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version > SCHEMA:
-            db.close()
-            raise VendingError(
-                f"point of sale file {self.path} is of a newer Jeton (format {version}): update"
-            )
-        if version < SCHEMA:
-            db.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
-        return db
 
 
 def describe_meter(
