@@ -224,7 +224,7 @@ class Issued:
 
 
 class Store:
-    """The SQLite file of a point of sale; its transactions are safe across threads and processes."""
+    """The SQLite file of a point of sale; transactions are safe over threads and processes."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
