@@ -75,19 +75,19 @@ fuzz: $(STAMP)  ## Look for inputs that hurt decoder and parsers, FUZZ_S=60 seco
 				if (/ERROR: libFuzzer|crash-/) hurt = 1 } END { exit hurt }' || exit 1; \
 	done
 
-screenshots: $(STAMP)  ## Draw the pictures of `jeton run`, in host_tools/screen/pictures
-	@$(BIN)/python -m host_tools.screen.pictures
+screenshots: $(STAMP)  ## Draw the pictures of `jeton run`, in host_tools/jeton_host/screen/pictures
+	@$(BIN)/python -m jeton_host.screen.pictures
 
 fonts: $(STAMP)  ## Draw the fonts of the displays of dots, in firmware/fonts
-	@$(BIN)/python -m host_tools.draw_fonts
+	@$(BIN)/python -m jeton_host.firmware.draw_fonts
 
 pictures: $(STAMP)  ## Draw what displays and terminals show, in boards/<name> and tests/examples
 	@$(BIN)/python tests/hardware/pictures.py
-	@$(BIN)/python -m host_tools.wiring_terminal
+	@$(BIN)/python -m jeton_host.bench.wiring.terminal
 	@$(BIN)/python tests/examples/pictures.py
 
 wiring: $(STAMP)  ## Write tables, pictures and simulator files of the boards' wires, in boards/<name>
-	@$(BIN)/python -m host_tools.wiring
+	@$(BIN)/python -m jeton_host.bench.wiring
 
 clean:  ## Remove .venv and everything made
 	rm -rf $(VENV) $(FARM) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,4 +1,4 @@
-"""A font in a file on the flash, read glyph by glyph; host_tools/fonts.py says what is in it."""
+"""A font in a file on the flash, read glyph by glyph; host_tools/jeton_host/firmware/fonts.py says what is in it."""
 
 from micropython import const
 

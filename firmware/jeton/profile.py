@@ -1,7 +1,7 @@
 """A maker's or utility's behaviour as data: settings as attributes, words in one language.
 
 What a profile holds, and what its values may be, is checked where profiles are made:
-host_tools/profiles.py.
+host_tools/jeton_host/firmware/profiles.py.
 """
 
 from .state import shown

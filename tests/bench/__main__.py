@@ -12,13 +12,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from host_tools import boards, firmware_build, interpreter, profiles
-from host_tools.link import Meter, TokenResult
-from host_tools.meters import make_config
-from host_tools.screen.app import MeterScreen
-from host_tools.screen.pictures import settled
-from host_tools.vending.tokens import encode
-from host_tools.virtual import VirtualBoard
+from jeton_host.client.answers import TokenResult
+from jeton_host.firmware import boards, interpreter, profiles
+from jeton_host.firmware import build as firmware_build
+from jeton_host.meter import Meter
+from jeton_host.meters.named import make_config
+from jeton_host.screen.app import MeterScreen
+from jeton_host.screen.pictures import settled
+from jeton_host.vending.tokens import encode
+from jeton_host.virtual.board import VirtualBoard
 from tests.bench import heap, hil_checking, hil_conformance, hil_plugin, hil_wires
 
 HEAP = "192k"

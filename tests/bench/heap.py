@@ -6,13 +6,15 @@ import subprocess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from host_tools import boards, firmware_build, interpreter, measuring, profiles
-from host_tools.boards import Board
-from host_tools.errors import BoardError
-from host_tools.interpreter import environment
-from host_tools.link import Meter
-from host_tools.models.bench import Bench
-from host_tools.virtual import VirtualBoard
+from jeton_host.bench import measuring
+from jeton_host.errors import BoardError
+from jeton_host.firmware import boards, interpreter, profiles
+from jeton_host.firmware import build as firmware_build
+from jeton_host.firmware.boards import Board
+from jeton_host.firmware.interpreter import environment
+from jeton_host.meter import Meter
+from jeton_host.virtual.board import VirtualBoard
+from jeton_host.virtual.models.hardware import Bench
 
 FLASH_LIMIT = 96 * 1024  # of everything compiled
 HEAP_LIMIT = 112_640  # in use after a start, in 64-bit words: about 76 KB on a chip

@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from host_tools import checking
-from host_tools.check_rows import read
-from host_tools.vending.pan import make_drn
-from host_tools.vending.pos import PointOfSale, describe_meter
-from host_tools.vending.tokens import encode
+from jeton_host.checking import check as checking
+from jeton_host.checking.rows import read
+from jeton_host.vending.pan import make_drn
+from jeton_host.vending.pos import PointOfSale
+from jeton_host.vending.records import describe_meter
+from jeton_host.vending.tokens import encode
 
 METERS = 1000
 TOKENS = 10  # for each

@@ -2,8 +2,8 @@
 
 from typing import Protocol
 
-from host_tools.conformance import Run
-from host_tools.link import Meter
+from jeton_host.conformance.run import Run
+from jeton_host.meter import Meter
 
 LIMIT_S = 20
 

@@ -3,12 +3,12 @@
 import time
 from collections.abc import Iterator
 
-from host_tools import meters
-from host_tools.link import Meter
-from host_tools.models.adapter import VirtualAdapter
-from host_tools.virtual import VirtualBoard
-from host_tools.wires import AdapterWires
-from host_tools.wires_check import Check
+from jeton_host.bench.virtual_adapter import VirtualAdapter
+from jeton_host.bench.wires import AdapterWires
+from jeton_host.bench.wires_check import Check
+from jeton_host.meter import Meter
+from jeton_host.meters import named as meters
+from jeton_host.virtual.board import VirtualBoard
 
 _KEYS = "1234567890*****"
 

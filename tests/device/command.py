@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 
-from host_tools import cli
+from jeton_host.cli import app as cli
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from command import jeton, refused, told
 
-from host_tools import measuring
-from host_tools.link import Meter
-from host_tools.measuring import Figure
-from host_tools.meters import make_config
-from host_tools.virtual import VirtualBoard
+from jeton_host.bench import facts, measuring
+from jeton_host.bench.measuring import Figure
+from jeton_host.meter import Meter
+from jeton_host.meters.named import make_config
+from jeton_host.virtual.board import VirtualBoard
 
 pytestmark = pytest.mark.virtual_only
 
@@ -76,10 +76,10 @@ def test_estimates_an_esp32_and_says_how(found: dict[str, Any]) -> None:
 def test_a_chip_is_measured_and_not_estimated(monkeypatch: pytest.MonkeyPatch) -> None:
     from dataclasses import replace
 
-    from host_tools import flashing
-
-    whole = flashing.facts
-    monkeypatch.setattr(flashing, "facts", lambda m: replace(whole(m), platform="esp32"))
+    whole = facts.facts
+    monkeypatch.setattr(
+        "jeton_host.bench.facts.facts", lambda m: replace(whole(m), platform="esp32")
+    )
     with VirtualBoard() as board:
         value = told("bench", board.path)
     figures = {figure["name"].strip(): figure for figure in value["figures"]}
@@ -116,7 +116,7 @@ def test_shows_a_table() -> None:
 def test_a_terminal_without_unicode() -> None:
     with VirtualBoard() as board:
         done = subprocess.run(
-            [sys.executable, "-m", "host_tools.cli", "bench", board.path],
+            [sys.executable, "-m", "jeton_host", "bench", board.path],
             env=os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
             capture_output=True,
             check=True,

@@ -13,13 +13,16 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from host_tools import check_rows, checking, cli_checking
-from host_tools.check_rows import Row
-from host_tools.checking import Checked
-from host_tools.errors import BoardError, JetonError
-from host_tools.vending.pan import make_drn
-from host_tools.vending.pos import Issued, PointOfSale, describe_meter
-from host_tools.vending.server import issued_csv
+from jeton_host.checking import check as checking
+from jeton_host.checking import rows as check_rows
+from jeton_host.checking.check import Checked
+from jeton_host.checking.rows import Row
+from jeton_host.cli import checking as cli_checking
+from jeton_host.errors import BoardError, JetonError
+from jeton_host.vending.issued_csv import issued_csv
+from jeton_host.vending.pan import make_drn
+from jeton_host.vending.pos import PointOfSale
+from jeton_host.vending.records import Issued, describe_meter
 
 AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 UNKNOWN = "2234 5678 9012 3456 7891"  # under no key at all
@@ -272,7 +275,7 @@ def test_a_meter_is_set_up_once(pos: PointOfSale) -> None:
     ],
 )
 def test_a_set_up_that_cannot_be(pos: PointOfSale, column: str, value: str, said: str) -> None:
-    from host_tools.vending.keys import VendingKey, VendingKeys
+    from jeton_host.vending.keys import VendingKey, VendingKeys
 
     key = VendingKey(4, bytes(20), sgc="201457")
     limited = PointOfSale(pos.path, keys=VendingKeys([key]))
@@ -306,7 +309,7 @@ def test_many_meters_on_several_boards(pos: PointOfSale) -> None:
 
 
 def _credit(pos: PointOfSale, record: Any, tid: int) -> str:
-    from host_tools.vending.tokens import encode
+    from jeton_host.vending.tokens import encode
 
     return encode(0, 0, {"rnd": 1, "tid": tid, "amount": 5}, key=pos.decoder_key(record))
 
@@ -418,7 +421,7 @@ def test_a_report_is_a_file_like_others(sheet: Path, pos: PointOfSale, tmp_path:
 def test_a_report_on_standard_output(pos: PointOfSale, drn: str, tmp_path: Path) -> None:
     file, out = tmp_path / "issued.csv", tmp_path / "out"
     file.write_text(f"meter,token\nhome,{pos.credit('home', 1).token}\n")
-    command = [sys.executable, "-m", "host_tools.cli", "check-tokens", str(file)]
+    command = [sys.executable, "-m", "jeton_host", "check-tokens", str(file)]
     with out.open("wb") as stdout:
         done = subprocess.run(
             [*command, "--pos", str(pos.path), "--junit", "/dev/stdout"], stdout=stdout
@@ -504,7 +507,7 @@ def test_the_command_as_a_program(pos: PointOfSale, drn: str, tmp_path: Path) ->
     """No bar where there is no terminal, and a status that a script can use."""
     file = tmp_path / "issued.csv"
     file.write_text(f"meter,token,kWh\nhome,{pos.credit('home', 1).token},2\n")
-    command = [sys.executable, "-m", "host_tools.cli", "check-tokens", str(file)]
+    command = [sys.executable, "-m", "jeton_host", "check-tokens", str(file)]
     done = subprocess.run(
         [*command, "--pos", str(pos.path)], capture_output=True, text=True, env=os.environ
     )

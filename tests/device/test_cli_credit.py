@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from command import jeton, ran, refused, told
 
-from host_tools.vending.pos import PointOfSale
+from jeton_host.vending.pos import PointOfSale
 
 pytestmark = pytest.mark.virtual_only
 

@@ -22,19 +22,22 @@ from client import Client
 from rich.console import Console
 from typer.testing import CliRunner
 
-from host_tools import cli_meters, firmware_build, meters
-from host_tools.draw import panel
-from host_tools.errors import JetonError
-from host_tools.interpreter import find
-from host_tools.vending.pos import PointOfSale
+from jeton_host.cli import meters as cli_meters
+from jeton_host.errors import JetonError
+from jeton_host.firmware import build as firmware_build
+from jeton_host.firmware.interpreter import find
+from jeton_host.meters import named as meters
+from jeton_host.terminal import parse
+from jeton_host.terminal.draw import panel
+from jeton_host.vending.pos import PointOfSale
 
 pytestmark = pytest.mark.virtual_only
 
 # The command as it is installed, but without what else it offers.
 _PROGRAM = (
     "import sys, typer\n"
-    "from host_tools import cli_meters\n"
-    "from host_tools.errors import JetonError\n"
+    "from jeton_host.cli import meters as cli_meters\n"
+    "from jeton_host.errors import JetonError\n"
     "app = typer.Typer()\n"
     "cli_meters.register(app)\n"
     "try:\n    app()\n"
@@ -204,13 +207,13 @@ def test_load_and_time(demo: str) -> None:
     ],
 )
 def test_spans(text: str, seconds: int) -> None:
-    assert cli_meters.duration(text) == seconds
+    assert parse.duration(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "-1", "h", "2x", "1.5h", "1e3", "²h"])
 def test_what_is_no_span(text: str) -> None:
     with pytest.raises(JetonError, match="is not a time span"):
-        cli_meters.duration(text)
+        parse.duration(text)
 
 
 def test_unknown_meters_and_ports() -> None:
@@ -474,7 +477,7 @@ def test_a_description_that_is_damaged(demo: str, content: bytes | None) -> None
 
 _KILLED = (
     "import os, sys\n"
-    "from host_tools import cli, meters\n"
+    "from jeton_host.cli import app as cli; from jeton_host.meters import named as meters\n"
     "meters.{where} = lambda *_, **__: os.kill(os.getpid(), {number}) or {rest}\n"
     "sys.argv[1:] = ['new', 'half']\n"
     "cli.main()\n"
@@ -517,7 +520,7 @@ def test_a_meter_only_the_point_of_sale_knows() -> None:
 
 def command(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [sys.executable, "-m", "host_tools.cli", *arguments],
+        [sys.executable, "-m", "jeton_host", *arguments],
         **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
         | options,
         text=True,
@@ -530,7 +533,7 @@ def command(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]
 
 def shell(line: str) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        ["bash", "-c", line.replace("jeton", f"{sys.executable} -m host_tools.cli")],
+        ["bash", "-c", line.replace("jeton", f"{sys.executable} -m jeton_host")],
         capture_output=True,
         text=True,
         timeout=30,
@@ -598,7 +601,7 @@ def test_a_traceback_for_who_asks(tmp_path: Path) -> None:
     environment = os.environ | {"JETON_HOME": str(tmp_path), "JETON_DEBUG": "1"}
     (tmp_path / "meters").write_text("")
     done = subprocess.run(
-        [sys.executable, "-m", "host_tools.cli", "delete", "x"],
+        [sys.executable, "-m", "jeton_host", "delete", "x"],
         capture_output=True,
         text=True,
         env=environment,
@@ -610,7 +613,7 @@ def test_a_traceback_for_who_asks(tmp_path: Path) -> None:
 def test_ctrl_c_at_once() -> None:
     for delay in (0.06, 0.1, 0.2, 0.4):
         process = subprocess.Popen(
-            [sys.executable, "-c", "from host_tools.cli import main; print(flush=True); main()",
+            [sys.executable, "-c", "from jeton_host.cli.app import main; print(flush=True); main()",
              "drill", "ceet"],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -628,7 +631,7 @@ def test_several_commands_at_once(demo: str) -> None:
     tokens = [pos.credit(demo, "1").token for _ in range(6)]
     runs = [
         subprocess.Popen(
-            [sys.executable, "-m", "host_tools.cli", "enter", demo, token],
+            [sys.executable, "-m", "jeton_host", "enter", demo, token],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -646,9 +649,7 @@ def test_run_at_a_terminal_leaves_a_line_of_its_own(demo: str) -> None:
     for key in (b"\x04", b"\x03"):
         pid, terminal = pty.fork()
         if not pid:
-            os.execv(
-                sys.executable, [sys.executable, "-m", "host_tools.cli", "run", demo, "--plain"]
-            )
+            os.execv(sys.executable, [sys.executable, "-m", "jeton_host", "run", demo, "--plain"])
         seen = b""
         with contextlib.suppress(OSError):
             while b"keys>" not in seen:

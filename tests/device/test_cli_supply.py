@@ -14,8 +14,9 @@ import pytest
 import typer
 from command import jeton, ran, refused, told
 
-from host_tools import cli, loads
-from host_tools.vending.pos import PointOfSale
+from jeton_host.cli import app as cli
+from jeton_host.client import loads
+from jeton_host.vending.pos import PointOfSale
 
 pytestmark = pytest.mark.virtual_only
 
@@ -38,7 +39,7 @@ def day(tmp_path: Path) -> str:
 @contextmanager
 def served(name: str) -> Iterator[None]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "host_tools.cli", "serve", name],
+        [sys.executable, "-m", "jeton_host", "serve", name],
         stdout=subprocess.PIPE,
         env=os.environ,
     )

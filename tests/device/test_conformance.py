@@ -11,14 +11,18 @@ from typing import Any
 import pytest
 from command import jeton, ran, refused, told
 
-from host_tools import conformance, conformance_cases, meters, profiles
-from host_tools.conformance import Run, Sheet
-from host_tools.conformance_cases import Case, Settings, Step
-from host_tools.conformance_sheet import html, json_text, markdown
-from host_tools.errors import BoardError
-from host_tools.link import Meter, TokenResult
-from host_tools.meters import make_config
-from host_tools.virtual import VirtualBoard
+from jeton_host.client.answers import TokenResult
+from jeton_host.conformance import cases as conformance_cases
+from jeton_host.conformance import run as conformance
+from jeton_host.conformance.cases import Case, Settings, Step
+from jeton_host.conformance.run import Run, Sheet
+from jeton_host.conformance.sheet import html, json_text, markdown
+from jeton_host.errors import BoardError
+from jeton_host.firmware import profiles
+from jeton_host.meter import Meter
+from jeton_host.meters import named as meters
+from jeton_host.meters.named import make_config
+from jeton_host.virtual.board import VirtualBoard
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "sts.jsonl"
 GENERIC = Settings.of(profiles.load("generic"))
@@ -296,7 +300,7 @@ def test_port_that_goes_silent_is_told_once(small: None, monkeypatch: pytest.Mon
             return run_sheet(run, lambda done: board.power_cut() if done == 3 else None)
 
         monkeypatch.setattr(Run, "sheet", sheet)
-        monkeypatch.setattr("host_tools.flashing.PATIENCE", 1.0)
+        monkeypatch.setattr("jeton_host.bench.flashing.PATIENCE", 1.0)
         said = ran("conformance", "--meter", board.path)
         assert (said.status, said.out) == (1, "")
         assert said.err.count("\n") == 1, said.err

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from command import jeton, ran, refused, told
 
-from host_tools import boards, cli_boards, doctor
-from host_tools.link import Meter
-from host_tools.meters import make_config
-from host_tools.virtual import VirtualBoard
+from jeton_host.bench import doctor
+from jeton_host.cli import boards as cli_boards
+from jeton_host.firmware import boards
+from jeton_host.meter import Meter
+from jeton_host.meters.named import make_config
+from jeton_host.virtual.board import VirtualBoard
 
 pytestmark = pytest.mark.virtual_only
 

@@ -14,13 +14,15 @@ import pytest
 from command import ran, refused, told
 from rich.console import Console
 
-from host_tools.drills import ceet, cli, eneo, onee, picture, somelec, stage
-from host_tools.drills.stage import Stage
-from host_tools.drills.story import Story
-from host_tools.errors import BoardError, JetonError
-from host_tools.link import Meter, PressResult, TokenResult
-from host_tools.meters import make_config
 from jeton.sts.digits import grouped
+from jeton_host.cli import drills as cli
+from jeton_host.client.answers import PressResult, TokenResult
+from jeton_host.drills import ceet, eneo, onee, picture, somelec, stage
+from jeton_host.drills.stage import Stage
+from jeton_host.drills.story import Story
+from jeton_host.errors import BoardError, JetonError
+from jeton_host.meter import Meter
+from jeton_host.meters.named import make_config
 
 pytestmark = pytest.mark.virtual_only
 
@@ -34,7 +36,7 @@ RUNS: dict[str, Callable[[Story], None]] = {
 
 def jeton(*arguments: str, encoding: str = "utf-8") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "host_tools.cli", *arguments],
+        [sys.executable, "-m", "jeton_host", *arguments],
         capture_output=True,
         encoding=encoding,
         env=os.environ | {"PYTHONIOENCODING": encoding},
@@ -314,7 +316,7 @@ def test_the_pictures_of_the_readme(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_signal_leaves_no_folder_behind(number: int, tmp_path: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "host_tools.cli", "drill", "eneo"],
+        [sys.executable, "-m", "jeton_host", "drill", "eneo"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=os.environ | {"TMPDIR": str(tmp_path)},
@@ -526,7 +528,7 @@ def test_onee_fails_where_the_hand_held_has_a_network(monkeypatch: pytest.Monkey
 
 def test_the_hand_held_is_refused_sockets_only_by_its_hook() -> None:
     source = (
-        "import sys\nfrom host_tools.drills import handheld\nprint(handheld._proof())\n"
+        "import sys\nfrom jeton_host.drills import handheld\nprint(handheld._proof())\n"
         "sys.addaudithook(handheld._refuse)\nprint(handheld._proof())\n"
         "import socket\ntry:\n    socket.socketpair()\nexcept OSError as error:\n    print(error)"
     )

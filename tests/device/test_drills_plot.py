@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from host_tools.drills.plot import Point, drawn, mean_w, rows
+from jeton_host.drills.plot import Point, drawn, mean_w, rows
 
 pytestmark = pytest.mark.virtual_only
 

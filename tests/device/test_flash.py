@@ -23,12 +23,18 @@ from typing import Any
 import pytest
 from command import jeton, ran, refused, told
 
-from host_tools import boards, doctor, esp, firmware_build, flashing, meters, ports
-from host_tools.errors import BoardError
-from host_tools.firmware_build import Target
-from host_tools.link import Meter, PortError
-from host_tools.meters import make_config
-from host_tools.virtual import VirtualBoard
+from jeton_host.bench import doctor, esp, facts, flashing
+from jeton_host.bench.facts import NOTHING
+from jeton_host.client.port import PortError
+from jeton_host.errors import BoardError
+from jeton_host.firmware import boards
+from jeton_host.firmware import build as firmware_build
+from jeton_host.firmware.build import Target
+from jeton_host.meter import Meter
+from jeton_host.meters import named as meters
+from jeton_host.meters import ports
+from jeton_host.meters.named import make_config
+from jeton_host.virtual.board import VirtualBoard
 
 pytestmark = pytest.mark.virtual_only
 
@@ -378,7 +384,7 @@ def on_terminal(*command: str) -> tuple[int, str]:
     pid, outer = pty.fork()
     if not pid:
         os.environ |= {"TERM": "xterm", "COLUMNS": "100", "LINES": "30"}
-        os.execv(sys.executable, [sys.executable, "-m", "host_tools.cli", *command])
+        os.execv(sys.executable, [sys.executable, "-m", "jeton_host", *command])
     drawn = b""
     while True:
         try:
@@ -409,7 +415,7 @@ def test_bars_on_a_terminal(board: VirtualBoard) -> None:
 
 def _started(board: VirtualBoard) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
-        [sys.executable, "-m", "host_tools.cli", "flash", board.path, "--board", "virtual"],
+        [sys.executable, "-m", "jeton_host", "flash", board.path, "--board", "virtual"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
@@ -548,14 +554,16 @@ def refused_late(*arguments: str) -> str:
 def test_refuses_what_it_cannot_run_on(
     board: VirtualBoard, monkeypatch: pytest.MonkeyPatch, changed: dict[str, Any], said: str
 ) -> None:
-    whole = flashing.facts
+    whole = facts.facts
     esp32 = {
         "version": (1, 24, 0),
         "mpy": 6 | 3 << 8 | XTENSAWIN << 10,
         "machine": "Generic ESP32 module with ESP32",
         "platform": "esp32",
     }
-    monkeypatch.setattr(flashing, "facts", lambda m: replace(whole(m), **(esp32 | changed)))
+    monkeypatch.setattr(
+        "jeton_host.bench.facts.facts", lambda m: replace(whole(m), **(esp32 | changed))
+    )
     before = files_on(board)
     assert said in refused_late("flash", board.path, "--board", "esp32_lcd2004")
     assert files_on(board) == before
@@ -574,11 +582,11 @@ def test_refuses_what_it_cannot_run_on(
     ],
 )
 def test_knows_the_chip_of_a_variant(machine: str, chip: str) -> None:
-    assert replace(flashing.NOTHING, platform="esp32", machine=machine).chip == chip
+    assert replace(NOTHING, platform="esp32", machine=machine).chip == chip
 
 
 def test_what_esptool_finds_goes_before_what_micropython_says() -> None:
-    about = flashing.Facts(
+    about = facts.Facts(
         (1, 24, 0), 6 | 3 << 8 | XTENSAWIN << 10, "A board of mine", "esp32", (), (), 1 << 20
     )
     flashing.check(about, boards.load("esp32_lcd2004"), "here", "ESP32")
@@ -587,10 +595,10 @@ def test_what_esptool_finds_goes_before_what_micropython_says() -> None:
 
 
 def test_refuses_other_interpreters(board: VirtualBoard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flashing, "_ASK", 'print(\'{"name": "circuitpython"}\')')
+    monkeypatch.setattr("jeton_host.bench.facts._ASK", 'print(\'{"name": "circuitpython"}\')')
     line = refused_late("flash", board.path, "--board", "virtual")
     assert line.endswith("runs circuitpython: Jeton needs MicroPython")
-    monkeypatch.setattr(flashing, "_ASK", "print('hello')")
+    monkeypatch.setattr("jeton_host.bench.facts._ASK", "print('hello')")
     line = refused_late("flash", board.path, "--board", "virtual")
     assert line.endswith("does not say what it is")
 
@@ -600,15 +608,17 @@ def test_refuses_boards_that_do_not_fit(
 ) -> None:
     line = refused_late("flash", board.path, "--board", "esp32_oled")
     assert line.endswith("is a virtual board without parts: --board virtual is what fits there")
-    whole = flashing.facts
-    monkeypatch.setattr(flashing, "facts", lambda m: replace(whole(m), platform="esp32"))
+    whole = facts.facts
+    monkeypatch.setattr(
+        "jeton_host.bench.facts.facts", lambda m: replace(whole(m), platform="esp32")
+    )
     line = refused_late("flash", board.path, "--board", "virtual")
     assert "is no virtual board: say by --board what is on it" in line
 
 
 def test_refuses_a_full_flash(board: VirtualBoard, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = flashing.facts
-    monkeypatch.setattr(flashing, "facts", lambda m: replace(whole(m), free=4096))
+    whole = facts.facts
+    monkeypatch.setattr("jeton_host.bench.facts.facts", lambda m: replace(whole(m), free=4096))
     spoil(board, SUPPLY)
     assert "has 4 KB free, and" in refused_late("flash", board.path, "--board", "virtual")
 
@@ -634,8 +644,8 @@ def test_a_flash_full_of_ones_own_files(
     line = refused_late("flash", board.path, "--board", "virtual")
     assert re.search(r"has \d KB free, and 68 KB are needed: remove files of your own", line)
     # A file system that does not say how full it is.
-    whole = flashing.facts
-    monkeypatch.setattr(flashing, "facts", lambda m: replace(whole(m), free=1 << 30))
+    whole = facts.facts
+    monkeypatch.setattr("jeton_host.bench.facts.facts", lambda m: replace(whole(m), free=1 << 30))
     line = refused_late("flash", board.path, "--board", "virtual")
     assert line.startswith(f"the flash of {board.path} is full: remove files of your own from it")
     monkeypatch.undo()
@@ -996,8 +1006,8 @@ def test_an_image_does_not_lose_the_meter(
 ) -> None:  # fmt: skip
     with Meter(wired.path) as meter:
         meter.provision(make_config())
-    whole = flashing.facts
-    monkeypatch.setattr(flashing, "facts", lambda m: replace(whole(m), disk=PLACE))
+    whole = facts.facts
+    monkeypatch.setattr("jeton_host.bench.facts.facts", lambda m: replace(whole(m), disk=PLACE))
     chip(flash=f"{flash_mb}MB")
     image = image_of(tmp_path / "esp32.bin", **made)
     sha256 = hashlib.sha256(image.read_bytes()).hexdigest()
@@ -1025,9 +1035,9 @@ esp32.Partition = Partition
 sys.modules["esp32"] = esp32
 """
     with Meter(board.path) as meter:
-        assert flashing.facts(meter).disk is None
+        assert facts.facts(meter).disk is None
         meter.run(esp32)
-        assert flashing.facts(meter).disk == PLACE
+        assert facts.facts(meter).disk == PLACE
 
 
 def test_a_locked_meter_on_usb(wired: VirtualBoard, chip: Any, tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from host_tools import wiring_terminal
-from host_tools.link import Meter
-from host_tools.paths import boards_dir
-from host_tools.virtual import VirtualBoard
+from jeton_host.bench.wiring import terminal as wiring_terminal
+from jeton_host.meter import Meter
+from jeton_host.paths import boards_dir
+from jeton_host.virtual.board import VirtualBoard
 
 pytestmark = pytest.mark.virtual_only
 

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from client import Client
 
-from host_tools import meters
-from host_tools.link import Meter, TokenResult
-from host_tools.vending import tokens
+from jeton_host.client.answers import TokenResult
+from jeton_host.meter import Meter
+from jeton_host.meters import named as meters
+from jeton_host.vending import tokens
 
 KEY = "87f3ecbb2e46b48f"
 PATIENCE_S = 5.0

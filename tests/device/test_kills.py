@@ -16,11 +16,12 @@ from collections.abc import Callable, Iterator
 import pytest
 from client import Client
 
-from host_tools import meters
-from host_tools.errors import BoardError
-from host_tools.link import Ledger, Meter, TokenResult
-from host_tools.vending import tokens
-from host_tools.virtual import _Bridge
+from jeton_host.client.answers import Ledger, TokenResult
+from jeton_host.errors import BoardError
+from jeton_host.meter import Meter
+from jeton_host.meters import named as meters
+from jeton_host.vending import tokens
+from jeton_host.virtual.bridge import PtyBridge
 
 pytestmark = pytest.mark.virtual_only
 
@@ -122,7 +123,7 @@ def until_it_ends(book: Book, meter: Meter, ended: Callable[[], bool]) -> None:
         pass
 
 
-def _running(bridge: _Bridge, boots: int) -> Callable[[], bool]:
+def _running(bridge: PtyBridge, boots: int) -> Callable[[], bool]:
     return lambda: bridge.boots > boots and bridge.state == "running"
 
 
@@ -150,7 +151,7 @@ def test_the_interpreter_is_killed(book: Book) -> None:
 
 def served() -> tuple[subprocess.Popen[str], str]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "host_tools.cli", "serve", "home"],
+        [sys.executable, "-m", "jeton_host", "serve", "home"],
         stdout=subprocess.PIPE,
         text=True,
     )

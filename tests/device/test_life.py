@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 from client import Client
 
-from host_tools import meters, virtual
-from host_tools.link import Meter, Status
-from host_tools.virtual import VirtualBoard
+from jeton_host.client.answers import Status
+from jeton_host.meter import Meter
+from jeton_host.meters import named as meters
+from jeton_host.virtual.board import VirtualBoard
 
 RATE = 600  # meter seconds a second
 LOAD_W = 36_000  # 10 Wh a meter second
@@ -26,7 +27,7 @@ LOAD_W = 36_000  # 10 Wh a meter second
 @contextmanager
 def served(name: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "host_tools.cli", "serve", name], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "jeton_host", "serve", name], stdout=subprocess.PIPE, text=True
     )
     try:
         assert process.stdout is not None
@@ -178,7 +179,7 @@ def test_cuts_and_resets_by_a_program(meter: Meter, end: str) -> None:
 
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> Iterator[VirtualBoard]:
-    monkeypatch.setattr(virtual, "_CHORE_S", 0.02)
+    monkeypatch.setattr("jeton_host.virtual.bridge._CHORE_S", 0.02)
     with VirtualBoard() as board:
         yield board
 
@@ -265,7 +266,7 @@ def test_much_talk_beside_ticks(hurried: VirtualBoard) -> None:
 def test_a_tick_that_does_not_end_is_given_up(
     hurried: VirtualBoard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(virtual, "_CHORE_PATIENCE", 0.3)
+    monkeypatch.setattr("jeton_host.virtual.bridge._CHORE_PATIENCE", 0.3)
     with Client(hurried.path) as client:
         client.raw()
         client.run("def loop():\n    while True: pass\nimport board; board.tick = loop")
@@ -280,7 +281,7 @@ def test_a_tick_that_does_not_end_is_given_up(
 def test_an_idle_board_costs_nothing(
     hurried: VirtualBoard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(virtual, "_CHORE_S", 0.5)
+    monkeypatch.setattr("jeton_host.virtual.bridge._CHORE_S", 0.5)
     bridge = hurried._bridge
     assert bridge is not None
     assert _ticks(hurried, 1)

@@ -15,12 +15,13 @@ from pathlib import Path
 import pytest
 from client import Client
 
-from host_tools import link, meters
-from host_tools.errors import BoardError
-from host_tools.link import EPOCH, Meter, TokenResult, moment, seconds_of
-from host_tools.loads import WEEK_S, household
-from host_tools.testing import MeterPos
-from host_tools.virtual import VirtualBoard
+from jeton_host.client.answers import EPOCH, TokenResult, moment, seconds_of
+from jeton_host.client.loads import WEEK_S, household
+from jeton_host.errors import BoardError
+from jeton_host.meter import Meter
+from jeton_host.meters import named as meters
+from jeton_host.testing.meter_pos import MeterPos
+from jeton_host.virtual.board import VirtualBoard
 
 
 def _refused(where: str | Path, timeout: float = 1.0) -> str:
@@ -349,7 +350,7 @@ def test_a_board_that_dies_in_the_middle() -> None:
 
 @pytest.mark.virtual_only
 def test_named_meters(jeton_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link, "_PATIENCE", 1.0)
+    monkeypatch.setattr("jeton_host.meter._PATIENCE", 1.0)
     assert meters.all_meters() == []
     made = meters.create("one", meters.make_config() | {"credit_wh": 3000})
     assert made.port() is None
@@ -386,7 +387,7 @@ def test_waiting_for_another_program_is_said_once(monkeypatch: pytest.MonkeyPatc
         said.append(line)
         first.close()
 
-    monkeypatch.setattr(link, "tell_wait", tell)
+    monkeypatch.setattr("jeton_host.meter.tell_wait", tell)
     assert said == []
     with Meter.open("one") as second:
         assert second.status().provisioned
@@ -399,7 +400,7 @@ def test_a_command_that_waits_says_so_and_can_be_interrupted() -> None:
     with (
         Meter.open("one"),
         subprocess.Popen(
-            [sys.executable, "-m", "host_tools.cli", "status", "one", "--json"],
+            [sys.executable, "-m", "jeton_host", "status", "one", "--json"],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         ) as command,

@@ -20,10 +20,15 @@ import typer
 from client import RAW, Client
 from typer.testing import CliRunner
 
-from host_tools import cli_locked, cli_meters, cli_supply, meters
-from host_tools.errors import BoardError, JetonError
-from host_tools.link import UNLOCK_VARIABLE, Meter, TokenResult
-from host_tools.virtual import VirtualBoard
+from jeton_host.cli import locked as cli_locked
+from jeton_host.cli import meters as cli_meters
+from jeton_host.cli import supply as cli_supply
+from jeton_host.client.answers import TokenResult
+from jeton_host.client.session import UNLOCK_VARIABLE
+from jeton_host.errors import BoardError, JetonError
+from jeton_host.meter import Meter
+from jeton_host.meters import named as meters
+from jeton_host.virtual.board import VirtualBoard
 
 CODE = "open sesame"
 MARK = b'{"locked": true}\r\n'

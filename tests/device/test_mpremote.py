@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from host_tools.link import Meter
-from host_tools.virtual import VirtualBoard
+from jeton_host.meter import Meter
+from jeton_host.virtual.board import VirtualBoard
 
 
 @pytest.fixture

@@ -9,10 +9,11 @@ import pytest
 import serial
 from serial.rfc2217 import PortManager
 
-from host_tools.errors import BoardError
-from host_tools.link import Meter, PortError
-from host_tools.meters import make_config
-from host_tools.virtual import VirtualBoard
+from jeton_host.client.port import PortError
+from jeton_host.errors import BoardError
+from jeton_host.meter import Meter
+from jeton_host.meters.named import make_config
+from jeton_host.virtual.board import VirtualBoard
 
 
 class Tty(serial.Serial):

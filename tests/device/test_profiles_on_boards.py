@@ -8,10 +8,14 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
-from host_tools import cli_meters, cli_profiles, meters, profiles
-from host_tools.draw import panel
-from host_tools.errors import JetonError
-from host_tools.link import Meter, TokenResult
+from jeton_host.cli import meters as cli_meters
+from jeton_host.cli import profiles as cli_profiles
+from jeton_host.client.answers import TokenResult
+from jeton_host.errors import JetonError
+from jeton_host.firmware import profiles
+from jeton_host.meter import Meter
+from jeton_host.meters import named as meters
+from jeton_host.terminal.draw import panel
 
 HEAP_LIMIT = 110 * 1024  # in use after start, of 192 KiB in words of 64 bits
 

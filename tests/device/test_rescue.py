@@ -12,12 +12,16 @@ import typer
 from client import Client
 from typer.testing import CliRunner
 
-from host_tools import cli_locked, cli_meters, meters, rescue
-from host_tools.errors import JetonError
-from host_tools.interpreter import BLOCK
-from host_tools.link import Meter, TokenResult
-from host_tools.vending.pos import PointOfSale
-from host_tools.virtual import VirtualBoard
+from jeton_host.cli import locked as cli_locked
+from jeton_host.cli import meters as cli_meters
+from jeton_host.client.answers import TokenResult
+from jeton_host.errors import JetonError
+from jeton_host.firmware.interpreter import BLOCK
+from jeton_host.meter import Meter
+from jeton_host.meters import named as meters
+from jeton_host.meters import rescue
+from jeton_host.vending.pos import PointOfSale
+from jeton_host.virtual.board import VirtualBoard
 
 pytestmark = pytest.mark.virtual_only
 

@@ -22,15 +22,16 @@ from textual.events import Paste
 from textual.pilot import Pilot
 from textual.widgets import Button, Input, Static
 
-from host_tools import meters
-from host_tools.link import Meter
-from host_tools.meters import NamedBoard, make_config
-from host_tools.screen import line, pictures
-from host_tools.screen.app import MeterScreen
-from host_tools.screen.desk import desk_for
-from host_tools.screen.pictures import settled, until
-from host_tools.vending.pos import PointOfSale
-from host_tools.virtual import VirtualBoard
+from jeton_host.meter import Meter
+from jeton_host.meters import named as meters
+from jeton_host.meters.named import NamedBoard, make_config
+from jeton_host.screen import pictures
+from jeton_host.screen import worker as line
+from jeton_host.screen.app import MeterScreen
+from jeton_host.screen.desk import desk_for
+from jeton_host.screen.pictures import settled, until
+from jeton_host.vending.pos import PointOfSale
+from jeton_host.virtual.board import VirtualBoard
 
 pytestmark = pytest.mark.virtual_only
 
@@ -570,9 +571,11 @@ def test_a_display_that_is_drawn_as_it_stands_keeps_its_width() -> None:
 
 
 def test_no_other_command_loads_what_the_screen_needs() -> None:
-    code = "import sys; from host_tools import cli; cli.application(); print(*sys.modules)"
+    code = (
+        "import sys; from jeton_host.cli import app as cli; cli.application(); print(*sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "host_tools.cli_meters" in done.stdout.split()
+    assert "jeton_host.cli.meters" in done.stdout.split()
     assert not [name for name in done.stdout.split() if name.startswith("textual")]
 
 
@@ -584,7 +587,7 @@ def _at_a_terminal(
     if not pid:
         os.environ["TERM"] = term
         fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-        os.execv(sys.executable, [sys.executable, "-m", "host_tools.cli", "run", *arguments])
+        os.execv(sys.executable, [sys.executable, "-m", "jeton_host", "run", *arguments])
     wrote = b""
     with contextlib.suppress(OSError):
         while wait not in wrote:

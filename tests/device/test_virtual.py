@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 from client import RAW, Client
 
-from host_tools import firmware_build, virtual
-from host_tools.errors import BoardError, JetonError
-from host_tools.interpreter import Interpreter, find
-from host_tools.virtual import VirtualBoard, _Output
+from jeton_host.errors import BoardError, JetonError
+from jeton_host.firmware import build as firmware_build
+from jeton_host.firmware.interpreter import Interpreter, find
+from jeton_host.virtual.board import VirtualBoard
+from jeton_host.virtual.bridge import _Output
 
 pytestmark = pytest.mark.virtual_only
 
@@ -393,7 +394,7 @@ def test_a_damaged_list_of_files_is_none(tmp_path: Path) -> None:
 
 
 def _listed(interpreter: Interpreter, flash: Path) -> set[str]:
-    from host_tools.interpreter import FLASH_DEVICE
+    from jeton_host.firmware.interpreter import FLASH_DEVICE
 
     source = (
         "def walk(path):\n    import os\n    for name, kind, *_ in os.ilistdir(path):\n"
@@ -408,7 +409,7 @@ def _listed(interpreter: Interpreter, flash: Path) -> set[str]:
 
 def test_firmware_is_compiled_once_by_processes_at_the_same_time(tmp_path: Path) -> None:
     source = (
-        "from host_tools import firmware_build, interpreter\n"
+        "from jeton_host.firmware import build as firmware_build, interpreter\n"
         "print(firmware_build.build(interpreter.find()).image)"
     )
     environment = os.environ | {"JETON_HOME": str(tmp_path)}
@@ -496,7 +497,7 @@ def test_a_link_belongs_to_one_board(tmp_path: Path) -> None:
 def test_the_interpreter_dies_with_its_parent(tmp_path: Path) -> None:
     source = """
         import sys, time
-        from host_tools.virtual import VirtualBoard
+        from jeton_host.virtual.board import VirtualBoard
         board = VirtualBoard().start()
         print(board._bridge._process.pid, flush=True)
         sys.stdin.read()
@@ -561,8 +562,8 @@ LOCKED = "import _thread\nlock = _thread.allocate_lock()\nlock.acquire()\nprint(
 @pytest.fixture
 def awake(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[VirtualBoard, Client]]:
     """A board whose watchdog bites soon, and a client in its raw REPL."""
-    monkeypatch.setattr(virtual, "_STILL", 0.3)
-    monkeypatch.setattr(virtual, "_SAMPLE", 0.05)
+    monkeypatch.setattr("jeton_host.virtual.bridge.STILL", 0.3)
+    monkeypatch.setattr("jeton_host.virtual.bridge.SAMPLE", 0.05)
     with VirtualBoard() as board, Client(board.path) as client:
         client.raw()
         yield board, client
@@ -601,8 +602,8 @@ def test_a_tick_that_cannot_be_is_the_end(
     awake: tuple[VirtualBoard, Client], monkeypatch: pytest.MonkeyPatch, end: str
 ) -> None:
     board, client = awake
-    monkeypatch.setattr(virtual, "_CHORE_PATIENCE", 0.1)
-    monkeypatch.setattr(virtual, "_CHORE_S", 0.2)
+    monkeypatch.setattr("jeton_host.virtual.bridge._CHORE_PATIENCE", 0.1)
+    monkeypatch.setattr("jeton_host.virtual.bridge._CHORE_S", 0.2)
     client.run("import micropython\n" + end)
     assert client.expect(b">>> ").startswith(BITTEN + b"MicroPython ")
     client.raw()
@@ -641,8 +642,8 @@ def test_a_program_that_waits_is_left_alone(
 def test_a_second_ctrl_c_gets_at_what_does_not_listen(
     board: VirtualBoard, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(virtual, "_UNHEARD", 0.1)
-    monkeypatch.setattr(virtual, "_STILL", 60)
+    monkeypatch.setattr("jeton_host.virtual.bridge._UNHEARD", 0.1)
+    monkeypatch.setattr("jeton_host.virtual.bridge.STILL", 60)
     client.send(LOCKED.encode() + b"lock.acquire()\x04")
     client.expect(b"on\r\n")
     bridge = board._bridge
@@ -659,7 +660,7 @@ def test_a_repl_that_waits_for_a_lock_is_reset(
     awake: tuple[VirtualBoard, Client], monkeypatch: pytest.MonkeyPatch, half: bytes
 ) -> None:
     board, client = awake
-    monkeypatch.setattr(virtual, "_awaits_lock", lambda _: True)
+    monkeypatch.setattr("jeton_host.virtual.bridge.awaits_lock", lambda _: True)
     client.send(half)
     assert BITTEN in client.expect(b">>> ")
     assert _boots(board) == 2
@@ -669,10 +670,10 @@ def test_where_the_system_tells_nothing_silence_after_ctrl_c_counts(
     awake: tuple[VirtualBoard, Client], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     board, client = awake
-    monkeypatch.setattr(virtual, "_PROC", False)
-    monkeypatch.setattr(virtual, "_STILL_UNTOLD", 0.3)
-    monkeypatch.setattr(virtual, "_catches_interrupt", lambda _: None)
-    monkeypatch.setattr(virtual, "_awaits_lock", lambda _: None)
+    monkeypatch.setattr("jeton_host.virtual.process.PROC", False)
+    monkeypatch.setattr("jeton_host.virtual.bridge.STILL_UNTOLD", 0.3)
+    monkeypatch.setattr("jeton_host.virtual.bridge.catches_interrupt", lambda _: None)
+    monkeypatch.setattr("jeton_host.virtual.bridge.awaits_lock", lambda _: None)
     client.send(LOCKED.encode() + b"import time; time.sleep(1); print('asks')\nlock.acquire()\x04")
     client.expect(b"asks\r\n")
     assert _boots(board) == 1

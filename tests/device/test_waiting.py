@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from host_tools import waiting
-from host_tools.errors import BoardError
-from host_tools.link import Meter, Status
-from host_tools.testing import MeterPos
-from host_tools.waiting import NeverCameError
+from jeton_host.client import waiting
+from jeton_host.client.answers import Status
+from jeton_host.client.waiting import NeverCameError
+from jeton_host.errors import BoardError
+from jeton_host.meter import Meter
+from jeton_host.testing.meter_pos import MeterPos
 
 pytestmark = pytest.mark.device
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from host_tools import boards
-from host_tools.link import Meter
-from host_tools.virtual import VirtualBoard
+from jeton_host.firmware import boards
+from jeton_host.meter import Meter
+from jeton_host.virtual.board import VirtualBoard
 
 WIRED = [name for name in boards.names() if boards.load(name).parts]
 CONFIG = {"drn": "00000000000", "decoder_key": "87f3ecbb2e46b48f", "credit_wh": 100_000}

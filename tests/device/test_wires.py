@@ -1,6 +1,6 @@
 """Keys pressed and parts read through pins: by an adapter's program in an interpreter, or models.
 
-The adapter is wired pin by pin to the board it looks at (host_tools/models/adapter.py).
+The adapter is wired pin by pin to the board it looks at (host_tools/jeton_host/bench/virtual_adapter.py).
 """
 
 from collections.abc import Iterator
@@ -9,16 +9,18 @@ from contextlib import contextmanager
 import pytest
 from command import ran, refused
 
-from host_tools import boards, wires, wires_check
-from host_tools.boards import Board
-from host_tools.doctor import pattern
-from host_tools.errors import BoardError
-from host_tools.link import Meter
-from host_tools.models.adapter import VirtualAdapter
-from host_tools.models.bench import Bench
-from host_tools.vending.pos import PointOfSale
-from host_tools.virtual import VirtualBoard
-from host_tools.wires import AdapterWires, Glass, ModelWires, beats
+from jeton_host.bench import wires, wires_check
+from jeton_host.bench.doctor import pattern
+from jeton_host.bench.glass import Glass, OutOfStep
+from jeton_host.bench.virtual_adapter import VirtualAdapter
+from jeton_host.bench.wires import AdapterWires, ModelWires, beats
+from jeton_host.errors import BoardError
+from jeton_host.firmware import boards
+from jeton_host.firmware.boards import Board
+from jeton_host.meter import Meter
+from jeton_host.vending.pos import PointOfSale
+from jeton_host.virtual.board import VirtualBoard
+from jeton_host.virtual.models.hardware import Bench
 
 pytestmark = pytest.mark.device
 
@@ -342,5 +344,5 @@ def test_octets_in_any_pieces_are_the_same_glass() -> None:
         pictures.add(glass.picture().tobytes())
     assert len(pictures) == 1
     for wrong in (b"\x55", b"\x00\x55"):
-        with pytest.raises(wires.OutOfStep):
+        with pytest.raises(OutOfStep):
             Glass(boards.load("esp32_oled")).feed(start + wrong)

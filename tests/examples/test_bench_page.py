@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from host_tools.link import Wires
-from host_tools.models.adapter import VirtualAdapter
-from host_tools.paths import boards_dir
-from host_tools.virtual import VirtualBoard
+from jeton_host.bench.virtual_adapter import VirtualAdapter
+from jeton_host.client.pins import Wires
+from jeton_host.paths import boards_dir
+from jeton_host.virtual.board import VirtualBoard
 from tests.examples.docs import blocks, run_doc
 
 PAGE = boards_dir() / "BENCH.md"

@@ -7,7 +7,7 @@ import sys
 def check(folder, issued):
     file = folder / "issued.csv"
     file.write_bytes(issued)
-    command = [sys.executable, "-m", "host_tools.cli", "check-tokens", str(file)]
+    command = [sys.executable, "-m", "jeton_host", "check-tokens", str(file)]
     return subprocess.run(
         [*command, "--junit", str(folder / "report.xml")], capture_output=True, text=True
     )

@@ -44,7 +44,7 @@ def test_fresh_again(meter):
 
 def environment(
     farm: Farm, place: str = "one", options: str = "erase_meter: true", power: str = "",
-    imports: str = "host_tools.farm",
+    imports: str = "jeton_host.testing.labgrid",
 ) -> None:  # fmt: skip
     (farm.folder / "env.yaml").write_text(
         ENVIRONMENT.format(place=place, options=options, power=power, imports=imports)
@@ -98,7 +98,7 @@ def test_two_places_at_once(acquired: Farm) -> None:
             "    drivers:\n      JetonMeterDriver: {}\n      JetonStrategy: {erase_meter: true}\n"
             for place in acquired.ports
         )
-        + "imports: [host_tools.farm]\n"
+        + "imports: [jeton_host.testing.labgrid]\n"
         + f"options: {{coordinator_address: '{acquired.env['LG_COORDINATOR']}'}}\n"
     )
     env = Environment(str(path))
@@ -128,8 +128,8 @@ def said(farm: Farm) -> str:
 
 
 def test_meter_with_a_history_is_kept(acquired: Farm) -> None:
-    from host_tools.link import Meter
-    from host_tools.meters import make_config
+    from jeton_host.meter import Meter
+    from jeton_host.meters.named import make_config
 
     with Meter(str(acquired.ports["two"])) as meter:
         meter.provision(make_config(drn="00000000125") | {"credit_wh": 700})
@@ -142,7 +142,7 @@ def test_meter_with_a_history_is_kept(acquired: Farm) -> None:
 
 
 def test_another_firmware_of_a_virtual_board_is_told(acquired: Farm) -> None:
-    from host_tools.link import Meter
+    from jeton_host.meter import Meter
 
     with Meter(str(acquired.ports["two"])) as meter:
         firmware = meter.run("print(open('/firmware.id').read())")
@@ -179,7 +179,9 @@ class FilePowerDriver(Driver, PowerProtocol):
 
 def test_power_is_switched_where_the_place_can(acquired: Farm) -> None:
     (acquired.folder / "power.py").write_text(POWER)
-    environment(acquired, power="FilePowerDriver: {}", imports="host_tools.farm, power.py")
+    environment(
+        acquired, power="FilePowerDriver: {}", imports="jeton_host.testing.labgrid, power.py"
+    )
     write_tests(
         acquired,
         "def test_it(strategy):\n"
@@ -203,7 +205,7 @@ def test_port_of_this_computer(farm: Farm) -> None:
         f"      RawSerialPort: {{port: {farm.ports['one']}}}\n"
         "    drivers:\n      JetonMeterDriver: {timeout: 6}\n"
         "      JetonStrategy: {erase_meter: true}\n"
-        "imports: [host_tools.farm]\n"
+        "imports: [jeton_host.testing.labgrid]\n"
     )
     write_tests(farm, PURCHASE.replace('meter.port.startswith("rfc2217://127.0.0.1:")', "1"))
     done = farm.test("--lg-env", "env.yaml", "test_it.py")
@@ -232,8 +234,8 @@ def test_driver_is_told_of_a_protocol_it_does_not_know(tmp_path: Path, farm: Far
     from labgrid import Target
     from labgrid.resource import NetworkSerialPort
 
-    from host_tools.errors import BoardError
-    from host_tools.farm import JetonMeterDriver
+    from jeton_host.errors import BoardError
+    from jeton_host.testing.labgrid import JetonMeterDriver
 
     target = Target("main")
     NetworkSerialPort(target, None, host="[::1]", port=7001, protocol="raw")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from host_tools.paths import boards_dir
+from jeton_host.paths import boards_dir
 from wired_rig import Rig
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from host_tools import boards
+from jeton_host.firmware import boards
 from tests.bench import heap
 
 WIRED = [name for name in boards.names() if boards.load(name).parts]

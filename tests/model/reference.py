@@ -8,7 +8,7 @@ import copy
 from dataclasses import dataclass, field
 from typing import Any
 
-from host_tools.vending import ciphers
+from jeton_host.vending import ciphers
 
 WS_PER_WH = 3600
 TIDS = 50

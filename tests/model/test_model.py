@@ -22,8 +22,8 @@ from hypothesis.stateful import (
 from reference import Reference, Rules, read
 from rig import Rig
 
-from host_tools import profiles
-from host_tools.vending import tokens
+from jeton_host.firmware import profiles
+from jeton_host.vending import tokens
 
 EXAMPLES = int(os.environ.get("JETON_MODEL_EXAMPLES", "100"))
 STEPS = 60

@@ -5,7 +5,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from host_tools import firmware_build, interpreter
+from jeton_host.firmware import build as firmware_build
+from jeton_host.firmware import interpreter
 
 HERE = Path(__file__).parent
 HEAP = "8M"  # for the flashes and their copies; the meter alone has 192k in the other tests

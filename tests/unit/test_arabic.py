@@ -2,7 +2,7 @@
 
 import pytest
 
-from host_tools.arabic import shaped, visual
+from jeton_host.firmware.arabic import shaped, visual
 
 
 @pytest.mark.parametrize(

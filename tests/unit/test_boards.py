@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from host_tools import boards, firmware_build
-from host_tools.boards import CHIPS, Board
-from host_tools.errors import BoardError
-from host_tools.paths import firmware_dir
+from jeton_host.errors import BoardError
+from jeton_host.firmware import boards
+from jeton_host.firmware import build as firmware_build
+from jeton_host.firmware.boards import CHIPS, Board
+from jeton_host.paths import firmware_dir
 
 WIRED = [name for name in boards.names() if boards.load(name).parts]
 

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from host_tools import check_rows
-from host_tools.check_rows import Row, read
-from host_tools.errors import JetonError
+from jeton_host.checking import rows as check_rows
+from jeton_host.checking.rows import Row, read
+from jeton_host.errors import JetonError
 
 DRN = "00000000018"
 TOKEN = "70630503470028726114"

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from host_tools import degrade
+from jeton_host.terminal import degrade
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def test_what_an_encoding_lacks(
 
 def jeton(*arguments: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "host_tools.cli", *arguments],
+        [sys.executable, "-m", "jeton_host", *arguments],
         env=os.environ | {"PYTHONIOENCODING": "ascii"},
         capture_output=True,
         text=True,

@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from host_tools.paths import firmware_dir
+from jeton_host.paths import firmware_dir
 
 _ESP32_PERIOD = 1 << 30  # of ticks_ms
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from host_tools.errors import JetonError
-from host_tools.loads import from_csv
+from jeton_host.client.loads import from_csv
+from jeton_host.errors import JetonError
 
 
 @pytest.mark.parametrize("first", ["time,watts", "t,5", "-1,5", "0,100"])

@@ -11,11 +11,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from host_tools import meters, ports
-from host_tools.errors import BoardError
-from host_tools.link import Meter
-from host_tools.pytest_plugin import _workers
-from host_tools.virtual import VirtualBoard
+from jeton_host.errors import BoardError
+from jeton_host.meter import Meter
+from jeton_host.meters import named as meters
+from jeton_host.meters import ports
+from jeton_host.testing.plugin import _workers
+from jeton_host.virtual.board import VirtualBoard
 
 pytest_plugins = ["pytester"]
 
@@ -41,7 +42,7 @@ def lines_with(result: pytest.RunResult, text: str) -> list[str]:
 
 _PURCHASE = """
 import pytest
-from host_tools.link import TokenResult
+from jeton_host.client.answers import TokenResult
 
 def test_purchase(meter, meter_pos):
     issued = meter_pos.credit("12.5")
@@ -389,7 +390,7 @@ def test_another_program_has_the_port_in_the_middle_of_a_test(
 ) -> None:
     pytester.makepyfile(
         """
-        from host_tools.link import Meter
+        from jeton_host.meter import Meter
 
         def test_it(meter):
             meter.set_load(5)
@@ -549,7 +550,7 @@ def test_a_board_that_dies_is_reported_once(
 
 def test_a_port_that_goes_is_reported_once(pytester: pytest.Pytester) -> None:
     meters.create("home", meters.make_config())
-    command = [sys.executable, "-m", "host_tools.cli", "serve", "home"]
+    command = [sys.executable, "-m", "jeton_host", "serve", "home"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         port = process.stdout.readline().strip()
@@ -735,7 +736,7 @@ def test_nothing_is_loaded_or_opened_that_nobody_wants(pytester: pytest.Pytester
 
         def test_it():
             ours = {name for name in sys.modules if name.partition(".")[0] == "host_tools"}
-            assert ours == {"host_tools", "host_tools.pytest_plugin"}
+            assert ours == {"host_tools", "jeton_host.testing.plugin"}
             assert not {"serial", "mpremote", "sqlite3", "jeton"} & set(sys.modules)
         """
     )
@@ -764,7 +765,8 @@ def test_workers_are_counted(pytestconfig: pytest.Config) -> None:
 
 
 def test_board_errors_are_of_the_house() -> None:
-    from host_tools import testing, waiting
+    from jeton_host.client import waiting
+    from jeton_host.testing import pool as testing
 
     assert issubclass(testing.OutOfOrderError, BoardError)
     assert issubclass(waiting.NeverCameError, AssertionError)

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from host_tools import profiles
-from host_tools.arabic import visual
-from host_tools.errors import ProfileError
 from jeton.profile import Profile
 from jeton.sts.results import NAMES
+from jeton_host.errors import ProfileError
+from jeton_host.firmware import profiles
+from jeton_host.firmware.arabic import visual
 
 FIRMWARE = Path(__file__).parents[2] / "firmware" / "jeton"
 SHIPPED = profiles.shipped()

@@ -10,8 +10,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from host_tools import cli_profiles, profiles
-from host_tools.errors import JetonError, ProfileError
+from jeton_host.cli import profiles as cli_profiles
+from jeton_host.errors import JetonError, ProfileError
+from jeton_host.firmware import profiles
 
 app = typer.Typer()
 cli_profiles.register(app)
@@ -111,7 +112,7 @@ def test_a_folder_that_cannot_be_written(jeton_home: Path) -> None:
 def test_the_program() -> None:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "host_tools.cli", "profile", *arguments],
+            [sys.executable, "-m", "jeton_host", "profile", *arguments],
             capture_output=True,
             text=True,
             check=False,

@@ -1,6 +1,6 @@
 """What a serial line carried last: both directions, in order, and no key."""
 
-from host_tools.transcript import Transcript
+from jeton_host.client.transcript import Transcript
 
 
 def test_both_directions_without_what_steers_the_raw_repl() -> None:

@@ -20,11 +20,11 @@ import requests
 import typer
 from typer.testing import CliRunner
 
-from host_tools import cli_server
-from host_tools.errors import VendingError
-from host_tools.vending import pos as pos_module
-from host_tools.vending.pos import PointOfSale
-from host_tools.vending.server import VendServer, make_app
+from jeton_host.cli import server as cli_server
+from jeton_host.errors import VendingError
+from jeton_host.vending.pos import PointOfSale
+from jeton_host.vending.service.app import make_app
+from jeton_host.vending.service.server import VendServer
 
 app = typer.Typer()
 cli_server.register(app)
@@ -402,7 +402,7 @@ def test_an_order_under_way_is_answered_when_the_server_ends(
 def test_a_file_that_is_locked_is_busy(
     ask: Ask, server: VendServer, drn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pos_module, "BUSY_S", 0.01)
+    monkeypatch.setattr("jeton_host.vending.store.BUSY_S", 0.01)
     with contextlib.closing(sqlite3.connect(server.pos.path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         for method, path, body in (
@@ -602,7 +602,7 @@ def test_a_file_that_is_none_is_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("end", "as_json"), [(signal.SIGINT, False), (signal.SIGTERM, True)])
 def test_the_command(tmp_path: Path, end: signal.Signals, as_json: bool) -> None:
     file = tmp_path / "shop.sqlite"
-    command = [sys.executable, "-m", "host_tools.cli", "vend-server", "--pos", str(file)]
+    command = [sys.executable, "-m", "jeton_host", "vend-server", "--pos", str(file)]
     with subprocess.Popen(
         [*command, "--fault", "lost_answers=3", *(["--json"] if as_json else [])],
         stdout=subprocess.PIPE,
@@ -646,7 +646,7 @@ def test_what_the_command_refuses(
 
 def test_what_is_missing_is_named() -> None:
     program = (
-        "import sys\nsys.modules['fastapi'] = None\nfrom host_tools.cli import main\n"
+        "import sys\nsys.modules['fastapi'] = None\nfrom jeton_host.cli.app import main\n"
         "sys.argv[1:] = ['vend-server']\nmain()\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

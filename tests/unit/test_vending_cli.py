@@ -14,10 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from host_tools import cli_vending, link, meters
-from host_tools.errors import VendingError
-from host_tools.vending import batch
-from host_tools.vending.pos import PointOfSale
+from jeton_host.cli import vending as cli_vending
+from jeton_host.errors import VendingError
+from jeton_host.meter import Meter
+from jeton_host.meters import named as meters
+from jeton_host.vending import batch
+from jeton_host.vending.pos import PointOfSale
 
 KEY = "87f3ecbb2e46b48f"
 TOKEN = "70630503470028726114"
@@ -194,7 +196,7 @@ def test_order_is_kept_whatever_the_blocks(rows: list[bytes]) -> None:
 
 def test_an_answer_comes_before_the_next_question(home: Path) -> None:
     code = (
-        "import typer; from host_tools import cli_vending; app = typer.Typer();"
+        "import typer; from jeton_host.cli import vending as cli_vending; app = typer.Typer();"
         "cli_vending.register(app); app()"
     )
     with subprocess.Popen(
@@ -455,7 +457,7 @@ def test_explain_asks_a_kept_meter(monkeypatch: pytest.MonkeyPatch) -> None:
     status = {"provisioned": True, "krn": 1, "kt": 2, "ti": 1, "sgc": "201457", "bdt": "14"}
     log = [{"seq": 1, "kind": "provisioned"}]
     monkeypatch.setattr(meters, "all_meters", lambda: [SimpleNamespace(name="home")])
-    monkeypatch.setattr(link.Meter, "open", lambda name: Kept(status, log))
+    monkeypatch.setattr(Meter, "open", lambda name: Kept(status, log))
 
     def ask() -> Any:
         return json.loads(run("explain", old, "--meter", "home", "--json").stdout)

@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
-from host_tools.errors import VendingError
-from host_tools.vending import keys, tokens
-from host_tools.vending.explain import Explanation, explain, neighbours
-from host_tools.vending.pos import PointOfSale
+from jeton_host.errors import VendingError
+from jeton_host.vending import keys, tokens
+from jeton_host.vending.explain import Explanation, explain
+from jeton_host.vending.guesses import neighbours
+from jeton_host.vending.pos import PointOfSale
 
 NOW = datetime(2026, 4, 1, 12, 0)
 CEET = datetime(2024, 11, 20, 10, 0)

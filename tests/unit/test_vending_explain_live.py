@@ -11,15 +11,18 @@ from typing import Any
 
 import pytest
 
-from host_tools import link, profiles
-from host_tools.errors import VendingError
-from host_tools.vending import keys, tokens
-from host_tools.vending.explain import Explanation, explain, neighbours
-from host_tools.vending.pos import Issued, PointOfSale
 from jeton.meter import Meter
 from jeton.sts import digits
 from jeton.sts import tokens as layouts
 from jeton.sts.results import NAMES
+from jeton_host.errors import VendingError
+from jeton_host.firmware import profiles
+from jeton_host.meter import Meter
+from jeton_host.vending import keys, tokens
+from jeton_host.vending.explain import Explanation, explain
+from jeton_host.vending.guesses import neighbours
+from jeton_host.vending.pos import PointOfSale
+from jeton_host.vending.records import Issued
 
 NOW = datetime(2024, 11, 2, tzinfo=UTC)
 CLOCK = 783_000_000
@@ -62,7 +65,7 @@ class Bench:
         self.now = max(self.now, self.meter.status(self.now)["lock_until"] or 0)
 
     def status(self) -> dict[str, Any]:
-        return link.Meter._status(self.meter.status(self.now) | {"rate": 1}).as_dict()
+        return Meter._status(self.meter.status(self.now) | {"rate": 1}).as_dict()
 
     def live(self) -> dict[str, Any]:
         used = {"UsedError": "Used", "OldError": "Old"}

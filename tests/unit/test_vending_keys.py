@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from host_tools.errors import VendingError
-from host_tools.vending import ciphers, keys, pan, tid
 from jeton.sts import ea07, ea11
+from jeton_host.errors import VendingError
+from jeton_host.vending import ciphers, keys, pan, tid
 
 VK2 = bytes.fromhex("abababababababab")
 VK4 = bytes.fromhex("abababababababab949494949494949401234567")

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from host_tools.errors import VendingError
-from host_tools.vending import keys, tid, tokens
-from host_tools.vending.pos import PointOfSale
 from jeton.sts import tokens as layouts
+from jeton_host.errors import VendingError
+from jeton_host.vending import keys, tid, tokens
+from jeton_host.vending.pos import PointOfSale
 
 NOON = datetime(2026, 4, 1, 12, 0)
 CEET = datetime(2024, 11, 20, 10, 0)
@@ -516,7 +516,7 @@ def test_nothing_is_handed_out_that_was_not_written(
     def crash(*_: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("host_tools.vending.pos._issued", crash)
+    monkeypatch.setattr("jeton_host.vending.store.issued_of_row", crash)
     with pytest.raises(KeyboardInterrupt):
         pos.credit("home", 1, at=NOON)
     monkeypatch.undo()

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from host_tools.errors import VendingError
-from host_tools.vending import keychange, tokens
 from jeton.sts import digits
 from jeton.sts import tokens as layouts
+from jeton_host.errors import VendingError
+from jeton_host.vending import keychange, tokens
 
 KEY7 = bytes.fromhex("87f3ecbb2e46b48f")
 KEY11 = bytes.fromhex("929bd3a415c9420a05ec5ee9f3ce91c3")
@@ -71,7 +71,7 @@ def test_currency_has_its_own_checksum() -> None:
     block = bytearray(layouts.pack(0, 4, fields))
     value = layouts.token_crc(0, bytes(block), False)
     block[6:] = value.to_bytes(2, "big")
-    from host_tools.vending import ciphers
+    from jeton_host.vending import ciphers
 
     token = digits.join(0, ciphers.encrypt(7, KEY7, bytes(block)))
     assert not tokens.decode(token, key=KEY7).authentic

@@ -24,16 +24,16 @@ def test_wheel_runs_the_drill_outside_a_checkout(tmp_path: Path) -> None:
         names = archive.namelist()
         archive.extractall(site)
     for part in ("firmware/main.py", "firmware/profiles/ceet.json", "boards/virtual/board.py"):
-        assert f"host_tools/_data/{part}" in names
+        assert f"host_tools/jeton_host/_data/{part}" in names
     for part in ("sts.jsonl", "README.md"):
         shipped = (site / "host_tools" / "_data" / "vectors" / part).read_bytes()
         assert shipped == (ROOT / "tests" / "vectors" / part).read_bytes()
-    assert "host_tools/conformance.css" in names
+    assert "host_tools/jeton_host/conformance/conformance.css" in names
     assert "jeton/meter.py" in names
     assert not [name for name in names if name.endswith(".pyc")]
     # -P and PYTHONPATH: the wheel comes before the checkout that this environment has installed.
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "host_tools.cli", "drill", "ceet", "--json"],
+        [sys.executable, "-P", "-m", "jeton_host", "drill", "ceet", "--json"],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(site)},
         capture_output=True,
@@ -44,7 +44,7 @@ def test_wheel_runs_the_drill_outside_a_checkout(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["ok"]
     where = subprocess.run(
-        [sys.executable, "-P", "-c", "from host_tools import paths; print(paths.firmware_dir())"],
+        [sys.executable, "-P", "-c", "from jeton_host import paths; print(paths.firmware_dir())"],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(site)},
         capture_output=True,

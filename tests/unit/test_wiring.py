@@ -11,12 +11,18 @@ from xml.etree import ElementTree
 import pytest
 from typer.main import get_command
 
-from host_tools import boards, cli, wires, wiring, wiring_picture, wiring_wokwi
-from host_tools.boards import Board
-from host_tools.errors import BoardError
-from host_tools.paths import boards_dir, firmware_dir
+from jeton_host.bench.adapter_pins import COLUMN, I2C, INHIBIT, INPUTS, KEYPADS, ROW, SIGNS
+from jeton_host.bench.wiring import __main__, tables
+from jeton_host.bench.wiring import picture as wiring_picture
+from jeton_host.bench.wiring import plan as wiring
+from jeton_host.bench.wiring import wokwi as wiring_wokwi
+from jeton_host.cli import app as cli
+from jeton_host.errors import BoardError
+from jeton_host.firmware import boards
+from jeton_host.firmware.boards import Board
+from jeton_host.paths import boards_dir, firmware_dir
 
-WIRED = [board.name for board in wiring.wired()]
+WIRED = [board.name for board in __main__.wired()]
 
 # Pins of the parts in Wokwi, from its reference of parts.
 PINS = {
@@ -40,7 +46,7 @@ def test_benches_are_there() -> None:
 
 @pytest.mark.parametrize("name", WIRED)
 def test_what_is_committed_is_what_the_data_says(name: str) -> None:
-    for path, content in wiring.files(boards.load(name)).items():
+    for path, content in __main__.files(boards.load(name)).items():
         said = f"{name}/{path.name} is not as board.py has it: make wiring"
         assert path.read_text(encoding="utf-8") == content, said
 
@@ -60,7 +66,7 @@ def test_each_pin_of_the_data_has_its_wire(name: str) -> None:
 @pytest.mark.parametrize("name", WIRED)
 def test_the_table_has_each_pin(name: str) -> None:
     board = boards.load(name)
-    text = wiring.table(board)
+    text = tables.table(board)
     wires, _, inside = text.partition("On the board itself")
     numbers = re.findall(r"GPIO(\d+)", wires) + re.findall(r" [a-z]+ (\d+)", inside)
     assert set(map(int, numbers)) == {use.number for use in board.pins()}
@@ -185,11 +191,11 @@ def test_changed_data_changes_all() -> None:
     board = boards.load("esp32_oled")
     parts = board.parts | {"relay": {"pin": 4, "active": 0}}
     other = dataclasses.replace(board, parts=parts)
-    assert "| IN | GPIO4 |" in wiring.table(other)
+    assert "| IN | GPIO4 |" in tables.table(other)
     assert "closes at a low IN" in wiring_picture.svg(other)
     assert '["esp:4", "relay:IN"' in wiring_wokwi.diagram(other)
     assert '"transistor": "pnp"' in wiring_wokwi.diagram(other)
-    for make in (wiring.table, wiring_picture.svg, wiring_wokwi.diagram):
+    for make in (tables.table, wiring_picture.svg, wiring_wokwi.diagram):
         assert make(other) != make(board)
 
 
@@ -203,9 +209,9 @@ def test_what_cannot_be_drawn_is_said() -> None:
         wiring_wokwi.diagram(odd)
     far = Board("mine", "ESP32", (2, 16), {}, {"relay": {"pin": 20}})
     with pytest.raises(BoardError, match="has no pin for GPIO20"):
-        wiring.table(far)
+        tables.table(far)
     with pytest.raises(BoardError, match="has no place for its table"):
-        wiring.with_table("# A page\n", far)
+        tables.with_table("# A page\n", far)
 
 
 PAGES = [
@@ -301,26 +307,26 @@ def test_rows_columns_and_buses_keep_their_order(name: str) -> None:
 @pytest.mark.parametrize("name", WIRED)
 def test_the_adapters_table_has_each_wire_of_the_boards_data(name: str) -> None:
     board = boards.load(name)
-    text = wiring.adapter_table(board)
+    text = tables.adapter_table(board)
     keypad = {f"{letter}{n}" for letter in "RC" for n in range(1, 5)}
-    closed = board.parts["keypad"]["driver"] in wires.KEYPADS
+    closed = board.parts["keypad"]["driver"] in KEYPADS
     assert set(re.findall(r"keypad ([RC]\d)", text)) == (keypad if closed else set())
     rows = re.findall(r"\| GP(\d+) \| GPIO(\d+)[^|]*, (\w+) \|", text)
     numbers = {what: (int(mine), int(theirs)) for mine, theirs, what in rows}
-    for part, mine in (wires.INPUTS | wires.SIGNS).items():
+    for part, mine in (INPUTS | SIGNS).items():
         theirs = board.parts[part]["pin"] if part in wiring.reachable(board) else None
         assert numbers.get(part) == (None if theirs is None else (mine, theirs))
     if closed:
         bus = board.buses["i2c"]
-        assert numbers["SDA"] == (wires.I2C.sda, bus["sda"])
-        assert numbers["SCL"] == (wires.I2C.scl, bus["scl"])
+        assert numbers["SDA"] == (I2C.sda, bus["sda"])
+        assert numbers["SCL"] == (I2C.scl, bus["scl"])
 
 
 def test_each_pin_of_the_adapter_has_one_use_and_can_do_it() -> None:
-    used = [*wires.ROW, *wires.COLUMN, wires.INHIBIT, wires.I2C.sda, wires.I2C.scl]
-    used += [*wires.INPUTS.values(), *wires.SIGNS.values()]
+    used = [*ROW, *COLUMN, INHIBIT, I2C.sda, I2C.scl]
+    used += [*INPUTS.values(), *SIGNS.values()]
     assert len(used) == len(set(used))
     # A Pico has GP0 to GP22 and GP26 to GP28 at its edge; GP0 and GP1 are its serial port.
     assert set(used) <= set(range(2, 23)) | {26, 27, 28}
     # SDA and SCL of controller 0 are every fourth pin (RP2040 Datasheet, 1.4.3).
-    assert (wires.I2C.number, wires.I2C.sda % 4, wires.I2C.scl % 4) == (0, 0, 1)
+    assert (I2C.number, I2C.sda % 4, I2C.scl % 4) == (0, 0, 1)

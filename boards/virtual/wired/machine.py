@@ -1,7 +1,7 @@
 """What a wired board's `machine` has, after what the virtual board's has: pins, buses, timers.
 
 Each thing done to the hardware is a message over a socket to the models of the parts on the host
-(host_tools/models): operation, an argument, a length, the octets; where it is a question, the
+(host_tools/jeton_host/virtual/models): operation, an argument, a length, the octets; where it is a question, the
 answer comes before anything else happens. The interface is that of MicroPython's ESP32 port, as
 far as the drivers need it. Nothing allocates where that does not either.
 """
@@ -17,7 +17,7 @@ import board
 
 PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = range(1, 6)
 
-# What host_tools/models/bench.py knows by these numbers.
+# What host_tools/jeton_host/virtual/models/hardware.py knows by these numbers.
 _MODE = const(1)
 _LEVEL = const(2)
 _SET = const(3)

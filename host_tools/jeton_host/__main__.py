@@ -1,0 +1,5 @@
+"""Runs the command: `python -m jeton_host`."""
+
+from jeton_host.cli.app import main
+
+main()

@@ -1,0 +1,1 @@
+"""Real boards: flashing, examining, measuring, wires and drawings of them."""

@@ -1,0 +1,324 @@
+"""Tests the parts of a bench, with the person who stands before it.
+
+Each test is one program on the board that ends by itself: whatever becomes of this one, the meter
+goes on. While it runs the meter leaves the parts alone, and it shows its display again after.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from jeton_host.bench import facts
+from jeton_host.client.answers import Info
+from jeton_host.client.client import MeterClient
+from jeton_host.errors import BoardError
+from jeton_host.firmware import boards
+from jeton_host.firmware.boards import Board
+
+OK, FAILED, SKIPPED = "ok", "failed", "not tested"
+HOLD_MS = 4000  # that something is shown to a person
+TIMES = 3  # that something is switched
+SWITCH_MS = 400
+LIMIT_S = 20  # to wait for a key or a sign
+_GRACE_S = 10.0
+_TOO_FULL = 8192  # octets of heap that a verb may need
+
+_STEP = """
+def _step():
+    import time
+    from jeton_main import bench
+    parts = bench.parts
+    def wait(ms):
+        end = time.ticks_add(time.ticks_ms(), ms)
+        while time.ticks_diff(end, time.ticks_ms()) > 0:
+            time.sleep_ms(10)
+            yield
+    with bench.lock:
+        try:
+{body}
+        finally:
+            bench._lines = []
+            bench.fresh = True
+_step()
+del _step
+"""
+
+_SHOW = """
+display = parts["display"]
+lines = {lines!r}
+while display.show(lines):
+    time.sleep_ms(5)
+print("shown")
+for _ in wait({hold}):
+    pass
+"""
+
+_REDRAW = """
+display = parts["display"]
+display.renew()
+lines = bench._lines
+while display.show(lines):
+    time.sleep_ms(5)
+"""
+
+_SWITCH = """
+part = parts[{name!r}]
+for _ in range({times}):
+    for on in (True, False):
+        for _ in wait({ms}):
+            part.set(on)
+print("done")
+"""
+
+_KEYS = """
+keypad = parts["keypad"]
+left = {keys!r}
+while keypad.take():
+    pass
+print("ready")
+last = time.ticks_ms()
+while left and time.ticks_diff(time.ticks_ms(), last) < {limit}:
+    key = keypad.take()
+    if key:
+        print("key", key)
+        left = left.replace(key, "")
+        last = time.ticks_ms()
+    time.sleep_ms(10)
+"""
+
+_SIGN = """
+part = parts[{name!r}]
+print("ready")
+for _ in wait({limit}):
+    if {sign}:
+        print("sign")
+        break
+"""
+
+_SIGNS = {
+    "tamper": ("part.on()", "Give the sign of the tamper switch"),
+    "supply": ("part.on()", "Give the sign of a power failure"),
+    "pulses": ("part.take()", "Give a pulse at the pulse input"),
+}
+_SWITCHED = {
+    "led": "Did the pulse LED go on",
+    "credit": "Did the credit LED go on",
+    "buzzer": "Did the buzzer sound",
+    "relay": "Did the relay close and open",
+}
+
+
+class Person(Protocol):
+    """Who stands before the bench, or does not."""
+
+    present: bool
+
+    def tell(self, text: str) -> None:
+        """Say what is to be done or looked at."""
+
+    def heard(self, what: str) -> None:
+        """Take note of what the board has noticed: a key, that something is shown."""
+
+    def ask(self, question: str) -> bool:
+        """Return the answer to a question."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one test came to: OK, FAILED or SKIPPED."""
+
+    part: str
+    result: str
+    note: str = ""
+
+    def as_dict(self) -> dict[str, str | None]:
+        """Return it for --json."""
+        return {"part": self.part, "result": self.result, "note": self.note or None}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found on one board."""
+
+    port: str
+    when: datetime
+    info: Info
+    findings: tuple[Finding, ...] = field(default_factory=tuple)
+
+    @property
+    def good(self) -> bool:
+        """Return whether nothing has failed."""
+        return all(finding.result != FAILED for finding in self.findings)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for --json."""
+        return {
+            "port": self.port,
+            "time": self.when.isoformat(timespec="seconds"),
+            "good": self.good,
+            **self.info.as_dict(),
+            "findings": [finding.as_dict() for finding in self.findings],
+        }
+
+    def markdown(self) -> str:
+        """Return it as a page of Markdown."""
+        info = self.info
+        lines = [
+            f"# {info.board} at {self.port}",
+            "",
+            f"{self.when:%Y-%m-%d %H:%M} UTC, Jeton {info.firmware}, {info.interpreter}, "
+            + (f"meter {info.drn}, profile {info.profile}" if info.provisioned else "no meter yet")
+            + f", heap {info.mem_used // 1024} KB used, {info.mem_free // 1024} KB free.",
+            "",
+            "| part | result | |",
+            "|---|---|---|",
+        ]
+        for finding in self.findings:
+            note = finding.note.replace("|", "\\|")
+            lines.append(f"| {finding.part} | {finding.result} | {note} |")
+        return "\n".join([*lines, ""])
+
+
+def examine(meter: MeterClient, person: Person) -> Report:
+    """Test the board of an open line; BoardError where it is no board to test."""
+    if meter.locked:
+        raise BoardError(
+            f"the meter at {meter.port} is locked, and a test needs its REPL: "
+            "`jeton unlock --for-good` removes the lock"
+        )
+    info = meter.info()
+    if info.board not in boards.names():
+        raise BoardError(
+            f"the board at {meter.port} is {info.board!r}, which this version of Jeton does not "
+            "know: flash it again"
+        )
+    findings = [_meter(meter), _heap(info)]
+    board = boards.load(info.board)
+    if board.parts:
+        board = board.changed(*facts.as_before(meter, board))
+        findings += _Bench(meter, board, person).examine()
+    return Report(meter.port, datetime.now(UTC), info, tuple(findings))
+
+
+def _meter(meter: MeterClient) -> Finding:
+    now = meter.status()
+    if now.fault:
+        return Finding("meter", FAILED, now.fault)
+    return Finding("meter", OK, "" if now.provisioned else "none is set up yet")
+
+
+def _heap(info: Info) -> Finding:
+    note = f"{info.mem_free // 1024} KB free"
+    return Finding("heap", OK if info.mem_free > _TOO_FULL else FAILED, note)
+
+
+class _Bench:
+    """The parts of one board under test."""
+
+    def __init__(self, meter: MeterClient, board: Board, person: Person) -> None:
+        self._meter = meter
+        self._board = board
+        self._person = person
+        self._faults: dict[str, str] = meter.rpc("info").get("faults", {})
+
+    def examine(self) -> list[Finding]:
+        """Test each part in turn."""
+        found = []
+        for name in self._board.parts:
+            fault = self._faults.get(name)
+            if fault:
+                found.append(Finding(name, FAILED, fault))
+            elif not self._person.present:
+                found.append(self._there(name))
+            else:
+                found.append(self._tested(name))
+        return found
+
+    def _there(self, name: str) -> Finding:
+        """Return what can be said of a part that nobody looks at."""
+        if name == "display":
+            try:  # since a start it may have gone
+                self._do(_REDRAW, 0, lambda line: None)
+            except BoardError:
+                return Finding(name, FAILED, "it does not answer any more")
+        return Finding(name, SKIPPED, "it is there; nobody is, to look at it")
+
+    def _tested(self, name: str) -> Finding:
+        try:
+            if name == "display":
+                return self._display()
+            if name == "keypad":
+                return self._keypad()
+            if name in _SWITCHED:
+                return self._switched(name)
+            if name in _SIGNS:
+                return self._sign(name)
+        except BoardError as error:
+            return Finding(name, FAILED, str(error))
+        return Finding(name, OK, "it answers")
+
+    def _do(self, body: str, seconds: float, heard: Callable[[str], None]) -> None:
+        """Run a test on the board; `seconds` is the longest it says nothing."""
+        indented = "\n".join("            " + line for line in body.strip().splitlines())
+        self._meter.run(_STEP.format(body=indented), timeout=seconds + _GRACE_S, heard=heard)
+
+    def _answered(self, name: str, question: str) -> Finding:
+        good = self._person.ask(question)
+        return Finding(name, OK if good else FAILED, "" if good else f"{question}? No")
+
+    def _display(self) -> Finding:
+        rows, cols = self._board.display[:2]
+        if self._meter.status().provisioned:  # its set-up may have fewer than the board
+            size = self._meter.display()
+            rows, cols = size.rows, size.cols
+        lines = pattern(rows, cols)
+        self._person.tell("Display: look, each row begins with its number, no place is empty")
+        body = _SHOW.format(lines=lines, hold=HOLD_MS)
+        self._do(body, HOLD_MS / 1000, self._person.heard)
+        return self._answered("display", f"Were there {rows} rows of {cols} characters")
+
+    def _switched(self, name: str) -> Finding:
+        if name == "relay":
+            self._person.tell("Relay: it switches now; what hangs on it goes on and off")
+        body = _SWITCH.format(name=name, times=TIMES, ms=SWITCH_MS)
+        self._do(body, 2 * TIMES * SWITCH_MS / 1000, self._person.heard)
+        return self._answered(name, f"{_SWITCHED[name]}, {TIMES} times")
+
+    def _keypad(self) -> Finding:
+        keys = str(self._board.parts["keypad"]["keys"])
+        came: list[str] = []
+
+        def heard(line: str) -> None:
+            word, _, key = line.partition(" ")
+            if word == "key":
+                came.append(key)
+            self._person.heard(line)
+
+        self._person.tell(f"Keypad: press each key once: {' '.join(keys)}")
+        self._do(_KEYS.format(keys=keys, limit=LIMIT_S * 1000), LIMIT_S, heard)
+        missing = [key for key in keys if key not in came]
+        if missing:
+            return Finding("keypad", FAILED, f"never came: {' '.join(missing)}")
+        again = sorted({key for key in came if came.count(key) > 1})
+        return Finding("keypad", OK, f"more than once: {' '.join(again)}" if again else "")
+
+    def _sign(self, name: str) -> Finding:
+        sign, what = _SIGNS[name]
+        seen: list[str] = []
+
+        def heard(line: str) -> None:
+            seen.append(line)
+            self._person.heard(line)
+
+        self._person.tell(f"{what}, within {LIMIT_S} s")
+        self._do(_SIGN.format(name=name, sign=sign, limit=LIMIT_S * 1000), LIMIT_S, heard)
+        if "sign" in seen:
+            return Finding(name, OK)
+        return Finding(name, FAILED, f"no sign came within {LIMIT_S} s")
+
+
+def pattern(rows: int, cols: int) -> list[str]:
+    """Return what a display is tested with: each row begins with its number, none is alike."""
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+    return [(str(row + 1) + letters[row * 7 % 26 :] + letters)[:cols] for row in range(rows)]

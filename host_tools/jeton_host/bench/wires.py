@@ -1,0 +1,520 @@
+"""Pins in place of the wire: keys pressed and parts looked at as a finger and an eye would.
+
+`Wires` in host_tools/jeton_host/client/client.py says what that is. Here are an adapter, which is a second board with
+MicroPython (boards/BENCH.md), and the models of a virtual board. An adapter listens to the display
+as a second chip at its address, and what it heard is drawn here by the models of the chips.
+
+An adapter is an RP2040 or RP2350 with MicroPython 1.26 or newer. Its I2CTarget keeps 16 octets and
+then holds the clock, so none is lost however late the program is (ports/rp2/machine_i2c_target.c
+of MicroPython sets RX_FIFO_FULL_HLD_CTRL). An ESP32 cannot hold it (esp-idf issue 4173; later ones
+can), its port hands a transfer over only at its end, and on an S3 octets were added (micropython
+issue 19494).
+"""
+
+import ast
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from jeton_host.bench.wiring import plan as wiring
+from jeton_host.client.client import MeterClient
+from jeton_host.client.pins import Wires
+from jeton_host.errors import BoardError
+from jeton_host.firmware import boards
+from jeton_host.firmware.boards import Board
+from jeton_host.paths import boards_dir
+from jeton_host.virtual.board import VirtualBoard
+
+if TYPE_CHECKING:
+    from jeton_host.virtual.models.hardware import Bench
+from jeton_host.bench import facts
+from jeton_host.bench.adapter_pins import (
+    COLUMN,
+    DISPLAYS,
+    I2C,
+    INHIBIT,
+    INPUTS,
+    KEYPADS,
+    ROW,
+    SIGNS,
+)
+from jeton_host.bench.glass import Glass, OutOfStep
+
+HOLD_MS = 70  # a key counts that two looks running find down; they are 20 ms apart
+HOLD_VARIABLE = "JETON_HOLD_MS"
+PULSE_MS = 40  # a pulse of an S0 output takes 30 at least (EN 62053-31)
+_BEATS = 3  # looks of the board in HOLD_MS
+_BEATS_S = 5.0  # in which a board has looked so often
+_RING = 16384  # octets the adapter keeps: some ten pictures of a display
+_PART = 2048  # octets it tells at a time
+_LOOKS = 60  # at a display that does not come to rest
+_ANEW = 3  # times a display is drawn anew because some of it was lost
+_BLINK = 10  # looks while it may be blank because it flashes
+
+_PROBE = """
+import machine, sys
+version = ".".join([str(n) for n in sys.implementation.version[:3]])
+print(sys.platform, version, int(hasattr(machine, "I2CTarget")))
+"""
+_END = """
+if "adapter" in globals():
+    adapter.end()
+    del adapter
+"""
+_ADDRESS = """
+from jeton_main import bench
+print(getattr(bench.parts.get("display"), "_address", 0))
+"""
+# Begins the display anew, with all it shows.
+_DRAW = """
+from jeton_main import bench
+with bench.lock:
+    bench.make(("display",))
+    bench._more = True
+print(bench.faults.get("display", ""))
+"""
+
+
+class _Pins:
+    """What the two have in common: how long a key takes, and when a display is at rest."""
+
+    def __init__(self, pause: Callable[[], None] | None = None) -> None:
+        self._pause = pause or _held()
+        self._timed = pause is not None
+        self._heard_buzzer = 0
+        self.flashes = False
+        self.board: Board
+        self._of: MeterClient
+        self._settled_at = -1  # what the meter's `talks` were when its pins had followed
+
+    def begin(self, meter: MeterClient) -> None:
+        """Look at the board that the meter is on."""
+        self._of = meter
+        info = meter.info()
+        if info.board not in boards.names() or not boards.load(info.board).parts:
+            having = ", ".join(name for name in boards.names() if boards.load(name).parts)
+            raise BoardError(
+                f"the board {info.board} at {meter.port} has no pins to wire; those that have are "
+                f"{having}"
+            )
+
+        shipped = boards.load(info.board)
+        self.board = shipped.changed(*facts.as_before(meter, shipped))
+        played = _board_of(meter)
+        bench = played.bench if played else None
+        if not self._timed and bench is not None and bench.beat is not None:
+            self._pause = beats(bench)
+
+    def _part(self, name: str) -> dict[str, Any]:
+        if name not in self.board.parts:
+            raise BoardError(f"the board {self.board.name} has no {name}")
+        return self.board.parts[name]
+
+    def _key(self, key: str) -> int:
+        keys = str(self._part("keypad")["keys"])
+        if len(key) != 1 or key not in keys:
+            raise BoardError(f"no key {key!r} on the keypad of {self.board.name}: {keys}")
+        return keys.index(key)
+
+    def lines(self) -> list[str]:
+        """Return what stands on the display when it has come to rest."""
+        self._part("display")
+        self.flashes = False
+        for _ in range(_BLINK):
+            text = self._rested()
+            if any(line.strip() for line in text):
+                return text
+            self.flashes = True  # or there is nothing on it
+        self.flashes = False
+        return text
+
+    def _rested(self) -> list[str]:
+        for _ in range(_LOOKS):
+            self._pause()
+            if not self._moved():
+                return self._text()
+        raise BoardError(f"the display of {self.board.name} does not come to rest")
+
+    def _moved(self) -> bool:
+        raise NotImplementedError
+
+    def _text(self) -> list[str]:
+        raise NotImplementedError
+
+    def _state(self, name: str) -> tuple[bool, int]:
+        """Return whether a part is on, and how often it went on."""
+        raise NotImplementedError
+
+    def _followed(self, name: str) -> tuple[bool, int]:
+        """Return `_state` when the pins have followed what was done over the line."""
+        board = _board_of(self._of)
+        if self._settled_at != self._of.talks and (board is None or board.running):
+            self._pause()
+            self._settled_at = self._of.talks
+        return self._state(name)
+
+    @property
+    def relay(self) -> bool:
+        """Return whether the relay has current."""
+        return self._followed("relay")[0]
+
+    @property
+    def lamp(self) -> bool:
+        """Return whether the credit LED is lit."""
+        return self._followed("credit")[0]
+
+    @property
+    def buzzer(self) -> bool:
+        """Return whether the buzzer sounds, or has begun to since this was asked last."""
+        on, count = self._followed("buzzer")
+        before, self._heard_buzzer = self._heard_buzzer, count
+        return on or count > before
+
+    def pulses(self) -> int:
+        """Return how often the pulse LED was lit since these wires were begun with."""
+        return self._followed("led")[1]
+
+
+def _board_of(meter: MeterClient) -> VirtualBoard | None:
+    """Return the virtual board that this program has started for a meter, None without one."""
+    board = getattr(meter, "board", None)
+    return board if isinstance(board, VirtualBoard) else None
+
+
+def _held() -> Callable[[], None]:
+    """Return a pause for as long as a key is held."""
+    said = os.environ.get(HOLD_VARIABLE) or str(HOLD_MS)
+    if not said.isdecimal() or not 1 <= int(said) <= 2000:
+        raise BoardError(f"${HOLD_VARIABLE} is {said!r}: say how many ms a key is held, 1 to 2000")
+    return partial(time.sleep, int(said) / 1000)
+
+
+def beats(bench: "Bench") -> Callable[[], None]:
+    """Return a pause of three ticks of a virtual board, however long they take."""
+
+    def pause() -> None:
+        if not bench.wait_beats(_BEATS, _BEATS_S):
+            raise BoardError(f"the board {bench.board.name} stands still: has it power?")
+
+    return pause
+
+
+class ModelWires(_Pins):
+    """The models of the parts of a virtual board that this program has started."""
+
+    def begin(self, meter: MeterClient) -> None:
+        """Take the models of the meter's board."""
+        super().begin(meter)
+        played = _board_of(meter)
+        if played is None or played.bench is None:
+            raise BoardError(
+                f"{meter.port} is no virtual board of this program: only such a one has models"
+            )
+        self._bench = played.bench
+        self._seen = -1
+        self._sounds = 0
+        if "buzzer" in self.board.parts:
+            self._bench.pins[self.board.parts["buzzer"]["pin"]].listen(self._sound)
+        self._flashes_before = self._bench.part("led").flashes if "led" in self.board.parts else 0
+
+    def _sound(self, on: bool) -> None:
+        self._sounds += on
+
+    def press(self, key: str) -> None:
+        """Press a key and let it go, for three ticks each."""
+        self._key(key)
+        keypad = self._bench.part("keypad")
+        keypad.press(key)
+        self._pause()
+        keypad.release(key)
+        self._pause()
+
+    def _moved(self) -> bool:
+        before, self._seen = self._seen, self._bench.part("display").octets
+        return before != self._seen
+
+    def _text(self) -> list[str]:
+        return list(self._bench.part("display").text())
+
+    def _state(self, name: str) -> tuple[bool, int]:
+        self._part(name)
+        model = self._bench.part(name)
+        if name == "relay":
+            return model.closed, model.thrown
+        if name == "buzzer":
+            return model.sounds, self._sounds
+        return model.lit, model.flashes - (self._flashes_before if name == "led" else 0)
+
+    def tamper(self, on: bool = True) -> None:
+        """Open the cover, or shut it, and give the board time to see it."""
+        self._part("tamper")
+        self._bench.part("tamper").set(on)
+        self._pause()
+        self._pause()
+
+    def pulse(self, count: int = 1) -> None:
+        """Give pulses at the S0 input."""
+        self._part("pulses")
+        for _ in range(count):
+            self._bench.part("pulses").set(True)
+            self._pause()
+            self._bench.part("pulses").set(False)
+            self._pause()
+
+    def close(self) -> None:
+        """Let all keys go; there is nothing else to end."""
+
+
+class AdapterWires(_Pins):
+    """An adapter at a serial port; boards/BENCH.md says how it is wired.
+
+    `pause` waits until the board has looked at its keys twice, and some; else that is HOLD_MS, or
+    what $JETON_HOLD_MS says. What was lost of a display's octets is counted in `lost`, and the
+    display drawn anew.
+    """
+
+    def __init__(self, port: str, *, pause: Callable[[], None] | None = None) -> None:
+        super().__init__(pause)
+        self.port = port
+        self.lost = 0
+        self._anew = 0  # how often it was drawn anew since it was at rest
+        self._line: MeterClient | None = None
+        self._meter: MeterClient | None = None
+        self.glass: Glass | None = None
+
+    def begin(self, meter: MeterClient) -> None:
+        """Send the adapter its program, and have the meter draw its display for it."""
+        self.connect(meter)
+        try:
+            if self.readable:
+                self.listen()
+        except BaseException:
+            self.close()
+            raise
+
+    def connect(self, meter: MeterClient) -> None:
+        """Send the adapter its program."""
+        super().begin(meter)
+        self._reached = wiring.reachable(self.board)
+        self._meter = meter
+        self._line = MeterClient(self.port)
+        try:
+            self._check()
+            self._line.run(_END)  # of one whose program was killed
+            self._line.run((boards_dir() / "adapter" / "adapter.py").read_text(encoding="utf-8"))
+            self._line.run(f"adapter = Adapter{self._settings()!r}")
+        except BaseException:
+            self.close()
+            raise
+
+    def _check(self) -> None:
+        platform, version, listens = self._run(_PROBE).split()
+        if platform not in ("rp2", "linux") or listens != "1":
+            raise BoardError(
+                f"the board at {self.port} ({platform}, MicroPython {version}) is no adapter: "
+                "that takes an RP2040 or RP2350 (a Pico) with 1.26 or newer"
+            )
+
+    def _settings(self) -> tuple[Any, ...]:
+        parts = self.board.parts
+        inputs = {
+            name: (number, parts[name].get("active", 1), int("freq" in parts[name]))
+            for name, number in INPUTS.items()
+            if name in self._reached and "pin" in parts[name]
+        }
+        signs = {
+            name: (number, parts[name].get("active", 0))
+            for name, number in SIGNS.items()
+            if name in self._reached
+        }
+        return (ROW + COLUMN, INHIBIT, inputs, signs)
+
+    @property
+    def readable(self) -> bool:
+        """Return whether the board has a display that an adapter can listen to."""
+        return self.board.parts.get("display", {}).get("driver") in DISPLAYS
+
+    def _address(self) -> int:
+        """Return the display's address: where the meter has found it, else the usual one."""
+        assert self._meter is not None
+        found = 0 if self._meter.locked else int(self._meter.run(_ADDRESS))
+        return found or int(self.board.parts["display"]["addresses"][0])
+
+    def listen(self) -> None:
+        """Listen to the display, and have the meter draw it; BoardError where it finds none."""
+        assert self._meter is not None
+        self.glass = Glass(self.board)
+        self._do(f"listen({I2C.number}, {I2C.sda}, {I2C.scl}, {self._address()}, {_RING})")
+        if self._meter.locked:
+            return
+        self._draw()
+        for _ in range(_BLINK):
+            self._pause()
+            if self._moved():
+                return
+        raise BoardError(
+            f"the adapter at {self.port} hears nothing of the display: do its SDA, SCL and GND go "
+            "to the meter's?"
+        )
+
+    def _draw(self) -> None:
+        assert self._meter is not None
+        fault = self._meter.run(_DRAW).strip()
+        if fault:
+            raise BoardError(
+                f"the meter finds no display: {fault}; do SDA, SCL and GND of the adapter at "
+                f"{self.port} go to the display's?"
+            )
+
+    # The adapter
+
+    def _run(self, source: str, timeout: float | None = None) -> str:
+        if self._line is None:
+            raise BoardError(f"the adapter at {self.port} is closed: open the meter anew")
+        return self._line.run(source, timeout=timeout)
+
+    def _do(self, call: str, timeout: float | None = None) -> str:
+        return self._run(f"print(adapter.{call})", timeout).strip()
+
+    def _check_reached(self, name: str) -> None:
+        self._part(name)
+        if name not in self._reached:
+            raise BoardError(f"the {name} of {self.board.name} has no pin that a wire could reach")
+
+    def hold(self, row: int, column: int) -> None:
+        """Close the key where a row and a column cross, counted from 0, until `let_go`."""
+        self._do(f"key({row}, {column})")
+
+    def let_go(self) -> None:
+        """Open the key that is closed."""
+        self._do("key()")
+
+    def press(self, key: str) -> None:
+        """Press a key by its name and let it go; BoardError where no wires lead to keys."""
+        at = self._key(key)
+        driver = self.board.parts["keypad"]["driver"]
+        if driver not in KEYPADS:
+            raise BoardError(
+                f"the keys of {self.board.name} are drawn on its glass ({driver}): an adapter "
+                "closes contacts, and cannot touch"
+            )
+        self.hold(*divmod(at, 4))
+        self._pause()
+        self.let_go()
+        self._pause()
+
+    def states(self) -> dict[str, tuple[bool, int]]:
+        """Return part -> whether it is on, and how often it went on since the beginning."""
+        found = ast.literal_eval(self._do("state()"))
+        return {name: (bool(on), count) for name, (on, count) in found.items()}
+
+    def _state(self, name: str) -> tuple[bool, int]:
+        if "pin" not in self._part(name):
+            raise BoardError(f"the {name} of {self.board.name} has two coils: look at its contact")
+        self._check_reached(name)
+        return self.states()[name]
+
+    def sign(self, name: str, on: bool) -> None:
+        """Give the sign of an input, or end it."""
+        self._check_reached(name)
+        self._do(f"sign({name!r}, {on})")
+
+    def tamper(self, on: bool = True) -> None:
+        """Open the cover, or shut it, and give the board time to see it."""
+        self.sign("tamper", on)
+        self._pause()
+        self._pause()
+
+    def pulse(self, count: int = 1) -> None:
+        """Give pulses at the S0 input."""
+        self._check_reached("pulses")
+        self._do(f"pulse('pulses', {count}, {PULSE_MS})", 5 + 2 * count * PULSE_MS / 1000)
+        self._pause()
+
+    # The display
+
+    def lines(self) -> list[str]:
+        """Return what stands on the display when it has come to rest."""
+        self._part("display")
+        if self.glass is None:
+            bus = self.board.buses[self.board.parts["display"]["bus"]]["kind"]
+            raise BoardError(
+                f"the display of {self.board.name} hangs on {bus}: an adapter reads I2C only"
+            )
+        self._anew = 0
+        return super().lines()
+
+    def _read(self) -> tuple[int, bytes]:
+        """Return how many octets were lost, and those the adapter has heard since."""
+        found = b""
+        while True:
+            lost, octets = ast.literal_eval(self._do(f"ear.read({_PART})"))
+            found += bytes.fromhex(octets)
+            if not octets or len(found) > _RING:
+                return lost, found
+
+    def _moved(self) -> bool:
+        assert self.glass is not None
+        lost, octets = self._read()
+        try:
+            self.glass.feed(octets)
+        except OutOfStep:
+            lost = lost or 1
+        if lost or not (octets or self.glass.whole):
+            self._begin_anew(lost)
+            return True
+        return bool(octets)
+
+    def _begin_anew(self, lost: int) -> None:
+        """Have the display drawn anew, since some of it was not heard."""
+        assert self.glass is not None
+        self.lost += max(lost, 1)
+        self._anew += 1
+        if self._anew > _ANEW:
+            raise BoardError(
+                f"the adapter at {self.port} loses octets of the display again and again, "
+                f"{self.lost} by now: it is too slow, or SDA and SCL are too long"
+            )
+        for _ in range(_LOOKS):  # until the bus is at rest: a transfer comes next
+            self._do("ear.clear()")
+            self._pause()
+            if self._read() == (0, b""):
+                break
+        self.glass.forget()
+        assert self._meter is not None
+        if not self._meter.locked:
+            self._draw()
+
+    def _text(self) -> list[str]:
+        assert self.glass is not None
+        if not self.glass.known:
+            raise BoardError(
+                f"the display of {self.board.name} is not known before a locked meter draws it: "
+                "reset the meter"
+            )
+        return self.glass.text()
+
+    def close(self) -> None:
+        """Let everything go; the adapter is what it was before."""
+        line, self._line = self._line, None
+        if line is not None:
+            with contextlib.suppress(BoardError):
+                line.run(_END)
+            line.close()
+
+
+def connect(where: str, board: VirtualBoard | None = None) -> Wires:
+    """Return the wires that a word means: `models`, or the port of an adapter.
+
+    `board` is the virtual board that this program has started, where there is one.
+    """
+    from jeton_host.meters import ports
+
+    if where == "models":
+        return ModelWires()
+    bench = board.bench if board else None
+    pause = beats(bench) if bench is not None and bench.beat is not None else None
+    return AdapterWires(ports.find(where).device, pause=pause)

@@ -1,0 +1,315 @@
+"""Goes through the wires between a meter and its adapter, one by one, and says which are wrong.
+
+While it does so the meter leaves its parts alone, and it goes on after: no key is keyed into it,
+and no switch of its relay is the meter's.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from jeton_host.bench.adapter_pins import KEYPADS
+from jeton_host.bench.doctor import FAILED, OK, Finding, pattern
+from jeton_host.bench.wires import AdapterWires
+from jeton_host.client.client import MeterClient
+from jeton_host.errors import BoardError
+
+_PATIENCE_S = 10.0  # for a line of the board under test
+
+# One program for all: it asks for each thing in a line, which is done before the next is read.
+_STEP = """
+def _step():
+    import time
+    from jeton_main import bench
+    parts = bench.parts
+    def ticks(count):
+        for _ in range(count):
+            time.sleep_ms(20)
+    with bench.lock:
+        try:
+{body}
+        finally:
+            bench._lines = []
+            bench.fresh = True
+_step()
+del _step
+"""
+
+# Each key is held until it was seen, or for a while; where it was not, it is held once more.
+_KEYS = """
+keypad = parts["keypad"]
+rest = keypad.held()
+print("stuck", rest)
+for at in range({count}):
+    found = ""
+    for _ in range(2):
+        while keypad.take():
+            pass
+        print("hold", at)
+        for _ in range({looks}):
+            time.sleep_ms(10)
+            key = keypad.take()
+            if key:
+                found += key
+            elif found:
+                break
+        print("got", found)
+        for _ in range({looks}):
+            if keypad.held() == rest:
+                break
+            time.sleep_ms(10)
+        if found:
+            break
+"""
+
+# Each output goes on another number of times, so that it is known wherever it is seen.
+_OUTPUTS = """
+for name in {times!r}:
+    parts[name].set(False)
+ticks({wait})
+print("base")
+ticks({wait})
+for name, times in {times!r}.items():
+    for _ in range(times):
+        parts[name].set(True)
+        ticks(2)
+        parts[name].set(False)
+        ticks(2)
+print("done")
+ticks({wait})
+"""
+
+_SIGNS = """
+looks = {{"tamper": lambda: parts["tamper"].on(), "pulses": lambda: parts["pulses"].take()}}
+def seen(most, more):
+    found = set()
+    while most:
+        most -= 1
+        time.sleep_ms(10)
+        for name in {names!r}:
+            if looks[name]():
+                found.add(name)
+        if found:
+            if not more:
+                break
+            more -= 1
+    return found
+seen(1, 0)
+print("rest", *seen(3, 3))
+for name in {names!r}:
+    print("give", name)
+    print("seen", *seen({looks}, 5))
+    print("end", name)
+    ticks(5)
+    seen(1, 0)
+"""
+
+_SHOW = """
+display = parts["display"]
+while display.show({lines!r}):
+    time.sleep_ms(5)
+print("shown")
+ticks({wait})
+"""
+_LOOKS = 40  # of 10 ms each, while something is waited for
+_WAIT = 15  # ticks in which this reads what was counted
+_TRIES = 3  # at what a busy computer may have missed
+
+
+@dataclass(frozen=True)
+class _Key:
+    row: int
+    column: int
+    name: str
+    got: str
+
+
+class Check:
+    """The wires of one bench."""
+
+    def __init__(self, meter: MeterClient, wires: AdapterWires) -> None:
+        if meter.locked:
+            raise BoardError(
+                f"the meter at {meter.port} is locked, and a test needs its REPL: "
+                "`jeton unlock --for-good` removes the lock"
+            )
+        self._meter = meter
+        self._wires = wires
+        self._parts = wires.board.parts
+        self._faults = dict(meter.info().faults)
+
+    def run(self) -> Iterator[Finding]:
+        """Test each part's wires in turn; what the meter itself has found is told first."""
+        if "keypad" in self._parts and self._parts["keypad"]["driver"] in KEYPADS:
+            yield from self._fault("keypad") or self._keys()
+        yield from self._outputs()
+        yield from self._signs()
+        if self._wires.readable:
+            yield from self._display()
+
+    def _fault(self, name: str) -> list[Finding]:
+        fault = self._faults.get(name, "")
+        return [Finding(name, FAILED, fault)] if fault and "held down" not in fault else []
+
+    def _do(self, body: str, heard: Callable[[str], None]) -> None:
+        indented = "\n".join("            " + line for line in body.strip().splitlines())
+        self._meter.run(_STEP.format(body=indented), timeout=_PATIENCE_S, heard=heard)
+
+    # Keys
+
+    def _keys(self) -> Iterator[Finding]:
+        names = str(self._parts["keypad"]["keys"])
+        got: dict[int, str] = {}
+        stuck = ""
+        at = 0
+
+        def heard(line: str) -> None:
+            nonlocal at, stuck
+            word, _, rest = line.partition(" ")
+            if word == "hold":
+                at = int(rest)
+                self._wires.hold(*divmod(at, 4))
+            elif word == "got":
+                got[at] = rest
+                self._wires.let_go()
+            elif word == "stuck":
+                stuck = rest
+
+        self._do(_KEYS.format(count=len(names), looks=_LOOKS), heard)
+        if stuck:
+            yield Finding("keypad", FAILED, f"held down without the adapter: {stuck}")
+        keys = [_Key(*divmod(i, 4), name, got.get(i, "")) for i, name in enumerate(names)]
+        wrong = [key for key in keys if key.got != key.name]
+        if not wrong:
+            if not stuck:
+                yield Finding("keypad", OK)
+            return
+        causes = list(_causes(keys, names))
+        for cause in causes:
+            yield Finding("keypad", FAILED, cause)
+        if not causes:
+            for key in wrong:
+                said = f"is seen as {key.got}" if key.got else "is not seen"
+                yield Finding("keypad", FAILED, f"key {key.name} {said}")
+
+    # Outputs and inputs
+
+    def _outputs(self) -> Iterator[Finding]:
+        names = [name for name in self._wires.states() if name not in self._faults]
+        times = {name: i for i, name in enumerate(names, 2)}
+        counted: dict[str, int] = {}
+        for _ in range(_TRIES):
+            counted = self._counted(times)
+            if counted == times:
+                break
+        for name in names:
+            at = {where for where, count in counted.items() if count == times[name]}
+            if not counted[name] and not at:
+                yield Finding(
+                    name, FAILED, "it is switched and nothing is seen: is its wire there?"
+                )
+            elif at == {name}:
+                yield Finding(name, OK)
+            elif at:
+                yield Finding(name, FAILED, f"it is seen where {', '.join(sorted(at))} should be")
+            else:
+                said = f"switched {times[name]} times, it is seen to go on {counted[name]} times"
+                yield Finding(name, FAILED, said)
+
+    def _counted(self, times: dict[str, int]) -> dict[str, int]:
+        """Return how often each input of the adapter went on while all outputs did."""
+        counts: dict[str, dict[str, int]] = {}
+
+        def heard(line: str) -> None:
+            counts[line] = {name: count for name, (_, count) in self._wires.states().items()}
+
+        self._do(_OUTPUTS.format(times=times, wait=_WAIT), heard)
+        return {name: counts["done"][name] - counts["base"][name] for name in times}
+
+    def _signs(self) -> Iterator[Finding]:
+        names = [n for n in ("pulses", "tamper") if n in self._parts and n not in self._faults]
+        if not names:
+            return
+        rest: set[str] = set()
+        seen: dict[str, set[str]] = {}
+        given = ""
+
+        def heard(line: str) -> None:
+            nonlocal rest, given
+            word, *what = line.split()
+            if word == "give":
+                given = what[0]
+                self._wires.sign(given, True)
+            elif word == "end":
+                self._wires.sign(given, False)
+            elif word == "rest":
+                rest = set(what)
+            elif word == "seen":
+                seen[given] = set(what)
+
+        self._do(_SIGNS.format(names=names, looks=_LOOKS), heard)
+        for name in names:
+            if name in rest:
+                said = "gives its sign by itself: are its wire, and GND, in place?"
+                yield Finding(name, FAILED, said)
+                continue
+            there = seen.get(name, set()) - rest
+            if there == {name}:
+                yield Finding(name, OK)
+            elif not there:
+                said = "its sign is given and nothing is seen: is its wire there?"
+                yield Finding(name, FAILED, said)
+            else:
+                said = f"where its sign is given, {', '.join(sorted(there))} has one"
+                yield Finding(name, FAILED, said)
+
+    def _display(self) -> Iterator[Finding]:
+        wanted = pattern(*self._wires.board.display[:2])
+        shown: list[str] = []
+
+        def heard(line: str) -> None:
+            nonlocal shown
+            shown = self._wires.lines()
+
+        try:
+            self._wires.listen()
+            for _ in range(_TRIES):
+                self._do(_SHOW.format(lines=wanted, wait=_WAIT), heard)
+                if shown == wanted:
+                    break
+        except BoardError as error:
+            yield Finding("display", FAILED, str(error))
+            return
+        if shown == wanted:
+            lost = self._wires.lost
+            yield Finding(
+                "display", OK, f"{lost} octets were lost, and drawn anew" if lost else ""
+            )
+        else:
+            at = next(i for i, line in enumerate(wanted) if line != shown[i])
+            said = f"row {at + 1} is {shown[at]!r} and should be {wanted[at]!r}"
+            yield Finding("display", FAILED, said)
+
+
+def _causes(keys: list[_Key], names: str) -> Iterator[str]:
+    """Give the wires that explain what was seen; none where no wire does."""
+    if not any(key.got for key in keys):
+        yield (
+            "no key arrives: is GND joined, have the multiplexers 3V3, does their inhibit have "
+            "its wire, are their commons (pin 3) joined?"
+        )
+        return
+    rows: dict[int, set[int]] = {}
+    columns: dict[int, set[int]] = {}
+    for key in keys:
+        for got in key.got:
+            row, column = divmod(names.index(got), 4)
+            rows.setdefault(key.row, set()).add(row)
+            columns.setdefault(key.column, set()).add(column)
+    for letter, found in (("R", rows), ("C", columns)):
+        for line in range(4):
+            reached = found.get(line, set())
+            if not reached:
+                yield f"{letter}{line + 1}: none of its keys arrives; its wire is missing"
+            elif len(reached) == 1 and reached != {line}:
+                other = next(iter(reached))
+                yield f"{letter}{line + 1}: its keys are those of {letter}{other + 1}"

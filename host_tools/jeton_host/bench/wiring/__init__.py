@@ -1,0 +1,1 @@
+"""The wires of a board as tables, pictures and simulator files."""

@@ -1,0 +1,36 @@
+"""Writes tables, pictures and simulator files of all boards: `python -m jeton_host.bench.wiring`."""
+
+from pathlib import Path
+
+from jeton_host.bench.wiring.tables import with_table
+from jeton_host.firmware import boards
+from jeton_host.firmware.boards import Board
+from jeton_host.paths import boards_dir
+
+
+def wired() -> list[Board]:
+    """Return the boards that have parts."""
+    return [board for board in map(boards.load, boards.names()) if board.parts]
+
+
+def files(board: Board) -> dict[Path, str]:
+    """Return what is drawn and written for a board: path -> content."""
+    from jeton_host.bench.wiring import picture as wiring_picture
+    from jeton_host.bench.wiring import wokwi as wiring_wokwi
+
+    folder = boards_dir() / board.name
+    page = folder / "README.md"
+    return {
+        page: with_table(page.read_text(encoding="utf-8"), board),
+        folder / "wiring.svg": wiring_picture.svg(board),
+        folder / "diagram.json": wiring_wokwi.diagram(board),
+    }
+
+
+def main() -> int:
+    """Write all of it."""
+    for board in wired():
+        for path, content in files(board).items():
+            path.write_text(content, encoding="utf-8")
+            print(f"{board.name}/{path.name}")
+    return 0

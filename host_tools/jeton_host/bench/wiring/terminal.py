@@ -1,0 +1,132 @@
+"""Draws what a terminal shows of `jeton flash` as SVG: `python -m jeton_host.bench.wiring.terminal`.
+
+The board is a virtual one with stock MicroPython, at a path of its own; all else is as at a bench.
+"""
+
+import io
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from jeton_host.meter import Meter
+from jeton_host.paths import boards_dir
+from jeton_host.virtual.board import VirtualBoard
+from jeton_host.virtual.models.hardware import Bench
+
+_BOARD = "esp32_lcd2004"
+_WIDTH = 96
+WIPE = """
+import os
+def wipe(folder):
+    for name in os.listdir(folder):
+        path = folder + "/" + name
+        if os.stat(path)[0] & 0x4000:
+            wipe(path)
+            os.rmdir(path)
+        else:
+            os.remove(path)
+wipe("")
+"""
+# Name of the picture -> what is typed, {port} being the board's.
+SHOWN = {
+    "flash": (
+        f"flash {{port}} --board {_BOARD} --meter lome --profile ceet",
+        f"flash {{port}} --board {_BOARD}",
+    ),
+    "doctor": ("doctor {port} --yes",),
+    "bench": ("bench {port}",),
+}
+
+
+def jeton(line: str, home: str, person: Callable[[str], None]) -> str:
+    """Run a command as in a terminal of that width; return what it says, errors too.
+
+    `person` hears each line.
+    """
+    program = "from jeton_host.cli.app import main; main()"
+    said = ""
+    with subprocess.Popen(
+        [sys.executable, "-u", "-c", program, *line.split()],
+        env=os.environ | {"JETON_HOME": home, "COLUMNS": str(_WIDTH), "NO_COLOR": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as running:
+        assert running.stdout is not None
+        for row in running.stdout:
+            said += row
+            person(row)
+    return said.rstrip()
+
+
+class Person:
+    """Does what the doctor asks for: keys, pulse, cover; one at a time, until it is noticed."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self._wanted = threading.Event()
+        self._noticed = threading.Event()
+        self._all: list[str] = []
+        threading.Thread(target=self._press, daemon=True).start()
+
+    def hear(self, line: str) -> None:
+        """Take a line of the doctor's."""
+        if line.startswith("Keypad:"):
+            self._all = line.split(":")[-1].split()
+            self._wanted.set()
+        elif line.startswith("  key "):
+            self._noticed.set()
+        elif line.startswith("Give a pulse"):
+            threading.Timer(1.5, self._bench.part("pulses").pulse).start()
+        elif line.startswith("Give the sign of the tamper"):
+            threading.Timer(1.5, self._bench.part("tamper").set, (True,)).start()
+        elif line.startswith("meter "):  # all is tested
+            self._bench.part("tamper").set(False)
+
+    def _press(self) -> None:
+        keypad = self._bench.part("keypad")
+        self._wanted.wait()
+        for key in self._all:
+            self._noticed.clear()
+            while not self._noticed.is_set():
+                keypad.press(key)
+                self._noticed.wait(0.3)
+                keypad.release(key)
+
+
+def main() -> int:
+    """Run the commands and save what a terminal would show."""
+    with tempfile.TemporaryDirectory(prefix="jeton-") as home:
+        port = Path(home) / "board"
+        with VirtualBoard(board=_BOARD, link=port) as board:
+            with Meter(board.path) as meter:
+                meter.run(WIPE)
+                meter.soft_reset()
+            assert board.bench
+            person = Person(board.bench)
+            for name, lines in SHOWN.items():
+                console = Console(
+                    record=True, force_terminal=True, width=_WIDTH, file=io.StringIO()
+                )
+                for line in lines:
+                    said = jeton(line.format(port=port), home, person.hear)
+                    said = said.replace(str(port), "./board")
+                    shown = line.format(port="./board")
+                    console.print(Text(f"$ jeton {shown}", style="bold cyan"))
+                    console.print(Text(said))
+                path = boards_dir() / _BOARD / f"{name}.svg"
+                title = "on a virtual board, played by the models of its parts"
+                console.save_svg(str(path), title=title, unique_id=name)
+                print(f"{path.parent.name}/{path.name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

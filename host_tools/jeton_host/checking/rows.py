@@ -1,0 +1,297 @@
+"""What a vending system issued, read from a file: CSV or JSON lines, a token a row.
+
+Knows the file only, nothing of meters or keys. What is wrong with the file as a whole is a
+JetonError; what is wrong with one row is told with that row, and the others count.
+"""
+
+import contextlib
+import csv
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any
+
+from jeton.sts.results import NAMES
+from jeton_host.errors import JetonError, VendingError
+from jeton_host.vending import batch
+
+SETUP = ("ea", "dkga", "sgc", "ti", "krn", "kt", "ken", "bdt", "kct", "tables", "profile", "made")
+"""Columns that say how a meter is set up, by the names of PointOfSale.add_meter."""
+MOST_ROWS = 1_000_000
+MOST_OCTETS = 256 << 20
+
+_COLUMNS = {
+    "meter": ("meter", "drn", "pan", "meternumber", "meterno"),
+    "token": ("token", "ststoken", "tokens"),
+    "expected": ("expected",),
+    "energy": ("expectedkwh", "kwh"),
+    "result": ("expectedresult", "result"),
+} | {name: (name,) for name in SETUP}
+_RESULTS = {name.casefold(): name for name in NAMES[1:]}
+_DELIMITERS = ",;\t|"
+_SEP = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
+_GUARDED = re.compile(r'="([^"]*)"|\'(.*)', re.DOTALL)
+_KWH = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,9}))? ?(?:kwh)?", re.IGNORECASE)
+_ROUNDED = re.compile(r"[0-9][.,]?[0-9]*[eE]\+?[0-9]{1,3}")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+# What word processors put between groups of digits.
+_GAPS = dict.fromkeys(map(ord, "\u00a0\u2007\u2009\u202f\u2010\u2011\u2012\u2013\u2014"), " ")
+_BOMS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be", b"\xef\xbb\xbf": "utf-8"}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One token as it was issued. `line` is where it begins in the file, from 1.
+
+    What is expected of it is a `result` by the standard's name, or `energy_wh`, or both, or
+    nothing. `setup` has what the row says about its meter. With a `problem` it is no row.
+    """
+
+    line: int
+    meter: str = ""
+    token: str = ""
+    result: str | None = None
+    energy_wh: int | None = None
+    setup: Mapping[str, str] = field(default_factory=dict)
+    problem: str = ""
+
+    @property
+    def expected(self) -> str:
+        """Return what is expected, for people; empty where nothing is."""
+        energy = "" if self.energy_wh is None else f"{Decimal(self.energy_wh) / 1000} kWh"
+        return ", ".join(part for part in (self.result, energy) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """All rows of a file, in its order, and the columns that mean nothing here."""
+
+    rows: Sequence[Row]
+    unused: Sequence[str]
+
+
+def read(data: bytes, columns: Mapping[str, str] | None = None) -> Sheet:
+    """Return the rows of a file's octets.
+
+    `columns` says which header a column has that is not called as here: {"token": "STS code"}.
+    """
+    if len(data) > MOST_OCTETS:
+        raise JetonError(f"a file of {len(data) >> 20} MiB is too large: split it")
+    if data.startswith(b"PK\x03\x04"):
+        raise JetonError("this is a spreadsheet's own file: save it as CSV UTF-8")
+    wanted = {_key(header): name for name, header in (columns or {}).items()}
+    for name in columns or {}:
+        if name not in _COLUMNS:
+            raise JetonError(f"there is no column {name!r}: {', '.join(_COLUMNS)}")
+    text = _text(data)
+    if not text.strip():
+        raise JetonError("the file is empty: it needs a header and a row for each token")
+    if text.lstrip().startswith("["):
+        raise JetonError("this is a JSON list: write JSON lines, one object a line")
+    cells = _json(text) if text.lstrip().startswith("{") else _csv(text, wanted)
+    head: list[str] = []
+    place: dict[str, int] = {}
+    rows: list[Row] = []
+    for number, names, values, comma, problem in cells:
+        if names and names != head:
+            place = _places(names, wanted, strict=not head)
+            head = names
+        if len(rows) == MOST_ROWS:
+            raise JetonError(f"more than {MOST_ROWS} rows: split the file")
+        row = Row(number, problem=problem)
+        rows.append(row if problem else _row(number, place, values, comma))
+    if not rows:
+        raise JetonError("there is no row below the header")
+    known = {name for name in head if _name(name, wanted)}
+    return Sheet(rows, [name for name in head if name not in known and name])
+
+
+_Cells = Iterator[tuple[int, list[str], list[str], bool, str]]
+"""Line, header, cells, whether a comma is a decimal point, what is wrong with the row."""
+
+
+def _text(data: bytes) -> str:
+    encoding = "utf-8"
+    for bom, name in _BOMS.items():
+        if data.startswith(bom):
+            data, encoding = data[len(bom) :], name
+            break
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise JetonError(
+            f"line {line} is not {encoding.upper()} text: save the file as CSV UTF-8"
+        ) from None
+
+
+def _csv(text: str, wanted: Mapping[str, str]) -> _Cells:
+    said = _SEP.match(text)
+    skipped = 0
+    if said:
+        delimiter, skipped = said[1], 1
+        text = text[said.end() :]
+    else:
+        delimiter = _delimiter(text, wanted)
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=False
+    )
+    header: list[str] = []
+    line = 0
+    try:
+        for cells in reader:
+            begins, line = line + 1 + skipped, reader.line_num
+            if not any(cell.strip() for cell in cells):
+                continue
+            if not header:
+                header = [_plain(cell) for cell in cells]
+                _places(header, wanted, strict=True)  # also where no row follows
+                continue
+            problem = ""
+            if len(cells) > len(header) and any(cells[len(header) :]):
+                problem = f"it has {len(cells)} cells, the header {len(header)}"
+            yield begins, header, [_plain(cell) for cell in cells], delimiter != ",", problem
+    except csv.Error as error:
+        raise JetonError(f"line {reader.line_num + skipped} is no CSV: {error}") from None
+
+
+def _delimiter(text: str, wanted: Mapping[str, str]) -> str:
+    """Return what parts the header into the columns that are needed, else what is likely to."""
+    head = text.lstrip().split("\n", 1)[0][:10_000]
+    for delimiter in _DELIMITERS:
+        with contextlib.suppress(csv.Error):
+            cells = next(csv.reader([head], delimiter=delimiter, skipinitialspace=True))
+            if {"meter", "token"} <= {_name(_plain(cell), wanted) for cell in cells}:
+                return delimiter
+    try:
+        return csv.Sniffer().sniff(head, _DELIMITERS).delimiter
+    except csv.Error:
+        return ","
+
+
+def _json(text: str) -> _Cells:
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            found = batch.parse(line.encode("utf-8", "surrogatepass"))
+            names = [str(name) for name in found]
+            values = [_value(name, value) for name, value in found.items()]
+        except VendingError as error:
+            yield number, [], [], False, str(error)
+        else:
+            yield number, names, values, False, ""
+
+
+def _value(name: str, value: Any) -> str:
+    """Return a value of JSON as the cell it would be."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return _plain(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise VendingError(f"{_told(name)} must be text or a number")
+    if _name(name, {}) in ("meter", "token", "sgc"):
+        raise VendingError(
+            f"{_told(name)} must be text, in quotes: a number loses its leading zeros"
+        )
+    return str(value)
+
+
+def _plain(cell: str) -> str:
+    """Return a cell without what guards it against spreadsheets: '0012 or ="0012"."""
+    cell = cell.strip()
+    guarded = _GUARDED.fullmatch(cell)
+    return cell if guarded is None else (guarded[1] or guarded[2] or "").strip()
+
+
+def _key(header: str) -> str:
+    return re.sub(r"[\W_]+", "", header.casefold())
+
+
+def _name(header: str, wanted: Mapping[str, str]) -> str | None:
+    key = _key(header)
+    if key in wanted:
+        return wanted[key]
+    for name, keys in _COLUMNS.items():
+        if key in keys:
+            return None if name in wanted.values() else name
+    return None
+
+
+def _places(header: list[str], wanted: Mapping[str, str], *, strict: bool) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for place, text in enumerate(header):
+        name = _name(text, wanted)
+        if name is None:
+            continue
+        if name in found:
+            raise JetonError(
+                f"two columns say the {name}: {_told(header[found[name]])} and {_told(text)}"
+            )
+        found[name] = place
+    if strict:
+        for name in ("meter", "token"):
+            if name not in found:
+                raise JetonError(
+                    f"there is no column {name}: the header has "
+                    + (", ".join(_told(text) for text in header[:12]) or "nothing")
+                    + f"; name it with --column {name}=HEADER"
+                )
+    return found
+
+
+def _row(number: int, place: Mapping[str, int], values: list[str], comma: bool) -> Row:
+    def cell(name: str) -> str:
+        at = place.get(name)
+        return values[at] if at is not None and at < len(values) else ""
+
+    row = Row(number, cell("meter"), cell("token").translate(_GAPS))
+    if any(_CONTROL.search(cell(name)) for name in place):
+        return replace(row, problem="it has control characters in it")
+    row = replace(row, setup={name: cell(name) for name in SETUP if cell(name)})
+    for name, what in (("meter", "no meter"), ("token", "no token")):
+        if not cell(name):
+            return replace(row, problem=f"it names {what}")
+    try:
+        for name in ("expected", "energy", "result"):
+            row = _expect(row, cell(name), comma)
+    except VendingError as error:
+        return replace(row, problem=str(error))
+    return row
+
+
+def _expect(row: Row, text: str, comma: bool) -> Row:
+    """Return a row that also expects what a cell says."""
+    if not text:
+        return row
+    if name := _RESULTS.get(text.casefold()):
+        if row.result not in (None, name):
+            raise VendingError(f"it expects both {row.result} and {name}")
+        return replace(row, result=name)
+    number = _KWH.fullmatch(text.replace(",", ".") if comma else text)
+    if number is None:
+        hint = "; write a decimal point" if re.fullmatch("[0-9]+,[0-9]+", text) else ""
+        raise VendingError(
+            f"{_told(text)} is neither kWh like 12.5 nor a result like Accept or UsedError{hint}"
+        )
+    energy_wh = Decimal(f"{number[1]}.{number[2] or 0}") * 1000
+    if energy_wh != energy_wh.to_integral_value():
+        raise VendingError(f"{_told(text)} kWh is finer than a Wh")
+    if row.energy_wh not in (None, energy_wh):
+        raise VendingError(f"it expects both {row.expected} and {text}")
+    return replace(row, energy_wh=int(energy_wh))
+
+
+def spoilt(text: str) -> str:
+    """Return what a spreadsheet has done to a number, empty where it is as it was."""
+    if _ROUNDED.fullmatch(text):
+        return f"a spreadsheet has rounded it to {text}: make that column text"
+    return ""
+
+
+def _told(text: str) -> str:
+    """Return what stands in a file for a message: the beginning of it, on one line."""
+    return repr(text if len(text) <= 40 else text[:40] + "…")

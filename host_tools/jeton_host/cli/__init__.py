@@ -1,0 +1,1 @@
+"""The command `jeton`: options, and one module for each group of commands."""

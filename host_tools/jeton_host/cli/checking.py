@@ -1,0 +1,280 @@
+"""The command check-tokens: what a vending system issued, keyed into meters of its numbers."""
+
+import contextlib
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from jeton_host.errors import JetonError, VendingError
+
+_UNREADABLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # in XML 1.0
+_SHOWN = 50  # rows that are not as expected
+_LONGEST = 60  # characters of a cell
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `jeton`."""
+    app.command("check-tokens", epilog=_EXAMPLES)(check_tokens)
+
+
+_EXAMPLES = (
+    "Examples: jeton check-tokens issued.csv · jeton check-tokens issued.csv --sgc 123456 "
+    "--junit report.xml · jeton check-tokens - --json < issued.jsonl"
+)
+
+
+def check_tokens(
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="CSV with a header, or JSON lines; - reads them.")
+    ],
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=HEADER",
+            help="Which header a column has: token='STS code'. Names: meter, token, expected, "
+            "energy, result, and those below.",
+        ),
+    ] = None,
+    pos: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The point of sale that knows the meters."),
+    ] = None,
+    keys: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Your vending keys; default $JETON_KEYS."),
+    ] = None,
+    ea: Annotated[int | None, typer.Option(help="Encryption algorithm: 7 or 11.")] = None,
+    dkga: Annotated[int | None, typer.Option(help="Key generation algorithm: 2 or 4.")] = None,
+    sgc: Annotated[str | None, typer.Option(help="Supply group code.")] = None,
+    ti: Annotated[int | None, typer.Option(help="Tariff index.")] = None,
+    krn: Annotated[int | None, typer.Option(help="Key revision number.")] = None,
+    kt: Annotated[int | None, typer.Option(help="Key type.")] = None,
+    ken: Annotated[int | None, typer.Option(help="Key expiry number.")] = None,
+    bdt: Annotated[str | None, typer.Option(help="Base date: 93, 14 or 35.")] = None,
+    kct: Annotated[int | None, typer.Option(help="Key change tokens: 2 to 4.")] = None,
+    profile: Annotated[str | None, typer.Option(help="Behaviour of a maker or utility.")] = None,
+    made: Annotated[
+        str | None, typer.Option(metavar="DATE", help="Date of manufacture of the meters.")
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option(metavar="DATETIME", help="The meters' time; default now.")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, max=64, help="Boards at a time; default one a core.")
+    ] = None,
+    searches: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="How many wrong tokens to look into by trying other keys, half a second each.",
+        ),
+    ] = None,
+    junit: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write JUnit XML.")
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Key tokens that were issued into emulated meters of their numbers, and say what happened.
+
+    A row has a meter (number or name), a token and, if you like, what is expected of it: kWh, or a
+    result by the standard's name such as UsedError. The rows of a meter are keyed in one after
+    another, so that a key change works. Columns or options sgc, krn, ti … say how a meter is set
+    up that the point of sale does not know, under the published test keys unless --keys names
+    yours. With any of them given, what the point of sale knows of that meter does not count: what
+    is left out is as in `jeton new`. The exit status is 0 if all is as expected.
+    """
+    from jeton_host.checking import check as checking
+    from jeton_host.checking import rows as check_rows
+    from jeton_host.paths import check_writable
+    from jeton_host.terminal.parse import instant
+    from jeton_host.vending.keys import load_keys
+    from jeton_host.vending.pos import PointOfSale
+
+    if junit is not None:
+        check_writable(junit)
+    with _reported(junit, file):
+        given = {
+            "ea": ea, "dkga": dkga, "sgc": sgc, "ti": ti, "krn": krn, "kt": kt, "ken": ken,
+            "bdt": bdt, "kct": kct, "profile": profile, "made": _day(made),
+        }  # fmt: skip
+        setup = {name: value for name, value in given.items() if value is not None}
+        checking.check_setup(setup)
+        if pos is not None and not pos.exists():
+            raise VendingError(f"there is no point of sale {pos}")
+        when = instant(at) if at else None
+        sheet = check_rows.read(_read(file), _columns(column))
+        began = time.monotonic()
+        with _progress(len(sheet.rows)) as tick:
+            found = checking.check(
+                sheet.rows,
+                pos=PointOfSale(pos, keys=load_keys(keys)),
+                setup=setup,
+                at=when,
+                jobs=jobs or os.cpu_count() or 1,
+                searches=checking.SEARCHES if searches is None else searches,
+                tick=tick,
+            )
+        seconds = time.monotonic() - began
+    if junit is not None:
+        _write_junit(junit, _cases(found))
+    bad = sum(not checked.as_expected for checked in found)
+    if json_:
+        summary = {"rows": len(found), "as_expected": len(found) - bad, "otherwise": bad}
+        summary["meters"] = len({checked.drn for checked in found if checked.drn})
+        rows = [checked.as_dict() for checked in found]
+        unused = {"unused_columns": list(sheet.unused)}
+        typer.echo(json.dumps(summary | unused | {"results": rows}, ensure_ascii=False))
+    else:
+        _show(found, sheet.unused, seconds)
+    if bad:
+        raise typer.Exit(1)
+
+
+def _day(text: str | None) -> date | None:
+    from jeton_host.terminal.parse import day
+
+    return None if text is None else day(text)
+
+
+def _columns(given: Sequence[str] | None) -> dict[str, str]:
+    found = {}
+    for text in given or ():
+        name, sign, header = text.partition("=")
+        if not sign or not header.strip():
+            raise JetonError(f"--column {text!r} will not do: write NAME=HEADER")
+        found[name.strip().lower()] = header
+    return found
+
+
+def _read(file: str) -> bytes:
+    from jeton_host.checking.rows import MOST_OCTETS
+
+    if file == "-":
+        return sys.stdin.buffer.read(MOST_OCTETS + 1)
+    try:
+        with open(file, "rb") as source:
+            return source.read(MOST_OCTETS + 1)
+    except (OSError, ValueError) as error:
+        raise JetonError(f"{file!r} cannot be read: {getattr(error, 'strerror', error)}") from None
+
+
+@contextlib.contextmanager
+def _progress(rows: int) -> Iterator[Callable[[int], None]]:
+    """Yield what counts rows on a bar, which is shown at a terminal only."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    with Progress(
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as bar:
+        task = bar.add_task("", total=rows)
+        yield lambda count: bar.advance(task, count)
+
+
+def _show(found: Sequence[Any], unused: Sequence[str], seconds: float) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    wrong = [checked for checked in found if not checked.as_expected]
+    for checked in wrong[:_SHOWN]:
+        row = checked.row
+        what = " ".join(part[:_LONGEST] for part in (row.meter, row.token) if part)
+        typer.echo(_line(f"line {row.line}: {what}: {checked.told}"))
+    if len(wrong) > _SHOWN:
+        typer.echo(f"… and {len(wrong) - _SHOWN} more: --json or --junit has all")
+    table = Table()
+    table.add_column("result")
+    for name in ("rows", "as expected", "kWh"):
+        table.add_column(name, justify="right")
+    for result in sorted({checked.result or "" for checked in found}):
+        those = [checked for checked in found if (checked.result or "") == result]
+        energy_wh = sum(checked.credited_wh for checked in those)
+        table.add_row(
+            result or "not keyed in",
+            str(len(those)),
+            str(sum(checked.as_expected for checked in those)),
+            f"{energy_wh / 1000:,.1f}" if energy_wh else "",
+        )
+    Console().print(table)
+    meters = len({checked.drn for checked in found if checked.drn})
+    said = "all as expected" if not wrong else f"{len(wrong)} not as expected"
+    typer.echo(f"{_count(len(found), 'row')}, {_count(meters, 'meter')}, {seconds:.1f} s: {said}.")
+    nothing = sum(not c.row.expected and c.as_expected for c in found)
+    if nothing:
+        typer.echo(f"Of {nothing} nothing was expected: they were accepted.")
+    if unused:
+        typer.echo(_line(f"Columns that were not looked at: {', '.join(unused)}."))
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
+
+
+def _line(text: str) -> str:
+    """Return a text that stands in a file on one line, and without what a terminal obeys."""
+    return "".join(sign if sign.isprintable() else "?" for sign in text)
+
+
+@contextlib.contextmanager
+def _reported(junit: Path | None, file: str) -> Iterator[None]:
+    """Report also what kept all rows from being keyed in: no report of before stays in place."""
+    from junitparser import Error, TestCase
+
+    try:
+        yield
+    except (JetonError, OSError, ValueError) as error:
+        if junit is not None:
+            case = TestCase(_xml(file), "check-tokens")
+            case.result = [Error(_xml(str(error)), "file")]
+            _write_junit(junit, [case])
+        raise
+
+
+def _cases(found: Sequence[Any]) -> Iterator[Any]:
+    """Yield a test case of JUnit for each row."""
+    from junitparser import Failure, TestCase
+
+    for checked in found:
+        row = checked.row
+        case = TestCase(_xml(f"line {row.line}: {row.token}"), _xml(checked.drn or row.meter))
+        if not checked.as_expected:
+            failure = Failure(_xml(checked.told), checked.cause or "otherwise")
+            case.result = [failure]
+        elif checked.why:
+            case.system_out = _xml(checked.why)
+        yield case
+
+
+def _write_junit(path: Path, cases: Iterable[Any]) -> None:
+    """Write a report; what stands for standard output goes there with all else."""
+    from junitparser import JUnitXml, TestSuite
+
+    suite = TestSuite("check-tokens")
+    suite.add_testcases(list(cases))
+    report = JUnitXml("jeton")
+    report.add_testsuite(suite)
+    try:
+        if path.exists() and os.path.samestat(os.stat(path), os.fstat(1)):
+            typer.echo(report.tostring())
+        else:
+            path.write_bytes(report.tostring())
+    except OSError as error:
+        raise JetonError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _xml(text: str) -> str:
+    return _UNREADABLE.sub("\ufffd", text)

@@ -1,0 +1,176 @@
+"""The commands that let time pass for a meter and show its state and its log."""
+
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jeton_host.cli.options import Json, Where, put
+from jeton_host.cli.tokens import show_panel
+from jeton_host.client import loads
+from jeton_host.client.answers import Status
+from jeton_host.client.client import LOAD_STEPS
+from jeton_host.errors import BoardError, JetonError
+from jeton_host.meter import Meter
+from jeton_host.terminal.parse import duration, shortened, watts_of
+from jeton_host.terminal.words import event_line, matters, summary
+
+
+def status(where: Where, as_json: Json = False) -> None:
+    """Show registers, key attributes and the display.
+
+    Examples: `jeton status demo` · `jeton status /dev/ttyUSB0 --json`
+    """
+    with Meter.open(where) as meter:
+        now = meter.status()
+        if as_json:
+            put(now.as_dict())
+            raise typer.Exit(1 if now.fault else 0)
+        show_panel(meter, now.drn)
+    print(summary(now))
+    print(
+        f"EA{now.ea:02d}, SGC {now.sgc}, TI {now.ti:02d}, KRN {now.krn}, KT {now.kt}, "
+        f"KEN {now.ken}, base date {now.bdt or 'unknown'}, profile {now.profile}"
+    )
+    print(
+        f"power limit {_limit(now.max_power_limit_w)}, "
+        f"unbalance limit {_limit(now.phase_unbalance_limit_w)}, "
+        f"tariff rate {now.tariff_rate}, tamper {'yes' if now.tamper else 'no'}, "
+        f"last token {now.result_name if now.result else '-'}"
+    )
+    if found := matters(now):
+        print(", ".join(found))
+    if now.fault:
+        raise BoardError(f"{where} has a fault: {now.fault}")
+
+
+def _limit(watts: int | None) -> str:
+    return f"{watts} W" if watts else "none"
+
+
+def advance(
+    where: Where,
+    span: Annotated[str, typer.Argument(metavar="TIME", help="Seconds, or 15min, 2h, 30d.")],
+    as_json: Json = False,
+) -> None:
+    """Let time pass for the meter: its load draws energy.
+
+    Examples: `jeton advance demo 2h` · `jeton advance demo 30d --json`
+    """
+    seconds = duration(span)
+    with Meter.open(where) as meter:
+        _print_status(meter.advance(seconds), as_json)
+
+
+def load(
+    where: Where,
+    watts: Annotated[
+        str | None, typer.Argument(metavar="WATTS", help="Power of the load, W.")
+    ] = None,
+    csv: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Lines of time and W: seconds, HH:MM or ISO 8601."),
+    ] = None,
+    repeat: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Begin the CSV anew each 1d, 1w, …")
+    ] = None,
+    play: Annotated[
+        bool, typer.Option("--play", help="Let the time of the CSV pass at once, of any length.")
+    ] = False,
+    profile: Annotated[str | None, typer.Option(help="A made-up week: household.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Which household: the same seed, the same week. Default: 1.")
+    ] = None,
+    phases: Annotated[
+        str | None, typer.Option(metavar="W,W,W", help="A load on each of three phases.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Connect a load behind the meter's switch: constant, from a file, or made up.
+
+    A CSV begins now; --repeat begins it at midnight and over and over. The household's week
+    follows the meter's clock. At most 256 steps are kept on the meter; --play takes more.
+
+    Examples: `jeton load demo 1500` · `jeton load demo --csv day.csv --repeat 1d` ·
+    `jeton load demo --profile household --seed 7` · `jeton load demo --csv year.csv --play`
+    """
+    power = None if watts is None else watts_of(watts)
+    given = [value is not None for value in (watts, csv, profile, phases)]
+    if sum(given) != 1:
+        raise JetonError("say one load: WATTS, --csv FILE, --profile household or --phases W,W,W")
+    if csv == "":
+        raise JetonError("--csv needs the name of a file")
+    if csv is None and (repeat is not None or play):
+        raise JetonError("--repeat and --play go with --csv FILE")
+    if repeat is not None and play:
+        raise JetonError("--repeat and --play do not go together: choose one")
+    if profile is None and seed is not None:
+        raise JetonError("--seed goes with --profile household")
+    steps: loads.Steps = []
+    first: datetime | None = None
+    if csv is not None:
+        steps, first = loads.from_csv(Path(csv))
+        if len(steps) > LOAD_STEPS and not play:
+            raise JetonError(
+                f"{csv} has {len(steps)} steps, and a meter keeps {LOAD_STEPS}: --play lets the "
+                "time of a file of any length pass at once"
+            )
+    elif profile is not None:
+        steps = loads.week(profile, 1 if seed is None else seed)
+    three = _phases(phases) if phases is not None else None
+    every_s = None if repeat is None else duration(repeat)
+    if every_s == 0:
+        raise JetonError(f"--repeat {repeat} will not do: say for example 1d or 1w")
+    with Meter.open(where) as meter:
+        if power is not None:
+            now = meter.set_load(power)
+        elif three:
+            now = meter.set_phases(*three)
+        elif play:
+            now = meter.play(steps)
+        else:
+            repeat_s = every_s or 0
+            start = None
+            if profile:
+                repeat_s = loads.WEEK_S
+                start = loads.monday(meter.clock())
+            elif every_s:
+                start = meter.clock().replace(hour=0, minute=0, second=0)
+                if first is not None:  # a date tells what time of which day it is
+                    start -= (start - first) % timedelta(seconds=every_s)
+            now = meter.set_load_steps(steps, start=start, repeat_s=repeat_s)
+        _print_status(now, as_json)
+
+
+def _phases(text: str) -> tuple[int, int, int]:
+    parts = text.split(",")
+    if len(parts) != 3:
+        raise JetonError(f"{shortened(text)} are not three loads: say for example 1000,1000,4000")
+    first, second, third = (watts_of(part) for part in parts)
+    return first, second, third
+
+
+def events(
+    where: Where,
+    after: Annotated[int, typer.Option(min=0, help="Only those with a number above this.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Show what a meter has logged, oldest first: its last 100 events.
+
+    Examples: `jeton events demo` · `jeton events demo --after 12 --json`
+    """
+    with Meter.open(where) as meter:
+        found = meter.events(after)
+    if as_json:
+        put([event.as_dict() for event in found])
+        return
+    for event in found:
+        print(event_line(event))
+
+
+def _print_status(now: Status, as_json: bool) -> None:
+    if as_json:
+        put(now.as_dict())
+    else:
+        print(summary(now))

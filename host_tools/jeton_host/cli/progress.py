@@ -1,0 +1,38 @@
+"""Reports the progress of a long operation on a board, as text or as JSON."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+
+class Told:
+    """Tells a person how it goes: bars on a terminal, lines elsewhere, nothing under --json."""
+
+    def __init__(self, as_json: bool) -> None:
+        self._console = Console(stderr=as_json, highlight=False, soft_wrap=True)
+        self._quiet = as_json and not self._console.is_terminal
+        self.lines: list[str] = []
+
+    def line(self, text: str) -> None:
+        """Tell something in one line."""
+        self.lines.append(text)
+        if not self._quiet:
+            self._console.print(text, markup=False)
+
+    @contextlib.contextmanager
+    def bar(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
+        """Give a function that takes how far it is, of `total`."""
+        if not self._console.is_terminal:
+            yield lambda done: None
+            return
+        with Progress(
+            TextColumn("{task.description:<14}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            console=self._console,
+            transient=True,
+        ) as progress:
+            task = progress.add_task(what, total=total)
+            yield lambda done: progress.update(task, completed=done)

@@ -1,0 +1,112 @@
+"""Commands about what happens to a meter from outside: clock, tamper, reconnect, mute."""
+
+from typing import Annotated
+
+import typer
+
+from jeton_host.cli.options import HAPPENS, Json, Where, put
+from jeton_host.errors import JetonError
+from jeton_host.meter import Meter
+from jeton_host.terminal.parse import time_of
+from jeton_host.terminal.words import at_utc, summary
+
+
+def clock(
+    where: Where,
+    time: Annotated[
+        str | None,
+        typer.Argument(metavar="WHEN", help="ISO 8601, UTC unless it says otherwise; or now."),
+    ] = None,
+    rate: Annotated[
+        int | None,
+        typer.Option(min=0, max=1_000_000, help="Its seconds in a second; 0 stops it."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show or set a meter's clock, and how fast it runs while the meter is served.
+
+    Setting it uses no energy; `jeton advance` lets time pass.
+
+    Examples: `jeton clock demo` · `jeton clock demo 2024-11-24T00:01` ·
+    `jeton clock demo --rate 60`
+    """
+    wanted = None if time is None else time_of(time)
+    with Meter.open(where) as meter:
+        if rate is not None:
+            if meter.board is not None:
+                raise JetonError(
+                    f"{where} stands still when this ends: start it with `jeton serve {where}`, "
+                    "then set its rate"
+                )
+            meter.set_rate(rate)
+            if meter.locks_again and rate != 1:
+                raise JetonError(
+                    f"{where} is locked again when this ends, and runs at 1 s a second then: "
+                    f"`jeton unlock {where}` first, then set its rate"
+                )
+        shown = meter.clock(wanted)
+        rate = meter.status().rate
+    if as_json:
+        put({"clock": shown.isoformat(), "rate": rate})
+    else:
+        print(f"{at_utc(shown)}, {rate} s a second" if rate != 1 else at_utc(shown))
+
+
+def tamper(where: Where, as_json: Json = False) -> None:
+    """Raise the tamper input, as an opened cover does.
+
+    What follows is the profile's: the supply goes, or it is only noted. The condition stays until
+    a token clears it: `jeton vend NAME clear-tamper`.
+
+    Example: `jeton tamper demo`
+    """
+    with Meter.open(where) as meter:
+        status = meter.set_tamper()
+    if as_json:
+        put(status.as_dict())
+        return
+    print(f"tampered: {summary(status)}")
+
+
+def reconnect(where: Where, as_json: Json = False) -> None:
+    """Press the key that closes the load switch, where it waits for one.
+
+    The exit status is 1 where it does not wait for a key.
+
+    Example: `jeton reconnect demo`
+    """
+    with Meter.open(where) as meter:
+        done = meter.reconnect()
+        status = meter.status()
+    if as_json:
+        put({"done": done, "status": status.as_dict()})
+        if not done:
+            raise typer.Exit(1)
+    elif done:
+        print(summary(status))
+    elif status.switch == "closed":
+        raise JetonError(f"nothing to reconnect: the switch of {where} is closed")
+    else:
+        why = status.switch_reason.replace("_", " ")
+        until = f", it closes at {at_utc(status.reconnect_at)}" if status.reconnect_at else ""
+        raise JetonError(f"the switch of {where} waits for no key: it is open ({why}){until}")
+
+
+def mute(where: Where, as_json: Json = False) -> None:
+    """Silence the alarm of low credit, until credit has been above its level again.
+
+    Example: `jeton mute demo`
+    """
+    with Meter.open(where) as meter:
+        sounded = meter.status().alarm
+        status = meter.mute()
+    if as_json:
+        put(status.as_dict())
+    else:
+        print("the alarm is silent" if sounded else "no alarm sounds")
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the application."""
+    for function in (clock, tamper, reconnect, mute):
+        app.command(rich_help_panel=HAPPENS)(function)

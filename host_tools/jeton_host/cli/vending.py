@@ -1,0 +1,526 @@
+"""The commands that vend, explain and convert tokens: vend, explain, decode, encode, derive."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO
+
+import typer
+
+from jeton.sts import digits
+from jeton_host.errors import BoardError, VendingError
+from jeton_host.meter import Meter
+from jeton_host.vending import batch, shown, tid, tokens
+from jeton_host.vending.explain import explain
+from jeton_host.vending.keys import load_keys
+from jeton_host.vending.pos import PointOfSale
+from jeton_host.vending.records import Issued
+
+At = Annotated[
+    str | None,
+    typer.Option(
+        "--at",
+        metavar="DATETIME",
+        help="When the token is issued, UTC unless it says otherwise: '2026-04-01 07:20'. "
+        "Default: now.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Keys = Annotated[
+    str | None,
+    typer.Option(
+        "--keys",
+        metavar="FILE",
+        help="Your vending keys, a JSON file; default $JETON_KEYS. Without one, or for what it "
+        "does not name, the published test keys serve.",
+    ),
+]
+
+# So that `credit -5` is a refused amount and not an unknown option.
+_NUMBERS = {"ignore_unknown_options": True}
+
+_PROGRESS_AFTER_S = 1.0
+
+
+def register(app: typer.Typer) -> None:
+    """Add the vending commands to the command `jeton`."""
+    app.add_typer(_vend, name="vend")
+    app.command("explain", epilog=_EXPLAIN_EXAMPLES)(explain_command)
+    app.command("decode")(decode_command)
+    app.command("encode")(encode_command)
+    app.command("derive")(derive_command)
+
+
+_vend = typer.Typer(
+    no_args_is_help=True,
+    help="Issue a token for a meter, and remember it. Example: jeton vend home credit 12.5",
+)
+
+
+@_vend.callback()
+def _vend_for(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The meter, as in jeton list.")],
+) -> None:
+    ctx.obj = name
+
+
+@_vend.command("credit", context_settings=_NUMBERS)
+def _credit(
+    ctx: typer.Context,
+    amount: Annotated[
+        str,
+        typer.Argument(
+            help="kWh (m³, or minutes of time) in steps of 0.1; what lies between is rounded up."
+        ),
+    ],
+    kind: Annotated[str, typer.Option(help="electricity, water, gas or time.")] = "electricity",
+    at: At = None,
+    keys: Keys = None,
+    json_: Json = False,
+) -> None:
+    """Sell energy: jeton vend home credit 12.5"""
+    _one(_pos(keys).credit(ctx.obj, amount, kind=kind, at=_at(at)), json_)
+
+
+@_vend.command("currency", context_settings=_NUMBERS)
+def _currency(
+    ctx: typer.Context,
+    amount: Annotated[str, typer.Argument(help="In the base currency; below 0 deducts.")],
+    kind: Annotated[str, typer.Option(help="electricity, water, gas or time.")] = "electricity",
+    at: At = None,
+    keys: Keys = None,
+    json_: Json = False,
+) -> None:
+    """Credit money, on meters that count it: jeton vend home currency 1500"""
+    _one(_pos(keys).currency(ctx.obj, amount, kind=kind, at=_at(at)), json_)
+
+
+@_vend.command("power-limit", context_settings=_NUMBERS)
+def _power_limit(
+    ctx: typer.Context,
+    watts: Annotated[str, typer.Argument(help="W.")],
+    at: At = None,
+    keys: Keys = None,
+    json_: Json = False,
+) -> None:
+    """Set the maximum power: jeton vend home power-limit 5000"""
+    _one(_pos(keys).power_limit(ctx.obj, watts, at=_at(at)), json_)
+
+
+@_vend.command("unbalance-limit", context_settings=_NUMBERS)
+def _unbalance_limit(
+    ctx: typer.Context,
+    watts: Annotated[str, typer.Argument(help="W.")],
+    at: At = None,
+    keys: Keys = None,
+    json_: Json = False,
+) -> None:
+    """Set the maximum unbalance between phases: jeton vend home unbalance-limit 2000"""
+    _one(_pos(keys).unbalance_limit(ctx.obj, watts, at=_at(at)), json_)
+
+
+@_vend.command("clear-credit", context_settings=_NUMBERS)
+def _clear_credit(
+    ctx: typer.Context,
+    register_: Annotated[
+        str,
+        typer.Argument(metavar="[REGISTER]", help="0 to 7, a name like electricity, or all."),
+    ] = "electricity",
+    at: At = None,
+    keys: Keys = None,
+    json_: Json = False,
+) -> None:
+    """Clear a credit register: jeton vend home clear-credit, … clear-credit all"""
+    _one(_pos(keys).clear_credit(ctx.obj, register_, at=_at(at)), json_)
+
+
+@_vend.command("clear-tamper")
+def _clear_tamper(
+    ctx: typer.Context, at: At = None, keys: Keys = None, json_: Json = False
+) -> None:
+    """Clear the tamper condition: jeton vend home clear-tamper"""
+    _one(_pos(keys).clear_tamper(ctx.obj, at=_at(at)), json_)
+
+
+@_vend.command("tariff", context_settings=_NUMBERS)
+def _tariff(
+    ctx: typer.Context,
+    rate: Annotated[str, typer.Argument(help="0 to 65535; what it means is the utility's.")],
+    at: At = None,
+    keys: Keys = None,
+    json_: Json = False,
+) -> None:
+    """Set the tariff rate: jeton vend home tariff 3"""
+    _one(_pos(keys).tariff(ctx.obj, _int(rate, "a tariff rate"), at=_at(at)), json_)
+
+
+@_vend.command("water-factor", context_settings=_NUMBERS)
+def _water_factor(
+    ctx: typer.Context,
+    factor: Annotated[str, typer.Argument(help="0 to 65535.")],
+    at: At = None,
+    keys: Keys = None,
+    json_: Json = False,
+) -> None:
+    """Set a water meter's factor: jeton vend home water-factor 10"""
+    _one(_pos(keys).water_factor(ctx.obj, _int(factor, "a water factor"), at=_at(at)), json_)
+
+
+@_vend.command("extended", context_settings=_NUMBERS)
+def _extended(
+    ctx: typer.Context,
+    index: Annotated[str, typer.Argument(help="0 to 63.")],
+    value: Annotated[str, typer.Argument(help="0 to 1023.")],
+    at: At = None,
+    keys: Keys = None,
+    json_: Json = False,
+) -> None:
+    """Write by the extended token set: jeton vend home extended 1 5"""
+    pos = _pos(keys)
+    number, word = _int(index, "an index"), _int(value, "a value")
+    _one(pos.extended_write(ctx.obj, number, word, at=_at(at)), json_)
+
+
+@_vend.command("test", context_settings=_NUMBERS)
+def _test(
+    ctx: typer.Context,
+    numbers: Annotated[
+        list[str] | None, typer.Argument(help="Tests 1 to 18, several at once; 0 for all.")
+    ] = None,
+    maker: Annotated[str, typer.Option(help="Maker code; 0 works on every meter.")] = "0",
+    four_digits: Annotated[
+        bool, typer.Option("--four-digits", help="The form for 4-digit maker codes.")
+    ] = False,
+    at: At = None,
+    keys: Keys = None,
+    json_: Json = False,
+) -> None:
+    """Ask for tests or displays; needs no key: jeton vend home test 4 5"""
+    wanted = [_int(number, "a test") for number in numbers or ["0"]]
+    issued = _pos(keys).test(
+        ctx.obj,
+        wanted,
+        mfr_code=_int(maker, "a maker code"),
+        four_digits=four_digits,
+        at=_at(at),
+    )
+    _one(issued, json_)
+
+
+@_vend.command("key-change", context_settings=_NUMBERS)
+def _key_change(
+    ctx: typer.Context,
+    krn: Annotated[str | None, typer.Option(help="New key revision number, 1 to 9.")] = None,
+    bdt: Annotated[str | None, typer.Option(help="New base date: 93, 14 or 35.")] = None,
+    ti: Annotated[str | None, typer.Option(help="New tariff index, 00 to 99.")] = None,
+    sgc: Annotated[str | None, typer.Option(help="New supply group code, 6 digits.")] = None,
+    ken: Annotated[str | None, typer.Option(help="New key expiry number, 0 to 255.")] = None,
+    kt: Annotated[str | None, typer.Option(help="New key type: 0, 1 or 2.")] = None,
+    dkga: Annotated[str | None, typer.Option(help="New key derivation: 2 or 4.")] = None,
+    three: Annotated[
+        bool | None,
+        typer.Option("--three/--two", help="EA07: three tokens, with the SGC, or two."),
+    ] = None,
+    at: At = None,
+    keys: Keys = None,
+    json_: Json = False,
+) -> None:
+    """Change the meter's key: jeton vend home key-change --krn 2 --bdt 14 (the rest stays)"""
+    pos = _pos(keys)
+    sections = pos.key_change(
+        ctx.obj,
+        krn=_optional(krn, "a KRN"),
+        bdt=bdt,
+        ti=_optional(ti, "a tariff index"),
+        sgc=sgc,
+        ken=_optional(ken, "a KEN"),
+        kt=_optional(kt, "a key type"),
+        dkga=_optional(dkga, "a DKGA"),
+        three=three,
+        at=_at(at),
+    )
+    meter = pos.meter(ctx.obj)
+    if json_:
+        _print_json(
+            {
+                "meter": ctx.obj,
+                "tokens": [section.token for section in sections],
+                "from": sections[0].key.as_dict(),
+                "to": meter.key.as_dict(),
+                "sections": [section.as_dict() for section in sections],
+            }
+        )
+        return
+    for section in sections:
+        typer.echo(section.grouped)
+    typer.echo(
+        f"Key change of meter {meter.name} (DRN {meter.drn}), {len(sections)} tokens: "
+        f"from {sections[0].key} to {meter.key}."
+    )
+
+
+@_vend.command("history")
+def _history(ctx: typer.Context, json_: Json = False) -> None:
+    """List what was issued for the meter: jeton vend home history"""
+    entries = _pos(None).issued(ctx.obj)
+    if json_:
+        _print_json({"meter": ctx.obj, "issued": [entry.as_dict() for entry in entries]})
+        return
+    for entry in entries:
+        typer.echo(
+            f"{entry.at:%Y-%m-%d %H:%M}  {entry.grouped}  KRN {entry.key.krn}  {entry.what}"
+        )
+
+
+_EXPLAIN_EXAMPLES = (
+    "Examples: jeton explain 5649 3153 7254 5031 3471 · "
+    "jeton explain '7063 0503 4700 2872 6114' --meter home"
+)
+
+
+def explain_command(
+    token: Annotated[
+        list[str], typer.Argument(metavar="TOKEN", help="20 digits, in groups or not.")
+    ],
+    meter: Annotated[
+        str | None, typer.Option("--meter", metavar="NAME", help="The meter that refused it.")
+    ] = None,
+    keys: Keys = None,
+    json_: Json = False,
+) -> None:
+    """Say what a token is, and why a meter would refuse it.
+
+    With --meter, a meter that jeton new made is asked itself which key it has and which tokens it
+    took; else what the point of sale knows must do.
+    """
+    digits_ = digits.clean("".join(token))
+    pos = _pos(keys)
+    with _live(pos, meter, digits_) as (live, silence):
+        found = explain(digits_, pos=pos, meter=meter, **live)
+    if silence:
+        found = replace(found, details=(*found.details, silence))
+    if json_:
+        _print_json(found.as_dict())
+    elif found.cause == "not-a-token" and not found.details:
+        raise VendingError(found.summary.rstrip("."))
+    else:
+        typer.echo(found.summary)
+        for detail in found.details:
+            typer.echo(f"  {detail}")
+    if found.cause == "not-a-token":
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _live(pos: PointOfSale, name: str | None, token: str) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield (what `explain` takes of a live meter, why it cannot be asked) of one that is kept."""
+    from jeton_host.meters import named as meters
+
+    if name is not None:
+        pos.meter(name)
+    kept = name is not None and any(meter.name == name for meter in meters.all_meters())
+    if not kept or not _needs_key(token):
+        yield {}, ""
+        return
+    assert name is not None
+    try:
+        meter = Meter.open(name)
+    except BoardError as error:
+        yield {}, f"The meter itself could not be asked: {error}."
+        return
+    said = {"UsedError": "Used", "OldError": "Old"}
+    with meter:
+        status = meter.status().as_dict()
+        if not status["provisioned"]:
+            why = status.get("fault") or "it has no key"
+            yield {}, f"The meter itself could not be asked: {why}."
+            return
+        live = {
+            "status": status,
+            "tid_state": lambda number: said.get(meter.rpc("tid", number), "Valid"),
+            "events": [event.as_dict() for event in meter.events()],
+        }
+        yield live, ""
+
+
+def _needs_key(token: str) -> bool:
+    try:
+        return tokens.split(token)[0] in (0, 2)
+    except VendingError:
+        return False
+
+
+# A list, so that a JSON object without quotes, which the shell takes apart, is not repeated in an
+# error about extra arguments.
+Input = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="FILE",
+        help="A file, - or nothing for standard input, or the JSON object itself.",
+    ),
+]
+Lines = Annotated[
+    bool, typer.Option("--jsonl", help="One JSON object a line in, one a line out, in order.")
+]
+JsonAnyway = Annotated[bool, typer.Option("--json", help="JSON is printed in any case.")]
+
+
+def decode_command(file: Input = None, jsonl: Lines = False, json_: JsonAnyway = False) -> None:
+    """Read tokens under a decoder key.
+
+    {"token": "…", "decoder_key": "hex", "ea": 7} gives authentication, class, subclass, name and
+    fields. The 20 digits alone will do for class 1, which needs no key.
+    """
+    token = "".join(file or ())
+    if not jsonl and digits.is_digits(digits.clean(token)):
+        file = [json.dumps({"token": token})]
+    _convert(file, jsonl, batch.decode_row)
+
+
+def encode_command(file: Input = None, jsonl: Lines = False, json_: JsonAnyway = False) -> None:
+    """Make tokens from their fields.
+
+    {"class": 0, "subclass": 0, "decoder_key": "hex", "ea": 7, "fields": {"rnd": 5, "tid": 85740,
+    "amount": 1}} gives {"token": "…"}. Class 1 needs no key.
+    """
+    _convert(file, jsonl, batch.encode_row)
+
+
+def derive_command(file: Input = None, jsonl: Lines = False, json_: JsonAnyway = False) -> None:
+    """Derive decoder keys from a vending key.
+
+    {"dkga": 4, "ea": 7, "vk": "hex", "pan": "18 digits", "kt": 2, "sgc": "201457", "ti": "01",
+    "krn": 1, "bdt": "14"} gives {"decoder_key": "hex"}.
+    """
+    _convert(file, jsonl, batch.derive_row)
+
+
+def _convert(given: list[str] | None, jsonl: bool, row: batch.Row) -> None:
+    if given and len(given) > 1:
+        raise VendingError(
+            f"{len(given)} arguments where one file or one JSON object belongs: "
+            "put quotes around the object, '{…}'"
+        )
+    file = given[0] if given else None
+    if jsonl:
+        with _source(file) as (source, size), _progress(size) as tick:
+            sys.stdout.flush()
+            bad = batch.run(source, sys.stdout.buffer, row, tick)
+        if bad:
+            raise typer.Exit(1)
+        return
+    if file is not None and file.lstrip().startswith("{"):
+        text = file.encode("utf-8", "surrogateescape")
+    else:
+        with _source(file) as (source, _):
+            text = source.read()
+    if not text.strip():
+        raise VendingError("nothing to read: give a JSON object, or --jsonl for one a line")
+    _print_json(row(batch.parse(text)))
+
+
+@contextmanager
+def _source(file: str | None) -> Iterator[tuple[BinaryIO, int | None]]:
+    """Yield what to read and, of a file, its size."""
+    if file is None or file == "-":
+        yield sys.stdin.buffer, None
+        return
+    if any(char in file for char in '{}[]"\0'):
+        # Not repeated: it can hold a key. That nothing else does, see shown.path.
+        raise VendingError(
+            "this is no file name: give one JSON object '{…}' without --jsonl, or a file or "
+            "standard input with one object a line and --jsonl"
+        )
+    path = Path(file)
+    try:
+        source = path.open("rb")
+        with source:
+            yield source, path.stat().st_size or None
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise VendingError(f"{shown.path(file)}: {error.strerror or 'unreadable'}") from None
+
+
+@contextmanager
+def _progress(size: int | None) -> Iterator[Callable[[int], None] | None]:
+    """Yield what counts octets on a bar, shown for long batches on a terminal only."""
+    if not sys.stderr.isatty() or sys.stdout.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
+
+    bar = Progress(
+        BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=Console(stderr=True)
+    )
+    task = bar.add_task("", total=size)
+    began = time.monotonic()
+    shown = False
+
+    def tick(octets: int) -> None:
+        nonlocal shown
+        bar.advance(task, octets)
+        if not shown and time.monotonic() - began > _PROGRESS_AFTER_S:
+            shown = True
+            bar.start()
+
+    try:
+        yield tick
+    finally:
+        if shown:
+            bar.stop()
+
+
+def _pos(keys: str | None) -> PointOfSale:
+    return PointOfSale(keys=load_keys(keys))
+
+
+def _at(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        return tid.utc(datetime.fromisoformat(text.strip()))
+    except (ValueError, OverflowError):
+        raise VendingError(
+            f"{text!r} is no date and time: write it like '2026-04-01 07:20' (UTC)"
+        ) from None
+
+
+def _int(text: str, what: str) -> int:
+    number = text.strip()
+    if not (number.removeprefix("-").isascii() and number.removeprefix("-").isdigit()):
+        raise VendingError(f"{what} must be a whole number, not {text!r}")
+    if len(number) > 12:
+        raise VendingError(f"{what} of {len(number)} digits is out of range")
+    return int(number)
+
+
+def _optional(text: str | None, what: str) -> int | None:
+    return None if text is None else _int(text, what)
+
+
+def _one(issued: Issued, as_json: bool) -> None:
+    if as_json:
+        _print_json(issued.as_dict() | {"tokens": [issued.token]})
+        return
+    typer.echo(issued.grouped)
+    what = issued.told[:1].upper() + issued.told[1:]
+    if issued.cls == 1:
+        typer.echo(f"{what}.")
+        return
+    test = " (a published test key)" if issued.test_key else ""
+    typer.echo(
+        f"{what} for meter {issued.meter} (DRN {issued.drn}), issued "
+        f"{issued.issued:%Y-%m-%d %H:%M} UTC (TID {issued.tid}), under {issued.key}{test}."
+    )
+
+
+def _print_json(found: dict[str, Any]) -> None:
+    typer.echo(json.dumps(found, ensure_ascii=False))

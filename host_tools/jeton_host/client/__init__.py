@@ -1,0 +1,1 @@
+"""The client of a meter: one serial line, and the verbs over it."""

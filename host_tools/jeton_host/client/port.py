@@ -1,0 +1,221 @@
+"""A serial port, a URL or a pseudo-terminal, read with a deadline."""
+
+import contextlib
+import errno
+import os
+import re
+import socket
+import time
+import warnings
+from typing import Any
+
+import serial
+
+from jeton_host.client.transcript import Transcript
+from jeton_host.errors import BoardError
+
+TIMEOUT = 4.5  # so that a silent board is reported within 5 s
+BAUD = 115200
+_SLICE = 0.1  # seconds a read may last before the deadline is looked at
+_TAIL = 200
+_MOST = 65536  # bytes of one read of a socket
+_BUSY = (errno.EBUSY, errno.EAGAIN, errno.EWOULDBLOCK)
+_GONE = (errno.ENOENT, errno.ENXIO, errno.ENODEV)
+
+
+class Silence(Exception):
+    """The deadline passed while waiting for the board."""
+
+
+def excerpt(data: bytes) -> str:
+    """Return received bytes for a message: the end of them, on one line."""
+    if not data:
+        return "it sent nothing"
+    text = data[-_TAIL:].decode("utf-8", "backslashreplace")
+    return f"the last it sent was {text!r}"
+
+
+def _opened(device: str) -> Any:
+    """Return an open port of pyserial."""
+    if not device.startswith("rfc2217://"):
+        return serial.serial_for_url(
+            device, baudrate=BAUD, timeout=_SLICE, write_timeout=TIMEOUT, exclusive=True
+        )
+    # It knows no limit for a write. Behind it may be a port without DTR and RTS, which never
+    # answers about them.
+    joint = "&" if "?" in device else "?"
+    quiet = "" if "ign_set_control" in device else f"{joint}ign_set_control"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of pyserial itself: setDaemon
+        return serial.serial_for_url(device + quiet, baudrate=BAUD, timeout=_SLICE)
+
+
+class SerialPort:
+    """A serial port as mpremote's transport wants it, but buffered and with a deadline.
+
+    mpremote polls every 10 ms and, on a pseudo-terminal, waits for ever; here a read lasts until
+    the byte comes or the deadline passes.
+    """
+
+    def __init__(self, device: str, transcript: Transcript) -> None:
+        self.name = device
+        self.transcript = transcript
+        self.deadline = 0.0
+        self.received = b""  # the end of all that came, for messages
+        self._heard = False
+        self._buffer = bytearray()
+        try:
+            self._serial = _opened(device)
+        except (OSError, ValueError) as error:
+            kind = PortUnavailableError if _passes(error) else PortError
+            raise kind(_why_not(device, error)) from None
+        connection = getattr(self._serial, "_socket", None)
+        if connection is not None:  # what is short is not to wait for what may follow
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # pyserial knows of a socket only whether there is something, and takes it octet by octet.
+        self._socket = connection if device.startswith("socket://") else None
+
+    @property
+    def hung_up(self) -> bool:
+        """Return whether a server that has closed the connection never had a board to give.
+
+        ser2net says "Port already in use", which pyserial may have thrown away at opening.
+        """
+        return "://" in self.name and (not self._heard or b"already in use" in self.received)
+
+    def _ready(self) -> bytes:
+        """Return what can be read without waiting."""
+        if self._socket is None:
+            return self._serial.read(more) if (more := self._serial.in_waiting) else b""
+        try:
+            return bytes(self._socket.recv(_MOST, socket.MSG_DONTWAIT))
+        except BlockingIOError:
+            return b""
+
+    def _fill(self) -> None:
+        if time.monotonic() >= self.deadline:
+            raise Silence
+        data = self._serial.read(1)
+        if data:
+            data += self._ready()
+        self._took(data)
+
+    def _took(self, data: bytes) -> None:
+        self._heard = self._heard or bool(data)
+        self._buffer += data
+        self.received = (self.received + data)[-_TAIL:]
+        self.transcript.received(data)
+
+    def inWaiting(self) -> int:
+        """Return how many bytes can be read without waiting."""
+        if not self._buffer:
+            self.pending()
+        return len(self._buffer)
+
+    def pending(self) -> bytes:
+        """Return all bytes that can be read without waiting; they stay."""
+        if data := self._ready():
+            self._took(data)
+        return bytes(self._buffer)
+
+    def read(self, size: int = 1) -> bytes:
+        """Return exactly `size` bytes."""
+        while len(self._buffer) < size:
+            self._fill()
+        data = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        return data
+
+    def read_until(self, *endings: bytes) -> bytes:
+        """Return everything up to and with the first of `endings` that comes."""
+        start = 0
+        longest = max(len(ending) for ending in endings)
+        while True:
+            ends = [
+                (found, found + len(ending))
+                for ending in endings
+                if (found := self._buffer.find(ending, start)) >= 0
+            ]
+            if ends:
+                return self.read(min(ends)[1])
+            start = max(0, len(self._buffer) - longest + 1)
+            self._fill()
+
+    def quiet(self, seconds: float) -> None:
+        """Throw away what comes until nothing came for a while."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self._buffer.clear()
+            with contextlib.suppress(Silence):
+                self._fill()
+            if self._buffer:
+                until = time.monotonic() + seconds
+        self._buffer.clear()
+
+    def write(self, data: bytes) -> int:
+        """Send bytes."""
+        self.transcript.sent(data)
+        return self._serial.write(data) or 0
+
+    @property
+    def rts(self) -> bool:
+        """Return the state of RTS."""
+        return bool(self._serial.rts)
+
+    @rts.setter
+    def rts(self, on: bool) -> None:
+        self._serial.rts = on
+
+    @property
+    def dtr(self) -> bool:
+        """Return the state of DTR."""
+        return bool(self._serial.dtr)
+
+    @dtr.setter
+    def dtr(self, on: bool) -> None:
+        self._serial.dtr = on
+
+    def close(self) -> None:
+        """Close the port."""
+        self._serial.close()
+
+
+class PortError(BoardError):
+    """A port that cannot be opened."""
+
+
+class PortUnavailableError(PortError):
+    """A port that another program has open, or that is not there any more."""
+
+
+def _passes(error: Exception) -> bool:
+    code = getattr(error, "errno", None)
+    return code in (*_BUSY, *_GONE, errno.EIO) or "exclusively lock" in str(error)
+
+
+def _why_not(device: str, error: Exception) -> str:
+    """Return one line that says why a port cannot be opened."""
+    code = getattr(error, "errno", None)
+    if code in _BUSY or "exclusively lock" in str(error):
+        return f"port {device} is in use by another program: close that first"
+    if code in _GONE:
+        return f"port {device} does not exist: is the board connected, or served?"
+    if code in (errno.EACCES, errno.EPERM):
+        return f"port {device} may not be opened by you: {_who_may(device)}"
+    if code in (errno.ENOTTY, errno.EISDIR) or "Could not configure" in str(error):
+        return f"{device} is not a serial port"
+    if "://" in device and (found := re.search(r"\[Errno -?\d+\] ([^)]*)", str(error))):
+        return f"port {device} cannot be opened: {found[1]}: is it served there?"
+    return f"port {device} cannot be opened: {error}"
+
+
+def _who_may(device: str) -> str:
+    """Return what to do about a port that one may not open."""
+    with contextlib.suppress(OSError, KeyError, ImportError):
+        import grp
+
+        about = os.stat(device)
+        if about.st_mode & 0o060 == 0o060 and about.st_gid:
+            group = grp.getgrgid(about.st_gid).gr_name
+            return f"become one of the group {group} (sudo usermod -aG {group} $USER), log in anew"
+    return "see to its permissions"

@@ -1,0 +1,1 @@
+"""The conformance sheet: which cases, how they run, how they are shown."""

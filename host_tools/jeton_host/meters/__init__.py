@@ -1,0 +1,1 @@
+"""Named meters, the ports of boards, and the rescue of a damaged flash."""

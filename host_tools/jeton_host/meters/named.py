@@ -1,0 +1,340 @@
+"""Named meters: each a folder with its flash, kept between runs; one process at a time runs it."""
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any, Self
+
+from jeton_host.client.client import MeterClient
+from jeton_host.errors import BoardError
+from jeton_host.firmware.interpreter import write_atomically
+from jeton_host.paths import data_home
+from jeton_host.vending.pos import PointOfSale
+from jeton_host.virtual.board import HEAP, VirtualBoard
+from jeton_host.virtual.bridge import BOOT_TIMEOUT
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_RESERVED = ("virtual",)
+
+
+def is_name(text: str) -> bool:
+    """Return whether this could be the name of a meter, rather than a port."""
+    return bool(_NAME.fullmatch(text)) and text not in _RESERVED
+
+
+def check_name(name: str) -> str:
+    """Return the name, or raise BoardError."""
+    if name in _RESERVED:
+        raise BoardError(f"a meter cannot be called {name!r}: that is any fresh virtual meter")
+    if not _NAME.fullmatch(name):
+        raise BoardError(
+            f"meter name {name!r} will not do: letters, digits, dot, dash and underscore, at most "
+            "64, a letter or digit first"
+        )
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class NamedMeter:
+    """A meter that is kept. `about` is what it was made as; it never holds a key.
+
+    `damaged` says in a few words what is wrong with its folder, if anything is.
+    """
+
+    name: str
+    folder: Path
+    about: Mapping[str, Any]
+    damaged: str = ""
+
+    @property
+    def flash(self) -> Path:
+        """Return its flash image."""
+        return self.folder / "flash.img"
+
+    @property
+    def lock(self) -> Path:
+        """Return the file that a process holds while it runs the meter."""
+        return self.folder / "board.lock"
+
+    def port(self) -> str | None:
+        """Return the serial port where it runs now, None when it does not run."""
+        try:
+            file = self.lock.open("r")
+        except FileNotFoundError:
+            return None
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                return file.read().strip()  # empty: it is being started
+        return None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for --json."""
+        found = {"name": self.name, "port": self.port(), **self.about}
+        return found | ({"damaged": self.damaged} if self.damaged else {})
+
+
+def _home() -> Path:
+    return data_home() / "meters"
+
+
+def _read(folder: Path) -> NamedMeter | None:
+    """Return the meter of a folder, also a damaged one; None where there is none."""
+    file, flash = folder / "meter.json", folder / "flash.img"
+    about: Any = {}
+    wrong = ""
+    try:
+        about = json.loads(file.read_text())
+        if not isinstance(about, dict):
+            raise ValueError
+    except FileNotFoundError:
+        wrong = "its meter.json is missing"
+    except (OSError, ValueError):
+        about, wrong = {}, "its meter.json cannot be read"
+    if not os.path.lexists(flash):
+        if wrong and not os.path.lexists(file):
+            return None
+        wrong = "its flash is missing"
+    return NamedMeter(folder.name, folder, about, wrong)
+
+
+def all_meters() -> list[NamedMeter]:
+    """Return every named meter by name."""
+    found = [_read(folder) for folder in sorted(_home().glob("*")) if is_name(folder.name)]
+    return [meter for meter in found if meter is not None]
+
+
+def exists(name: str) -> bool:
+    """Return whether there is a meter of this name."""
+    return is_name(name) and _read(_home() / name) is not None
+
+
+def find(name: str) -> NamedMeter:
+    """Return a named meter, or raise BoardError."""
+    meter = _read(_home() / check_name(name))
+    if meter is None:
+        if _unfinished(name):
+            raise BoardError(f"meter {name} was never finished: `jeton new {name}` makes it")
+        known = ", ".join(m.name for m in all_meters())
+        raise BoardError(
+            f"there is no meter {name!r}: "
+            + (f"known are {known}" if known else f"`jeton new {name}` makes it")
+        )
+    return meter
+
+
+class NamedBoard(VirtualBoard):
+    """The virtual board of a named meter, locked against other processes while it runs."""
+
+    def __init__(self, meter: NamedMeter, *, heap: str = HEAP, link: Path | None = None) -> None:
+        super().__init__(meter.flash, heap=heap, link=link, needs="meter.bin")
+        self.meter = meter
+        self._lock: IO[str] | None = None
+
+    def start(self) -> Self:
+        """Start it; BoardError where it runs already, or its flash is not what it was."""
+        if not os.path.lexists(self.meter.flash):
+            raise BoardError(f"the flash of meter {self.meter.name} is missing")
+        lock = self.meter.lock.open("a+")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            raise BoardError(
+                f"meter {self.meter.name} runs already, at "
+                f"{self.meter.port() or 'another process'}"
+            ) from None
+        self._lock = lock
+        lock.truncate(0)
+        try:
+            super().start()
+        except BaseException:
+            self.close()
+            raise
+        lock.write(self.device)
+        lock.flush()
+        return self
+
+    def close(self) -> None:
+        """Switch it off and unlock the meter."""
+        super().close()
+        if self._lock is not None:
+            self._lock.truncate(0)
+            self._lock.close()
+            self._lock = None
+
+
+def attach(
+    name: str, *, heap: str = HEAP, waited: Callable[[], object] = lambda: None
+) -> tuple[str, VirtualBoard | None]:
+    """Return the port of a named meter, and its board where it had to be started for this.
+
+    `waited` is called again and again while another program starts it.
+    """
+    meter = find(name)
+    deadline = time.monotonic() + BOOT_TIMEOUT
+    while True:
+        port = meter.port()
+        if port:
+            return port, None
+        if port is None:
+            try:
+                board = NamedBoard(meter, heap=heap).start()
+                return board.path, board
+            except BoardError:
+                if meter.port() is None:  # it failed by itself; nobody came first
+                    raise
+        if time.monotonic() >= deadline:
+            raise BoardError(f"meter {name} is being started elsewhere but does not come up")
+        waited()
+        time.sleep(0.01)
+
+
+def _unfinished(name: str) -> list[Path]:
+    """Return the folders of this meter whose making was cut short."""
+    shape = re.compile(rf"\.{re.escape(name)}\.[a-z0-9_]{{8}}")
+    found = []
+    for folder in _home().glob(f".{name}.*"):
+        if shape.fullmatch(folder.name) and folder.is_dir():
+            with contextlib.closing((folder / "board.lock").open("a+")) as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    found.append(folder)
+                except OSError:
+                    pass  # it is being made at this moment
+    return found
+
+
+def _clear_unfinished(name: str, pos: PointOfSale) -> None:
+    """Remove what the making of a meter left that was cut short, its registration included."""
+    folders = _unfinished(name)
+    if folders and not exists(name) and _registered(name, pos) and not pos.issued(name):
+        pos.remove_meter(name)
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _registered(name: str, pos: PointOfSale) -> bool:
+    return any(record.name == name for record in pos.meters())
+
+
+def check_free(name: str, pos: PointOfSale) -> None:
+    """Raise BoardError where a meter of this name cannot be made; tidy up a half-made one."""
+    meter = _read(_home() / check_name(name))
+    if meter is not None and meter.damaged:
+        raise BoardError(
+            f"there is a meter {name} already, and {meter.damaged}: "
+            f"`jeton delete {name}` removes what is left of it"
+        )
+    if meter is not None:
+        raise BoardError(f"there is a meter {name} already: choose another name")
+    _clear_unfinished(name, pos)
+    if _registered(name, pos):
+        raise BoardError(
+            f"the point of sale has a meter {name} that is not kept here: choose another name, or "
+            f"`jeton delete {name}` forgets it and all that was sold for it"
+        )
+
+
+def create(
+    name: str,
+    config: Mapping[str, Any] | Callable[[], Mapping[str, Any]],
+    *,
+    heap: str = HEAP,
+) -> NamedMeter:
+    """Make a named meter on a fresh flash and set it up; nothing is left where that fails.
+
+    `config` may be a function: what it registers elsewhere is then registered while a folder
+    stands that tells of a making cut short.
+    """
+    folder = _home() / check_name(name)
+    if _read(folder) is not None:
+        raise BoardError(f"there is a meter {name} already: choose another name")
+    try:
+        _home().mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(dir=_home(), prefix=f".{name}."))
+    except OSError as error:
+        raise BoardError(f"meter {name} cannot be made: {error}") from None
+    lock = (work / "board.lock").open("a+")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        config = config() if callable(config) else config
+        about = {k: v for k, v in config.items() if k not in ("decoder_key", "clock", "tid0")}
+        about["made"] = datetime.now(UTC).isoformat(timespec="seconds")
+        with (
+            VirtualBoard(work / "flash.img", heap=heap) as board,
+            MeterClient(board.path) as meter,
+        ):
+            meter.provision(config)
+        write_atomically(work / "meter.json", json.dumps(about, indent=1).encode() + b"\n")
+        if folder.exists():  # what is left of one that has neither flash nor description
+            for stray in ("board.lock", "flash.img", "meter.json"):
+                (folder / stray).unlink(missing_ok=True)
+            folder.rmdir()
+        os.rename(work, folder)
+    except OSError as error:
+        raise BoardError(f"meter {name} cannot be made: {error}") from None
+    finally:
+        lock.close()
+        shutil.rmtree(work, ignore_errors=True)
+    return find(name)
+
+
+def delete(name: str, pos: PointOfSale | None = None) -> None:
+    """Delete a named meter, unless it runs, and what the point of sale knows of it.
+
+    Damaged and half-made ones too. Where the point of sale cannot forget it, nothing is lost.
+    """
+    folder = _home() / check_name(name)
+    registered = pos is not None and _registered(name, pos)
+    kept = folder.is_dir()
+    if not kept and not registered and not _unfinished(name):
+        find(name)  # says that there is none
+    if not kept:
+        _forget(name, pos if registered else None)
+        return
+    with contextlib.closing((folder / "board.lock").open("a+")) as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            port = NamedMeter(name, folder, {}).port()
+            raise BoardError(
+                f"meter {name} runs at {port or 'another process'}: stop that first"
+            ) from None
+        away = Path(tempfile.mkdtemp(dir=_home(), prefix=".deleted-"))
+        os.rename(folder, away / name)
+        try:
+            _forget(name, pos if registered else None)
+        except BaseException:
+            os.rename(away / name, folder)
+            away.rmdir()
+            raise
+        shutil.rmtree(away)
+
+
+def _forget(name: str, pos: PointOfSale | None) -> None:
+    if pos is not None:
+        pos.remove_meter(name)
+    for unfinished in _unfinished(name):
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def make_config(*, profile: str = "generic", **options: Any) -> dict[str, Any]:
+    """Return what `provision` takes for a meter that no point of sale keeps.
+
+    `options` are those of PointOfSale.add_meter, by default a meter under the published test keys.
+    """
+    with tempfile.TemporaryDirectory(prefix="jeton-") as folder:
+        pos = PointOfSale(Path(folder) / "pos.sqlite")
+        pos.add_meter("virtual", profile=profile, **options)
+        return pos.config_for("virtual")

@@ -1,0 +1,73 @@
+"""Where things are: the firmware and boards that ship, and the user's own meters and caches."""
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+from jeton_host.errors import JetonError
+
+_HERE = Path(__file__).resolve().parent
+_PACKAGED = _HERE / "_data"
+# In an installed wheel the data lies inside the package, in a checkout beside it.
+_ROOT = _PACKAGED if _PACKAGED.is_dir() else _HERE.parent.parent
+
+
+def firmware_dir() -> Path:
+    """Return the folder with main.py, jeton/, drivers/ and profiles/."""
+    return _ROOT / "firmware"
+
+
+def boards_dir() -> Path:
+    """Return the folder with one folder a board."""
+    return _ROOT / "boards"
+
+
+def profiles_dir() -> Path:
+    """Return the folder with the profiles that ship."""
+    return firmware_dir() / "profiles"
+
+
+def vectors_dir() -> Path:
+    """Return the folder with the published vectors and where they come from."""
+    return _ROOT / ("vectors" if _PACKAGED.is_dir() else "tests/vectors")
+
+
+def data_home() -> Path:
+    """Return the folder of meters and points of sale ($JETON_HOME or the user's data folder)."""
+    home = os.environ.get("JETON_HOME")
+    if not home:
+        return Path(platformdirs.user_data_dir("jeton"))
+    folder = _expanded(home)
+    if not home.isprintable():
+        raise JetonError(f"$JETON_HOME is {home!r}: give a folder whose name can be written")
+    if folder.exists() and not folder.is_dir():
+        raise JetonError(f"$JETON_HOME is {home}, which is not a folder")
+    return folder
+
+
+def _expanded(home: str) -> Path:
+    try:
+        return Path(home).expanduser()
+    except RuntimeError:
+        raise JetonError(f"$JETON_HOME is {home}: there is no such user") from None
+
+
+def check_writable(path: Path) -> None:
+    """Raise JetonError where a file cannot be put at `path`, before the work for it is done."""
+    try:
+        where = path.resolve()
+    except (OSError, RuntimeError) as error:
+        raise JetonError(f"{path} cannot be written: {error}") from None
+    if where.is_dir():
+        raise JetonError(f"{path} cannot be written: it is a folder")
+    if not where.parent.is_dir():
+        raise JetonError(f"{path} cannot be written: there is no folder {path.parent}")
+    if not os.access(path if path.exists() else where.parent, os.W_OK):
+        raise JetonError(f"{path} cannot be written: permission denied")
+
+
+def cache_home() -> Path:
+    """Return the folder of compiled firmware and prepared flash images; safe to delete."""
+    home = os.environ.get("JETON_HOME")
+    return _expanded(home) / "cache" if home else Path(platformdirs.user_cache_dir("jeton"))

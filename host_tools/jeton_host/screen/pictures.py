@@ -1,0 +1,122 @@
+"""Draws `jeton run` as SVGs, always the same: `python -m jeton_host.screen.pictures FOLDER`."""
+
+import asyncio
+import html
+import re
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from textual.pilot import Pilot
+
+from jeton_host.meter import Meter
+from jeton_host.screen.app import MeterScreen
+from jeton_host.screen.desk import Desk
+from jeton_host.vending.pos import PointOfSale
+
+SIZE = (80, 24)
+FOLDER = Path(__file__).parent / "pictures"
+_AT = datetime(2026, 11, 22, 8, 30, tzinfo=UTC)
+_RND = 5
+_PATIENCE_S = 30.0
+_POLL_S = 0.02
+_MARKS = re.compile("[\u202d\u202c]")  # of a text that is drawn as it stands
+_MARKED = re.compile(r'textLength="([\d.]+)"([^>]*)>([^<]*\u202d[^<]*)<')
+
+Scene = Callable[[MeterScreen, Pilot[int]], Awaitable[None]]
+
+
+async def until(pilot: Pilot[int], holds: Callable[[], bool]) -> None:
+    """Wait for something on the screen; TimeoutError where it does not come."""
+    async with asyncio.timeout(_PATIENCE_S):
+        while not holds():
+            await pilot.pause(_POLL_S)
+
+
+async def settled(screen: MeterScreen, pilot: Pilot[int]) -> None:
+    """Wait until all that was asked of the meter is done and shown."""
+    done: list[bool] = []
+    screen.line.do(lambda meter: str(done.append(True) or ""))  # type: ignore[func-returns-value]
+    await until(pilot, lambda: bool(done))
+    looks = screen.looks
+    await until(pilot, lambda: screen.looks >= looks + 2)
+    await pilot.pause()
+
+
+async def _purchase(screen: MeterScreen, pilot: Pilot[int]) -> None:
+    """A credit token is issued and keyed in."""
+    await pilot.press("v")
+    await pilot.click("#issue-credit")
+    await until(pilot, lambda: bool(screen.issued))
+    await pilot.press("k")
+
+
+async def _refused(screen: MeterScreen, pilot: Pilot[int]) -> None:
+    """The credit is used up, and a wrong token is keyed in."""
+    screen.line.do(lambda meter: str(meter.set_load(800).fault or ""))
+    screen.line.do(lambda meter: str(meter.advance(3 * 3600).fault or ""))
+    await settled(screen, pilot)
+    await pilot.press(*"46841597815952103305", "enter")
+
+
+async def _settings(screen: MeterScreen, pilot: Pilot[int]) -> None:
+    """What can be set, a token half keyed in, and a keypad with a key i."""
+    screen.line.do(lambda meter: str(meter.set_load(1500).fault or ""))
+    screen.line.do(lambda meter: str(meter.advance(600).fault or ""))
+    await settled(screen, pilot)
+    await pilot.press("s", *"4684159")
+
+
+async def _arabic(screen: MeterScreen, pilot: Pilot[int]) -> None:
+    """A display of dots that speaks Arabic, after a purchase."""
+    await _purchase(screen, pilot)
+    await settled(screen, pilot)
+    await pilot.press("e")
+
+
+# What each picture is of: a profile, what else the meter is made of, and what happens.
+SCENES: dict[str, tuple[str, dict[str, Any], Scene]] = {
+    "purchase": ("generic", {"credit_wh": 3000, "display": [4, 20, 0]}, _purchase),
+    "refused": ("ceet", {"credit_wh": 2000, "display": [2, 16, 0]}, _refused),
+    "settings": ("landis_gyr", {"credit_wh": 4200, "display": [2, 16, 0]}, _settings),
+    "arabic": ("somelec", {"credit_wh": 500, "display": [4, 20, 1]}, _arabic),
+}
+
+
+async def picture(name: str) -> str:
+    """Return the SVG of one scene, on a clock that stands."""
+    profile, config, scene = SCENES[name]
+    with tempfile.TemporaryDirectory(prefix="jeton-") as folder:
+        pos = PointOfSale(Path(folder) / "pos.sqlite")
+        pos.add_meter("home", profile=profile)
+        meter = Meter.open("virtual", config=pos.config_for("home", at=_AT) | config)
+        meter.set_rate(0)
+        meter.clock(_AT)
+        screen = MeterScreen(meter, "home", Desk(pos, "home", at=_AT, rnd=_RND))
+        async with screen.run_test(size=SIZE) as pilot:
+            await settled(screen, pilot)
+            await scene(screen, pilot)
+            await settled(screen, pilot)
+            svg = screen.export_screenshot(title="jeton run home")
+            return _MARKED.sub(_without_marks, svg) + "\n"
+
+
+def _without_marks(text: re.Match[str]) -> str:
+    """Return a text of a picture that takes no room for the marks in it."""
+    shown = html.unescape(text[3])
+    length = float(text[1]) * len(_MARKS.sub("", shown)) / len(shown)
+    return f'textLength="{length:g}"{text[2]}>{text[3]}<'
+
+
+def main(folder: Path) -> None:
+    """Draw all pictures."""
+    folder.mkdir(exist_ok=True)
+    for name in SCENES:
+        (folder / f"{name}.svg").write_text(asyncio.run(picture(name)))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER)

@@ -1,0 +1,1 @@
+"""Words, parsing and drawing for people at a terminal."""

@@ -1,0 +1,277 @@
+"""Meters on a farm of boards: a driver and a strategy for labgrid (pip install 'jeton[labgrid]').
+
+A labgrid environment names this module under `imports:`. The driver gives the typed client of
+`jeton_host.client.client` over whatever serial port labgrid has for the board, here or on another computer;
+the strategy brings the board to where a test can begin. boards/FARM.md shows both at work.
+"""
+
+import enum
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import attr
+from labgrid.driver import Driver
+from labgrid.factory import target_factory
+from labgrid.resource import NetworkSerialPort, SerialPort
+from labgrid.step import step
+from labgrid.strategy import Strategy, StrategyError
+from labgrid.strategy.common import never_retry
+from labgrid.util.proxy import proxymanager
+
+from jeton_host.bench import facts, flashing, provisioning
+from jeton_host.client.port import TIMEOUT, PortError
+from jeton_host.errors import BoardError
+from jeton_host.firmware import boards
+from jeton_host.meters.named import make_config
+from jeton_host.testing.meter_pos import BenchMeter, MeterPos
+
+_SCHEMES = {"raw": "socket", "rfc2217": "rfc2217"}
+_AGAIN_S = 0.1
+
+
+@target_factory.reg_driver
+@attr.s(eq=False)
+class JetonMeterDriver(Driver):
+    """The client of a meter, over a serial port here or on another computer.
+
+    Active it has the line open, and `meter` is a `jeton_host.meter.Meter`. `timeout` is for how
+    many seconds a board may be silent. The unlock code of a locked meter is $JETON_UNLOCK_CODE.
+    """
+
+    bindings = {"port": {"SerialPort", "NetworkSerialPort"}}  # noqa: RUF012 (labgrid's way)
+
+    timeout = attr.ib(default=TIMEOUT, converter=float)
+
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        self._meter: BenchMeter | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    @property
+    def url(self) -> str:
+        """Return where the meter is: a path, or the URL of a port on another computer."""
+        if isinstance(self.port, SerialPort):  # RawSerialPort, USBSerialPort
+            return str(self.port.port)
+        assert isinstance(self.port, NetworkSerialPort)
+        scheme = _SCHEMES.get(self.port.protocol)
+        if scheme is None:
+            raise BoardError(
+                f"no serial port speaks {self.port.protocol!r}: {' or '.join(_SCHEMES)}"
+            )
+        host, port = proxymanager.get_host_and_port(self.port)
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+    def on_activate(self) -> None:
+        """Open the line; a board that was just switched on may take its time."""
+        deadline = time.monotonic() + flashing.PATIENCE
+        while True:
+            try:
+                self._meter = BenchMeter(self.url, timeout=self.timeout)
+                break
+            except PortError:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(_AGAIN_S)
+        self._folder = tempfile.TemporaryDirectory(prefix="jeton-")
+        self._meter.folder = Path(self._folder.name)
+
+    def on_deactivate(self) -> None:
+        """Close the line; the meter goes on."""
+        if self._meter is not None:
+            self._meter.close()
+            self._meter = None
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+    @property
+    def meter(self) -> BenchMeter:
+        """Return the client; StateError where the driver is not active."""
+        return self._client()
+
+    @Driver.check_active
+    def _client(self) -> BenchMeter:
+        assert self._meter is not None
+        return self._meter
+
+
+class Status(enum.Enum):
+    """Where a board is on its way to a test."""
+
+    unknown = 0
+    off = 1
+    flashed = 2
+    provisioned = 3
+    running = 4
+
+
+@attr.s
+class _Quiet:
+    """Is told how flashing goes, and says nothing."""
+
+    def line(self, text: str) -> None:
+        """Take a line."""
+
+    @staticmethod
+    def bar(what: str, total: int) -> Any:
+        """Give a function that takes how far it is."""
+        from contextlib import nullcontext
+
+        return nullcontext(lambda done: None)
+
+
+@target_factory.reg_driver
+@attr.s(eq=False)
+class JetonStrategy(Strategy):
+    """Brings a board to `off`, `flashed`, `provisioned` or `running`.
+
+    * off: no power, where the place has a driver for that; else only the line is closed;
+    * flashed: it runs the firmware of this Jeton. A real board is flashed where it does not, a
+      virtual one is served by a Jeton of its own: there another firmware is an error;
+    * provisioned: a meter is set up: `config`, as `provision` takes it, else a meter of `profile`
+      under the published test keys. One that is there and has another number is an error, unless
+      `erase_meter`: then the meter is a fresh one each time;
+    * running: it answers, it has no fault, and its clock is right and goes.
+
+    `board` is what `jeton flash --board` takes; empty: what the board says it is.
+    """
+
+    bindings = {  # noqa: RUF012 (labgrid's way)
+        "line": "JetonMeterDriver",
+        "power": {"PowerProtocol", None},
+    }
+
+    board = attr.ib(default="", validator=attr.validators.instance_of(str))
+    profile = attr.ib(default="generic", validator=attr.validators.instance_of(str))
+    config = attr.ib(default=None)
+    erase_meter = attr.ib(default=False, validator=attr.validators.instance_of(bool))
+    status = attr.ib(default=Status.unknown)
+
+    @property
+    def meter(self) -> BenchMeter:
+        """Return the client of the meter."""
+        return self.line.meter
+
+    @property
+    def pos(self) -> MeterPos:
+        """Return a point of sale that sells for the meter that was set up."""
+        if not self.meter.config:
+            raise StrategyError("there is no meter to sell for: transition to provisioned first")
+        return self.meter.pos
+
+    @never_retry
+    @step(args=["status"])
+    def transition(self, status: Status | str, *, step: Any) -> None:
+        """Bring the board to a state, from whatever state it is in."""
+        wanted = Status[status] if isinstance(status, str) else status
+        if wanted is Status.unknown:
+            raise StrategyError(f"can not transition to {wanted}")
+        if wanted is self.status and not (self.erase_meter and wanted is not Status.off):
+            step.skip("nothing to do")
+            return
+        if wanted is Status.off:
+            self._off()
+        else:
+            if self.status in (Status.unknown, Status.off):
+                self._on()
+            if wanted is Status.flashed or self.status in (Status.unknown, Status.off):
+                self._flashed()
+            if wanted is not Status.flashed:
+                self._provisioned()
+            if wanted is Status.running:
+                self._running()
+        self.status = wanted
+
+    @never_retry
+    @step(args=["status"])
+    def force(self, status: Status | str, *, step: Any) -> None:
+        """Take the board to be in a state already (pytest --lg-initial-state)."""
+        wanted = Status[status] if isinstance(status, str) else status
+        if wanted is Status.unknown:
+            raise StrategyError(f"can not force state {wanted}")
+        if wanted is Status.off:
+            self.target.deactivate(self.line)
+        else:
+            self.target.activate(self.line)
+        if wanted in (Status.provisioned, Status.running):
+            self.meter.config = self._wanted()
+        self.status = wanted
+
+    def _off(self) -> None:
+        self.target.deactivate(self.line)
+        if self.power is not None:
+            self.target.activate(self.power)
+            self.power.off()
+
+    def _on(self) -> None:
+        if self.power is not None:
+            self.target.deactivate(self.line)
+            self.target.activate(self.power)
+            self.power.on()
+        self.target.activate(self.line)
+
+    def _flashed(self) -> None:
+        meter = self.meter
+        if meter.locked:
+            raise StrategyError(
+                f"the meter at {meter.port} is locked: `jeton unlock {meter.port} --for-good`"
+            )
+        about = facts.facts(meter)
+        board = boards.load(self.board or self._said())
+        flashing.check(about, board, meter.port)
+        firmware = flashing.firmware_for(about, board)
+        if about.firmware[:1] == (firmware.hash,):
+            return
+        if about.played:
+            found = about.firmware[0] if about.firmware else "none"
+            raise StrategyError(
+                f"the virtual board at {meter.port} has firmware {found}, and this Jeton has "
+                f"{firmware.hash}: serve it with the same version"
+            )
+        flashing.Flasher(meter, about, firmware, _Quiet()).run()
+        provisioning.start(meter)
+
+    def _said(self) -> str:
+        """Return which board it is, as its firmware says."""
+        with suppress(BoardError):
+            return self.meter.info().board
+        raise StrategyError(
+            f"the board at {self.meter.port} does not say what it is: name it, "
+            "`JetonStrategy: {board: esp32_lcd2004}`"
+        )
+
+    def _wanted(self) -> dict[str, Any]:
+        """Return the set-up of the meter, its clock right."""
+        if isinstance(self.config, Mapping):
+            return dict(self.config)
+        return make_config(profile=self.profile)
+
+    def _provisioned(self) -> None:
+        meter, wanted = self.meter, self._wanted()
+        there = meter.status()
+        if there.provisioned and there.drn != wanted["drn"] and not self.erase_meter:
+            raise StrategyError(
+                f"there is meter {there.drn} on {meter.port}, and not {wanted['drn']}: "
+                "`JetonStrategy: {erase_meter: true}` gives it up, with its credit"
+            )
+        if self.erase_meter or not there.provisioned:
+            meter.provision(wanted)
+        meter.config = wanted
+        meter.__dict__.pop("pos", None)  # it sold for the meter that was there before
+        assert meter.folder is not None
+        (meter.folder / "pos.sqlite").unlink(missing_ok=True)
+
+    def _running(self) -> None:
+        meter = self.meter
+        if meter.status().rate != 1:
+            meter.set_rate(1)
+        if not self.erase_meter:  # a fresh one has the right time
+            meter.clock(datetime.now(UTC))
+        now = meter.status()
+        if now.fault or not now.provisioned:
+            raise StrategyError(f"the meter at {meter.port} does not run: {now.fault or 'none'}")

@@ -1,0 +1,326 @@
+"""What the pytest plugin does when a test uses a meter: boards, points of sale, reports.
+
+Loaded with the first meter that a test asks for: the plugin itself costs next to nothing.
+"""
+
+import contextlib
+import fcntl
+import importlib
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from jeton import __version__ as firmware_version
+from jeton_host.client.answers import EPOCH
+from jeton_host.client.port import TIMEOUT
+from jeton_host.errors import BoardError
+from jeton_host.firmware import build as firmware_build
+from jeton_host.firmware import interpreter, profiles
+from jeton_host.firmware.build import Firmware
+from jeton_host.meter import Meter
+from jeton_host.meters import ports
+from jeton_host.paths import cache_home
+from jeton_host.testing.meter_pos import BenchMeter
+from jeton_host.vending.pos import PointOfSale
+from jeton_host.virtual.board import VirtualBoard
+
+VIRTUAL = "virtual"
+SILENT_S = 2.0  # for a board that has just failed a test to say what it shows
+EVENTS = 8
+_STARTERS = 4  # boards of a street that are started at once
+FILE_CHARACTERS = 120
+
+
+class OutOfOrderError(BoardError):
+    """A board that was reported already; it is not tried again."""
+
+
+@dataclass
+class Bench:
+    """The boards of one process of pytest: fresh virtual ones, or those that are named.
+
+    A board that cannot be had, or that stops answering, is out of order from then on.
+    """
+
+    places: Sequence[str]
+    kind: str = VIRTUAL
+    wires: str | None = None
+    images: Path | None = None
+    timeout: float = TIMEOUT
+    _open: dict[str, BenchMeter] = field(default_factory=dict)
+    _broken: dict[str, str] = field(default_factory=dict)
+    _reported: dict[str, str] = field(default_factory=dict)  # what is said from then on
+    _firmware: dict[Any, Firmware] = field(default_factory=dict)
+    _configs: dict[Any, dict[str, Any]] = field(default_factory=dict)
+    _described: dict[str, str] = field(default_factory=dict)
+    _started: bool = False  # a virtual board was
+
+    @property
+    def virtual(self) -> bool:
+        """Return whether the meters are fresh virtual ones."""
+        return self.places[0] == VIRTUAL
+
+    # Configurations
+
+    def config(self, profile: str, number: int = 0) -> dict[str, Any]:
+        """Return the configuration of a fresh meter, the clock right; `number` makes it another.
+
+        The meters are under the published test keys.
+        """
+        key = (profile, number, _own_profiles())
+        if key not in self._configs:
+            self._make_configs(profile, number)
+        now = datetime.now(UTC) - EPOCH
+        return self._configs[key] | {"clock": int(now.total_seconds())}
+
+    def _make_configs(self, profile: str, most: int) -> None:
+        with tempfile.TemporaryDirectory(prefix="jeton-") as folder:
+            pos = PointOfSale(Path(folder) / "pos.sqlite")
+            own = _own_profiles()
+            for number in range(most + 1):
+                pos.add_meter(str(number), profile=profile)
+                self._configs[profile, number, own] = pos.config_for(str(number))
+
+    # Boards
+
+    @contextlib.contextmanager
+    def meter(
+        self, config: Mapping[str, Any], folder: Path, *, place: str = "", name: str = ""
+    ) -> Iterator[BenchMeter]:
+        """Give a meter that was set up just now, on a virtual board or on a named one."""
+        place = place or self.places[0]
+        self._check(place)
+        if place == VIRTUAL:
+            with self._virtual(config, name) as meter:
+                meter.config, meter.folder = dict(config), folder
+                yield meter
+            return
+        try:
+            meter = self._named(place)
+        except BoardError:
+            self._check(place)
+            raise
+        meter.__dict__.pop("pos", None)
+        self._set_up(place, meter, config)
+        meter.config, meter.folder = dict(config), folder
+        yield meter
+
+    @contextlib.contextmanager
+    def _virtual(self, config: Mapping[str, Any], name: str) -> Iterator[BenchMeter]:
+        board = VirtualBoard(board=self.kind)
+        try:
+            board.firmware = self.firmware()
+            board.start()
+            self._started = True
+        except BoardError as error:
+            self._broken[VIRTUAL] = str(error)
+            self._check(VIRTUAL)
+        try:
+            options: dict[str, Any] = {"board": board, "timeout": self.timeout}
+            if self.wires:
+                options["wires"] = _wires(self.wires, board)
+            meter = BenchMeter(board.path, name=name, **options)
+            try:
+                meter.provision(config)
+                yield meter
+            finally:
+                meter.close()
+        finally:
+            board.close()
+
+    def _named(self, place: str) -> BenchMeter:
+        """Return the client of a board that is there; it keeps the port for itself."""
+        if place in self._open:
+            return self._open[place]
+        try:
+            with _alone():
+                port = ports.find(place).device
+                options: dict[str, Any] = {"timeout": self.timeout}
+                if self.wires:
+                    options["wires"] = _wires(self.wires, None)
+                meter = BenchMeter(port, **options)
+        except BoardError as error:
+            self._broken[place] = str(error)
+            raise
+        self._open[place] = meter
+        return meter
+
+    def _set_up(self, place: str, meter: BenchMeter, config: Mapping[str, Any]) -> None:
+        meter.timeout = self.timeout
+        try:
+            meter.reopen()
+            if meter.provision(config).rate != 1:
+                meter.set_rate(1)
+        except BoardError as error:
+            if not self.answers(meter):
+                self._broken[place] = str(error)
+                self._check(place)
+            raise
+
+    def answers(self, meter: Meter) -> bool:
+        """Return whether a board still answers, soon."""
+        with hurried(meter):
+            try:
+                meter.info()
+            except BoardError:
+                return False
+        return True
+
+    def _check(self, place: str) -> None:
+        """Raise what is wrong with a board, once in full and from then on in a few words."""
+        if place not in self._broken:
+            return
+        if place in self._reported:
+            raise OutOfOrderError(self._reported[place])
+        self._reported[place] = f"not tried: there is no board at {place}, as said before"
+        raise BoardError(self._broken[place])
+
+    def stopped(self, meter: Meter, test: str) -> None:
+        """Note that a named board does not answer any more, which a test's report says."""
+        for place, other in self._open.items():
+            if other is meter and place not in self._broken:
+                self._broken[place] = "it stopped answering"
+                self._reported[place] = (
+                    f"not tried: the board at {meter.port} stopped answering in {test}"
+                )
+
+    def firmware(self) -> Firmware:
+        """Return the firmware of the virtual boards, built once, and again for other profiles."""
+        key = self.kind, _own_profiles()
+        if key not in self._firmware:
+            self._firmware[key] = firmware_build.build(interpreter.find(), self.kind)
+        return self._firmware[key]
+
+    def close(self) -> None:
+        """Let go of all boards."""
+        for meter in self._open.values():
+            with contextlib.suppress(BoardError):
+                meter.reopen()
+            with contextlib.suppress(BoardError):
+                meter.close()
+        self._open.clear()
+
+    @contextlib.contextmanager
+    def street(
+        self, configs: Sequence[Mapping[str, Any]], folder: Path
+    ) -> Iterator[list[BenchMeter]]:
+        """Give as many meters as there are configurations, started a few at a time.
+
+        Of named boards there must be as many.
+        """
+        names = [f"meter{number}" for number in range(1, len(configs) + 1)]
+        places = [VIRTUAL] * len(configs) if self.virtual else self.places
+
+        def begin(number: int) -> tuple[contextlib.ExitStack, BenchMeter]:
+            with contextlib.ExitStack() as mine:
+                home = folder / names[number]
+                home.mkdir()
+                meter = mine.enter_context(
+                    self.meter(configs[number], home, place=places[number], name=names[number])
+                )
+                return mine.pop_all(), meter
+
+        with ThreadPoolExecutor(_STARTERS) as pool, contextlib.ExitStack() as stack:
+            begun = [pool.submit(begin, number) for number in range(len(configs))]
+            errors, street, open_ones = [], [], []
+            for one in begun:
+                try:
+                    mine, meter = one.result()
+                except BoardError as error:
+                    errors.append(error)
+                else:
+                    open_ones.append(mine)
+                    street.append(meter)
+            stack.callback(lambda: list(pool.map(contextlib.ExitStack.close, open_ones)))
+            if errors:
+                raise errors[0]
+            yield street
+
+    # What they are
+
+    def describe(self) -> list[str]:
+        """Return a line for each board: its name, firmware and interpreter.
+
+        A virtual board is not started for that; one that cannot be had is said to be missing.
+        """
+        return [self._describe(place) for place in dict.fromkeys(self.places)]
+
+    def _describe(self, place: str) -> str:
+        if place in self._broken:
+            return f"{place}: no board"
+        try:
+            if place == VIRTUAL:
+                version = ".".join(map(str, interpreter.find().version))
+                return (
+                    f"board {self.kind}, firmware {firmware_version} ({self.firmware().hash}), "
+                    f"MicroPython {version}"
+                )
+            if place not in self._described:
+                self._described[place] = _about(self._named(place))
+        except BoardError as error:
+            self._broken[place] = str(error)
+            return f"{place}: no board"
+        return self._described[place]
+
+    @property
+    def used(self) -> list[str]:
+        """Return a line for each board that was used, in the words of `describe`."""
+        return [self._describe(place) for place in [*self._open, *([VIRTUAL] * self._started)]]
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Keep other workers from asking boards for their MAC while this one takes its own."""
+    lock = cache_home() / "ports.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _own_profiles() -> tuple[Any, ...]:
+    """Return what changes when a profile of the user's own does."""
+    folder = profiles.user_dir()
+    try:
+        files = sorted(folder.glob("*.json"))
+        return (folder, *((file.name, file.stat().st_mtime_ns) for file in files))
+    except OSError:
+        return (folder,)
+
+
+def _about(meter: Meter) -> str:
+    info = meter.info()
+    mark = ""
+    if not meter.locked:
+        with contextlib.suppress(BoardError):
+            mark = meter.run("with open('/firmware.id') as f: print(f.readline())").strip()
+    faults = ", ".join(f"{part}: {said}" for part, said in info.faults.items())
+    return (
+        f"board {info.board} at {meter.port}, firmware {info.firmware} ({mark or 'no hash'}), "
+        f"{info.interpreter}{f'; faults: {faults}' if faults else ''}"
+    )
+
+
+def _wires(where: str, board: VirtualBoard | None) -> Any:
+    try:
+        wires = importlib.import_module("jeton_host.bench.wires")
+    except ImportError:
+        raise BoardError("this version of Jeton has no wires: leave out --meter-wires") from None
+    return wires.connect(where, board)
+
+
+# Reports of failed tests
+
+
+@contextlib.contextmanager
+def hurried(meter: Meter) -> Iterator[None]:
+    """Wait no longer than a moment for a board that may be dead."""
+    before, meter.timeout = meter.timeout, min(meter.timeout, SILENT_S)
+    try:
+        yield
+    finally:
+        meter.timeout = before

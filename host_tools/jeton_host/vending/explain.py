@@ -1,0 +1,405 @@
+"""Say what 20 digits are and why a meter would refuse them, with the keys a user has anyway.
+
+What authenticates under a key that was guessed at (a neighbour in TI, KRN, SGC, base date or a
+digit) is likely, never sure: a 16-bit checksum lets one in 65,536 wrong guesses through. So
+guesses stay few, are ranked by the date they would give the token, and are worded as guesses. Only
+keys that the user's vending keys derive, or that the point of sale holds, are tried.
+
+A point of sale does not learn which key changes were entered. Without a live meter, what depends
+on that is told for each case.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from jeton.sts import digits
+from jeton.sts import tokens as layouts
+from jeton_host.errors import VendingError
+from jeton_host.vending import tid
+from jeton_host.vending.chain import Chain, Events
+from jeton_host.vending.guesses import Guess, Guesser, also_possible, likelihood, rank
+from jeton_host.vending.pos import PointOfSale
+from jeton_host.vending.records import Issued, MeterKey, MeterRecord
+from jeton_host.vending.tokens import Decoded, decode, describe, split, tests_of
+from jeton_host.vending.verdicts import (
+    FUTURE,
+    LAST_TEST,
+    NO_TESTS,
+    TidState,
+    Verdict,
+    capitalized,
+    change_text,
+    minute_text,
+)
+
+if TYPE_CHECKING:
+    from jeton_host.vending.guesses import neighbours
+
+ASKED_TIDS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What a meter answers if it has one of the keys that it may have."""
+
+    condition: str
+    result: str | None
+    cause: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What a token is: one line to read first, and the rest.
+
+    `result`: what the meter would answer, by the standard's names, as far as can be known; of a
+    section of a key change, without a live meter, as the first of its set.
+    `cause`: one word for programs: none, not-a-token, typing, other-meter, previous-key, next-key,
+    key-change, key, used, old, expired, ddtk, function, range, format, overflow, order, maker,
+    key-type, reserved, tamper, lock-out or unknown. "lock-out": a live meter that takes no token
+    now; the summary says what it would do otherwise. "key-change": the answer depends on which of
+    the vended key changes were entered, and nothing tells; then `result` is None, and `cases` has
+    each answer.
+    """
+
+    summary: str
+    result: str | None
+    cause: str
+    details: tuple[str, ...] = ()
+    decoded: Decoded | None = None
+    meter: str | None = None
+    issued: datetime | None = None
+    guesses: tuple[Guess, ...] = ()
+    cases: tuple[Case, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all of it for --json; never a part of a key."""
+        found: dict[str, Any] = {
+            "summary": self.summary,
+            "result": self.result,
+            "cause": self.cause,
+            "details": list(self.details),
+            "meter": self.meter,
+            "issued": self.issued.strftime("%Y-%m-%dT%H:%M:%SZ") if self.issued else None,
+        }
+        if self.decoded and self.decoded.authentic:
+            fields = self.decoded.fields
+            found |= {
+                "class": self.decoded.cls,
+                "subclass": self.decoded.sub,
+                "name": self.decoded.name,
+                "fields": {k: v for k, v in fields.items() if not k.startswith("nk")},
+            }
+        if self.guesses:
+            found["guesses"] = [
+                {"cause": g.cause, "text": g.text, "sure": g.sure, "plausible": g.plausible}
+                for g in self.guesses
+            ]
+        if self.cases:
+            found["cases"] = [
+                {"if": c.condition, "result": c.result, "cause": c.cause, "text": c.text}
+                for c in self.cases
+            ]
+        return found
+
+
+def explain(
+    token: str,
+    *,
+    pos: PointOfSale,
+    meter: str | None = None,
+    status: Mapping[str, Any] | None = None,
+    tid_state: TidState | None = None,
+    events: Events | None = None,
+    now: datetime | None = None,
+) -> Explanation:
+    """Explain a token, for `meter` or, without one, for whichever known meter it fits.
+
+    `status`: the live meter's `Status.as_dict`, where there is one; it says which key the meter
+    really has.
+    `tid_state`: asks the live meter whether a TID is used or old. `events`: its log, which counts
+    its key changes. Raise VendingError for an unknown meter; everything that is wrong with the
+    token itself is an Explanation.
+    """
+    moment = tid.utc(now or datetime.now(UTC))
+    return _Explainer(pos, status or {}, tid_state, events, moment).explain(token, meter)
+
+
+class _Explainer(Guesser):
+    def explain(self, token: str, name: str | None) -> Explanation:
+        meter = None if name is None else self._pos.meter(name)
+        text = digits.clean(token.strip())
+        try:
+            cls, _ = split(text)
+        except VendingError as error:
+            return self._no_token(text, str(error), meter)
+        if cls == 3:
+            return self._locked(self._class_3(text, meter))
+        if cls == 1:
+            return self._class_1(text, meter)
+        log = self._pos.issued(token=text)
+        if meter is None:
+            meter = self._find_meter(text, log)
+        if meter is None:
+            return self._unknown(text, cls)
+        return self._locked(self._for_meter(text, meter, log))
+
+    def _locked(self, found: Explanation) -> Explanation:
+        """Say first that the live meter takes no token yet, where that is so."""
+        until, clock = self._status.get("lock_until"), self._status.get("clock")
+        if not until or not clock:
+            return found
+        left = datetime.fromisoformat(until) - datetime.fromisoformat(clock)
+        if left <= timedelta():
+            return found
+        return replace(
+            found,
+            summary=f"Not now: after wrong tokens meter {found.meter} takes none for "
+            f"{left.total_seconds():.0f} s more (LockOut). Apart from that: {found.summary}",
+            result="LockOut",
+            cause="lock-out",
+        )
+
+    # -- not under a key --------------------------------------------------------------------------
+
+    def _no_token(self, text: str, why: str, meter: MeterRecord | None) -> Explanation:
+        name = meter.name if meter else None
+        details: list[str] = []
+        if len(text) in (40, 60) and digits.is_digits(text):
+            parts = [text[i : i + 20] for i in range(0, len(text), 20)]
+            details = [f"{digits.grouped(p)}: {self.explain(p, name).summary}" for p in parts]
+        elif len(text) == 20 and digits.is_digits(text):
+            details = self._typing_details(text, meter)
+        return Explanation(
+            f"Not a token: {why}.", "FormatError", "not-a-token", tuple(details), meter=name
+        )
+
+    def _typing_details(self, text: str, meter: MeterRecord | None) -> list[str]:
+        return [f"Likely {guess.text}." for guess in self._near(text, meter)[:3]]
+
+    def _class_3(self, text: str, meter: MeterRecord | None) -> Explanation:
+        name = meter.name if meter else None
+        if layouts.unpack(3, split(text)[1])[3]:
+            return Explanation(
+                "Token class 3 is reserved by the standard: no meter takes it.",
+                "FunctionError", "reserved", meter=name,
+            )  # fmt: skip
+        guesses = self._near(text, meter)
+        if guesses:
+            return Explanation(
+                f"No valid token: {likelihood(guesses[0])} {guesses[0].text}.",
+                "CRCError", "typing", tuple(also_possible(guesses)),
+                meter=name, guesses=tuple(guesses[:8]),
+            )  # fmt: skip
+        return Explanation(
+            "No valid token: class 3 is reserved by the standard, and the checksum is wrong.",
+            "CRCError", "reserved", meter=name,
+        )  # fmt: skip
+
+    def _class_1(self, text: str, meter: MeterRecord | None) -> Explanation:
+        decoded = decode(text)
+        name = meter.name if meter else None
+        if not decoded.authentic:
+            guesses = self._near(text, meter)
+            return Explanation(
+                f"No valid token: {likelihood(guesses[0])} {guesses[0].text}."
+                if guesses
+                else "No valid token: a test token (class 1) whose checksum is wrong.",
+                "CRCError", "typing", decoded=decoded, meter=name, guesses=tuple(guesses),
+            )  # fmt: skip
+        maker = decoded.fields.get("mfr_code", 0)
+        what = capitalized(describe(decoded))
+        if meter and maker not in (0, meter.mfr_code):
+            return Explanation(
+                f"{what}: meter {name} is of maker {meter.mfr_code} and refuses it.",
+                "MfrCodeError", "maker", decoded=decoded, meter=name,
+            )  # fmt: skip
+        if decoded.sub not in (0, 1):
+            return Explanation(
+                f"{what}: not a token that this meter has.",
+                "FunctionError", "function", decoded=decoded, meter=name,
+            )  # fmt: skip
+        numbers = tests_of(decoded)
+        lacking = [str(n) for n in numbers if n in NO_TESTS or n > LAST_TEST]
+        if lacking:
+            return Explanation(
+                f"{what}: refused, an electricity meter has no test {', '.join(lacking)}.",
+                "FunctionError", "function", decoded=decoded, meter=name,
+            )  # fmt: skip
+        if not numbers:
+            return Explanation(
+                f"{what}: refused, it asks for no test at all.",
+                "RangeError", "range", decoded=decoded, meter=name,
+            )  # fmt: skip
+        return Explanation(
+            f"{what}. It needs no key and may be entered any number of times.",
+            "Accept", "none", decoded=decoded, meter=name,
+        )  # fmt: skip
+
+    def _unknown(self, text: str, cls: int) -> Explanation:
+        guesses = self._near(text, None)
+        if guesses:
+            return Explanation(
+                "No token that was issued here as it stands: "
+                f"{likelihood(guesses[0])} {guesses[0].text}.",
+                "CRCError" if guesses[0].sure else None, "typing", guesses=tuple(guesses),
+            )  # fmt: skip
+        kind = "credit" if cls == 0 else "management or key change"
+        known = self._pos.meters()
+        if not known:
+            tail = "without the meter's key no more can be said: register it with jeton new"
+        else:
+            tail = (
+                f"it fits none of the {len(known)} meters this point of sale knows, under no key "
+                "they have or had: mistyped, or for another meter; name the meter to search on"
+            )
+        return Explanation(f"A {kind} token (class {cls}); {tail}.", None, "unknown")
+
+    # -- for one meter ----------------------------------------------------------------------------
+
+    def _find_meter(self, text: str, log: list[Issued]) -> MeterRecord | None:
+        if log:
+            return self._pos.meter(log[-1].meter)
+        found = []
+        for meter in self._pos.meters():
+            for steps, key in enumerate(self._pos.keys_of(meter.name)):
+                decoded = self._read(text, meter, key)
+                if decoded:
+                    plausible = self._plausible(decoded, meter, key)
+                    found.append(((not plausible, steps), meter))
+        found.sort(key=lambda item: item[0])
+        return found[0][1] if found else None
+
+    def _for_meter(self, text: str, meter: MeterRecord, log: list[Issued]) -> Explanation:
+        chain = Chain(self._pos, meter)
+        possible = self._possible(chain)
+        verdicts = [self._verdict(text, chain, key) for key in possible]
+        good = [(verdict, verdict.decoded) for verdict in verdicts if verdict.decoded]
+        if not good:
+            return self._refused(text, chain, possible, verdicts, log)
+        # What was issued is told before what another key makes of it by chance.
+        own = {entry.key.number for entry in log if entry.meter == meter.name}
+        first, decoded = next((pair for pair in good if pair[0].key.number in own), good[0])
+        details: list[str] = []
+        issued = None
+        what = capitalized(describe(decoded)) + f" for meter {meter.name}"
+        if decoded.tid is not None:
+            issued = tid.tid_time(decoded.tid, self._issued_under(chain, first.key, log).bdt)
+            what += f", issued {minute_text(issued)} (TID {decoded.tid})"
+            if issued > self._now + FUTURE:
+                details.append(
+                    "Its date lies in the future; a meter has no clock for this and takes it."
+                )
+        for entry in log[-1:]:
+            other = "" if entry.meter == meter.name else f" for meter {entry.meter}"
+            details.append(
+                f"This point of sale issued it{other}, asked for at {minute_text(entry.at)}."
+            )
+        if len({(verdict.result, verdict.cause) for verdict in verdicts}) == 1:
+            return Explanation(
+                f"{what}: {first.text}.", first.result, first.cause,
+                (f"Authentic under the meter's key: {first.key}.", *details),
+                decoded, meter.name, issued,
+            )  # fmt: skip
+        cases = self._cases(chain, verdicts)
+        told = "; ".join(f"if {case.condition}, {case.text}" for case in cases)
+        details.insert(0, f"Authentic under the key {first.key}.")
+        details += [
+            f"{capitalized(change_text(change))}: {change.tokens}." for change in chain.changes
+        ]
+        details.append(
+            "What the meter shows fits more than one of its keys."
+            if "krn" in self._status
+            else "Which key changes were entered, only the meter knows."
+        )
+        return Explanation(
+            f"{what}: {told}.", None, "key-change", tuple(details),
+            decoded, meter.name, issued, cases=tuple(cases),
+        )  # fmt: skip
+
+    def _refused(
+        self,
+        text: str,
+        chain: Chain,
+        possible: list[MeterKey],
+        verdicts: list[Verdict],
+        log: list[Issued],
+    ) -> Explanation:
+        """Explain a token that is under none of the keys that the meter may have."""
+        meter = chain.meter
+        guesses = self._key_guesses(text, chain, possible, log)
+        if not any(guess.sure for guess in guesses):
+            guesses += self._other_meters(text, meter, log)
+        if not any(guess.sure for guess in guesses):
+            guesses += self._typing_guesses(text, chain, possible)
+            guesses += self._parameter_guesses(text, meter, possible[0], chain.keys)
+        guesses.sort(key=rank)
+        details = [f"The meter's key: {possible[0]}."]
+        if len(possible) > 1:
+            details = [f"The key of the next token: {possible[0]}."]
+        elif possible[0].number == 0:
+            details.append("That is what the meter shows; no key of this point of sale fits it.")
+        unknown = [verdict for verdict in verdicts if verdict.result is None]
+        details += [verdict.text for verdict in unknown[:1]]
+        if unknown and not (guesses and guesses[0].sure):
+            head = f"Whether meter {meter.name} takes it cannot be said"
+            result = None
+        else:
+            head, result = f"Meter {meter.name} refuses it (CRCError)", "CRCError"
+        if not guesses:
+            why = (
+                "its key cannot be made with the vending keys at hand"
+                if unknown
+                else "it is under no key this meter has or had, nor under a near one; no "
+                "single typing error explains it either"
+            )
+            return Explanation(
+                f"{head}: {why}.", result, "unknown", tuple(details), meter=meter.name
+            )
+        best = guesses[0]
+        likely = "" if best.sure else "likely " if best.plausible else "perhaps "
+        details += also_possible(guesses)
+        return Explanation(
+            f"{head}: {likely}{best.text}.",
+            result, best.cause, tuple(details), meter=meter.name, guesses=tuple(guesses[:8]),
+        )  # fmt: skip
+
+    def _cases(self, chain: Chain, verdicts: list[Verdict]) -> list[Case]:
+        """Return what the meter answers, by what was entered; what is refused comes last."""
+        groups: dict[tuple[str | None, str], list[Verdict]] = {}
+        for verdict in verdicts:
+            groups.setdefault((verdict.result, verdict.cause), []).append(verdict)
+        ordered = sorted(groups.values(), key=lambda group: group[0].decoded is None)
+        numbers = [verdict.key.number for verdict in reversed(verdicts)]
+        return [
+            Case(
+                _condition(chain, numbers, [verdict.key.number for verdict in reversed(group)]),
+                group[0].result,
+                group[0].cause,
+                group[0].text.rstrip("."),
+            )
+            for group in ordered
+        ]
+
+
+def _condition(chain: Chain, possible: list[int], numbers: list[int]) -> str:
+    """Return which changes were entered and which not where the key is one of `numbers`."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and possible.index(number) == possible.index(runs[-1][-1]) + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    told = []
+    for run in runs:
+        to = chain.change_to(run[0]) if run[0] != possible[0] else None
+        off = chain.change_from(run[-1]) if run[-1] != possible[-1] else None
+        parts = [f"{change_text(to)} was entered"] if to else []
+        parts += [f"{change_text(off)} was not entered"] if off else []
+        told.append(" and ".join(parts))
+    return ", or ".join(told)
+
+
+__all__ = ["Case", "Explanation", "Guess", "TidState", "explain", "neighbours"]

@@ -1,0 +1,97 @@
+"""Key change sets: the two, three or four tokens that give a meter a new decoder key."""
+
+from dataclasses import dataclass
+
+from jeton_host.errors import VendingError
+from jeton_host.vending import ciphers
+from jeton_host.vending.keys import (
+    DCTK,
+    DDTK,
+    DITK,
+    DUTK,
+    KEY_TYPES,
+    check_ken,
+    check_krn,
+    check_kt,
+    check_sgc,
+    check_ti,
+)
+from jeton_host.vending.tokens import encode
+
+# Parent → permitted children (IEC 62055-41 6.5.2.4); a DCTK is refused apart.
+CHILDREN = {
+    DITK: (DITK, DDTK, DUTK, DCTK),
+    DDTK: (DDTK, DUTK, DCTK),
+    DUTK: (DUTK, DDTK),
+    DCTK: (DCTK, DDTK),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One token of a key change set; `number` is 1 to 4."""
+
+    number: int
+    sub: int
+    token: str
+
+
+def check_change(parent: int, child: int) -> None:
+    """Refuse a change of key type that no keypad meter may accept."""
+    check_kt(parent)
+    check_kt(child)
+    if child == DCTK:
+        raise VendingError(
+            "key type 3 (DCTK) is for magnetic-card meters only: a keypad meter refuses it"
+        )
+    if child not in CHILDREN[parent]:
+        allowed = ", ".join(f"{kt} {KEY_TYPES[kt]}" for kt in CHILDREN[parent] if kt != DCTK)
+        raise VendingError(
+            f"a {KEY_TYPES[parent]} may not be changed to a {KEY_TYPES[child]}: "
+            f"permitted are {allowed}"
+        )
+
+
+def key_change_set(
+    old_key: bytes,
+    new_key: bytes,
+    *,
+    ea: int,
+    kt: int,
+    sgc: str,
+    ti: int,
+    krn: int,
+    ken: int = 255,
+    ro: bool = False,
+    three: bool = False,
+    tables: str = "certified",
+) -> list[Section]:
+    """Return the set that changes `old_key` to `new_key`, first section first.
+
+    EA07: two tokens, or three where `three` (the third brings the SGC); EA11: four. `ro`: the base
+    date changes, and the meter forgets its token identifiers.
+    """
+    ciphers.check_key(old_key, ea)
+    ciphers.check_key(new_key, ea)
+    check_kt(kt)
+    group = int(check_sgc(sgc))
+    check_ti(ti)
+    check_krn(krn)
+    check_ken(ken)
+    if ea == 11 and three:
+        raise VendingError("under EA11 a key change always takes four tokens: leave out three")
+    words = [int.from_bytes(new_key[i : i + 4], "big") for i in range(0, len(new_key), 4)]
+    first = {"kenho": ken >> 4, "krn": krn, "ro": int(ro), "kct3": int(three), "kt": kt}
+    sections = [
+        (1, 3, first | {"nkho": words[0]}),
+        (2, 4, {"kenlo": ken & 15, "ti": ti, "nklo": words[-1]}),
+    ]
+    if ea == 11:
+        sections.append((3, 8, {"sgclo": group & 0xFFF, "nkmo2": words[1]}))
+        sections.append((4, 9, {"sgcho": group >> 12, "nkmo1": words[2]}))
+    elif three:
+        sections.append((3, 8, {"sgc": group}))
+    return [
+        Section(number, sub, encode(2, sub, fields, key=old_key, ea=ea, tables=tables))
+        for number, sub, fields in sections
+    ]

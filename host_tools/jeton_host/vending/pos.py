@@ -1,0 +1,609 @@
+"""A point of sale: which meters there are, under which key, and every token it ever issued.
+
+One SQLite file. A token and its TID are written in one transaction before the token is handed out,
+so neither a crash nor a second process can issue a TID twice. Decoder keys are derived when
+needed; only a key that was given (a DITK, or a meter whose vending key nobody has) is stored.
+"""
+
+import json
+import re
+import secrets
+import sqlite3
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from jeton.sts import digits, tokens
+from jeton_host.errors import VendingError
+from jeton_host.paths import data_home
+from jeton_host.vending import ciphers, tid
+from jeton_host.vending.keychange import check_change, key_change_set
+from jeton_host.vending.keys import (
+    DDTK,
+    DITK,
+    VendingKeys,
+    check_dkga,
+    check_ken,
+    check_krn,
+    check_sgc,
+    check_ti,
+    load_keys,
+)
+from jeton_host.vending.pan import split_pan
+from jeton_host.vending.records import (
+    Issued,
+    MeterKey,
+    MeterRecord,
+    configuration,
+    describe_meter,
+    iso_text,
+    maker_of,
+    parameters,
+    utc_or_now,
+)
+from jeton_host.vending.store import (
+    Store,
+    insert_key,
+    issued_of_row,
+    key_of_row,
+    meter_id,
+    next_drn,
+    record_of,
+)
+from jeton_host.vending.tokens import (
+    CREDIT_UNITS,
+    REGISTERS,
+    UNITS_PER_CURRENCY,
+    Decoded,
+    decode,
+    describe,
+    encode,
+    units_up,
+)
+
+CREDIT_KINDS = ("electricity", "water", "gas", "time")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
+
+
+class PointOfSale(Store):
+    """Vends tokens for the meters of one SQLite file; safe across threads and processes.
+
+    `keys`: the vending keys to use; by default those of $JETON_KEYS and the published test keys.
+    """
+
+    def __init__(self, path: str | Path | None = None, *, keys: VendingKeys | None = None):
+        super().__init__(Path(path) if path is not None else data_home() / "pos.sqlite")
+        self._keys = keys
+
+    @property
+    def keys(self) -> VendingKeys:
+        """Return the vending keys in use."""
+        if self._keys is None:
+            self._keys = load_keys()
+        return self._keys
+
+    # -- meters -----------------------------------------------------------------------------------
+
+    def add_meter(
+        self,
+        name: str,
+        *,
+        drn: str | None = None,
+        ea: int = 7,
+        dkga: int | None = None,
+        sgc: str = "201457",
+        ti: int = 1,
+        krn: int = 1,
+        kt: int = 2,
+        bdt: str = "14",
+        ken: int = 255,
+        kct: int | None = None,
+        tables: str = "certified",
+        mfr_code: int | None = None,
+        profile: str = "generic",
+        made: date | None = None,
+        decoder_key: bytes | None = None,
+    ) -> MeterRecord:
+        """Register a meter and return its record.
+
+        `drn`: by default the next one of maker 00, the maker of the published test meter numbers.
+        `dkga`: by default 4. `kct`: tokens of a key change that the meter supports, by default
+        what the profile says under EA07 and 4 under EA11. `mfr_code`: by default the maker digits
+        of the DRN. `made`: the date of manufacture, with whose TID the meter's store is filled, so
+        that older tokens are refused; by default the base date, so that a test meter takes tokens
+        of any date.
+        `decoder_key`: given instead of derived; a DITK (KT 0) that is not given is generated.
+        """
+        new = describe_meter(
+            name, drn=drn, ea=ea, dkga=dkga, sgc=sgc, ti=ti, krn=krn, kt=kt, bdt=bdt, ken=ken,
+            kct=kct, tables=tables, mfr_code=mfr_code, profile=profile, made=made,
+            decoder_key=decoder_key,
+        )  # fmt: skip
+        with self._transaction() as db:
+            if db.execute("SELECT 1 FROM meters WHERE name = ?", (name,)).fetchone():
+                raise VendingError(f"there is a meter {name} already: choose another name")
+            drn = new.drn or next_drn(db)
+            other = db.execute("SELECT name FROM meters WHERE drn = ?", (drn,)).fetchone()
+            if other:
+                raise VendingError(f"meter number {drn} is that of meter {other['name']} already")
+            if mfr_code is None:
+                mfr_code = maker_of(drn)
+            row = db.execute(
+                "INSERT INTO meters (name, drn, ea, tables, kct, mfr_code, profile, made)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (name, drn, ea, tables, new.kct, mfr_code, profile, new.made.isoformat()),
+            )
+            assert row.lastrowid is not None
+            insert_key(db, row.lastrowid, new.key)
+            record = record_of(db, name)
+            self.decoder_key(record)  # no meter without a key that can be had
+            return record
+
+    def remove_meter(self, name: str) -> None:
+        """Forget a meter and all that was issued for it."""
+        with self._transaction() as db:
+            record_of(db, name)
+            db.execute("DELETE FROM meters WHERE name = ?", (name,))
+
+    def meters(self) -> list[MeterRecord]:
+        """Return all meters by name."""
+        with self._reading() as db:
+            names = [row["name"] for row in db.execute("SELECT name FROM meters ORDER BY name")]
+            return [record_of(db, name) for name in names]
+
+    def meter(self, name: str) -> MeterRecord:
+        """Return one meter, or raise VendingError."""
+        with self._reading() as db:
+            return record_of(db, name)
+
+    def next_drn(self) -> str:
+        """Return the DRN that the next meter takes which is registered without one."""
+        with self._reading() as db:
+            return next_drn(db)
+
+    def find_meter(self, text: str) -> MeterRecord:
+        """Return one meter by its name, DRN or PAN, or raise VendingError."""
+        number = digits.clean(text)
+        if len(number) == 18 and digits.is_digits(number):
+            number = split_pan(number)[1]
+        with self._reading() as db:
+            row = db.execute(
+                "SELECT name FROM meters WHERE name = ? OR drn = ? ORDER BY name = ? DESC",
+                (text, number, text),
+            ).fetchone()
+            return record_of(db, row["name"] if row else text)
+
+    def keys_of(self, name: str) -> list[MeterKey]:
+        """Return the keys of a meter, the present one first, then the previous ones."""
+        with self._reading() as db:
+            record_of(db, name)
+            rows = db.execute(
+                "SELECT keys.* FROM keys JOIN meters ON meters.id = keys.meter"
+                " WHERE name = ? ORDER BY number DESC",
+                (name,),
+            )
+            return [key_of_row(row) for row in rows]
+
+    def decoder_key(self, meter: MeterRecord, key: MeterKey | None = None) -> bytes:
+        """Return a meter's decoder key, the present one unless another is named."""
+        return self._decoder_key(meter, key or meter.key)
+
+    def config_for(
+        self, name: str, *, at: datetime | None = None, key: MeterKey | None = None
+    ) -> dict[str, Any]:
+        """Return what a board's `provision` takes, decoder key included; `at` sets its clock.
+
+        `key`: one of its `keys_of`, the present one by default.
+        """
+        meter = self.meter(name)
+        key = key or meter.key
+        return configuration(meter, key, self.decoder_key(meter, key), at)
+
+    # -- tokens -----------------------------------------------------------------------------------
+
+    def credit(
+        self,
+        name: str,
+        amount: str | int | Decimal,
+        *,
+        kind: str = "electricity",
+        at: datetime | None = None,
+        rnd: int | None = None,
+        key: MeterKey | None = None,
+    ) -> Issued:
+        """Issue credit in kWh (m³ of water or gas, minutes of time).
+
+        What no token can say is rounded up, as the standard has it: to 0.1, from 1,638.4 on to
+        whole units, from 18,022.4 to tens, from 181,862.4 to hundreds. `rounded` is then what was
+        asked for. `key`: one of its `keys_of`, as a vending system would issue under that has not
+        heard of a key change; the present one by default.
+        """
+        sub = _kind(kind)
+        unit = CREDIT_UNITS[sub].removeprefix("0.1 ")
+        value = _number(amount, "an amount")
+        if value <= 0:
+            raise VendingError(f"an amount of {value} {unit} cannot be sold: it must be above 0")
+        units = units_up(value, 10)
+        if units > tokens.MAX_AMOUNT:
+            raise VendingError(
+                f"{value} {unit} does not fit into one token: at most "
+                f"{tokens.MAX_AMOUNT // 10}.{tokens.MAX_AMOUNT % 10} {unit}"
+            )
+        code = tokens.amount_code(units)
+        exact = tokens.amount_value(code) == value * 10
+        rounded = "" if exact else f"{value} {unit}"
+        return self._issue(name, at, 0, sub, {"amount": code}, rnd, rounded, key)
+
+    def currency(
+        self,
+        name: str,
+        amount: str | int | Decimal,
+        *,
+        kind: str = "electricity",
+        at: datetime | None = None,
+    ) -> Issued:
+        """Issue credit in the base currency, for meters that count money; below 0 deducts.
+
+        What no token can say is rounded up; `rounded` is then what was asked for.
+        """
+        sub = 4 + _kind(kind)
+        value = _number(amount, "an amount")
+        if value == 0:
+            raise VendingError("an amount of 0 changes nothing: give one above or below 0")
+        units = units_up(value, UNITS_PER_CURRENCY)
+        try:
+            se, code = tokens.currency_code(units)
+        except ValueError:
+            raise VendingError(f"an amount of {value} does not fit into one token") from None
+        exact = tokens.currency_value(se, code) == value * UNITS_PER_CURRENCY
+        rounded = "" if exact else str(value)
+        return self._issue(name, at, 0, sub, {"se": se, "amount": code}, None, rounded)
+
+    def power_limit(
+        self, name: str, watts: int | str, *, at: datetime | None = None, rnd: int | None = None
+    ) -> Issued:
+        """Issue a SetMaximumPowerLimit; W that no token can say are rounded up."""
+        code, rounded = _watts(watts, "power limit")
+        return self._issue(name, at, 2, 0, {"mpl": code}, rnd, rounded)
+
+    def unbalance_limit(
+        self, name: str, watts: int | str, *, at: datetime | None = None, rnd: int | None = None
+    ) -> Issued:
+        """Issue a SetMaximumPhasePowerUnbalanceLimit; W that no token can say are rounded up."""
+        code, rounded = _watts(watts, "limit of unbalance")
+        return self._issue(name, at, 2, 6, {"mppul": code}, rnd, rounded)
+
+    def clear_credit(
+        self,
+        name: str,
+        register: int | str = "electricity",
+        *,
+        at: datetime | None = None,
+        rnd: int | None = None,
+    ) -> Issued:
+        """Issue a ClearCredit of one register, 0 to 7 or by name, or of "all"."""
+        number = REGISTERS.get(str(register), None)
+        if number is None and str(register).isascii() and str(register).isdigit():
+            number = int(register)
+        if number not in REGISTERS.values():
+            raise VendingError(
+                f"register {register!r} is none: 0 to 7, 65535 for all, or one of "
+                + ", ".join(REGISTERS)
+            )
+        assert number is not None
+        return self._issue(name, at, 2, 1, {"register": number}, rnd)
+
+    def clear_tamper(
+        self, name: str, *, at: datetime | None = None, rnd: int | None = None
+    ) -> Issued:
+        """Issue a ClearTamperCondition."""
+        return self._issue(name, at, 2, 5, {"pad": 0}, rnd)
+
+    def tariff(
+        self, name: str, rate: int, *, at: datetime | None = None, rnd: int | None = None
+    ) -> Issued:
+        """Issue a SetTariffRate; what the rate means is between utility and maker."""
+        return self._issue(name, at, 2, 2, {"rate": _word(rate, "tariff rate")}, rnd)
+
+    def water_factor(
+        self, name: str, factor: int, *, at: datetime | None = None, rnd: int | None = None
+    ) -> Issued:
+        """Issue a SetWaterMeterFactor."""
+        return self._issue(name, at, 2, 7, {"wmfactor": _word(factor, "water factor")}, rnd)
+
+    def extended_write(
+        self,
+        name: str,
+        index: int,
+        value: int,
+        *,
+        at: datetime | None = None,
+        rnd: int | None = None,
+    ) -> Issued:
+        """Issue an ExtendedTokenSetWrite: index 0 to 63 and 10 bits of value."""
+        if not 0 <= index <= 63:
+            raise VendingError(f"extended index {index} is out of range: 0 to 63")
+        if not 0 <= value <= 0x3FF:
+            raise VendingError(f"extended value {value} is out of range: 0 to 1023")
+        return self._issue(name, at, 2, 10, {"value": index << 10 | value}, rnd)
+
+    def test(
+        self,
+        name: str,
+        numbers: list[int],
+        *,
+        mfr_code: int = 0,
+        four_digits: bool = False,
+        at: datetime | None = None,
+    ) -> Issued:
+        """Issue an InitiateMeterTest/Display of one or several tests, 0 alone for all of them.
+
+        The token is not encrypted and works on every meter of the maker (code 0: of any maker).
+        `four_digits`: the form with a 4-digit maker code, which has 28 tests in place of 36.
+        """
+        width, places = (28, 16) if four_digits else (36, 8)
+        if not numbers:
+            raise VendingError("name at least one test: 0 for all, or 1 to 18")
+        control = 0
+        for number in numbers:
+            if not 0 <= number <= width:
+                raise VendingError(f"test {number} is none: 0 to {width}")
+            control |= (1 << width) - 1 if number == 0 else 1 << number - 1
+        if not 0 <= mfr_code < 1 << places:
+            raise VendingError(f"maker code {mfr_code} does not fit: 0 to {(1 << places) - 1}")
+        fields = {"control": control, "mfr_code": mfr_code}
+        return self._issue(name, at, 1, int(four_digits), fields, None)
+
+    def key_change(
+        self,
+        name: str,
+        *,
+        krn: int | None = None,
+        bdt: str | None = None,
+        ti: int | None = None,
+        sgc: str | None = None,
+        ken: int | None = None,
+        kt: int | None = None,
+        dkga: int | None = None,
+        three: bool | None = None,
+        decoder_key: bytes | None = None,
+        at: datetime | None = None,
+    ) -> list[Issued]:
+        """Issue a key change set, first section first; later tokens are under the new key.
+
+        What is left out stays as it is. `three`: under EA07, a set of three tokens that brings the
+        SGC; by default where the SGC changes and the meter supports it. A change to the key that
+        the meter has is refused, unless it brings the SGC. A change away from an expired key is
+        allowed, one to an expired key is not (IEC 62055-41 6.5.2.6).
+        """
+        moment = utc_or_now(at)
+        with self._transaction() as db:
+            meter = record_of(db, name)
+            old = meter.key
+            wanted: dict[str, Any] = {
+                "krn": krn, "bdt": bdt, "ti": ti, "sgc": sgc, "ken": ken, "kt": kt, "dkga": dkga,
+            }  # fmt: skip
+            changes = {part: value for part, value in wanted.items() if value is not None}
+            if not changes and decoder_key is None:
+                raise VendingError(
+                    "a key change must change something: give krn, bdt, ti, sgc, ken or kt"
+                )
+            new = replace(old, number=old.number + 1, since=moment, given=None, **changes)
+            check_change(old.kt, new.kt)
+            check_dkga(new.dkga, meter.ea)
+            check_krn(new.krn)
+            check_ti(new.ti)
+            check_sgc(new.sgc)
+            check_ken(new.ken)
+            ro = new.bdt != tid.check_bdt(old.bdt)
+            first = tid.token_tid(moment, new.bdt)
+            if first >> 16 > new.ken:
+                raise VendingError(
+                    f"the new key would have expired on {_expiry(new):%Y-%m-%d %H:%M} UTC "
+                    f"(KEN {new.ken}): give a later ken, 255 never expires"
+                )
+            if decoder_key is not None:
+                new = replace(new, given=ciphers.check_key(decoder_key, meter.ea))
+            elif new.kt == DITK:
+                new = replace(new, given=secrets.token_bytes(ciphers.KEY_OCTETS[meter.ea]))
+            teaches = three  # the SGC, to a meter that has not learnt it
+            if three is None:
+                three = meter.ea == 7 and meter.kct == 3 and new.sgc != old.sgc
+            if three and meter.kct < 3:
+                raise VendingError(f"meter {name} takes key changes of 2 tokens only")
+            old_key, new_key = self._decoder_key(meter, old), self._decoder_key(meter, new)
+            if old_key == new_key and old.as_dict() == new.as_dict() and not teaches:
+                raise VendingError(
+                    f"the key of meter {name} is {new} already: change something; codes that "
+                    f"were not entered yet are in: jeton vend {name} history"
+                )
+            if ro and old_key == new_key:
+                raise VendingError(
+                    "the base date would change and the key not, so used tokens would work again: "
+                    "give another krn"
+                )
+            sections = key_change_set(
+                old_key,
+                new_key,
+                ea=meter.ea,
+                kt=new.kt,
+                sgc=new.sgc,
+                ti=new.ti,
+                krn=new.krn,
+                ken=new.ken,
+                ro=ro,
+                three=three,
+                tables=meter.tables,
+            )
+            issued = []
+            for section in sections:
+                decoded = decode(section.token, key=old_key, ea=meter.ea, tables=meter.tables)
+                issued.append(
+                    self._write(db, meter, decoded, section.token, moment, section.number)
+                )
+            insert_key(db, meter_id(db, name), new)
+        return issued
+
+    # -- what was issued --------------------------------------------------------------------------
+
+    def issued(self, name: str | None = None, *, token: str | None = None) -> list[Issued]:
+        """Return the tokens issued, oldest first: all, one meter's, or those of these digits."""
+        query, values = "SELECT issues.*, meters.name AS owner FROM issues JOIN meters", []
+        query += " ON meters.id = issues.meter WHERE 1"
+        if name is not None:
+            query, values = query + " AND owner = ?", [name]
+        if token is not None:
+            query, values = query + " AND token = ?", [*values, digits.clean(token)]
+        with self._reading() as db:
+            if name is not None:
+                record_of(db, name)
+            return [
+                issued_of_row(db, row) for row in db.execute(query + " ORDER BY issues.id", values)
+            ]
+
+    # -- inside -----------------------------------------------------------------------------------
+
+    def _decoder_key(self, meter: MeterRecord, key: MeterKey) -> bytes:
+        if key.given is not None:
+            return key.given
+        return self.keys.derive(parameters(meter, key))
+
+    def _issue(
+        self,
+        name: str,
+        at: datetime | None,
+        cls: int,
+        sub: int,
+        fields: dict[str, int],
+        rnd: int | None,
+        rounded: str = "",
+        under: MeterKey | None = None,
+    ) -> Issued:
+        moment = utc_or_now(at)
+        with self._transaction() as db:
+            meter = record_of(db, name)
+            if under is not None:
+                meter = replace(meter, key=under)
+            if cls != 1:
+                self._check_key_serves(meter, cls)
+                fields = fields | {"tid": _next_tid(db, meter, moment)}
+                if not (cls == 0 and sub >= 4):
+                    fields["rnd"] = secrets.randbelow(16) if rnd is None else rnd
+                octets = self._decoder_key(meter, meter.key)
+            else:
+                octets = None
+            token = encode(cls, sub, fields, key=octets, ea=meter.ea, tables=meter.tables)
+            decoded = decode(token, key=octets, ea=meter.ea, tables=meter.tables)
+            issued = self._write(db, meter, decoded, token, moment, None)
+        return replace(issued, rounded=rounded)
+
+    def _check_key_serves(self, meter: MeterRecord, cls: int) -> None:
+        if cls == 0 and meter.key.kt == DDTK:
+            raise VendingError(
+                f"meter {meter.name} is on a default key (KT 1, DDTK), which takes no credit: "
+                "vend a key change with kt 2 first"
+            )
+
+    def _write(
+        self,
+        db: sqlite3.Connection,
+        meter: MeterRecord,
+        decoded: Decoded,
+        token: str,
+        moment: datetime,
+        section: int | None,
+    ) -> Issued:
+        key = meter.key
+        fields = {k: v for k, v in decoded.fields.items() if not k.startswith("nk")}
+        row = (
+            meter_id(db, meter.name),
+            key.number,
+            key.bdt,
+            decoded.cls,
+            decoded.sub,
+            decoded.tid,
+            token,
+            iso_text(moment),
+            describe(decoded),
+            json.dumps(fields | ({"section": section} if section else {})),
+        )
+        number = db.execute(
+            "INSERT INTO issues (meter, key, bdt, cls, sub, tid, token, at, what, fields)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            row,
+        ).lastrowid
+        written = db.execute(
+            "SELECT issues.*, meters.name AS owner FROM issues JOIN meters"
+            " ON meters.id = issues.meter WHERE issues.id = ?",
+            (number,),
+        ).fetchone()
+        issued = issued_of_row(db, written)
+        test = key.given is None and self.keys.find(key.dkga, key.kt, key.sgc, key.krn).test
+        return replace(issued, test_key=test)
+
+
+def _number(value: str | int | Decimal, what: str) -> Decimal:
+    text = str(value).strip()
+    if isinstance(value, bool | float) or not _NUMBER.fullmatch(text):
+        hint = " (write a decimal point)" if re.fullmatch(r"[0-9]+,[0-9]+", text) else ""
+        raise VendingError(f"{what} must be a decimal number like 12.5, not {text!r}{hint}")
+    if len(text) > 64:
+        raise VendingError(f"{what} of {len(text)} digits does not fit into one token")
+    return Decimal(text)
+
+
+def _kind(kind: str) -> int:
+    if kind not in CREDIT_KINDS:
+        raise VendingError(f"no credit of kind {kind!r}: " + ", ".join(CREDIT_KINDS))
+    return CREDIT_KINDS.index(kind)
+
+
+def _watts(watts: int | str, what: str) -> tuple[int, str]:
+    """Return the amount of a limit, and the W asked for where that is another one."""
+    text = str(watts).strip()
+    if not re.fullmatch("[0-9]{1,12}", text) or int(text) > tokens.MAX_AMOUNT:
+        short = repr(text if len(text) <= 20 else text[:20] + "…")
+        raise VendingError(
+            f"a {what} of {short} will not do: a whole number of W, 0 to {tokens.MAX_AMOUNT}"
+        )
+    code = tokens.amount_code(int(text))
+    return code, "" if tokens.amount_value(code) == int(text) else f"{int(text)} W"
+
+
+def _word(value: int, what: str) -> int:
+    if not 0 <= value <= 0xFFFF:
+        raise VendingError(f"{what} {value} is out of range: 0 to 65535")
+    return value
+
+
+def _next_tid(db: sqlite3.Connection, meter: MeterRecord, moment: datetime) -> int:
+    """Return the first TID from `moment` on that this meter never had under its base date."""
+    key = meter.key
+    wanted = tid.token_tid(moment, key.bdt)
+    if wanted >> 16 > key.ken:
+        raise VendingError(
+            f"the key of meter {meter.name} expired on {_expiry(key):%Y-%m-%d %H:%M} UTC "
+            f"(KEN {key.ken}): no token may be issued under it, vend a key change first"
+        )
+    used = db.execute(
+        "SELECT tid FROM issues WHERE meter = ? AND bdt = ? AND tid >= ? ORDER BY tid",
+        (meter_id(db, meter.name), key.bdt, wanted),
+    )
+    for row in used:
+        if row["tid"] > wanted:
+            break
+        wanted = tid.skip_reserved(wanted + 1)
+    if wanted > tid.TID_MAX or wanted >> 16 > key.ken:
+        raise VendingError(
+            f"meter {meter.name} has no unused minute left before its "
+            + ("base date ends" if wanted > tid.TID_MAX else "key expires")
+            + ": vend a key change first"
+        )
+    return wanted
+
+
+def _expiry(key: MeterKey) -> datetime:
+    """Return the first minute that KEN no longer covers."""
+    return tid.BASE_DATES[key.bdt] + timedelta(minutes=(key.ken + 1) << 16)
