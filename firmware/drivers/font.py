@@ -1,4 +1,4 @@
-"""A font in a file on the flash, read glyph by glyph; host_tools/jeton_host/firmware/fonts.py says what is in it."""
+"""A font in a file on the flash, read glyph by glyph (format: jeton_host.firmware.fonts)."""
 
 from micropython import const
 

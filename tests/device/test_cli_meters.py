@@ -613,7 +613,7 @@ def test_a_traceback_for_who_asks(tmp_path: Path) -> None:
 def test_ctrl_c_at_once() -> None:
     for delay in (0.06, 0.1, 0.2, 0.4):
         process = subprocess.Popen(
-            [sys.executable, "-c", "from jeton_host.cli.app import main; print(flush=True); main()",
+            [sys.executable, "-c", "from jeton_host.cli import app; print(flush=True); app.main()",
              "drill", "ceet"],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

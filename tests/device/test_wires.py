@@ -1,6 +1,6 @@
 """Keys pressed and parts read through pins: by an adapter's program in an interpreter, or models.
 
-The adapter is wired pin by pin to the board it looks at (host_tools/jeton_host/bench/virtual_adapter.py).
+The adapter is wired pin by pin to the board it looks at (jeton_host.bench.virtual_adapter).
 """
 
 from collections.abc import Iterator

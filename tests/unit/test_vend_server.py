@@ -651,4 +651,7 @@ def test_what_is_missing_is_named() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 1
-    assert done.stderr == "jeton: the vending service needs fastapi: pip install 'jeton[server]'\n"
+    assert (
+        done.stderr
+        == "jeton: the vending service needs fastapi: pip install 'jeton-meter[server]'\n"
+    )

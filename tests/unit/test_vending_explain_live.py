@@ -15,9 +15,9 @@ from jeton.meter import Meter
 from jeton.sts import digits
 from jeton.sts import tokens as layouts
 from jeton.sts.results import NAMES
+from jeton_host.client.answers import status_from_answer
 from jeton_host.errors import VendingError
 from jeton_host.firmware import profiles
-from jeton_host.meter import Meter
 from jeton_host.vending import keys, tokens
 from jeton_host.vending.explain import Explanation, explain
 from jeton_host.vending.guesses import neighbours
@@ -65,7 +65,7 @@ class Bench:
         self.now = max(self.now, self.meter.status(self.now)["lock_until"] or 0)
 
     def status(self) -> dict[str, Any]:
-        return Meter._status(self.meter.status(self.now) | {"rate": 1}).as_dict()
+        return status_from_answer(self.meter.status(self.now) | {"rate": 1}).as_dict()
 
     def live(self) -> dict[str, Any]:
         used = {"UsedError": "Used", "OldError": "Old"}

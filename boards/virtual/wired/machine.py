@@ -1,8 +1,8 @@
 """What a wired board's `machine` has, after what the virtual board's has: pins, buses, timers.
 
 Each thing done to the hardware is a message over a socket to the models of the parts on the host
-(host_tools/jeton_host/virtual/models): operation, an argument, a length, the octets; where it is a question, the
-answer comes before anything else happens. The interface is that of MicroPython's ESP32 port, as
+(jeton_host.virtual.models): operation, an argument, a length, the octets; where it is a question,
+the answer comes before anything else happens. The interface is that of MicroPython's ESP32 port, as
 far as the drivers need it. Nothing allocates where that does not either.
 """
 

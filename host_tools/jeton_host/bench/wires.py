@@ -1,6 +1,6 @@
 """Pins in place of the wire: keys pressed and parts looked at as a finger and an eye would.
 
-`Wires` in host_tools/jeton_host/client/client.py says what that is. Here are an adapter, which is a second board with
+`jeton_host.client.pins.Wires` says what that is. Here are an adapter, which is a second board with
 MicroPython (boards/BENCH.md), and the models of a virtual board. An adapter listens to the display
 as a second chip at its address, and what it heard is drawn here by the models of the chips.
 

@@ -18,6 +18,7 @@ from jeton.sts import digits
 from jeton.sts.results import GOOD, NAMES
 from jeton_host.checking import rows as check_rows
 from jeton_host.checking.rows import Row
+from jeton_host.client.answers import moment as utc_of
 from jeton_host.errors import BoardError, JetonError, VendingError
 from jeton_host.meter import Meter
 from jeton_host.vending.explain import Explanation, explain
@@ -652,7 +653,7 @@ def _why(case: _Case, book: _Book, moment: datetime) -> tuple[str, str]:
     until = status.pop("lock_until", None)
     if name == "LockOut":
         for part, seconds in (("lock_until", until), ("clock", status["clock"])):
-            status[part] = moment(seconds).isoformat()
+            status[part] = utc_of(seconds).isoformat()
 
     def tid_state(number: int) -> str:
         if number == answer["tid"]:

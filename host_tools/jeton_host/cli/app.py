@@ -134,7 +134,9 @@ def _run(as_json: bool) -> int:
     _prepare(as_json)
     app = application()
 
-    tell_wait = _waits
+    from jeton_host import meter
+
+    meter.tell_wait = _waits
     try:
         status = app(standalone_mode=False, prog_name="jeton")
     except Exception as error:

@@ -21,6 +21,7 @@ _KEYS = "0 to 9, * backspace, # Enter, i where there is one"
 
 
 def show_panel(meter: Meter, title: str = "") -> None:
+    """Print what the display of a meter shows."""
     display = meter.display()
     Console().print(panel(display.lines, display.rows, display.cols, title=title))
 

@@ -307,6 +307,7 @@ def from_answer(kind: type[_T], value: Any, **changed: Any) -> _T:
 
 
 def enter_result(value: Mapping[str, Any]) -> EnterResult:
+    """Return what became of a token, from the answer of the board."""
     return EnterResult(
         result=TokenResult(value["result"]),
         name=value["name"],
@@ -327,6 +328,7 @@ def enter_result(value: Mapping[str, Any]) -> EnterResult:
 
 
 def event_list(values: list[dict[str, Any]]) -> list[Event]:
+    """Return the entries of the log, from the answer of the board."""
     return [
         Event(
             value["seq"],
@@ -336,3 +338,15 @@ def event_list(values: list[dict[str, Any]]) -> list[Event]:
         )
         for value in values
     ]
+
+
+def status_from_answer(value: Any) -> Status:
+    """Return registers and states, from the answer of the board."""
+    changed: dict[str, Any] = {}
+    try:
+        changed = {"clock": moment(value["clock"]), "pending": tuple(value["pending"])}
+        for name in ("reconnect_at", "lock_until"):
+            changed[name] = None if value[name] is None else moment(value[name])
+    except (KeyError, TypeError):
+        changed = {}
+    return from_answer(Status, value, **changed)

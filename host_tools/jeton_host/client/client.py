@@ -35,6 +35,7 @@ from jeton_host.client.answers import (
     from_answer,
     moment,
     seconds_of,
+    status_from_answer,
 )
 from jeton_host.client.pins import Wires
 from jeton_host.client.port import TIMEOUT, excerpt
@@ -84,7 +85,7 @@ class MeterClient(Session):
         if not isinstance(config, Mapping):
             raise BoardError(f"a configuration is a mapping, not {type(config).__name__}")
         self._last_seq = 0
-        return self._status(self.rpc("provision", dict(config)))
+        return status_from_answer(self.rpc("provision", dict(config)))
 
     def enter(self, token: str) -> EnterResult:
         """Key a token in by the wire; spaces and dashes do not matter.
@@ -173,7 +174,7 @@ class MeterClient(Session):
 
     def status(self) -> Status:
         """Return registers, key attributes and states."""
-        return self._status(self.rpc("status"))
+        return status_from_answer(self.rpc("status"))
 
     def events(self, after: int = 0) -> list[Event]:
         """Return the logged events with a number above `after`, oldest first."""
@@ -196,7 +197,7 @@ class MeterClient(Session):
 
     def set_load(self, watts: int) -> Status:
         """Connect a load behind the switch."""
-        return self._status(self.rpc("load", watts))
+        return status_from_answer(self.rpc("load", watts))
 
     @exclusive
     def set_load_steps(
@@ -223,7 +224,7 @@ class MeterClient(Session):
                 "repeat_s": repeat_s if first + _STEPS >= len(steps) else 0,
             }
             value = self.rpc("load_profile", load | ({"more": True} if first else {}))
-        return self._status(value)
+        return status_from_answer(value)
 
     @exclusive
     def play(self, steps: Sequence[tuple[int, int]], end_s: int | None = None) -> Status:
@@ -249,7 +250,7 @@ class MeterClient(Session):
 
     def set_phases(self, first_w: int, second_w: int, third_w: int) -> Status:
         """Connect a load to each of the three phases."""
-        return self._status(self.rpc("phases", [first_w, second_w, third_w]))
+        return status_from_answer(self.rpc("phases", [first_w, second_w, third_w]))
 
     def grant(self, energy_wh: int) -> Ledger:
         """Grant an advance of the utility, which later credit tokens repay."""
@@ -270,7 +271,7 @@ class MeterClient(Session):
 
     def mute(self) -> Status:
         """Silence the alarm."""
-        return self._status(self.rpc("mute"))
+        return status_from_answer(self.rpc("mute"))
 
     def language(self, language: str | None = None) -> str:
         """Return the display's language; with an argument choose it first."""
@@ -295,13 +296,13 @@ class MeterClient(Session):
 
     def consume(self, energy_wh: int) -> Status:
         """Count energy that flowed."""
-        return self._status(self.rpc("consume", energy_wh))
+        return status_from_answer(self.rpc("consume", energy_wh))
 
     def advance(self, seconds: int) -> Status:
         """Let time pass for the meter."""
         days = max(0, seconds) // 86400
         patience = self.timeout + days * _PATIENCE_A_DAY
-        return self._status(self.rpc("advance", seconds, timeout=patience))
+        return status_from_answer(self.rpc("advance", seconds, timeout=patience))
 
     def advance_to_next(self, seconds: int) -> tuple[Status, int | None]:
         """Let time pass; also return in how many seconds something happens by itself, if ever.
@@ -311,7 +312,7 @@ class MeterClient(Session):
         days = max(0, seconds) // 86400
         patience = self.timeout + days * _PATIENCE_A_DAY
         value = self.rpc("advance", seconds, timeout=patience)
-        return self._status(value), value.get("next_s")
+        return status_from_answer(value), value.get("next_s")
 
     def advance_until(
         self,
@@ -359,7 +360,7 @@ class MeterClient(Session):
 
     def save(self) -> Status:
         """Have the meter save all it has counted, as it does when it notices a power failure."""
-        return self._status(self.rpc("save"))
+        return status_from_answer(self.rpc("save"))
 
     def clock(self, when: datetime | None = None) -> datetime:
         """Return the meter's time (UTC); with an argument set it first."""
@@ -367,11 +368,11 @@ class MeterClient(Session):
 
     def set_rate(self, rate: int) -> Status:
         """Let the meter's clock run at `rate` seconds a second; 0 stops it."""
-        return self._status(self.rpc("rate", rate))
+        return status_from_answer(self.rpc("rate", rate))
 
     def set_tamper(self, on: bool = True) -> Status:
         """Raise the tamper input."""
-        return self._status(self.rpc("tamper", on))
+        return status_from_answer(self.rpc("tamper", on))
 
     @property
     def locks_again(self) -> bool:
@@ -426,14 +427,3 @@ class MeterClient(Session):
     def _check_locked(self) -> None:
         if not self.locked:
             raise BoardError(f"meter {self.name} is not locked")
-
-    @staticmethod
-    def _status(value: Any) -> Status:
-        changed: dict[str, Any] = {}
-        try:
-            changed = {"clock": moment(value["clock"]), "pending": tuple(value["pending"])}
-            for name in ("reconnect_at", "lock_until"):
-                changed[name] = None if value[name] is None else moment(value[name])
-        except (KeyError, TypeError):
-            changed = {}
-        return from_answer(Status, value, **changed)

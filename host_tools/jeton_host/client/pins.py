@@ -9,8 +9,8 @@ if TYPE_CHECKING:
 class Wires(Protocol):
     """The pins of a meter's bench: what a finger and an eye do there, without the serial line.
 
-    `jeton_host.bench.wires` has the two that come with Jeton; whatever has these methods will do. What
-    a bench cannot do raises BoardError with a line that says why.
+    `jeton_host.bench.wires` has the two that come with Jeton; whatever has these methods will do.
+    What a bench cannot do raises BoardError with a line that says why.
     """
 
     def begin(self, meter: "MeterClient") -> None:

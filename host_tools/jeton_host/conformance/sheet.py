@@ -297,7 +297,7 @@ def html(sheet: Sheet) -> str:
         )
     parts.append(
         f"<footer>Made by Jeton {escape(sheet.head['Jeton'])}, {escape(sheet.head['date'])}: "
-        "jeton conformance. The expected results stand in host_tools/jeton_host/conformance/cases.py."
+        "jeton conformance. The expected results stand in jeton_host.conformance.cases."
         "</footer></body></html>"
     )
     return "\n".join(parts) + "\n"

@@ -1,8 +1,8 @@
 """Meters on a farm of boards: a driver and a strategy for labgrid (pip install 'jeton[labgrid]').
 
 A labgrid environment names this module under `imports:`. The driver gives the typed client of
-`jeton_host.client.client` over whatever serial port labgrid has for the board, here or on another computer;
-the strategy brings the board to where a test can begin. boards/FARM.md shows both at work.
+`jeton_host.meter` over whatever serial port labgrid has for the board, here or on another
+computer; the strategy brings the board to where a test can begin. boards/FARM.md shows both at work.
 """
 
 import enum

@@ -332,7 +332,7 @@ def meter(
 
 @pytest.fixture
 def meter_pos(meter: BenchMeter) -> MeterPos:
-    """Return a point of sale that vends for `meter`; see `jeton_host.testing.meter_pos.MeterPos`."""
+    """Return a point of sale that vends for `meter`; see `testing.meter_pos.MeterPos`."""
     with _OneLine():
         return meter.pos
 

@@ -215,14 +215,17 @@ class Guesser(Judge):
 
 
 def rank(guess: Guess) -> tuple[bool, bool, int]:
+    """Return what sorts the best guess first."""
     return guess.rank
 
 
 def likelihood(guess: Guess) -> str:
+    """Return in one word how likely a guess is."""
     return "likely" if guess.sure or guess.plausible else "perhaps"
 
 
 def also_possible(guesses: list[Guess]) -> list[str]:
+    """Return the next best guesses as sentences."""
     return [f"Also possible: {guess.text}." for guess in guesses[1:4]]
 
 

@@ -260,8 +260,10 @@ def _now() -> datetime:
 
 
 def utc_or_now(at: datetime | None) -> datetime:
+    """Return a time in UTC; without one the present time, in whole seconds."""
     return _now() if at is None else tid.utc(at)
 
 
 def iso_text(moment: datetime) -> str:
+    """Return a UTC time as ISO 8601 with a Z."""
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -164,10 +164,12 @@ def next_drn(db: sqlite3.Connection) -> str:
 
 
 def meter_id(db: sqlite3.Connection, name: str) -> int:
+    """Return the row number of a meter."""
     return int(db.execute("SELECT id FROM meters WHERE name = ?", (name,)).fetchone()["id"])
 
 
 def insert_key(db: sqlite3.Connection, meter: int, key: MeterKey) -> None:
+    """Add a key of a meter, by its row number."""
     values = asdict(key) | {"meter": meter, "since": iso_text(key.since)}
     db.execute(
         "INSERT INTO keys VALUES (:meter, :number, :dkga, :kt, :sgc, :ti, :krn, :ken, :bdt,"
@@ -177,6 +179,7 @@ def insert_key(db: sqlite3.Connection, meter: int, key: MeterKey) -> None:
 
 
 def key_of_row(row: sqlite3.Row) -> MeterKey:
+    """Return the key that a row of `keys` holds."""
     return MeterKey(
         number=row["number"],
         dkga=row["dkga"],
@@ -192,6 +195,7 @@ def key_of_row(row: sqlite3.Row) -> MeterKey:
 
 
 def record_of(db: sqlite3.Connection, name: str) -> MeterRecord:
+    """Return a meter with its latest key; VendingError if there is none of this name."""
     row = db.execute("SELECT * FROM meters WHERE name = ?", (name,)).fetchone()
     if row is None:
         known = [r["name"] for r in db.execute("SELECT name FROM meters ORDER BY name LIMIT 9")]
@@ -214,6 +218,7 @@ def record_of(db: sqlite3.Connection, name: str) -> MeterRecord:
 
 
 def issued_of_row(db: sqlite3.Connection, row: sqlite3.Row) -> Issued:
+    """Return the token that a row of `issues`, with the name of its `owner`, holds."""
     meter = record_of(db, row["owner"])
     key = key_of_row(
         db.execute(

@@ -350,6 +350,7 @@ def change_text(change: Change) -> str:
 
 
 def parameter_text(name: str, value: Any) -> str:
+    """Return a key parameter and its value in words."""
     if name == "dkga":
         return f"DKGA{value:02d}"
     words = {"krn": "KRN", "ti": "tariff index", "bdt": "base date", "kt": "key type"}
@@ -359,14 +360,17 @@ def parameter_text(name: str, value: Any) -> str:
 
 
 def issue_date_text(decoded: Decoded, key: MeterKey) -> str:
+    """Return when a token was issued, as a part of a sentence; empty without a TID."""
     if decoded.tid is None:
         return ""
     return f", issued {minute_text(tid.tid_time(decoded.tid, key.bdt))}"
 
 
 def minute_text(moment: datetime) -> str:
+    """Return a UTC time to the minute."""
     return f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
 def capitalized(text: str) -> str:
+    """Return a text with its first letter as a capital."""
     return text[:1].upper() + text[1:]

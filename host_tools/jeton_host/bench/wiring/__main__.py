@@ -1,4 +1,4 @@
-"""Writes tables, pictures and simulator files of all boards: `python -m jeton_host.bench.wiring`."""
+"""Writes tables, pictures and simulator files of all boards (`make wiring`)."""
 
 from pathlib import Path
 

@@ -157,6 +157,7 @@ def _box(board: Board, name: str) -> Box:
 
 
 def bus_of(board: Board, part: dict[str, Any]) -> tuple[int, int]:
+    """Return the SDA and SCL pins of the bus that a part is on."""
     bus = board.buses[part["bus"]]
     return bus["sda"], bus["scl"]
 

@@ -1,4 +1,4 @@
-"""Draws what a terminal shows of `jeton flash` as SVG: `python -m jeton_host.bench.wiring.terminal`.
+"""Draws what a terminal shows of `jeton flash` as SVG (`make pictures`).
 
 The board is a virtual one with stock MicroPython, at a path of its own; all else is as at a bench.
 """

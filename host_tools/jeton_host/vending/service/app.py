@@ -10,8 +10,16 @@ import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Any
 
+from fastapi import APIRouter, Body, FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+from swagger_ui_bundle import swagger_ui_path
+
 from jeton_host import __version__
-from jeton_host.errors import BusyError, JetonError, VendingError
+from jeton_host.errors import BusyError, JetonError
 from jeton_host.vending.explain import explain
 from jeton_host.vending.issued_csv import issued_csv
 from jeton_host.vending.pos import PointOfSale
@@ -36,29 +44,6 @@ from jeton_host.vending.service.messages import (
     idempotency,
 )
 from jeton_host.vending.service.shop import Refused, Shop, Trouble, issued_answer
-
-try:
-    import uvicorn
-    from fastapi import APIRouter, Body, FastAPI, Header, Query, Request, Response
-    from fastapi.exceptions import RequestValidationError
-    from fastapi.openapi.docs import get_swagger_ui_html
-    from fastapi.responses import HTMLResponse, JSONResponse
-    from fastapi.staticfiles import StaticFiles
-    from pydantic import (
-        BaseModel,
-        ConfigDict,
-        Field,
-        StrictBool,
-        StrictFloat,
-        StrictInt,
-        ValidationError,
-    )
-    from starlette.exceptions import HTTPException
-    from swagger_ui_bundle import swagger_ui_path
-except ImportError as error:
-    raise VendingError(
-        f"the vending service needs {error.name}: pip install 'jeton[server]'"
-    ) from None
 
 _ALWAYS = ("/admin", "/docs", "/openapi.json", "/static")  # also when it is out of service
 _TYPES = {

@@ -296,6 +296,7 @@ _Responses = dict[int | str, dict[str, Any]]
 
 
 def error_responses(*which: int) -> _Responses:
+    """Return the errors of a path, by their status, for its OpenAPI description."""
     said = {
         404: "There is no such thing",
         422: "It will not do",
@@ -306,5 +307,6 @@ def error_responses(*which: int) -> _Responses:
 
 
 def idempotency(model: type[BaseModel]) -> _Responses:
+    """Return the further answers of a path that takes an Idempotency-Key."""
     again = {"model": model, "description": "Done before, under this Idempotency-Key"}
     return {200: again} | error_responses(504)

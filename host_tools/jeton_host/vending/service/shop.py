@@ -62,12 +62,14 @@ class Trouble:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def set(self, faults: Faults) -> Faults:
+        """Order faults from now on; return them."""
         with self._lock:
             self.faults = faults.model_copy()
             self._until = time.monotonic() + faults.out_of_service_s
         return self.shown()
 
     def shown(self) -> Faults:
+        """Return the faults that are ordered, with the time that is left of an outage."""
         with self._lock:
             left = max(0.0, self._until - time.monotonic())
             return self.faults.model_copy(update={"out_of_service_s": round(left, 3)})
@@ -101,6 +103,7 @@ class Shop:
             db.execute(_ORDERS)
 
     def meter(self, text: str) -> MeterRecord:
+        """Return a meter by name, DRN or PAN; 404 if there is none."""
         try:
             return self.pos.find_meter(text)
         except BusyError:
@@ -150,6 +153,7 @@ class Shop:
         return answer
 
     def buy(self, meter: MeterRecord, order: Purchase) -> dict[str, Any]:
+        """Sell credit for a meter."""
         keys = self.pos.keys_of(meter.name)
         old = keys[1] if self.trouble.faults.old_key and len(keys) > 1 else None
         issued = self.pos.credit(meter.name, str(order.kwh), at=order.at, key=old)
@@ -159,6 +163,7 @@ class Shop:
         } | issued_answer(issued)
 
     def manage(self, meter: MeterRecord, order: Management) -> dict[str, Any]:
+        """Issue a management token for a meter."""
         pos, name, value, at = self.pos, meter.name, order.value, order.at
         if order.kind == "test":
             tests = value if isinstance(value, list) else [_whole(value)]
@@ -178,6 +183,7 @@ class Shop:
         return issued_answer(pos.clear_tamper(name, at=at))
 
     def change(self, meter: MeterRecord, order: KeyChange) -> dict[str, Any]:
+        """Issue a key change for a meter."""
         sections = self.pos.key_change(meter.name, **order.model_dump())
         return {
             "meter": meter.name,
@@ -199,6 +205,7 @@ class Shop:
 
 
 def issued_answer(issued: Issued) -> dict[str, Any]:
+    """Return an issued token as the service answers it."""
     return issued.as_dict() | {"grouped": issued.grouped}
 
 
