@@ -1,7 +1,8 @@
 """The adapter: fingers and eyes at the pins of a meter, on a second board with MicroPython.
 
 The host (jeton_host.bench.wires) sends this over the raw REPL and calls it there; nothing is
-stored, and a reset leaves nothing of it. Which pins are wired to what the host says. It knows no meters.
+stored, and a reset leaves nothing of it. Which pins are wired to what the host says. It knows no
+meters.
 """
 
 from binascii import hexlify

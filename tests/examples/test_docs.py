@@ -13,7 +13,7 @@ _DOCUMENT = """\
 
 ```sh
 jeton --version
-python -c 'import host_tools; print(jeton_host.__file__)'
+python -c 'import jeton_host; print(jeton_host.__file__)'
 mkdir inner
 cd inner
 export GREETING="good morning"

@@ -14,7 +14,7 @@ except ImportError:
     sys.exit("fuzz: there is no atheris for this Python here (pip install '.[fuzz]'): skipped")
 
 sys.path.append(str(Path(__file__).parents[1] / "both"))
-with atheris.instrument_imports(include=["jeton", "host_tools", "json"]):
+with atheris.instrument_imports(include=["jeton", "jeton_host", "json"]):
     from tests.hostile import targets
 
 KNOWN = {function.__name__: function for function in targets.TARGETS}

@@ -735,8 +735,8 @@ def test_nothing_is_loaded_or_opened_that_nobody_wants(pytester: pytest.Pytester
         import sys
 
         def test_it():
-            ours = {name for name in sys.modules if name.partition(".")[0] == "host_tools"}
-            assert ours == {"host_tools", "jeton_host.testing.plugin"}
+            ours = {name for name in sys.modules if name.partition(".")[0] == "jeton_host"}
+            assert ours == {"jeton_host", "jeton_host.testing", "jeton_host.testing.plugin"}
             assert not {"serial", "mpremote", "sqlite3", "jeton"} & set(sys.modules)
         """
     )

@@ -26,7 +26,7 @@ def test_wheel_runs_the_drill_outside_a_checkout(tmp_path: Path) -> None:
     for part in ("firmware/main.py", "firmware/profiles/ceet.json", "boards/virtual/board.py"):
         assert f"host_tools/jeton_host/_data/{part}" in names
     for part in ("sts.jsonl", "README.md"):
-        shipped = (site / "host_tools" / "_data" / "vectors" / part).read_bytes()
+        shipped = (site / "jeton_host" / "_data" / "vectors" / part).read_bytes()
         assert shipped == (ROOT / "tests" / "vectors" / part).read_bytes()
     assert "host_tools/jeton_host/conformance/conformance.css" in names
     assert "jeton/meter.py" in names
@@ -51,4 +51,4 @@ def test_wheel_runs_the_drill_outside_a_checkout(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    assert where.stdout.strip() == str(site / "host_tools" / "_data" / "firmware")
+    assert where.stdout.strip() == str(site / "jeton_host" / "_data" / "firmware")

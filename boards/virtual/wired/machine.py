@@ -2,8 +2,8 @@
 
 Each thing done to the hardware is a message over a socket to the models of the parts on the host
 (jeton_host.virtual.models): operation, an argument, a length, the octets; where it is a question,
-the answer comes before anything else happens. The interface is that of MicroPython's ESP32 port, as
-far as the drivers need it. Nothing allocates where that does not either.
+the answer comes before anything else happens. The interface is that of MicroPython's ESP32 port,
+as far as the drivers need it. Nothing allocates where that does not either.
 """
 
 import _thread

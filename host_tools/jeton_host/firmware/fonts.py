@@ -1,9 +1,9 @@
 """Fonts of the displays of dots: of each only the letters that a board's messages need.
 
 firmware/fonts has the whole ones; jeton_host.firmware.draw_fonts draws them, README.md there says
-from what. A file is a head of an octet each (width, height, octets a glyph, number of other letters),
-the low octets of the other letters' codes, then the glyphs: those of ASCII from the space to ~,
-then the others'. All others are Arabic, whose low octets differ.
+from what. A file is a head of an octet each (width, height, octets a glyph, number of other
+letters), the low octets of the other letters' codes, then the glyphs: those of ASCII from the
+space to ~, then the others'. All others are Arabic, whose low octets differ.
 """
 
 from collections.abc import Iterable

@@ -37,8 +37,6 @@ from jeton_host.vending.verdicts import (
 if TYPE_CHECKING:
     from jeton_host.vending.guesses import neighbours
 
-ASKED_TIDS = 20
-
 
 @dataclass(frozen=True, slots=True)
 class Case:

@@ -12,7 +12,6 @@ from jeton_host.errors import ProfileError, VendingError
 from jeton_host.firmware import profiles
 from jeton_host.vending import tid
 from jeton_host.vending.chain import Chain, Change, Events
-from jeton_host.vending.explain import ASKED_TIDS
 from jeton_host.vending.keychange import check_change
 from jeton_host.vending.keys import DDTK, DUTK, KEY_TYPES
 from jeton_host.vending.pos import PointOfSale
@@ -26,6 +25,7 @@ KEY_CHANGE_SUBS = {3: 1, 4: 2, 8: 3, 9: 4}
 NO_TESTS = (12,)
 """The tests up to 18 that an electricity meter does not have: the water factor."""
 LAST_TEST = 18
+_ASKED_TIDS = 20  # issued tokens that a live meter is asked about
 FUTURE = timedelta(days=1)
 _RECENT = timedelta(days=3 * 366)
 
@@ -70,7 +70,7 @@ class Judge:
         under: dict[int | None, set[object]] = {}
         for entry in dated:
             under.setdefault(entry.tid, set()).add(chain.identity(entry.key))
-        for entry in dated[: -ASKED_TIDS - 1 : -1]:
+        for entry in dated[: -_ASKED_TIDS - 1 : -1]:
             left = [key for key in found if chain.route([entry.key], key) is not None]
             if 0 < len(left) < len(found) and len(under[entry.tid]) == 1:
                 assert entry.tid is not None

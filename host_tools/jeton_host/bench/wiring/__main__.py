@@ -1,7 +1,9 @@
 """Writes tables, pictures and simulator files of all boards (`make wiring`)."""
 
+import sys
 from pathlib import Path
 
+from jeton_host.bench.wiring import picture, wokwi
 from jeton_host.bench.wiring.tables import with_table
 from jeton_host.firmware import boards
 from jeton_host.firmware.boards import Board
@@ -15,15 +17,12 @@ def wired() -> list[Board]:
 
 def files(board: Board) -> dict[Path, str]:
     """Return what is drawn and written for a board: path -> content."""
-    from jeton_host.bench.wiring import picture as wiring_picture
-    from jeton_host.bench.wiring import wokwi as wiring_wokwi
-
     folder = boards_dir() / board.name
     page = folder / "README.md"
     return {
         page: with_table(page.read_text(encoding="utf-8"), board),
-        folder / "wiring.svg": wiring_picture.svg(board),
-        folder / "diagram.json": wiring_wokwi.diagram(board),
+        folder / "wiring.svg": picture.svg(board),
+        folder / "diagram.json": wokwi.diagram(board),
     }
 
 
@@ -34,3 +33,7 @@ def main() -> int:
             path.write_text(content, encoding="utf-8")
             print(f"{board.name}/{path.name}")
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -3,11 +3,9 @@
 `make wiring` writes from it the table in boards/<name>/README.md, wiring.svg and diagram.json.
 """
 
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jeton_host.bench.wiring.__main__ import main
 from jeton_host.errors import BoardError
 from jeton_host.firmware.boards import Board, PinUse
 
@@ -242,7 +240,3 @@ def reachable(board: Board) -> set[str]:
     """Return the parts whose own pins can be reached with a wire."""
     pins = header(board)
     return set(board.parts) - set(pins.on_board) - set(pins.behind)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from jeton_host.meter import Meter
+from jeton_host.client.client import MeterClient
 from jeton_host.paths import boards_dir
 from jeton_host.virtual.board import VirtualBoard
 from jeton_host.virtual.models.hardware import Bench
@@ -106,7 +106,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="jeton-") as home:
         port = Path(home) / "board"
         with VirtualBoard(board=_BOARD, link=port) as board:
-            with Meter(board.path) as meter:
+            with MeterClient(board.path) as meter:
                 meter.run(WIPE)
                 meter.soft_reset()
             assert board.bench
