@@ -1,10 +1,150 @@
-"""Host side of Jeton: the virtual board, the client, the point of sale and the command `jeton`."""
+"""Host side of Jeton: a virtual STS prepayment meter, its client and its point of sale.
+
+The names of `__all__` are the public interface. Each is imported when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jeton_host.bench.virtual_adapter import VirtualAdapter
+    from jeton_host.client.answers import (
+        Display,
+        Emergency,
+        EnterResult,
+        Event,
+        History,
+        Info,
+        Led,
+        Ledger,
+        PressResult,
+        Status,
+        TokenResult,
+    )
+    from jeton_host.client.pins import Wires
+    from jeton_host.errors import (
+        BoardError,
+        BusyError,
+        ClosedError,
+        JetonError,
+        NeverCameError,
+        OutOfOrderError,
+        PortError,
+        PortUnavailableError,
+        ProfileError,
+        VendingError,
+        WrongTypeError,
+        WrongValueError,
+    )
+    from jeton_host.meter import Meter
+    from jeton_host.meters.named import make_config
+    from jeton_host.vending.explain import Explanation, explain
+    from jeton_host.vending.keys import VendingKeys, load_keys
+    from jeton_host.vending.pos import PointOfSale
+    from jeton_host.vending.records import Issued, MeterKey, MeterRecord
+    from jeton_host.vending.service.server import VendServer
+    from jeton_host.virtual.board import VirtualBoard
+
+    __version__: str
+
+__all__ = [
+    "BoardError",
+    "BusyError",
+    "ClosedError",
+    "Display",
+    "Emergency",
+    "EnterResult",
+    "Event",
+    "Explanation",
+    "History",
+    "Info",
+    "Issued",
+    "JetonError",
+    "Led",
+    "Ledger",
+    "Meter",
+    "MeterKey",
+    "MeterRecord",
+    "NeverCameError",
+    "OutOfOrderError",
+    "PointOfSale",
+    "PortError",
+    "PortUnavailableError",
+    "PressResult",
+    "ProfileError",
+    "Status",
+    "TokenResult",
+    "VendServer",
+    "VendingError",
+    "VendingKeys",
+    "VirtualAdapter",
+    "VirtualBoard",
+    "Wires",
+    "WrongTypeError",
+    "WrongValueError",
+    "__version__",
+    "explain",
+    "load_keys",
+    "make_config",
+]
+
+_PLACES = {
+    "bench.virtual_adapter": ("VirtualAdapter",),
+    "client.answers": (
+        "Display",
+        "Emergency",
+        "EnterResult",
+        "Event",
+        "History",
+        "Info",
+        "Led",
+        "Ledger",
+        "PressResult",
+        "Status",
+        "TokenResult",
+    ),
+    "client.pins": ("Wires",),
+    "errors": (
+        "BoardError",
+        "BusyError",
+        "ClosedError",
+        "JetonError",
+        "NeverCameError",
+        "OutOfOrderError",
+        "PortError",
+        "PortUnavailableError",
+        "ProfileError",
+        "VendingError",
+        "WrongTypeError",
+        "WrongValueError",
+    ),
+    "meter": ("Meter",),
+    "meters.named": ("make_config",),
+    "vending.explain": ("Explanation", "explain"),
+    "vending.keys": ("VendingKeys", "load_keys"),
+    "vending.pos": ("PointOfSale",),
+    "vending.records": ("Issued", "MeterKey", "MeterRecord"),
+    "vending.service.server": ("VendServer",),
+    "virtual.board": ("VirtualBoard",),
+}
 
 
-def __getattr__(name: str) -> str:
-    """Return `__version__`; looked up when it is wanted, because that takes a while."""
-    if name != "__version__":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used."""
+    if name == "__version__":
+        return _version()
+    for place, names in _PLACES.items():
+        if name in names:
+            value = globals()[name] = getattr(import_module(f"jeton_host.{place}"), name)
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _version() -> str:
     from importlib.metadata import PackageNotFoundError, version
 
     try:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from jeton_host.client.client import MeterClient
 from jeton_host.client.pins import Wires
-from jeton_host.client.port import TIMEOUT, PortUnavailableError
+from jeton_host.client.port import TIMEOUT
 from jeton_host.client.session import exclusive
-from jeton_host.errors import BoardError
+from jeton_host.errors import BoardError, PortUnavailableError
 from jeton_host.virtual.board import HEAP, VirtualBoard
 
 if TYPE_CHECKING:

@@ -25,8 +25,7 @@ from command import jeton, ran, refused, told
 
 from jeton_host.bench import doctor, esp, facts, flashing
 from jeton_host.bench.facts import NOTHING
-from jeton_host.client.port import PortError
-from jeton_host.errors import BoardError
+from jeton_host.errors import BoardError, PortError
 from jeton_host.firmware import boards
 from jeton_host.firmware import build as firmware_build
 from jeton_host.firmware.build import Target

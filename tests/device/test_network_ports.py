@@ -9,8 +9,7 @@ import pytest
 import serial
 from serial.rfc2217 import PortManager
 
-from jeton_host.client.port import PortError
-from jeton_host.errors import BoardError
+from jeton_host.errors import BoardError, PortError
 from jeton_host.meter import Meter
 from jeton_host.meters.named import make_config
 from jeton_host.virtual.board import VirtualBoard

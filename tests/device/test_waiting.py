@@ -8,8 +8,7 @@ import pytest
 
 from jeton_host.client import waiting
 from jeton_host.client.answers import Status
-from jeton_host.client.waiting import NeverCameError
-from jeton_host.errors import BoardError
+from jeton_host.errors import BoardError, NeverCameError
 from jeton_host.meter import Meter
 from jeton_host.testing.meter_pos import MeterPos
 

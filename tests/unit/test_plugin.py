@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from jeton_host import errors
 from jeton_host.errors import BoardError
 from jeton_host.meter import Meter
 from jeton_host.meters import named as meters
@@ -765,8 +766,6 @@ def test_workers_are_counted(pytestconfig: pytest.Config) -> None:
 
 
 def test_board_errors_are_of_the_house() -> None:
-    from jeton_host.client import waiting
-    from jeton_host.testing import pool as testing
 
-    assert issubclass(testing.OutOfOrderError, BoardError)
-    assert issubclass(waiting.NeverCameError, AssertionError)
+    assert issubclass(errors.OutOfOrderError, BoardError)
+    assert issubclass(errors.NeverCameError, AssertionError)

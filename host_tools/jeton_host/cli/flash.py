@@ -15,8 +15,7 @@ from jeton_host.bench.facts import NOTHING
 from jeton_host.cli.locked import CodeFile, unlock_code, unlock_code_given
 from jeton_host.cli.options import DisplaySize, Json, WherePort, display_size, put
 from jeton_host.cli.progress import Told
-from jeton_host.client.port import PortError
-from jeton_host.errors import BoardError, JetonError
+from jeton_host.errors import BoardError, JetonError, PortError
 from jeton_host.firmware import boards
 from jeton_host.meter import Meter
 from jeton_host.meters import ports

@@ -12,7 +12,7 @@ from typing import Any
 import serial
 
 from jeton_host.client.transcript import Transcript
-from jeton_host.errors import BoardError
+from jeton_host.errors import PortError, PortUnavailableError
 
 TIMEOUT = 4.5  # so that a silent board is reported within 5 s
 BAUD = 115200
@@ -178,14 +178,6 @@ class SerialPort:
     def close(self) -> None:
         """Close the port."""
         self._serial.close()
-
-
-class PortError(BoardError):
-    """A port that cannot be opened."""
-
-
-class PortUnavailableError(PortError):
-    """A port that another program has open, or that is not there any more."""
 
 
 def _passes(error: Exception) -> bool:

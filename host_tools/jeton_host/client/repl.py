@@ -25,6 +25,9 @@ _STARTS = (
 )
 
 
+LineError = TransportError  # what a line raises where the board answers wrongly
+
+
 class LockedLine(Exception):
     """Where the raw REPL was looked for a locked meter answers."""
 

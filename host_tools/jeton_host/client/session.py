@@ -12,12 +12,11 @@ from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import serial
-from mpremote.transport import TransportError
 
-from jeton_host.client.port import TIMEOUT, PortError, Silence, excerpt
-from jeton_host.client.repl import LOCKED_MARK, RAW_SIGN, LeftRepl, Repl, Restarted
+from jeton_host.client.port import TIMEOUT, Silence, excerpt
+from jeton_host.client.repl import LOCKED_MARK, RAW_SIGN, LeftRepl, LineError, Repl, Restarted
 from jeton_host.client.transcript import Transcript
-from jeton_host.errors import BoardError
+from jeton_host.errors import BoardError, ClosedError, PortError
 
 UNLOCK_VARIABLE = "JETON_UNLOCK_CODE"
 _FAREWELL = 1.0  # seconds to wait for the friendly prompt at the end
@@ -102,7 +101,7 @@ class Session:
         """
         with self._lock:
             if self._closed:
-                raise BoardError(f"meter {self.name} is closed: open it again")
+                raise ClosedError(f"meter {self.name} is closed: open it again")
             with self._one_error(timeout):
                 ready, self._ready = self._ready, False
                 self.talks += 1
@@ -137,7 +136,7 @@ class Session:
                 f"the board at {self.port} started anew in the middle of this: it is done, or it "
                 "is not; look at its state"
             ) from None
-        except TransportError as error:
+        except LineError as error:
             raise BoardError(f"the board at {self.port} answered wrongly: {error}") from None
         except serial.SerialTimeoutException:
             raise BoardError(
@@ -304,7 +303,7 @@ class Session:
         A board is left at its friendly prompt.
         """
         if self._repl is not None and not self._repl.locked:
-            with contextlib.suppress(OSError, Silence, TransportError):
+            with contextlib.suppress(OSError, Silence, LineError):
                 self._repl.exit_raw_repl()
                 # Not before the board has heard it: what is on its way is lost when the next
                 # to open the port flushes it.

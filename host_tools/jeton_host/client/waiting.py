@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, get_args, get_type_hints
 from jeton import supply
 from jeton.reports import KINDS
 from jeton.sts.results import NAMES
-from jeton_host.errors import BoardError
+from jeton_host.errors import NeverCameError, WrongTypeError, WrongValueError
 
 if TYPE_CHECKING:
     from jeton_host.client.answers import Display, Event, Status
@@ -57,10 +57,6 @@ class Waitable(Protocol):
 
     def advance_to_next(self, seconds: int) -> "tuple[Status, int | None]":
         """Let time pass (s); also return in how many seconds something happens by itself."""
-
-
-class NeverCameError(BoardError, AssertionError):
-    """What was waited for did not come; the message says what came in its place."""
 
 
 def shows(display: "Display", text: Text) -> bool:
@@ -139,14 +135,16 @@ def advance(
 ) -> "Status":
     """Move a meter's clock to the second at which something is so (see `Meter.advance_until`)."""
     if sum((what is not None, shown is not None, bool(registers))) != 1:
-        raise TypeError("say one thing to advance to: an event, a function, display= or registers")
+        raise WrongTypeError(
+            "say one thing to advance to: an event, a function, display= or registers"
+        )
     if shown is not None:
         _check_text(shown)
     elif what is not None and not callable(what):
         _check_kind(what)
     most = 0 if step is None else _seconds(step)
     if step is not None and most < 1:
-        raise ValueError(f"step is {step}: it is 1 s or more")
+        raise WrongValueError(f"step is {step}: it is 1 s or more")
     before = meter.status()
     registers = {name: _checked(before, name, value) for name, value in registers.items()}
     looks = _LOOKS if limit is None and (most or shown is not None) else None
@@ -159,25 +157,27 @@ def advance(
 
 
 def _check_text(text: Text) -> None:
-    """Raise TypeError or ValueError for what no display could be waited for with."""
+    """Raise WrongTypeError or WrongValueError for what no display could be waited for with."""
     if not isinstance(text, str | re.Pattern):
-        raise TypeError(f"a text or a pattern is waited for on the display, not {text!r}")
+        raise WrongTypeError(f"a text or a pattern is waited for on the display, not {text!r}")
     if isinstance(text, str) and not text.strip():
-        raise ValueError(f"the text {text!r} stands on every display: say what is waited for")
+        raise WrongValueError(f"the text {text!r} stands on every display: say what is waited for")
 
 
 def _check_kind(kind: str) -> None:
     if kind not in _EVENTS:
-        raise ValueError(f"no event is called {kind!r}; there are {', '.join(_EVENTS)}")
+        raise WrongValueError(f"no event is called {kind!r}; there are {', '.join(_EVENTS)}")
 
 
 def _checked(status: "Status", name: str, value: Any) -> Any:
-    """Return the value that a register is to come to; TypeError or ValueError if it never can."""
+    """Return the value that a register is to have; an error that says why if it never can."""
     kinds = get_type_hints(type(status))
     if name not in kinds:
-        raise TypeError(f"a meter's status has no {name}; there are {', '.join(kinds)}")
+        raise WrongTypeError(f"a meter's status has no {name}; there are {', '.join(kinds)}")
     if name in _VALUES and value not in _VALUES[name]:
-        raise ValueError(f"{name} is never {value!r}; it is one of {', '.join(_VALUES[name])}")
+        raise WrongValueError(
+            f"{name} is never {value!r}; it is one of {', '.join(_VALUES[name])}"
+        )
     kind = kinds[name]
     if getattr(kind, "__origin__", None) is tuple:
         good: tuple[type, ...] = (tuple,)
@@ -186,7 +186,7 @@ def _checked(status: "Status", name: str, value: Any) -> Any:
     numbers = (int, float) if int in good else ()
     if not isinstance(value, (*good, *numbers)):
         said = " or ".join("None" if one is NoneType else one.__name__ for one in good)
-        raise TypeError(f"{name} is never {value!r}: it is {said}")
+        raise WrongTypeError(f"{name} is never {value!r}: it is {said}")
     if isinstance(value, datetime) and value.tzinfo is None:
         return value.replace(tzinfo=UTC)
     return value

@@ -25,8 +25,8 @@ from labgrid.strategy.common import never_retry
 from labgrid.util.proxy import proxymanager
 
 from jeton_host.bench import facts, flashing, provisioning
-from jeton_host.client.port import TIMEOUT, PortError
-from jeton_host.errors import BoardError
+from jeton_host.client.port import TIMEOUT
+from jeton_host.errors import BoardError, PortError
 from jeton_host.firmware import boards
 from jeton_host.meters.named import make_config
 from jeton_host.testing.meter_pos import BenchMeter, MeterPos

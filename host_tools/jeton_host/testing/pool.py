@@ -17,7 +17,7 @@ from typing import Any
 from jeton import __version__ as firmware_version
 from jeton_host.client.answers import EPOCH
 from jeton_host.client.port import TIMEOUT
-from jeton_host.errors import BoardError
+from jeton_host.errors import BoardError, OutOfOrderError
 from jeton_host.firmware import build as firmware_build
 from jeton_host.firmware import interpreter, profiles
 from jeton_host.firmware.build import Firmware
@@ -33,10 +33,6 @@ SILENT_S = 2.0  # for a board that has just failed a test to say what it shows
 EVENTS = 8
 _STARTERS = 4  # boards of a street that are started at once
 FILE_CHARACTERS = 120
-
-
-class OutOfOrderError(BoardError):
-    """A board that was reported already; it is not tried again."""
 
 
 @dataclass
