@@ -886,13 +886,13 @@ def test_without_esptool(
 ) -> None:
     monkeypatch.setattr(esp, "installed", lambda: False)
     said = jeton("flash", "auto", "--board", "esp32_lcd2004")
-    assert "esptool is not installed (pip install 'jeton[flash]'): MicroPython says" in said
+    assert "esptool is not installed (pip install 'jeton-meter[flash]'): MicroPython says" in said
     image = image_of(tmp_path / "esp32.bin")
     sha256 = hashlib.sha256(image.read_bytes()).hexdigest()
     line = refused_late(
         "flash", "auto", "--board", "esp32_lcd2004", "--image", str(image), "--sha256", sha256
     )
-    assert line == "esptool is not installed, and is needed here: pip install 'jeton[flash]'"
+    assert line == "esptool is not installed, and is needed here: pip install 'jeton-meter[flash]'"
 
 
 def test_a_chip_without_micropython(
@@ -1057,7 +1057,7 @@ def test_a_locked_meter_on_usb(wired: VirtualBoard, chip: Any, tmp_path: Path) -
 def test_help_says_where_micropython_comes_from() -> None:
     said = " ".join(jeton("flash", "--help").split())
     assert "https://micropython.org/download/ESP32_GENERIC" in said
-    assert "pip install 'jeton[flash]'" in said
+    assert "pip install 'jeton-meter[flash]'" in said
 
 
 def test_the_real_esptool_takes_the_command_lines(tmp_path: Path) -> None:

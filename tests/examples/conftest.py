@@ -10,7 +10,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
-from jeton_host.vending.service.server import VendServer
+from jeton_host import VendServer
 
 
 class Vending:

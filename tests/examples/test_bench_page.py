@@ -7,10 +7,8 @@ from typing import Any
 
 import pytest
 
-from jeton_host.bench.virtual_adapter import VirtualAdapter
-from jeton_host.client.pins import Wires
+from jeton_host import VirtualAdapter, VirtualBoard, Wires
 from jeton_host.paths import boards_dir
-from jeton_host.virtual.board import VirtualBoard
 from tests.examples.docs import blocks, run_doc
 
 PAGE = boards_dir() / "BENCH.md"

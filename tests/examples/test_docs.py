@@ -70,7 +70,7 @@ def test_document_is_run_with_only_the_wheel(wheel_venv: Path, tmp_path: Path) -
 
 def test_pip_finds_the_wheel_and_nothing_else(wheel_venv: Path, tmp_path: Path) -> None:
     document = tmp_path / "it.md"
-    document.write_text("```sh\npip install jeton\n```\n")
+    document.write_text("```sh\npip install jeton-meter\n```\n")
     ((_, output),) = run_doc(document, wheel_venv, tmp_path / "empty")
     assert "Requirement already satisfied: jeton" in output
     assert "Looking in links" in output

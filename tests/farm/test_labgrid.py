@@ -128,8 +128,7 @@ def said(farm: Farm) -> str:
 
 
 def test_meter_with_a_history_is_kept(acquired: Farm) -> None:
-    from jeton_host.meter import Meter
-    from jeton_host.meters.named import make_config
+    from jeton_host import Meter, make_config
 
     with Meter(str(acquired.ports["two"])) as meter:
         meter.provision(make_config(drn="00000000125") | {"credit_wh": 700})
@@ -142,7 +141,7 @@ def test_meter_with_a_history_is_kept(acquired: Farm) -> None:
 
 
 def test_another_firmware_of_a_virtual_board_is_told(acquired: Farm) -> None:
-    from jeton_host.meter import Meter
+    from jeton_host import Meter
 
     with Meter(str(acquired.ports["two"])) as meter:
         firmware = meter.run("print(open('/firmware.id').read())")
@@ -234,7 +233,7 @@ def test_driver_is_told_of_a_protocol_it_does_not_know(tmp_path: Path, farm: Far
     from labgrid import Target
     from labgrid.resource import NetworkSerialPort
 
-    from jeton_host.errors import BoardError
+    from jeton_host import BoardError
     from jeton_host.testing.labgrid import JetonMeterDriver
 
     target = Target("main")

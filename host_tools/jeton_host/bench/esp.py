@@ -17,7 +17,7 @@ from pathlib import Path
 
 from jeton_host.errors import BoardError
 
-INSTALL = "pip install 'jeton[flash]'"
+INSTALL = "pip install 'jeton-meter[flash]'"
 OLDEST = (1, 23)
 _BAUD = "460800"
 _PATIENCE = 300.0  # seconds for one job: 2 MB at 115200 baud are 180

@@ -86,7 +86,7 @@ def flash(
     A new chip needs MicroPython 1.23 or newer once: take the .bin for your chip from
     https://micropython.org/download/ESP32_GENERIC or …/ESP32_GENERIC_C3, and give it by --image.
     That, and asking a chip without MicroPython what it is, needs esptool:
-    pip install 'jeton\[flash]'
+    pip install 'jeton-meter\[flash]'
 
     The port's DTR and RTS stay asserted while it is open, which resets no board; esptool resets
     the chip by them, before and after. On Linux the port belongs to a group, often dialout: sudo

@@ -142,13 +142,13 @@ def advance(
         _check_text(shown)
     elif what is not None and not callable(what):
         _check_kind(what)
-    most = 0 if step is None else _seconds(step)
+    most = 0 if step is None else _seconds("step", step)
     if step is not None and most < 1:
         raise WrongValueError(f"step is {step}: it is 1 s or more")
     before = meter.status()
     registers = {name: _checked(before, name, value) for name, value in registers.items()}
     looks = _LOOKS if limit is None and (most or shown is not None) else None
-    limit_s = _seconds(LIMIT if limit is None else limit)
+    limit_s = _seconds("limit", LIMIT if limit is None else limit)
     meter.set_rate(0)  # or the moment passes while it is asked
     try:
         return _advanced(meter, what, shown, limit_s, looks, most, registers)
@@ -192,8 +192,12 @@ def _checked(status: "Status", name: str, value: Any) -> Any:
     return value
 
 
-def _seconds(span: timedelta | int) -> int:
-    return int(span.total_seconds()) if isinstance(span, timedelta) else span
+def _seconds(what: str, span: timedelta | int) -> int:
+    if isinstance(span, timedelta):
+        return int(span.total_seconds())
+    if not isinstance(span, int) or isinstance(span, bool):
+        raise WrongTypeError(f"{what} must be a whole number or a timedelta, not {span!r}")
+    return span
 
 
 def _advanced(

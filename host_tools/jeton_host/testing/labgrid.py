@@ -1,4 +1,4 @@
-"""Meters on a farm of boards: a driver and a strategy for labgrid (pip install 'jeton[labgrid]').
+"""Meters on a farm of boards: a driver and a strategy for labgrid (the extra `labgrid`).
 
 A labgrid environment names this module under `imports:`. The driver gives the typed client of
 `jeton_host.meter` over whatever serial port labgrid has for the board, here or on another

@@ -1,0 +1,123 @@
+"""The rules of the client: types of arguments, a closed meter, one meter used by two threads."""
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from jeton_host import ClosedError, JetonError, Meter, WrongTypeError, WrongValueError
+
+WRONG: list[tuple[Callable[[Any], object], str]] = [
+    (lambda m: m.enter(12), "a token must be a text, such as '3733 4966 2186 2487 9023', not 12"),
+    (lambda m: m.enter(None), "a token must be a text"),
+    (lambda m: m.press(5), "keys must be a text, such as '12*3#', not 5"),
+    (lambda m: m.press("1", linger_s="5"), "linger_s must be a whole number, not '5'"),
+    (lambda m: m.advance("2h"), "seconds must be a whole number, not '2h'"),
+    (lambda m: m.advance(1.5), "seconds must be a whole number, not 1.5"),
+    (lambda m: m.advance(True), "seconds must be a whole number, not True"),
+    (lambda m: m.advance_to_next("1"), "seconds must be a whole number, not '1'"),
+    (lambda m: m.set_load("800"), "watts must be a whole number, not '800'"),
+    (lambda m: m.set_load_steps(5), "steps must be a list of (seconds, watts), not 5"),
+    (lambda m: m.set_load_steps([5]), "a step must be (seconds, watts), not 5"),
+    (lambda m: m.set_load_steps([(0, "1")]), "seconds and watts of a step must be a whole number"),
+    (lambda m: m.set_load_steps([(0, 1)], start="now"), "start must be a datetime, not 'now'"),
+    (lambda m: m.play([(0, 1)], end_s="9"), "end_s must be a whole number, not '9'"),
+    (lambda m: m.set_phases(1, 2, None), "watts must be a whole number, not None"),
+    (lambda m: m.clock(0), "the time of a meter must be a datetime, not 0"),
+    (lambda m: m.set_rate("60"), "the rate of a clock must be a whole number, not '60'"),
+    (lambda m: m.set_tamper("on"), "tamper must be True or False, not 'on'"),
+    (lambda m: m.language(5), "a language must be a text, such as 'fr', not 5"),
+    (lambda m: m.events("1"), "the number of an event must be a whole number, not '1'"),
+    (lambda m: m.acknowledge(None), "the number of a report must be a whole number, not None"),
+    (lambda m: m.grant(0.5), "energy_wh must be a whole number, not 0.5"),
+    (lambda m: m.consume("1"), "energy_wh must be a whole number, not '1'"),
+    (lambda m: m.unlock(1234), "an unlock code must be a text, not 1234"),
+    (lambda m: m.lock(1234), "an unlock code must be a text, not 1234"),
+    (lambda m: m.provision([]), "a configuration is a mapping, not list"),
+    (lambda m: m.advance_until(colour="red"), "a meter's status has no colour"),
+    (lambda m: m.wait_event("nothing"), "no event is called 'nothing'"),
+    (lambda m: m.wait_display(5), "a text or a pattern is waited for on the display, not 5"),
+    (
+        lambda m: m.advance_until("trip", limit="1h"),
+        "limit must be a whole number or a timedelta, not '1h'",
+    ),
+]
+
+
+def test_wrong_arguments_are_said_in_one_line(meter: Meter) -> None:
+    before = meter.talks
+    for call, said in WRONG:
+        with pytest.raises(JetonError) as caught:
+            call(meter)
+        assert str(caught.value).startswith(said)
+        assert "\n" not in str(caught.value)
+    assert meter.status().total_wh == 0
+    assert meter.talks > before
+
+
+def test_they_are_also_errors_of_python(meter: Meter) -> None:
+    with pytest.raises(TypeError):
+        meter.advance("2h")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="no event is called"):
+        meter.wait_event("nothing")
+    assert issubclass(WrongTypeError, TypeError)
+    assert issubclass(WrongValueError, ValueError)
+
+
+def test_a_closed_meter_says_so() -> None:
+    meter = Meter.open("virtual")
+    meter.close()
+    meter.close()
+    for call in (meter.status, meter.info, meter.reset, lambda: meter.run("1"), meter.soft_reset):
+        with pytest.raises(ClosedError, match="is closed: open it again"):
+            call()
+
+
+def test_two_threads_may_use_one_meter(meter: Meter) -> None:
+    failed: list[BaseException] = []
+    start = threading.Barrier(3)
+
+    def ask() -> None:
+        start.wait()
+        try:
+            for _ in range(30):
+                assert meter.status().drn == meter.info().drn
+        except BaseException as error:
+            failed.append(error)
+
+    def load() -> None:
+        start.wait()
+        try:
+            for watts in range(1, 21):
+                # In two parts over the line: no other request may come between them.
+                steps = [(second, watts) for second in range(40)]
+                assert meter.set_load_steps(steps, repeat_s=40).load_steps == 40
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=work) for work in (ask, ask, load)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed
+
+
+def test_a_call_of_several_exchanges_is_whole(meter: Meter) -> None:
+    done: list[str] = []
+    before = meter.clock()
+
+    def live() -> None:
+        meter.play([(second, 100) for second in range(0, 600 * 10, 10)])
+        done.append("played")
+
+    playing = threading.Thread(target=live)
+    playing.start()
+    while playing.is_alive():
+        # The clock stands at rate 0 inside `play`: nobody sees it in between.
+        assert meter.status().rate == 1
+    playing.join()
+    assert done == ["played"]
+    assert meter.clock() >= before + timedelta(seconds=5990)
