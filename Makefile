@@ -31,10 +31,11 @@ test: $(STAMP)  ## Lint, types and every test, on CPython and in MicroPython
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/python -m pytest -n 3 --dist worksteal
 
-lint: $(STAMP)  ## ruff and mypy over host tools and firmware
+lint: $(STAMP)  ## ruff, mypy and import-linter over host tools and firmware
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo --no-cache
 
 bench: $(STAMP)  ## Measure what the README claims, as a table
 	@$(BIN)/python -m tests.bench

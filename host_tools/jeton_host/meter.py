@@ -4,7 +4,7 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from jeton_host.client.client import MeterClient
 from jeton_host.client.pins import Wires
@@ -12,9 +12,6 @@ from jeton_host.client.port import TIMEOUT
 from jeton_host.client.session import exclusive
 from jeton_host.errors import BoardError, PortUnavailableError
 from jeton_host.virtual.board import HEAP, VirtualBoard
-
-if TYPE_CHECKING:
-    pass
 
 _PATIENCE = 30.0  # seconds to wait while other commands have a named meter for a moment
 _WORD_AFTER = 0.2  # seconds of that until it is said

@@ -1,9 +1,6 @@
 """The pins of an adapter, and the parts that it can be wired to."""
 
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    pass
+from typing import NamedTuple
 
 
 class Bus(NamedTuple):

@@ -15,9 +15,6 @@ from typing import TYPE_CHECKING
 
 from jeton_host.bench.adapter_pins import DISPLAYS
 
-if TYPE_CHECKING:
-    pass
-
 # The first octets of what firmware/drivers/ssd1306.py and its start write in one transfer, and
 # how many those are: without the ends of transfers a stream of octets can be cut up by them.
 _TRANSFERS = {b"\x40": 17, b"\x00\x21": 7, b"\x00\xae": 25, b"\x00\xaf": 2}

@@ -26,18 +26,23 @@ def application() -> Any:
     import typer
 
     from jeton_host import __version__
-    from jeton_host.cli import boards as cli_boards
-    from jeton_host.cli import checking as cli_checking
-    from jeton_host.cli import conformance as cli_conformance
-    from jeton_host.cli import credit as cli_credit
-    from jeton_host.cli import drills as cli_drills
-    from jeton_host.cli import locked as cli_locked
-    from jeton_host.cli import meters as cli_meters
-    from jeton_host.cli import profiles as cli_profiles
-    from jeton_host.cli import server as cli_server
-    from jeton_host.cli import supply as cli_supply
-    from jeton_host.cli import vending as cli_vending
-    from jeton_host.cli import wires as cli_wires
+    from jeton_host.cli import (
+        boards,
+        checking,
+        conformance,
+        credit,
+        drills,
+        flash,
+        life,
+        locked,
+        meters,
+        profiles,
+        server,
+        supply,
+        tokens,
+        vending,
+        wires,
+    )
 
     app = typer.Typer(
         name="jeton",
@@ -67,18 +72,21 @@ def application() -> Any:
         pass
 
     for commands in (
-        cli_drills,
-        cli_meters,
-        cli_credit,
-        cli_supply,
-        cli_locked,
-        cli_boards,
-        cli_conformance,
-        cli_profiles,
-        cli_vending,
-        cli_checking,
-        cli_server,
-        cli_wires,
+        drills,
+        meters,
+        tokens,
+        life,
+        credit,
+        supply,
+        locked,
+        flash,
+        boards,
+        conformance,
+        profiles,
+        vending,
+        checking,
+        server,
+        wires,
     ):
         commands.register(app)
     return app

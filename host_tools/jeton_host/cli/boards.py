@@ -10,7 +10,6 @@ from rich.table import Table
 
 from jeton_host.bench import doctor as examinations
 from jeton_host.bench import flashing, measuring
-from jeton_host.cli.flash import flash
 from jeton_host.cli.options import BOARDS, Json, WherePort, put
 from jeton_host.cli.progress import Told
 from jeton_host.errors import BoardError, JetonError
@@ -128,5 +127,5 @@ def bench(
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the application."""
-    for function in (flash, doctor, bench):
+    for function in (doctor, bench):
         app.command(rich_help_panel=BOARDS)(function)

@@ -6,14 +6,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from jeton_host.bench import esp, facts, flashing, provisioning
 from jeton_host.bench.facts import NOTHING
 from jeton_host.cli.locked import CodeFile, unlock_code, unlock_code_given
-from jeton_host.cli.options import DisplaySize, Json, WherePort, display_size, put
+from jeton_host.cli.options import BOARDS, DisplaySize, Json, WherePort, display_size, put
 from jeton_host.cli.progress import Told
 from jeton_host.errors import BoardError, JetonError, PortError
 from jeton_host.firmware import boards
@@ -22,9 +22,6 @@ from jeton_host.meters import ports
 from jeton_host.meters.ports import Port
 from jeton_host.terminal.words import kwh
 from jeton_host.vending.pos import PointOfSale
-
-if TYPE_CHECKING:
-    pass
 
 
 def flash(
@@ -392,3 +389,8 @@ def _ask_chip(
             "(jeton flash --help says where it comes from)"
         )
     return chip
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command to the application."""
+    app.command(rich_help_panel=BOARDS)(flash)

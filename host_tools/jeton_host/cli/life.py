@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from jeton_host.cli.options import Json, Where, put
+from jeton_host.cli.options import HAPPENS, METERS, NUMBERS, TELLS, Json, Where, put
 from jeton_host.cli.tokens import show_panel
 from jeton_host.client import loads
 from jeton_host.client.answers import Status
@@ -174,3 +174,11 @@ def _print_status(now: Status, as_json: bool) -> None:
         put(now.as_dict())
     else:
         print(summary(now))
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the application."""
+    app.command(rich_help_panel=METERS)(status)
+    for function in (advance, load):
+        app.command(context_settings=NUMBERS, rich_help_panel=HAPPENS)(function)
+    app.command(rich_help_panel=TELLS)(events)

@@ -14,12 +14,8 @@ from typing import Annotated, Any
 
 import typer
 
-from jeton_host.cli.life import advance, events, load, status
 from jeton_host.cli.options import (
-    HAPPENS,
     METERS,
-    NUMBERS,
-    TELLS,
     DisplaySize,
     Heap,
     Json,
@@ -28,7 +24,6 @@ from jeton_host.cli.options import (
     put,
 )
 from jeton_host.cli.plain import run_plain
-from jeton_host.cli.tokens import enter, press
 from jeton_host.errors import BoardError, JetonError, VendingError
 from jeton_host.meter import Meter
 from jeton_host.meters import named as meters
@@ -244,18 +239,11 @@ def _full_screen() -> bool:
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the application."""
-    for name, function, group in (
-        ("new", new, METERS),
-        ("list", list_, METERS),
-        ("serve", serve, METERS),
-        ("run", run, METERS),
-        ("enter", enter, METERS),
-        ("press", press, METERS),
-        ("status", status, METERS),
-        ("advance", advance, HAPPENS),
-        ("load", load, HAPPENS),
-        ("events", events, TELLS),
-        ("delete", delete, METERS),
+    for name, function in (
+        ("new", new),
+        ("list", list_),
+        ("serve", serve),
+        ("run", run),
+        ("delete", delete),
     ):
-        settings = NUMBERS if function in (advance, load) else None
-        app.command(name, context_settings=settings, rich_help_panel=group)(function)
+        app.command(name, rich_help_panel=METERS)(function)

@@ -3,7 +3,7 @@
 import io
 import signal
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -15,9 +15,6 @@ from jeton_host.meter import Meter
 from jeton_host.terminal.draw import panel
 from jeton_host.terminal.parse import duration, watts_of
 from jeton_host.terminal.words import summary
-
-if TYPE_CHECKING:
-    pass
 
 _HELP = "digits (Return is Enter), * backspace, load WATTS, advance 2h, status, quit"
 

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from jeton.sts import digits
-from jeton_host.cli.options import Json, Where, put
+from jeton_host.cli.options import METERS, Json, Where, put
 from jeton_host.client.answers import EnterResult, PressResult
 from jeton_host.errors import BoardError, JetonError
 from jeton_host.meter import Meter
@@ -132,3 +132,9 @@ def _pressed(meter: Meter, keys: str) -> PressResult:
     if pressed.result is None and keys[-1:].isdigit() and "i" not in keys:
         pressed = meter.press("#")
     return pressed
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the application."""
+    for function in (enter, press):
+        app.command(rich_help_panel=METERS)(function)

@@ -3,13 +3,9 @@
 import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
-from jeton_host.errors import JetonError
-
-if TYPE_CHECKING:
-    pass
 from jeton_host.client.answers import EPOCH, seconds_of
+from jeton_host.errors import JetonError
 
 _UNITS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
 _SPAN = re.compile(r"(?:[0-9]+(?:min|[smhdw])?)+", re.IGNORECASE)

@@ -1,16 +1,8 @@
 """Words for people: statuses, events, amounts and results as text."""
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from jeton_host.client.answers import EnterResult, Event, Status, TokenResult
-
-if TYPE_CHECKING:
-    pass
 
 NO_EMERGENCY = {
     "none": "this meter has no emergency credit",

@@ -12,7 +12,7 @@ on that is told for each case.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jeton.sts import digits
 from jeton.sts import tokens as layouts
@@ -33,9 +33,6 @@ from jeton_host.vending.verdicts import (
     change_text,
     minute_text,
 )
-
-if TYPE_CHECKING:
-    from jeton_host.vending.guesses import neighbours
 
 
 @dataclass(frozen=True, slots=True)
@@ -398,6 +395,3 @@ def _condition(chain: Chain, possible: list[int], numbers: list[int]) -> str:
         parts += [f"{change_text(off)} was not entered"] if off else []
         told.append(" and ".join(parts))
     return ", or ".join(told)
-
-
-__all__ = ["Case", "Explanation", "Guess", "TidState", "explain", "neighbours"]

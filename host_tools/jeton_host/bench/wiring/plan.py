@@ -4,13 +4,10 @@
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jeton_host.errors import BoardError
 from jeton_host.firmware.boards import Board, PinUse
-
-if TYPE_CHECKING:
-    pass
 
 GND, V3, V5 = "GND", "3V3", "5V"
 
