@@ -10,7 +10,8 @@ from jeton_host.client.client import MeterClient
 from jeton_host.client.pins import Wires
 from jeton_host.client.port import TIMEOUT
 from jeton_host.client.session import exclusive
-from jeton_host.errors import BoardError, PortUnavailableError
+from jeton_host.errors import BoardError, PortUnavailableError, WrongTypeError
+from jeton_host.typed import typed_methods
 from jeton_host.virtual.board import HEAP, VirtualBoard
 
 _PATIENCE = 30.0  # seconds to wait while other commands have a named meter for a moment
@@ -25,6 +26,7 @@ def _say_nothing(line: str) -> None:
 tell_wait: Callable[[str], object] = _say_nothing
 
 
+@typed_methods
 class Meter(MeterClient):
     """A meter on any board, over its serial port. Open it with `Meter.open`; a context manager.
 
@@ -149,6 +151,11 @@ class Meter(MeterClient):
             from jeton_host.bench import wires as known
 
             wires = known.connect(wires, self._board)
+        if not hasattr(wires, "begin"):
+            raise WrongTypeError(
+                "wires must be a port, 'models' or an object with the methods of Wires, not "
+                f"{wires!r}"
+            )
         wires.begin(self)
         self._wires = wires
 

@@ -37,18 +37,12 @@ from jeton_host.client.answers import (
     seconds_of,
     status_from_answer,
 )
-from jeton_host.client.arguments import (
-    check_steps,
-    check_switch,
-    check_text,
-    check_time,
-    check_whole,
-)
 from jeton_host.client.pins import Wires
 from jeton_host.client.port import TIMEOUT, excerpt
 from jeton_host.client.repl import LOCKED_MARK, RAW_SIGN
 from jeton_host.client.session import Session, exclusive
 from jeton_host.errors import BoardError
+from jeton_host.typed import typed_methods
 
 _LONGEST_TOKEN = 200  # more than 99 digits no keypad counts, and a small heap has other uses
 _KEYS = 200  # in one line
@@ -59,6 +53,7 @@ _EVENTS = 20  # of the log
 LOAD_STEPS = 256  # the board's load.STEPS
 
 
+@typed_methods
 class MeterClient(Session):
     """The verbs of a meter as methods, over its line. `Meter` adds virtual boards and names."""
 
@@ -99,7 +94,6 @@ class MeterClient(Session):
 
         Of an endless token no more than the first 200 characters are sent.
         """
-        check_text("a token", token, "3733 4966 2186 2487 9023")
         return enter_result(self.rpc("enter", token[:_LONGEST_TOKEN]))
 
     @exclusive
@@ -114,8 +108,6 @@ class MeterClient(Session):
         line: its result, class and Wh are those of the log, its TID, its message and what of it
         was repaid are not told there. A bench sees to a clock that hurries by itself.
         """
-        check_text("keys", keys, "12*3#")
-        check_whole("linger_s", linger_s)
         if self._wires is not None:
             return self._press_keys(self._wires, keys)
         done: list[EnterResult] = []
@@ -188,7 +180,6 @@ class MeterClient(Session):
 
     def events(self, after: int = 0) -> list[Event]:
         """Return the logged events with a number above `after`, oldest first."""
-        check_whole("the number of an event", after)
         found: list[Event] = []
         while True:  # in parts: a small heap has no room for all as one line
             part = event_list(self.rpc("events", after, _EVENTS))
@@ -203,13 +194,11 @@ class MeterClient(Session):
 
     def acknowledge(self, seq: int) -> int:
         """Let the fault reports up to number `seq` go; return how many still wait."""
-        check_whole("the number of a report", seq)
         left: int = self.rpc("acknowledge", seq)
         return left
 
     def set_load(self, watts: int) -> Status:
         """Connect a load behind the switch."""
-        check_whole("watts", watts)
         return status_from_answer(self.rpc("load", watts))
 
     @exclusive
@@ -224,10 +213,6 @@ class MeterClient(Session):
 
         With `repeat_s` they come over and over. At most LOAD_STEPS; `play` takes more.
         """
-        check_steps(steps)
-        check_whole("repeat_s", repeat_s)
-        if start is not None:
-            check_time("start", start)
         if not steps or len(steps) > LOAD_STEPS:
             raise BoardError(
                 f"a load of {len(steps)} steps does not fit: a meter keeps 1 to {LOAD_STEPS}"
@@ -249,9 +234,6 @@ class MeterClient(Session):
 
         The last step's load stays connected.
         """
-        check_steps(steps)
-        if end_s is not None:
-            check_whole("end_s", end_s)
         start = self.clock()
         rate = self.status().rate
         self.set_rate(0)
@@ -270,13 +252,10 @@ class MeterClient(Session):
 
     def set_phases(self, first_w: int, second_w: int, third_w: int) -> Status:
         """Connect a load to each of the three phases."""
-        for watts in (first_w, second_w, third_w):
-            check_whole("watts", watts)
         return status_from_answer(self.rpc("phases", [first_w, second_w, third_w]))
 
     def grant(self, energy_wh: int) -> Ledger:
         """Grant an advance of the utility, which later credit tokens repay."""
-        check_whole("energy_wh", energy_wh)
         return from_answer(Ledger, self.rpc("advance_grant", energy_wh))
 
     def emergency(self) -> Emergency:
@@ -298,8 +277,6 @@ class MeterClient(Session):
 
     def language(self, language: str | None = None) -> str:
         """Return the display's language; with an argument choose it first."""
-        if language is not None:
-            check_text("a language", language, "fr")
         value = self.rpc("language", *([] if language is None else [language]))
         return str(value["language"])
 
@@ -321,12 +298,10 @@ class MeterClient(Session):
 
     def consume(self, energy_wh: int) -> Status:
         """Count energy that flowed."""
-        check_whole("energy_wh", energy_wh)
         return status_from_answer(self.rpc("consume", energy_wh))
 
     def advance(self, seconds: int) -> Status:
         """Let time pass for the meter."""
-        check_whole("seconds", seconds)
         days = max(0, seconds) // 86400
         patience = self.timeout + days * _PATIENCE_A_DAY
         return status_from_answer(self.rpc("advance", seconds, timeout=patience))
@@ -336,7 +311,6 @@ class MeterClient(Session):
 
         That is a change of the load, a level of the credit, a delay that ends, midnight.
         """
-        check_whole("seconds", seconds)
         days = max(0, seconds) // 86400
         patience = self.timeout + days * _PATIENCE_A_DAY
         value = self.rpc("advance", seconds, timeout=patience)
@@ -393,18 +367,14 @@ class MeterClient(Session):
 
     def clock(self, when: datetime | None = None) -> datetime:
         """Return the meter's time (UTC); with an argument set it first."""
-        if when is not None:
-            check_time("the time of a meter", when)
         return moment(self.rpc("clock", *([] if when is None else [seconds_of(when)])))
 
     def set_rate(self, rate: int) -> Status:
         """Let the meter's clock run at `rate` seconds a second; 0 stops it."""
-        check_whole("the rate of a clock", rate)
         return status_from_answer(self.rpc("rate", rate))
 
     def set_tamper(self, on: bool = True) -> Status:
         """Raise the tamper input."""
-        check_switch("tamper", on)
         return status_from_answer(self.rpc("tamper", on))
 
     @property
@@ -418,8 +388,6 @@ class MeterClient(Session):
 
         A locked one closes what `unlock` opened; with a code it has another code from then on.
         """
-        if code is not None:
-            check_text("an unlock code", code)
         if self.locked:
             self.rpc("lock", *([] if code is None else [code]))
             self._opened = False
@@ -448,14 +416,12 @@ class MeterClient(Session):
     @exclusive
     def unlock(self, code: str) -> None:
         """Let every method work until `lock` or the next start."""
-        check_text("an unlock code", code)
         self._check_locked()
         self.rpc("unlock", code)
 
     @exclusive
     def open_up(self, code: str) -> None:
         """Remove the lock: the meter has its REPL again."""
-        check_text("an unlock code", code)
         self._check_locked()
         self.rpc("open", code)
         self._greeted(b">>> ", RAW_SIGN + b">")

@@ -17,6 +17,7 @@ from typing import Any
 from jeton.sts import digits
 from jeton.sts import tokens as layouts
 from jeton_host.errors import VendingError
+from jeton_host.typed import typed
 from jeton_host.vending import tid
 from jeton_host.vending.chain import Chain, Events
 from jeton_host.vending.guesses import Guess, Guesser, also_possible, likelihood, rank
@@ -100,6 +101,7 @@ class Explanation:
         return found
 
 
+@typed
 def explain(
     token: str,
     *,

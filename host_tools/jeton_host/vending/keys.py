@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from jeton_host.errors import VendingError
+from jeton_host.typed import typed
 from jeton_host.vending import shown
 from jeton_host.vending.ciphers import KEY_OCTETS, check_ea
 from jeton_host.vending.pan import split_pan
@@ -116,6 +117,7 @@ class VendingKeys:
         return {key.sgc for key in self._keys if key.sgc is not None}
 
 
+@typed
 def load_keys(path: str | Path | None = None, *, test_keys: bool = True) -> VendingKeys:
     """Return the keys of `path` (else of the file $JETON_KEYS names), then the test keys."""
     keys: list[VendingKey] = []

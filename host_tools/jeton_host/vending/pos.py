@@ -18,6 +18,7 @@ from typing import Any
 from jeton.sts import digits, tokens
 from jeton_host.errors import VendingError
 from jeton_host.paths import data_home
+from jeton_host.typed import typed_methods
 from jeton_host.vending import ciphers, tid
 from jeton_host.vending.keychange import check_change, key_change_set
 from jeton_host.vending.keys import (
@@ -67,6 +68,7 @@ CREDIT_KINDS = ("electricity", "water", "gas", "time")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
 
 
+@typed_methods
 class PointOfSale(Store):
     """Vends tokens for the meters of one SQLite file; safe across threads and processes.
 

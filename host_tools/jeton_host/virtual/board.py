@@ -33,6 +33,7 @@ from jeton_host.firmware import build as firmware_build
 from jeton_host.firmware.boards import Board
 from jeton_host.firmware.build import Firmware
 from jeton_host.firmware.interpreter import FLASH_DEVICE, Interpreter, environment, find
+from jeton_host.typed import typed_methods
 from jeton_host.virtual.bridge import BOOT_TIMEOUT, PtyBridge
 from jeton_host.virtual.models.hardware import Bench
 
@@ -129,6 +130,7 @@ def _lock(file: IO[bytes]) -> None:
         time.sleep(0.01)
 
 
+@typed_methods
 class VirtualBoard:
     """A board without hardware; a context manager.
 
@@ -143,20 +145,20 @@ class VirtualBoard:
 
     def __init__(
         self,
-        flash: Path | None = None,
+        flash: str | Path | None = None,
         *,
         heap: str | None = None,
         board: str | Board = "virtual",
-        link: Path | None = None,
+        link: str | Path | None = None,
         needs: str | None = None,
         firmware: Firmware | None = None,
     ) -> None:
         if heap is not None and not re.fullmatch(r"[1-9][0-9]{0,9}[kKmM]?", heap):
             raise BoardError(f"{heap!r} is not a heap size: say for example 192k")
-        self.flash = flash
+        self.flash = None if flash is None else Path(flash)
         self.heap = heap
         self.board = board
-        self.link = link
+        self.link = None if link is None else Path(link)
         self.needs = needs
         self.firmware = firmware
         self.keep: Path | None = None

@@ -15,6 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from jeton_host.errors import VendingError
+from jeton_host.typed import typed_methods
 from jeton_host.vending.keys import VendingKeys
 from jeton_host.vending.pos import PointOfSale
 from jeton_host.vending.service.app import make_app
@@ -42,6 +43,7 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets=sockets)
 
 
+@typed_methods
 class VendServer:
     """The service in a thread of this program; a context manager.
 

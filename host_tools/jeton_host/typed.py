@@ -1,0 +1,133 @@
+"""Checks arguments against annotations, so that a wrong type is an error in one line for people.
+
+Packages that do this (typeguard, beartype) take longer to import than a whole command does.
+"""
+
+import functools
+import inspect
+import re
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from os import PathLike
+from pathlib import Path
+from typing import Any, TypeVar
+
+from jeton_host.errors import WrongTypeError
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_C = TypeVar("_C", bound=type)
+_LONGEST = 60
+_WORDS: dict[Any, str] = {
+    bool: "True or False",
+    bytes: "bytes",
+    date: "a date",
+    datetime: "a datetime",
+    Decimal: "a Decimal",
+    float: "a number",
+    int: "a whole number",
+    re.Pattern: "a pattern",
+    Mapping: "a mapping",
+    Path: "a path",
+    PathLike: "a path",
+    Sequence: "a list",
+    list: "a list",
+    str: "a text",
+    timedelta: "a timedelta",
+    tuple: "a tuple",
+}
+
+
+def typed(function: _F) -> _F:
+    """Have a function raise WrongTypeError for an argument that does not fit its annotation.
+
+    Classes, unions, lists and tuples are checked; of anything else, such as a protocol or a type
+    variable, every value is taken. A bool is no int, a datetime is no date.
+    """
+    inner: Any = inspect.unwrap(function)
+    code = inner.__code__
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    takes_more = bool(code.co_flags & inspect.CO_VARKEYWORDS)
+    hints: dict[str, Any] = {}
+
+    @functools.wraps(function)
+    def checked(*arguments: Any, **named: Any) -> Any:
+        if not hints:
+            hints.update(typing.get_type_hints(inner))
+            hints.setdefault("return", None)
+        for name, value in (*zip(names, arguments, strict=False), *named.items()):
+            if name not in names and not takes_more:
+                raise WrongTypeError(
+                    f"{function.__name__} has no argument {name}; there are {', '.join(names)}"
+                )
+            hint = hints.get(name, Any)
+            if hint is not Any and not fits(value, hint):
+                raise WrongTypeError(f"{name} must be {words(hint)}, not {_shown(value)}")
+        return function(*arguments, **named)
+
+    return typing.cast(_F, checked)
+
+
+def typed_methods(kind: _C) -> _C:
+    """Make the public methods of a class, and its constructor, `typed`."""
+    for name, value in list(vars(kind).items()):
+        if name.startswith("_") and name != "__init__":
+            continue
+        if isinstance(value, classmethod):
+            setattr(kind, name, classmethod(typed(value.__func__)))
+        elif isinstance(value, types.FunctionType):
+            setattr(kind, name, typed(value))
+    return kind
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Return whether a value fits an annotation, as far as `typed` checks it."""
+    if hint is Any:
+        return True
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(fits(value, one) for one in typing.get_args(hint))
+    if origin in (Sequence, list, tuple):
+        return _all_fit(value, origin, typing.get_args(hint))
+    kind = origin or hint
+    if kind is None:
+        return value is None
+    if not isinstance(kind, type) or getattr(kind, "_is_protocol", False):
+        return True
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if kind is date:
+        return isinstance(value, date) and not isinstance(value, datetime)
+    return isinstance(value, kind)
+
+
+def _all_fit(value: Any, kind: Any, parts: tuple[Any, ...]) -> bool:
+    wanted = list | tuple if kind is tuple else kind  # JSON has no tuples
+    if not isinstance(value, wanted) or isinstance(value, str | bytes):
+        return False
+    if kind is tuple and parts[-1:] != (...,):
+        return len(value) == len(parts) and all(map(fits, value, parts))
+    return not parts or all(fits(item, parts[0]) for item in value)
+
+
+def words(hint: Any) -> str:
+    """Return an annotation in words."""
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        said = [words(one) for one in parts if one is not types.NoneType]
+        return " or ".join(dict.fromkeys(said))
+    if origin in (Sequence, list):
+        return f"a list, each item {words(parts[0])}" if parts else "a list"
+    if origin is tuple and parts[-1:] != (...,):
+        return f"({', '.join(words(part) for part in parts)})"
+    kind = origin or hint
+    return _WORDS.get(kind) or f"of type {getattr(kind, '__name__', kind)}"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

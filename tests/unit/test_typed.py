@@ -1,0 +1,132 @@
+"""Arguments are checked against annotations: what is refused, what is taken, in which words."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from jeton_host import JetonError, PointOfSale, VendServer, VirtualBoard, explain, make_config
+from jeton_host.errors import WrongTypeError
+from jeton_host.typed import fits, typed, typed_methods, words
+
+
+class Port(Protocol):
+    def read(self) -> bytes: ...
+
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("value", "hint", "good"),
+    [
+        (5, int, True),
+        (True, int, False),
+        (5.0, int, False),
+        (5, float, True),
+        (True, float, False),
+        ("5", str, True),
+        (b"5", str, False),
+        (None, str | None, True),
+        (None, str, False),
+        (NOW, datetime, True),
+        (NOW, date, False),
+        (NOW.date(), date, True),
+        (NOW.date(), datetime, False),
+        (Decimal(1), str | int | Decimal, True),
+        ([1], str | int | Decimal, False),
+        ({}, Mapping[str, Any], True),
+        ([], Mapping[str, Any], False),
+        ([(1, 2)], Sequence[tuple[int, int]], True),
+        ([[1, 2]], Sequence[tuple[int, int]], True),
+        ([(1, "2")], Sequence[tuple[int, int]], False),
+        ([(1, 2, 3)], Sequence[tuple[int, int]], False),
+        ("12", Sequence[tuple[int, int]], False),
+        ((1, 2, 3), tuple[int, ...], True),
+        ((1, "2"), tuple[int, ...], False),
+        (5, Port, True),
+        (5, Any, True),
+    ],
+)
+def test_fits(value: Any, hint: Any, good: bool) -> None:
+    assert fits(value, hint) is good
+
+
+def test_words() -> None:
+    assert words(str | Path | None) == "a text or a path"
+    assert words(Sequence[tuple[int, int]]) == "a list, each item (a whole number, a whole number)"
+    assert words(PointOfSale) == "of type PointOfSale"
+
+
+def test_function_is_the_same_but_for_wrong_types() -> None:
+    @typed
+    def add(one: int, *, two: "int" = 2) -> int:
+        """Add."""
+        return one + two
+
+    assert add(1) == 3
+    assert add(1, two=5) == 6
+    assert add.__doc__ == "Add."
+    with pytest.raises(WrongTypeError, match=r"^two must be a whole number, not '5'$"):
+        add(1, two="5")  # type: ignore[arg-type]
+    with pytest.raises(WrongTypeError, match=r"^add has no argument three; there are one, two$"):
+        add(1, three=5)  # type: ignore[call-arg]
+    with pytest.raises(WrongTypeError, match=r"^one must be a whole number, not '11111.*…$"):
+        add("1" * 1000)  # type: ignore[arg-type]
+
+
+def test_methods_of_a_class() -> None:
+    @typed_methods
+    class One:
+        def __init__(self, size: int) -> None:
+            self.size = size
+
+        @classmethod
+        def open(cls, size: int) -> Any:
+            return cls(size)
+
+        def _own(self, size: Any) -> Any:
+            return size
+
+        def grow(self, by: int = 1) -> int:
+            return self.size + by
+
+    assert One.open(1).grow() == 2
+    assert One(1)._own("x") == "x"
+    for call in (lambda: One("1"), lambda: One.open("1"), lambda: One(1).grow("1")):  # type: ignore
+        with pytest.raises(WrongTypeError):
+            call()
+
+
+def test_public_calls_refuse_wrong_types(tmp_path: Path) -> None:
+    pos: Any = PointOfSale(tmp_path / "pos.sqlite")
+    pos.add_meter("home")
+    board: Any = VirtualBoard
+    server: Any = VendServer
+    said: Any = explain
+    config: Any = make_config
+    for call in (
+        lambda: pos.add_meter("x", ea="7"),
+        lambda: pos.add_meter("x", made="2020-01-01"),
+        lambda: pos.add_meter("x", nonsense=1),
+        lambda: pos.credit("home", 1.5),
+        lambda: pos.credit("home", "1", at="now"),
+        lambda: pos.key_change("home", krn="2"),
+        lambda: pos.test("home", "x"),
+        lambda: pos.find_meter(5),
+        lambda: PointOfSale(5),  # type: ignore[arg-type]
+        lambda: board(heap=5),
+        lambda: server(tmp_path / "pos.sqlite", port="a"),
+        lambda: said(5, pos=pos),
+        lambda: config(profile=5),
+        lambda: config(nonsense=5),
+    ):
+        with pytest.raises(JetonError) as caught:
+            call()
+        assert isinstance(caught.value, WrongTypeError)
+        assert "\n" not in str(caught.value)
+    assert [meter.name for meter in pos.meters()] == ["home"]
+    assert pos.issued() == []
