@@ -43,8 +43,8 @@ _WORDS: dict[Any, str] = {
 def typed(function: _F) -> _F:
     """Have a function raise WrongTypeError for an argument that does not fit its annotation.
 
-    Classes, unions, lists and tuples are checked; of anything else, such as a protocol or a type
-    variable, every value is taken. A bool is no int, a datetime is no date.
+    Classes, unions, lists and tuples are checked; of anything else, such as a protocol, a type
+    variable or what is `Annotated`, every value is taken. A bool is no int, a datetime is no date.
     """
     inner: Any = inspect.unwrap(function)
     code = inner.__code__
@@ -55,7 +55,7 @@ def typed(function: _F) -> _F:
     @functools.wraps(function)
     def checked(*arguments: Any, **named: Any) -> Any:
         if not hints:
-            hints.update(typing.get_type_hints(inner))
+            hints.update(typing.get_type_hints(inner, include_extras=True))
             hints.setdefault("return", None)
         for name, value in (*zip(names, arguments, strict=False), *named.items()):
             if name not in names and not takes_more:
@@ -84,9 +84,9 @@ def typed_methods(kind: _C) -> _C:
 
 def fits(value: Any, hint: Any) -> bool:
     """Return whether a value fits an annotation, as far as `typed` checks it."""
-    if hint is Any:
-        return True
     origin = typing.get_origin(hint)
+    if hint is Any or origin is typing.Annotated:
+        return True
     if origin in (typing.Union, types.UnionType):
         return any(fits(value, one) for one in typing.get_args(hint))
     if origin in (Sequence, list, tuple):

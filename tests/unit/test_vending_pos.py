@@ -516,7 +516,7 @@ def test_nothing_is_handed_out_that_was_not_written(
     def crash(*_: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("jeton_host.vending.store.issued_of_row", crash)
+    monkeypatch.setattr("jeton_host.vending.pos.issued_of_row", crash)
     with pytest.raises(KeyboardInterrupt):
         pos.credit("home", 1, at=NOON)
     monkeypatch.undo()

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import pytest
 from typer.main import get_command
 
+import jeton_host
 from jeton_host.bench.adapter_pins import COLUMN, I2C, INHIBIT, INPUTS, KEYPADS, ROW, SIGNS
 from jeton_host.bench.wiring import __main__, tables
 from jeton_host.bench.wiring import picture as wiring_picture
@@ -260,8 +261,8 @@ def test_pages_name_commands_and_options_that_there_are(page: Path) -> None:
 
 def test_messages_that_are_quoted_are_printed() -> None:
     text = (boards_dir() / "README.md").read_text(encoding="utf-8")
-    folders = (Path(wiring.__file__).parent, firmware_dir() / "drivers")
-    sources = [path.read_text(encoding="utf-8") for f in folders for path in f.glob("*.py")]
+    folders = (Path(jeton_host.__file__).parent, firmware_dir())
+    sources = [path.read_text(encoding="utf-8") for f in folders for path in f.rglob("*.py")]
     # A message may go on in the next line of the source.
     printed = re.sub(r'"\s*\n\s*f?"', "", "\n".join(sources))
     for phrase in QUOTED:

@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jeton_host.testing.report import keep_image, report
-
 if TYPE_CHECKING:
     from jeton_host.testing.meter_pos import BenchMeter, MeterPos
     from jeton_host.testing.pool import Bench
@@ -431,6 +429,7 @@ def _described(item: pytest.Item) -> list[tuple[str, str]]:
     found = item.stash.get(_METERS, None)
     if not found:
         return []
+    from jeton_host.testing.report import keep_image, report
 
     bench = _bench(item.config)
     lines = 24 if len(found) == 1 else 6

@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from jeton.sts import digits, tokens
 from jeton_host.errors import VendingError
@@ -63,6 +63,10 @@ from jeton_host.vending.tokens import (
     encode,
     units_up,
 )
+
+# What they may be is said by the functions that read them.
+Amount = Annotated[str | int | Decimal, "read by _number"]
+Watts = Annotated[int | str, "read by _watts"]
 
 CREDIT_KINDS = ("electricity", "water", "gas", "time")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
@@ -208,7 +212,7 @@ class PointOfSale(Store):
     def credit(
         self,
         name: str,
-        amount: str | int | Decimal,
+        amount: Amount,
         *,
         kind: str = "electricity",
         at: datetime | None = None,
@@ -241,7 +245,7 @@ class PointOfSale(Store):
     def currency(
         self,
         name: str,
-        amount: str | int | Decimal,
+        amount: Amount,
         *,
         kind: str = "electricity",
         at: datetime | None = None,
@@ -264,14 +268,14 @@ class PointOfSale(Store):
         return self._issue(name, at, 0, sub, {"se": se, "amount": code}, None, rounded)
 
     def power_limit(
-        self, name: str, watts: int | str, *, at: datetime | None = None, rnd: int | None = None
+        self, name: str, watts: Watts, *, at: datetime | None = None, rnd: int | None = None
     ) -> Issued:
         """Issue a SetMaximumPowerLimit; W that no token can say are rounded up."""
         code, rounded = _watts(watts, "power limit")
         return self._issue(name, at, 2, 0, {"mpl": code}, rnd, rounded)
 
     def unbalance_limit(
-        self, name: str, watts: int | str, *, at: datetime | None = None, rnd: int | None = None
+        self, name: str, watts: Watts, *, at: datetime | None = None, rnd: int | None = None
     ) -> Issued:
         """Issue a SetMaximumPhasePowerUnbalanceLimit; W that no token can say are rounded up."""
         code, rounded = _watts(watts, "limit of unbalance")
