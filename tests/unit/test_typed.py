@@ -112,7 +112,6 @@ def test_public_calls_refuse_wrong_types(tmp_path: Path) -> None:
         lambda: pos.add_meter("x", ea="7"),
         lambda: pos.add_meter("x", made="2020-01-01"),
         lambda: pos.add_meter("x", nonsense=1),
-        lambda: pos.credit("home", 1.5),
         lambda: pos.credit("home", "1", at="now"),
         lambda: pos.key_change("home", krn="2"),
         lambda: pos.test("home", "x"),
