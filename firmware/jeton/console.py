@@ -8,9 +8,8 @@ import json
 
 from . import __version__
 from .entry import check_keys
-from .meter import describe
-from .state import shown, text, whole
 from .sts.digits import clean
+from .values import describe, shown, text, whole
 
 _LATEST = 0xFFFFFFFF
 
@@ -30,6 +29,7 @@ class Console:
         self._clock = clock
         self._about = about
         self._line = line
+        self.verbs = VERBS
 
     def rpc(self, line):
         """Answer '["verb", argument, …]' with '{"ok": value}' or '{"error": "one line"}'."""

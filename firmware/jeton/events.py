@@ -67,9 +67,21 @@ def record(state, now, kind, code=0, detail=0, value=0):
     state.event_seq += 1
     # A tamper input that is cleared (value 0) is no fault.
     if kind in _FAULTS and (value or kind != TAMPER):
-        from . import reports
+        queue(state, now, kind, value, code, detail)
 
-        reports.queue(state, now, kind, value, code, detail)
+
+def queue(state, now, kind, value=0, code=0, detail=0):
+    """Let a fault wait for the utility; it is in the record and so survives a power cut.
+
+    A full queue keeps what it has: what came first is reported first. How many found no room is
+    reported itself, as `lost`, as soon as there is room.
+    """
+    if state.report_seq - state.report_done >= REPORT_SLOTS:
+        state.report_lost = min(state.report_lost + 1, 0xFFFF)
+        return
+    entry = struct.pack(ENTRY, now, kind, code, detail, value)
+    put(state.reports, state.report_seq % QUEUE_SLOTS, entry)
+    state.report_seq += 1
 
 
 def last(state):
@@ -92,10 +104,3 @@ def bought_before(state, n):
         return None
     at = (state.bought - n) % (TOKENS + 1) * _BOUGHT_OCTETS
     return struct.unpack_from(_BOUGHT, state.history, at)
-
-
-def since(state, after, reasons, most=SLOTS):
-    """Return the kept events with a number above `after` (see `reports.since`)."""
-    from . import reports
-
-    return reports.since(state, after, reasons, most)

@@ -5,7 +5,7 @@ A step is (seconds from the beginning, W). Loaded only where a meter has such a 
 
 import struct
 
-from .state import shown, whole
+from .values import shown, whole
 
 STEPS = 256
 _STEP = "<II"

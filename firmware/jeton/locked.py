@@ -9,8 +9,7 @@ import hashlib
 import json
 import struct
 
-from .console import VERBS
-from .meter import describe
+from .values import describe
 
 LONGEST_LINE = 4096
 # What Ctrl-A is answered: a client that looks for the raw REPL sees at once what it has found.
@@ -153,7 +152,7 @@ class Guard:
                 gc.collect()
                 return json.dumps({"ok": getattr(self, "_" + verb)(*request[1:])})
             needs = verb not in _FREE_VERBS and (verb != "clock" or len(request) > 1)
-            if needs and verb in VERBS:
+            if needs and verb in self._console.verbs:
                 self._check_unlocked(verb)
             request = None
             return self._console.rpc(line)

@@ -140,7 +140,7 @@ def _change_key(meter, new, now):
     if new["ro"]:
         meter.tids.fill(0)
         state.bdt = 0  # the new base date is not transferred
-    meter.use_key()
+    meter._decrypt = None  # the next token makes it anew, of the new key
     events.record(state, now, events.KEY_CHANGED, state.krn, 0, new["ro"])
 
 

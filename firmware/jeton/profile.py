@@ -4,7 +4,7 @@ What a profile holds, and what its values may be, is checked where profiles are 
 host_tools/profiles.py.
 """
 
-from .state import shown
+from .values import shown
 
 MYPY = False
 

@@ -6,8 +6,8 @@ Imported only when somebody reads the log or a fault happens: it need not stand 
 import struct
 
 from . import events
-from .state import shown
 from .sts.results import NAMES
+from .values import shown
 
 KINDS = (
     "none",
@@ -89,20 +89,6 @@ def since(state, after, reasons, most=events.SLOTS):
     ]
 
 
-def queue(state, now, kind, value=0, code=0, detail=0):
-    """Let a fault wait for the utility; it is in the record and so survives a power cut.
-
-    A full queue keeps what it has: what came first is reported first. How many found no room is
-    reported itself, as `lost`, as soon as there is room.
-    """
-    if state.report_seq - state.report_done >= events.REPORT_SLOTS:
-        state.report_lost = min(state.report_lost + 1, 0xFFFF)
-        return
-    entry = struct.pack(events.ENTRY, now, kind, code, detail, value)
-    events.put(state.reports, state.report_seq % events.QUEUE_SLOTS, entry)
-    state.report_seq += 1
-
-
 def pending(state, reasons=()):
     """Return the faults that nobody has acknowledged yet, oldest first, as dictionaries.
 
@@ -128,5 +114,5 @@ def acknowledge(state, seq, now):
     state.report_done = max(state.report_done, seq)
     if state.report_lost and state.report_seq - state.report_done < events.REPORT_SLOTS:
         lost, state.report_lost = state.report_lost, 0
-        queue(state, now, events.LOST, lost)
+        events.queue(state, now, events.LOST, lost)
     return state.report_seq - state.report_done

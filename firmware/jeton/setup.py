@@ -6,10 +6,10 @@ The names are those of Prism's TokenApi in lower case (DRN, EA, SGC, KRN, TI, KE
 from . import events, history, supply
 from . import state as states
 from .profile import Profile
-from .state import shown, whole
 from .sts import keys
 from .sts.digits import is_digits, luhn_ok
 from .sts.tids import MAX_TID, OCTETS, TidStore
+from .values import shown, whole
 
 _KEYS = (
     "drn",

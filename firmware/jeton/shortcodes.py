@@ -6,9 +6,9 @@ A page is a list of lines, the words first.
 from . import __version__, calendar, events, supply
 from .entry import find
 from .screens import kwh
-from .state import text
 from .sts.digits import DIGITS, grouped
 from .sts.results import NAMES
+from .values import text
 
 # The class 1 test that shows the same register. IEC 62055-41 6.2.3
 _TESTS = {

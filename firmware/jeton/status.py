@@ -1,8 +1,8 @@
 """What a meter tells a client of itself: registers, attributes, states, ledger; never a key."""
 
 from . import credit, supply
-from . import state as states
 from .sts.results import NAMES
+from .values import text
 
 
 def status(meter, now):
@@ -13,7 +13,7 @@ def status(meter, now):
         "provisioned": bool(state.provisioned),
         "fault": meter.fault or meter.store_error or None,
         "profile": meter.profile.name if meter.profile else None,
-        "drn": states.text(state.drn),
+        "drn": text(state.drn),
         "ea": state.ea,
         "kct": state.kct,
         "krn": state.krn,
