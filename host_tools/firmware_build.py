@@ -152,9 +152,9 @@ def _imported(source: bytes) -> set[str]:
 def drivers(board: Board) -> list[Path]:
     """Return the drivers that a board needs: those every board has, and those its parts name."""
     folder = firmware_dir() / "drivers"
-    wanted = ["clock", "line", "shut", "storage", *sorted(board.drivers())]
+    wanted = ["clock", "locked_line", "shut", "startup", "storage", *sorted(board.drivers())]
     if board.parts:
-        wanted.append("bench")
+        wanted.append("runtime")
     found: dict[str, Path] = {}
     while wanted:
         name = wanted.pop()

@@ -13,15 +13,15 @@ _ROWS, _COLS = const(4), const(16)
 # Commands: column after column, each from the top of a line to its foot; the first line is
 # the upper one, with the connector at the top; 64 lines, no offset, as such a glass is wired;
 # clock, precharge, levels, contrast; what is in memory, light on dark; its own supply.
-START = (
+_START = (
     b"\x00\x20\x01\x40\xa1\xc8\xa8\x3f\xd3\x00\xda\x12"
     b"\xd5\x80\xd9\xf1\xdb\x30\x81\xcf\xa4\xa6\x8d\x14"
 )
-ON = b"\x00\xaf"
+_ON = b"\x00\xaf"
 
 
 class Ssd1306(Cells):
-    """A display that ssd1306_start has found; OSError where there is no font."""
+    """A display at an address of the bus; OSError where there is no font."""
 
     def __init__(self, i2c, address):
         super().__init__(_ROWS, _COLS)
@@ -36,8 +36,8 @@ class Ssd1306(Cells):
         """Have all drawn anew, by a chip that may have lost its supply and so is off."""
         super().renew()
         self._next = -1
-        self._i2c.writeto(self._address, START)
-        self._i2c.writeto(self._address, ON)
+        self._i2c.writeto(self._address, _START)
+        self._i2c.writeto(self._address, _ON)
 
     def _cell(self, row, col, code):
         self._font.read(code)
@@ -53,7 +53,15 @@ class Ssd1306(Cells):
 
 
 def make(i2c, settings):
-    """Return the display at the first address that answers; OSError where none does."""
-    from .ssd1306_start import start
+    """Return the display at the first address that answers, blank; OSError where none does.
 
-    return start(Ssd1306, i2c, settings)
+    What it holds at power on is noise.
+    """
+    from .probe_start import found
+
+    address = found(i2c, settings["addresses"], b"\x00\xae" + _START[1:])
+    display = Ssd1306(i2c, address)
+    while display.show(()):
+        pass
+    i2c.writeto(address, _ON)
+    return display
