@@ -13,11 +13,11 @@ _ROWS, _COLS = const(4), const(16)
 # Commands: column after column, each from the top of a line to its foot; the first line is
 # the upper one, with the connector at the top; 64 lines, no offset, as such a glass is wired;
 # clock, precharge, levels, contrast; what is in memory, light on dark; its own supply.
-_START = (
+START = (
     b"\x00\x20\x01\x40\xa1\xc8\xa8\x3f\xd3\x00\xda\x12"
     b"\xd5\x80\xd9\xf1\xdb\x30\x81\xcf\xa4\xa6\x8d\x14"
 )
-_ON = b"\x00\xaf"
+ON = b"\x00\xaf"
 
 
 class Ssd1306(Cells):
@@ -36,8 +36,8 @@ class Ssd1306(Cells):
         """Have all drawn anew, by a chip that may have lost its supply and so is off."""
         super().renew()
         self._next = -1
-        self._i2c.writeto(self._address, _START)
-        self._i2c.writeto(self._address, _ON)
+        self._i2c.writeto(self._address, START)
+        self._i2c.writeto(self._address, ON)
 
     def _cell(self, row, col, code):
         self._font.read(code)
@@ -59,9 +59,9 @@ def make(i2c, settings):
     """
     from .probe_start import found
 
-    address = found(i2c, settings["addresses"], b"\x00\xae" + _START[1:])
+    address = found(i2c, settings["addresses"], b"\x00\xae" + START[1:])
     display = Ssd1306(i2c, address)
     while display.show(()):
         pass
-    i2c.writeto(address, _ON)
+    i2c.writeto(address, ON)
     return display

@@ -10,6 +10,10 @@ from .sts import keys, tokens
 from .sts.decoder import decode
 from .sts.results import NAMES, TokenResult
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .meter import Meter
+
 
 class Outcome:
     """What became of a token; the display, the log and the serial line all tell from this."""
@@ -53,7 +57,7 @@ def class_of(digits):
         return None
 
 
-def enter(meter, several, now):
+def enter(meter: "Meter", several, now):
     """Take tokens one after another and show what became of them; return the last's Outcome.
 
     It has those before it as `earlier`. OSError where a token could not be saved: it was not
@@ -70,7 +74,7 @@ def enter(meter, several, now):
     return outcome
 
 
-def _enter(meter, digits, now):
+def _enter(meter: "Meter", digits, now):
     outcome = Outcome()
     if not meter.state.provisioned:
         outcome.result = TokenResult.NOT_READY
@@ -95,20 +99,20 @@ def _enter(meter, digits, now):
     return outcome
 
 
-def _decode(meter, digits):
+def _decode(meter: "Meter", digits):
     if meter._decrypt is None:
         use_key(meter)
     return decode(digits, meter._decrypt, meter.state.ea, meter.state.mfr_code)
 
 
-def use_key(meter):
+def use_key(meter: "Meter"):
     """Decrypt with the key of the record from now on."""
     state = meter.state
     key = state.decoder_key[: keys.key_octets(state.ea)]
     meter._decrypt = keys.cipher(state.ea, key, bool(state.sample_tables))
 
 
-def _decode_counted(meter, digits, outcome, now):
+def _decode_counted(meter: "Meter", digits, outcome, now):
     """Decode a token that is committed as a wrong one before; return None if it is wrong.
 
     So a power cut takes no guess back. A wrong token costs one save, another one two.
@@ -131,16 +135,16 @@ def _decode_counted(meter, digits, outcome, now):
     return decoded
 
 
-def _uncount(meter):
+def _uncount(meter: "Meter"):
     meter._unsaved = True  # the store still counts it
     commit.undo(meter)
 
 
-def _pages(meter, outcome, digits):
+def _pages(meter: "Meter", outcome, digits):
     return outcome.pages or screens.result_pages(outcome, digits, meter)
 
 
-def _show(meter, pages, outcome, now):
+def _show(meter: "Meter", pages, outcome, now):
     profile = meter.profile
     page_s = profile.screens_page_s
     if outcome.pages:
@@ -150,7 +154,7 @@ def _show(meter, pages, outcome, now):
         meter.screen.show(pages, now, page_s, profile.screens_result_s, True)
 
 
-def _take(meter, decoded, digits, outcome, now):
+def _take(meter: "Meter", decoded, digits, outcome, now):
     """Do what a decoded token says, and log it; the caller commits."""
     if decoded is not None:
         outcome.result, outcome.token, outcome.message = decoded
@@ -161,7 +165,7 @@ def _take(meter, decoded, digits, outcome, now):
     _log(meter, outcome, now)
 
 
-def _log(meter, outcome, now):
+def _log(meter: "Meter", outcome, now):
     token = outcome.token
     meter.state.result = outcome.result
     events.record(
@@ -174,7 +178,7 @@ def _log(meter, outcome, now):
     )
 
 
-def _obey(meter, digits, outcome, now):
+def _obey(meter: "Meter", digits, outcome, now):
     state = meter.state
     token = outcome.token
     if outcome.result == TokenResult.ACCEPT and _bars(meter, token):
@@ -192,14 +196,14 @@ def _obey(meter, digits, outcome, now):
         events.bought(state, now, outcome.amount_wh)
 
 
-def _bars(meter, token):
+def _bars(meter: "Meter", token):
     """Tell whether a tampered meter takes such a token only after that is cleared."""
     if not meter.state.tamper or meter.profile.supply_tamper_takes == "all":
         return False
     return token.cls == 0 or (token.cls == 2 and token.sub not in (1, 5))
 
 
-def _validate(meter, token):
+def _validate(meter: "Meter", token):
     """Return the ValidationResult, in the standard's order: DDTK, KEN, Used, Old."""
     if token.cls == 0 and meter.state.kt == keys.DDTK:
         return TokenResult.DDTK
@@ -208,7 +212,7 @@ def _validate(meter, token):
     return meter.tids.check(token.tid, meter.state.ken)
 
 
-def _execute(meter, token, outcome, now):
+def _execute(meter: "Meter", token, outcome, now):
     if token.cls == 0:
         return _credit(meter, token, outcome, now)
     from . import management  # most tokens of a meter's life carry credit
@@ -216,7 +220,7 @@ def _execute(meter, token, outcome, now):
     return management.execute(meter, token, outcome, now)
 
 
-def _credit(meter, token, outcome, now):
+def _credit(meter: "Meter", token, outcome, now):
     if token.sub:
         return TokenResult.FUNCTION  # water, gas, time, money
     amount_wh = 100 * tokens.amount_value(token.fields["amount"])

@@ -6,6 +6,10 @@ memory may run out. Where the octets go is the storage port's matter (`ports`).
 
 from . import state as states
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .meter import Meter
+
 # What an action may change: rows of an owner, "" for the meter or the name of its part, then the
 # names of the owner's attributes. This is the only list: add a new attribute here. The owners
 # are attributes of the meter and stand in its row, which comes first. An action replaces the
@@ -37,7 +41,7 @@ KEPT = (
 )
 
 
-def begin(meter):
+def begin(meter: "Meter"):
     """Take a snapshot of the meter, which counts until `_before` is None again.
 
     Undo first what was begun before and has not ended.
@@ -56,7 +60,7 @@ def begin(meter):
     meter._before = before
 
 
-def undo(meter):
+def undo(meter: "Meter"):
     """Return to the snapshot. This only exchanges references: memory may have run out."""
     before = meter._before
     at = 0
@@ -64,12 +68,12 @@ def undo(meter):
         owner = getattr(meter, row[0]) if row[0] else meter
         for i in range(1, len(row)):
             if owner is not None:
-                setattr(owner, row[i], before[at])
+                setattr(owner, row[i], before[at])  # type: ignore[index]
             at += 1
     meter._before = None
 
 
-def save(meter, anew=False):
+def save(meter: "Meter", anew=False):
     """Save what has changed: the record, or a tick if that says it all; `anew` the record.
 
     Raise OSError where the store fails.

@@ -11,6 +11,10 @@ from .entry import check_keys
 from .sts.digits import clean
 from .values import describe, shown, text, whole
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .meter import Meter
+
 _LATEST = 0xFFFFFFFF
 
 
@@ -23,7 +27,7 @@ class Console:
     not return. `display` is the board's: a set-up need not name it.
     """
 
-    def __init__(self, meter, clock, about, line=None, display=(2, 16)):
+    def __init__(self, meter: "Meter", clock, about, line=None, display=(2, 16)):
         self._meter = meter
         self._size = display
         self._clock = clock

@@ -14,6 +14,10 @@ from .sts import keys
 from .sts.tids import TidStore
 from .values import describe, short, text, whole
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .state import State
+
 
 class Meter:
     """One prepayment meter.
@@ -36,7 +40,7 @@ class Meter:
         self._saved_at = 0
         self._saved_total_wh = 0
         self._unsaved = False
-        self._before = None  # type: tuple | None
+        self._before = None  # type: list | None
         # Why there is no working meter (a damaged record), or why the last save failed.
         self.fault = ""
         self.store_error = ""
@@ -184,7 +188,7 @@ class Meter:
         """
         whole("the load", load_w, 0, 0xFFFFFFFF)
 
-        def change(state):
+        def change(state: "State"):
             state.load_steps = b""
             state.load_w = load_w
             state.unbalance_w = unbalance_w
@@ -200,7 +204,7 @@ class Meter:
         """
         from . import load
 
-        def change(state):
+        def change(state: "State"):
             state.load_steps = load.packed(steps, repeat_s, state.load_steps if more else b"")
             if not more:
                 state.load_from = now if start is None else start
@@ -221,7 +225,7 @@ class Meter:
         """Count energy that flowed, in Wh; refuse it (ValueError) while the switch is open."""
         whole("the energy", energy_wh, 0, 0xFFFFFFFF)
 
-        def change(state):
+        def change(state: "State"):
             if not state.switch_closed:
                 raise ValueError("no energy flows: the load switch is open")
             credit.charge(state, energy_wh, self.profile.credit_min_wh)
@@ -268,7 +272,7 @@ class Meter:
     def set_language(self, language, now):
         """Show messages in another of the profile's languages; ValueError if it has not got it."""
 
-        def change(state):
+        def change(state: "State"):
             profile = Profile(
                 self._profiles, self.profile.name, language, bool(self.state.graphic)
             )

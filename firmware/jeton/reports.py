@@ -9,6 +9,10 @@ from . import events
 from .sts.results import NAMES
 from .values import shown
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .state import State
+
 KINDS = (
     "none",
     "provisioned",
@@ -77,7 +81,7 @@ def _described(ring, slots, seq, reasons):
     return event
 
 
-def since(state, after, reasons, most=events.SLOTS):
+def since(state: "State", after, reasons, most=events.SLOTS):
     """Return the oldest `most` of the events with a number above `after`, as dictionaries.
 
     Numbers start at 1 and never repeat. `reasons` names the switching reasons by number.
@@ -89,7 +93,7 @@ def since(state, after, reasons, most=events.SLOTS):
     ]
 
 
-def pending(state, reasons=()):
+def pending(state: "State", reasons=()):
     """Return the faults that nobody has acknowledged yet, oldest first, as dictionaries.
 
     Reading takes nothing away. Each has a number of its own that never repeats, so that a reader
@@ -101,7 +105,7 @@ def pending(state, reasons=()):
     ]
 
 
-def acknowledge(state, seq, now):
+def acknowledge(state: "State", seq, now):
     """Let the faults up to number `seq` go; return how many still wait.
 
     A number that was acknowledged before changes nothing: the answer may have been lost. Raise

@@ -11,7 +11,12 @@ from binascii import crc32
 from . import events
 from .sts.tids import OCTETS as TID_OCTETS
 
-MYPY = False
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .fields import Record
+else:
+    Record = object
+
 DAMAGED = "the meter record is damaged: its checksum is wrong"
 MAGIC = b"JTON"
 VERSION = 3
@@ -119,14 +124,8 @@ RINGS = (
 )
 
 
-class State:
+class State(Record):
     """The record as attributes: those of FIELDS, the rings of `events`, and `load_steps`."""
-
-    if MYPY:  # the type checker cannot see what the table makes
-
-        def __getattr__(self, name): ...
-
-        def __setattr__(self, name, value): ...
 
     def __init__(self, values=None):
         """Take the values of FIELDS in their order; without them be as a new meter is."""

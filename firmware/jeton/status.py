@@ -4,8 +4,13 @@ from . import credit, supply
 from .sts.results import NAMES
 from .values import text
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .meter import Meter
+    from .state import State
 
-def status(meter, now):
+
+def status(meter: "Meter", now):
     """Return registers, key attributes and states as a dictionary; never a key."""
     state = meter.state
     return {
@@ -49,7 +54,7 @@ def status(meter, now):
     }
 
 
-def led(meter):
+def led(meter: "Meter"):
     """Return the LED: its pulses since the meter began, how many a kWh has, whether lit."""
     state = meter.state
     per_kwh = meter.profile.supply_pulses_per_kwh
@@ -61,7 +66,7 @@ def led(meter):
     }
 
 
-def ledger(state):
+def ledger(state: "State"):
     """Return what makes up the credit (the identity of `credit`), and what is owed."""
     found = {name: getattr(state, name) for name in _LEDGER}
     # What flowed when the register was as low as it goes.

@@ -8,12 +8,16 @@ time, `_level` the credit at which one comes; `_load` are the steps of a load th
 from . import commit, credit, events, supply
 from .values import describe
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .meter import Meter
+
 # Consumption is saved each 0.01 kWh and at most every 10 s: flash wears (20 years at 23 kW).
 SAVE_WH = 10
 SAVE_S = 10
 
 
-def process(meter, now):
+def process(meter: "Meter", now):
     """Let time pass up to `now` and return when something happens next by itself, or None.
 
     A clock that went back takes no time away.
@@ -30,7 +34,7 @@ def process(meter, now):
     return _deadline(meter, now)
 
 
-def count(meter, energy_wh, now):
+def count(meter: "Meter", energy_wh, now):
     """Count energy that a sensor saw, in Wh, whatever the switch says.
 
     It is saved as what time uses is, not each time: flash wears.
@@ -44,7 +48,7 @@ def count(meter, energy_wh, now):
         save_or_note(meter)
 
 
-def settle(meter):
+def settle(meter: "Meter"):
     """Let switch and warnings follow what has changed."""
     at = meter._at
     credit.watch(meter.state, meter.profile, at)
@@ -54,7 +58,7 @@ def settle(meter):
         _due(meter, at)
 
 
-def save_or_note(meter, anew=False):
+def save_or_note(meter: "Meter", anew=False):
     """Save what time alone has changed; a failure is noted and tried again, time goes on.
 
     The switch is open meanwhile, save where a profile never opens it: a power cut would give
@@ -74,7 +78,7 @@ def save_or_note(meter, anew=False):
             plan(meter)
 
 
-def _run(meter, now):
+def _run(meter: "Meter", now):
     """Go from event to event up to `now`: a step of the load, a level of credit, midnight."""
     state = meter.state
     profile = meter.profile
@@ -99,7 +103,7 @@ def _run(meter, now):
     meter._at = now
 
 
-def _due(meter, at):
+def _due(meter: "Meter", at):
     """Do what is due at `at`, then find what comes next."""
     state = meter.state
     load = meter._load
@@ -123,7 +127,7 @@ def _due(meter, at):
     plan(meter)
 
 
-def plan(meter):
+def plan(meter: "Meter"):
     """Find when the next event comes by time, and at which credit."""
     state = meter.state
     profile = meter.profile
@@ -148,12 +152,12 @@ def plan(meter):
     meter._level = credit.level(state, profile)
 
 
-def _save_due(meter, now):
+def _save_due(meter: "Meter", now):
     used_wh = meter.state.total_wh - meter._saved_total_wh
     return used_wh >= SAVE_WH and now - meter._saved_at >= SAVE_S
 
 
-def _deadline(meter, now):
+def _deadline(meter: "Meter", now):
     found = [meter.entry.deadline(), meter.screen.deadline(now)]
     found.append(meter.lockout.deadline())
     found.append(meter._next)
@@ -164,7 +168,7 @@ def _deadline(meter, now):
     return min([deadline for deadline in found if deadline is not None])
 
 
-def find_load(meter):
+def find_load(meter: "Meter"):
     """Find the place in the steps of a load, where the record has such a load."""
     meter._load = None
     if meter.state.load_steps:
@@ -173,7 +177,7 @@ def find_load(meter):
         meter._load = load.Load(meter.state, meter._at)
 
 
-def begin_load(meter):
+def begin_load(meter: "Meter"):
     """Find the place in the steps of a load, and draw what it says there."""
     find_load(meter)
     watts = meter._load.watts() if meter._load else None
@@ -181,7 +185,7 @@ def begin_load(meter):
         meter.state.load_w = watts
 
 
-def jump(meter, was, now):
+def jump(meter: "Meter", was, now):
     """Move all that is by the clock, which was set from `was` to `now`; the caller commits."""
     moved = now - was
     state = meter.state

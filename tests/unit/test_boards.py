@@ -116,6 +116,17 @@ def test_each_module_of_a_start_is_unloaded_after_it() -> None:
         assert path.is_file() or name == "wiring", name  # which is made of the board's data
 
 
+@pytest.mark.parametrize("name", boards.names())
+def test_what_only_type_checkers_read_goes_onto_no_board(name: str) -> None:
+    found = firmware_build.sources(name, native=True)
+    assert not [file for file in found if file.endswith(".pyi") or "fields" in file]
+    assert not [file for file, source in found.items() if b"TYPE_CHECKING" in source]
+    # It is left out, and no line more: tracebacks name the lines of the files that are here.
+    for module in ("state", "credit"):
+        lines = (firmware_dir() / "jeton" / f"{module}.py").read_bytes().count(b"\n")
+        assert found[f"lib/jeton/{module}.mpy"].count(b"\n") == lines
+
+
 def test_a_board_that_there_is_not() -> None:
     with pytest.raises(BoardError, match="no board 'nowhere'; known: cyd, esp32"):
         boards.load("nowhere")
