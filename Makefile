@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # labgrid brings a fork of pyserial under the same name: it has a place of its own.
 FARM := .venv-farm
 
-.PHONY: help run test lint bench farm soak fuzz screenshots fonts pictures wiring clean
+.PHONY: help run test lint bench farm soak fuzz screenshots fonts pictures wiring types clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -88,6 +88,9 @@ pictures: $(STAMP)  ## Draw what displays and terminals show, in boards/<name> a
 
 wiring: $(STAMP)  ## Write tables, pictures and simulator files of the boards' wires, in boards/<name>
 	@$(BIN)/python -m host_tools.wiring
+
+types: $(STAMP)  ## Write the types of the record and of profiles, in firmware/jeton/fields.pyi
+	@$(BIN)/python -m host_tools.firmware_types
 
 clean:  ## Remove .venv and everything made
 	rm -rf $(VENV) $(FARM) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -152,9 +152,9 @@ def _imported(source: bytes) -> set[str]:
 def drivers(board: Board) -> list[Path]:
     """Return the drivers that a board needs: those every board has, and those its parts name."""
     folder = firmware_dir() / "drivers"
-    wanted = ["clock", "line", "shut", "storage", *sorted(board.drivers())]
+    wanted = ["clock", "locked_line", "shut", "startup", "storage", *sorted(board.drivers())]
     if board.parts:
-        wanted.append("bench")
+        wanted.append("runtime")
     found: dict[str, Path] = {}
     while wanted:
         name = wanted.pop()
@@ -163,6 +163,12 @@ def drivers(board: Board) -> list[Path]:
             found[name] = path
             wanted += _imported(path.read_bytes())
     return [found[name] for name in sorted(found)]
+
+
+def _without_types(source: bytes) -> bytes:
+    """Return a module without what only type checkers read: the compiler leaves out `if False`."""
+    source = source.replace(b"\nTYPE_CHECKING = False\n", b"\n\n")
+    return source.replace(b"\nif TYPE_CHECKING:\n", b"\nif False:\n")
 
 
 def sources(name: str | Board, native: bool, played: bool = True) -> dict[str, bytes]:
@@ -188,7 +194,7 @@ def sources(name: str | Board, native: bool, played: bool = True) -> dict[str, b
     for path in found.values():
         if not path.is_file():
             raise BoardError(f"the firmware is incomplete: {path.name} is missing")
-    contents = {n: path.read_bytes() for n, path in found.items()}
+    contents = {n: _without_types(path.read_bytes()) for n, path in found.items()}
     if board.parts:
         # Only a start needs the wiring, and lets it go.
         contents["lib/wiring.mpy"] = board.wiring().encode()

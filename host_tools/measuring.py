@@ -357,7 +357,7 @@ def _imports(name: str) -> float:
     board = boards.load(name)
     modules = ["board", "drivers.clock", "drivers.storage", "jeton.console", "jeton.meter"]
     if board.parts:
-        modules += ["machine", "drivers.bench", "drivers.parts"]
+        modules += ["machine", "drivers.runtime", "drivers.parts"]
         modules += [f"drivers.{driver}" for driver in sorted(board.drivers())]
     return float(_alone(board, _IMPORTS.format(lib="{lib}", modules=", ".join(modules))))
 

@@ -21,7 +21,7 @@ ON = b"\x00\xaf"
 
 
 class Ssd1306(Cells):
-    """A display that ssd1306_start has found; OSError where there is no font."""
+    """A display at an address of the bus; OSError where there is no font."""
 
     def __init__(self, i2c, address):
         super().__init__(_ROWS, _COLS)
@@ -53,7 +53,15 @@ class Ssd1306(Cells):
 
 
 def make(i2c, settings):
-    """Return the display at the first address that answers; OSError where none does."""
-    from .ssd1306_start import start
+    """Return the display at the first address that answers, blank; OSError where none does.
 
-    return start(Ssd1306, i2c, settings)
+    What it holds at power on is noise.
+    """
+    from .probe_start import found
+
+    address = found(i2c, settings["addresses"], b"\x00\xae" + START[1:])
+    display = Ssd1306(i2c, address)
+    while display.show(()):
+        pass
+    i2c.writeto(address, ON)
+    return display

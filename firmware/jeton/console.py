@@ -8,9 +8,12 @@ import json
 
 from . import __version__
 from .entry import check_keys
-from .meter import describe
-from .state import shown, text, whole
 from .sts.digits import clean
+from .values import describe, shown, text, whole
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .meter import Meter
 
 _LATEST = 0xFFFFFFFF
 
@@ -24,12 +27,13 @@ class Console:
     not return. `display` is the board's: a set-up need not name it.
     """
 
-    def __init__(self, meter, clock, about, line=None, display=(2, 16)):
+    def __init__(self, meter: "Meter", clock, about, line=None, display=(2, 16)):
         self._meter = meter
         self._size = display
         self._clock = clock
         self._about = about
         self._line = line
+        self.verbs = VERBS
 
     def rpc(self, line):
         """Answer '["verb", argument, …]' with '{"ok": value}' or '{"error": "one line"}'."""

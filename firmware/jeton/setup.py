@@ -6,10 +6,14 @@ The names are those of Prism's TokenApi in lower case (DRN, EA, SGC, KRN, TI, KE
 from . import events, history, supply
 from . import state as states
 from .profile import Profile
-from .state import shown, whole
 from .sts import keys
 from .sts.digits import is_digits, luhn_ok
 from .sts.tids import MAX_TID, OCTETS, TidStore
+from .values import shown, whole
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .state import State
 
 _KEYS = (
     "drn",
@@ -160,7 +164,7 @@ def configured(config, profiles):
     return state
 
 
-def begin(state, profile, now):
+def begin(state: "State", profile: "Profile", now):
     """Let a new meter begin at `now`: its log, its switch, its history."""
     state.clock = now
     events.record(state, now, events.PROVISIONED)

@@ -18,7 +18,7 @@ from host_tools import check_rows, checking, loads, profiles
 from host_tools.errors import JetonError
 from host_tools.vending import batch, keys, tokens
 from host_tools.vending.pos import PointOfSale
-from jeton import load, setup
+from jeton import load, reading, setup
 from jeton import state as states
 from jeton.console import Console
 from jeton.meter import Meter
@@ -111,11 +111,11 @@ def console(data: bytes) -> None:
 def state(data: bytes) -> None:
     """A record as the flash gave it back."""
     try:
-        found = states.unpack(data)
+        found = reading.unpack(data)
     except ValueError as error:
         _said(error)
         return
-    again = states.unpack(found.pack())
+    again = reading.unpack(found.pack())
     assert again.pack() == found.pack()
     store = support.Store()
     store.save([data])
