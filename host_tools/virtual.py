@@ -39,10 +39,11 @@ from host_tools.errors import BoardError
 from host_tools.firmware_build import Firmware
 from host_tools.interpreter import FLASH_DEVICE, NUDGE, Interpreter, environment, find
 from host_tools.models.bench import Bench
+from host_tools.paths import boards_dir
 
 HEAP = "192k"  # of a small ESP32; 64-bit words make it about 132 KB on the chip
 HEAP_WIRED = (
-    "216k"  # the same, and what stands in for the chip's pins and buses (wired/machine.py)
+    "224k"  # the same, and what stands in for the chip's pins, buses and timers (virtual/wired)
 )
 BOOT_TIMEOUT = 10.0
 
@@ -80,7 +81,12 @@ _BOOTSTRAP = (
     + """
     flash = Flash({flash!r})
     vfs.umount("/")
-    vfs.mount(vfs.VfsLfs2(flash), "/")
+    files = vfs.VfsLfs2(flash)
+    if {shared!r}:
+        space = {{}}
+        exec({shared!r}, space)
+        files = space["Files"](files)
+    vfs.mount(files, "/")
     os.chdir("/")
     sys.path[:] = ["", ".frozen", "/lib"]
     sys.argv[:] = []
@@ -975,7 +981,12 @@ class VirtualBoard:
         assert self._file is not None
         number = self._file.fileno()
         files = ["boot.py", "main.py"] if friendly else ["boot.py"]
-        bootstrap = _BOOTSTRAP.format(flash=f"/dev/fd/{number}", bang=marks[0], files=files)
+        shared = ""  # beside a timer's thread
+        if self.bench:
+            shared = (boards_dir() / "virtual" / "wired" / "files.py").read_text("utf-8")
+        bootstrap = _BOOTSTRAP.format(
+            flash=f"/dev/fd/{number}", bang=marks[0], files=files, shared=shared
+        )
         heap = self.heap or (HEAP_WIRED if self.bench else HEAP)
         arguments = ("-X", f"heapsize={heap}", "-i", "-c", bootstrap)
         variables = environment() | {"JETON_MARK": marks[1]}
