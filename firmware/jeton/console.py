@@ -13,6 +13,9 @@ from .values import describe, shown, text, whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from . import ports
     from .meter import Meter
 
 _LATEST = 0xFFFFFFFF
@@ -21,13 +24,18 @@ _LATEST = 0xFFFFFFFF
 class Console:
     """A meter with its clock: each method is a verb, its value made of what JSON knows.
 
-    `clock` has `now()`, `set(seconds)`, `advance(seconds)`, `linger(seconds)` and `rate`;
-    `about` is a function that returns what only the board knows (its name, interpreter and free
-    heap), `line` one that returns the serial line: its `salt()`, and `restart(answer)`, which does
-    not return. `display` is the board's: a set-up need not name it.
+    `clock` and `about` are ports (`ports.Clock`, `ports.About`), `line` is a function that returns
+    one (`ports.Line`). `display` is the board's: a set-up need not name it.
     """
 
-    def __init__(self, meter: "Meter", clock, about, line=None, display=(2, 16)):
+    def __init__(
+        self,
+        meter: "Meter",
+        clock: "ports.Clock",
+        about: "ports.About",
+        line: "Callable[[], ports.Line] | None" = None,
+        display=(2, 16),
+    ):
         self._meter = meter
         self._size = display
         self._clock = clock

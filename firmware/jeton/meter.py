@@ -16,20 +16,19 @@ from .values import describe, short, text, whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from . import ports
     from .state import State
 
 
 class Meter:
     """One prepayment meter.
 
-    `storage` has `load(which)`, which returns the octets of the record (0), of its copy (1) or of
-    the tick (2), or None; `save(parts)`, which keeps a list of octets as one record, and a copy,
-    but no reference to them; `save_tick(octets)`; `holds(parts, start, end)`, which tells whether
-    that is the record, but for what stands from start to end; and `set_aside()`. `profiles` is
-    what `Profile` asks. Call `start` once, then `process` whenever its deadline comes.
+    `storage` and `profiles` are ports (`ports.Storage`, `ports.Profiles`). Call `start` once, then
+    `process` whenever its deadline comes. An attribute that an action changes belongs into
+    `commit.KEPT`.
     """
 
-    def __init__(self, storage, profiles):
+    def __init__(self, storage: "ports.Storage", profiles: "ports.Profiles"):
         self._storage = storage
         self._profiles = profiles
         self.state = states.State()

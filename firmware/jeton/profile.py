@@ -8,6 +8,7 @@ from .values import shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from . import ports
     from .fields import Settings
 else:
     Settings = object
@@ -21,13 +22,12 @@ class Profile(Settings):
 
     `credit_friendly` is flat: seconds of the week at which friendly hours begin and end.
 
-    `profiles(name)` returns the settings as a dictionary, `profiles(name, language)` the messages
-    as octets, a line "name=words" each between newlines; both raise ValueError where there is
-    none. Words that go from right to left (`rtl`) come shaped and in the order of the cells.
+    `profiles` is a port (`ports.Profiles`), whose ValueError goes through. Words that go from
+    right to left (`rtl`) come shaped and in the order of the cells.
     `language` None is the first of those that the display can draw (`draws`: any script).
     """
 
-    def __init__(self, profiles, name, language=None, draws=False):
+    def __init__(self, profiles: "ports.Profiles", name, language=None, draws=False):
         data = profiles(name)
         for section, value in data.items():
             if isinstance(value, dict):

@@ -5,8 +5,12 @@ from binascii import crc32
 
 from . import state as states
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from . import ports
 
-def latest(storage, record):
+
+def latest(storage: "ports.Storage", record):
     """Return the State of a store, None where it holds no record; its head goes into `record`.
 
     The later of record and copy counts; one that is damaged fails only if both are (ValueError,

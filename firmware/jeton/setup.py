@@ -13,6 +13,7 @@ from .values import shown, whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from . import ports
     from .state import State
 
 _KEYS = (
@@ -90,7 +91,7 @@ def _tids(value, tid0):
     return octets
 
 
-def configured(config, profiles):
+def configured(config, profiles: "ports.Profiles"):
     """Return the State of a new meter set up by `config`; raise ValueError with one line.
 
     `config` holds `drn` (11 or 13 digits), `decoder_key` (hexadecimal, 64 bits for EA07, 128 for
