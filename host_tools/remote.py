@@ -2,6 +2,10 @@
 
 A program is sent without what only its readers need, and of it only the function that is called
 and what that uses: the board keeps all of the text while it compiles it, and its heap is small.
+
+What is sent becomes the inside of a function, so that it leaves no names on the board. There
+MicroPython finds a class's own method where Python finds a function of the same name: a program
+has no such names.
 """
 
 import ast

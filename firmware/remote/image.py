@@ -68,7 +68,7 @@ def write(image, tree, names, needs):
     if names[0] == "new":
         vfs.VfsLfs2.mkfs(flash)  # type: ignore[arg-type]
     try:
-        vfs.mount(vfs.VfsLfs2(flash), "/flash")  # type: ignore
+        vfs.mount(vfs.VfsLfs2(flash), "/flash")  # type: ignore[abstract, arg-type]
     except OSError:
         print("unreadable")
         return
@@ -116,7 +116,9 @@ def read(image, start, most):
     system that cannot be mounted is null.
     """
     try:
-        vfs.mount(vfs.VfsLfs2(FlashToRead(image, "rb")), "/flash", readonly=True)  # type: ignore
+        flash = FlashToRead(image, "rb")
+        system = vfs.VfsLfs2(flash)  # type: ignore[abstract, arg-type]
+        vfs.mount(system, "/flash", readonly=True)
         names = [name for name in os.listdir("/flash") if name.startswith(start)]
         for name in names[:]:
             if os.stat("/flash/" + name)[0] & 0x4000:
@@ -147,7 +149,7 @@ def play(path, mark, files):
 
     flash = Flash(path)
     vfs.umount("/")
-    vfs.mount(vfs.VfsLfs2(flash), "/")  # type: ignore
+    vfs.mount(vfs.VfsLfs2(flash), "/")  # type: ignore[abstract, arg-type]
     os.chdir("/")
     sys.path[:] = ["", ".frozen", "/lib"]
     sys.argv[:] = []

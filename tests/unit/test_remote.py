@@ -65,6 +65,15 @@ def test_program_knows_no_private_name_of_the_firmware(program: str) -> None:
             assert not private - own, ast.unparse(node)
 
 
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_no_method_has_the_name_of_a_function(program: str) -> None:
+    """Inside a function MicroPython would take the one for the other."""
+    names = {name for node in tree(program).body for name in remote._defines(node)}
+    for node in ast.walk(tree(program)):
+        if isinstance(node, ast.ClassDef):
+            assert not names & {one.name for one in node.body if isinstance(one, ast.FunctionDef)}
+
+
 def test_no_program_goes_onto_a_board() -> None:
     for name in boards.names():
         for native in (True, False):
