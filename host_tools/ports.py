@@ -7,13 +7,12 @@ from pathlib import Path
 
 from serial.tools import list_ports
 
-from host_tools import meters
+from host_tools import meters, remote
 from host_tools.errors import BoardError
 from host_tools.link import MeterClient
 
 _MAC = re.compile(r"[0-9a-f]{2}(?:[:-]?[0-9a-f]{2}){5}", re.IGNORECASE)
 _PATIENCE = 2.0  # seconds for a board that is only asked who it is
-_ASK_MAC = "import machine\nprint(''.join(['%02x' % octet for octet in machine.unique_id()]))"
 
 
 @dataclass(frozen=True)
@@ -110,6 +109,6 @@ def _mac(port: Port) -> str:
     """Return the MAC of a board that runs MicroPython, else nothing."""
     try:
         with MeterClient(port.device, timeout=_PATIENCE) as meter:
-            return meter.run(_ASK_MAC).strip()
+            return meter.run(remote.once("about", "mac")).strip()
     except BoardError:
         return ""

@@ -33,11 +33,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from host_tools import boards, firmware_build
+from host_tools import boards, firmware_build, remote
 from host_tools.boards import Board
 from host_tools.errors import BoardError
 from host_tools.firmware_build import Firmware
-from host_tools.interpreter import FLASH_DEVICE, NUDGE, Interpreter, environment, find
+from host_tools.interpreter import NUDGE, Interpreter, environment, find
 from host_tools.models.bench import Bench
 from host_tools.paths import boards_dir
 
@@ -71,50 +71,6 @@ _STILL_UNTOLD = 4.0  # the same where the system does not tell: seconds without 
 _SAMPLE = 0.5  # seconds from one look of the watchdog to the next
 _DYING = 1.0  # seconds an interpreter may outlive the program that was killed
 _SETTLE = 1.0  # seconds for the last tick before the board is switched off
-
-# Mounted as on a board: no file of the host, the working directory at the root, the board's path.
-# Then boot.py, and main.py where a board would run it. {bang} is printed where the board's
-# own output begins and where it ends.
-_BOOTSTRAP = (
-    "def _():\n    import os, sys, vfs\n    del globals()['_']\n"
-    + FLASH_DEVICE
-    + """
-    flash = Flash({flash!r})
-    vfs.umount("/")
-    files = vfs.VfsLfs2(flash)
-    if {shared!r}:
-        space = {{}}
-        exec({shared!r}, space)
-        files = space["Files"](files)
-    vfs.mount(files, "/")
-    os.chdir("/")
-    sys.path[:] = ["", ".frozen", "/lib"]
-    sys.argv[:] = []
-    print({bang!r}, end="")
-    for name in {files!r}:
-        try:
-            os.stat(name)
-        except OSError:
-            continue
-        try:
-            execfile(name)
-        except SystemExit:
-            os.system("kill -TERM $PPID")
-        except BaseException as error:
-            import io
-            said = io.StringIO()
-            sys.print_exception(error, said)
-            lines = said.getvalue().split("\\n")
-            if '"<stdin>"' in lines[1]:
-                del lines[1]
-            print("\\n".join(lines), end="")
-            break
-    import gc
-    gc.collect()
-    print({bang!r}, end="")
-_()
-"""
-)
 
 
 def _set_raw(fd: int, local: int = 0) -> None:
@@ -984,9 +940,7 @@ class VirtualBoard:
         shared = ""  # beside a timer's thread
         if self.bench:
             shared = (boards_dir() / "virtual" / "wired" / "files.py").read_text("utf-8")
-        bootstrap = _BOOTSTRAP.format(
-            flash=f"/dev/fd/{number}", bang=marks[0], files=files, shared=shared
-        )
+        bootstrap = remote.once("image", "play", f"/dev/fd/{number}", marks[0], files, shared)
         heap = self.heap or (HEAP_WIRED if self.bench else HEAP)
         arguments = ("-X", f"heapsize={heap}", "-i", "-c", bootstrap)
         variables = environment() | {"JETON_MARK": marks[1]}

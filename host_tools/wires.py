@@ -22,11 +22,10 @@ from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from host_tools import boards, wiring
+from host_tools import boards, remote, wiring
 from host_tools.boards import Board
 from host_tools.errors import BoardError
 from host_tools.link import MeterClient, Wires
-from host_tools.paths import boards_dir
 from host_tools.virtual import VirtualBoard
 
 if TYPE_CHECKING:
@@ -63,29 +62,6 @@ _PART = 2048  # octets it tells at a time
 _LOOKS = 60  # at a display that does not come to rest
 _ANEW = 3  # times a display is drawn anew because some of it was lost
 _BLINK = 10  # looks while it may be blank because it flashes
-
-_PROBE = """
-import machine, sys
-version = ".".join([str(n) for n in sys.implementation.version[:3]])
-print(sys.platform, version, int(hasattr(machine, "I2CTarget")))
-"""
-_END = """
-if "adapter" in globals():
-    adapter.end()
-    del adapter
-"""
-_ADDRESS = """
-from jeton_main import bench
-print(getattr(bench.parts.get("display"), "_address", 0))
-"""
-# Begins the display anew, with all it shows.
-_DRAW = """
-from jeton_main import bench
-with bench.lock:
-    bench.make(("display",))
-    bench._more = True
-print(bench.faults.get("display", ""))
-"""
 
 # The first octets of what firmware/drivers/ssd1306.py and its start write in one transfer, and
 # how many those are: without the ends of transfers a stream of octets can be cut up by them.
@@ -384,15 +360,15 @@ class AdapterWires(_Pins):
         self._line = MeterClient(self.port)
         try:
             self._check()
-            self._line.run(_END)  # of one whose program was killed
-            self._line.run((boards_dir() / "adapter" / "adapter.py").read_text(encoding="utf-8"))
+            self._line.run(remote.gone("adapter"))  # of one whose program was killed
+            self._line.run(remote.source("adapter"))
             self._line.run(f"adapter = Adapter{self._settings()!r}")
         except BaseException:
             self.close()
             raise
 
     def _check(self) -> None:
-        platform, version, listens = self._run(_PROBE).split()
+        platform, version, listens = self._run(remote.once("adapter", "probe")).split()
         if platform not in ("rp2", "linux") or listens != "1":
             raise BoardError(
                 f"the board at {self.port} ({platform}, MicroPython {version}) is no adapter: "
@@ -421,7 +397,9 @@ class AdapterWires(_Pins):
     def _address(self) -> int:
         """Return the display's address: where the meter has found it, else the usual one."""
         assert self._meter is not None
-        found = 0 if self._meter.locked else int(self._meter.run(_ADDRESS))
+        found = 0
+        if not self._meter.locked:
+            found = int(self._meter.run(remote.once("examine", "display_address")))
         return found or int(self.board.parts["display"]["addresses"][0])
 
     def listen(self) -> None:
@@ -443,7 +421,7 @@ class AdapterWires(_Pins):
 
     def _draw(self) -> None:
         assert self._meter is not None
-        fault = self._meter.run(_DRAW).strip()
+        fault = self._meter.run(remote.once("examine", "begin_display")).strip()
         if fault:
             raise BoardError(
                 f"the meter finds no display: {fault}; do SDA, SCL and GND of the adapter at "
@@ -583,7 +561,7 @@ class AdapterWires(_Pins):
         line, self._line = self._line, None
         if line is not None:
             with contextlib.suppress(BoardError):
-                line.run(_END)
+                line.run(remote.gone("adapter"))
             line.close()
 
 

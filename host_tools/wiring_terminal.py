@@ -15,6 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from host_tools import remote
 from host_tools.link import Meter
 from host_tools.models.bench import Bench
 from host_tools.paths import boards_dir
@@ -22,18 +23,7 @@ from host_tools.virtual import VirtualBoard
 
 _BOARD = "esp32_lcd2004"
 _WIDTH = 96
-WIPE = """
-import os
-def wipe(folder):
-    for name in os.listdir(folder):
-        path = folder + "/" + name
-        if os.stat(path)[0] & 0x4000:
-            wipe(path)
-            os.rmdir(path)
-        else:
-            os.remove(path)
-wipe("")
-"""
+WIPE = remote.once("flash", "erase", "")
 # Name of the picture -> what is typed, {port} being the board's.
 SHOWN = {
     "flash": (

@@ -51,7 +51,7 @@ class Bench:
         self.fresh = True  # something has happened: look at the meter
         self._meter = meter
         self._clock = clock
-        self._lines = self._blank = []
+        self.lines = self._blank = []
         self._more = False
         self._flash = False
         self._now = -1
@@ -196,7 +196,7 @@ class Bench:
         if self._redraw <= 0:
             self._redraw = _REDRAW
         if "display" in parts and (self._more or (self._flash and blinks % _BLINK == 0)):
-            self._draw(self._blank if self._flash and blinks >= _BLINK else self._lines)
+            self._draw(self._blank if self._flash and blinks >= _BLINK else self.lines)
         if self.faults and self._ticks % _RETRY == 0:
             self._retry()
 
@@ -288,8 +288,8 @@ class Bench:
             if state.warned or state.credit_wh <= 0 or state.hold or state.tamper:
                 page_s = profile.screens_page_s
                 self._next = min(self._next, (now // page_s + 1) * page_s)
-        if lines != self._lines:
-            self._lines = lines
+        if lines != self.lines:
+            self.lines = lines
             self._blank = [" " * len(line) for line in lines]
             self._more = True
         if self._flash != bool(meter.flashes(now)):

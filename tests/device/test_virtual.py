@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from client import RAW, Client
 
-from host_tools import firmware_build, virtual
+from host_tools import firmware_build, remote, virtual
 from host_tools.errors import BoardError, JetonError
 from host_tools.interpreter import Interpreter, find
 from host_tools.virtual import VirtualBoard, _Output
@@ -393,14 +393,13 @@ def test_a_damaged_list_of_files_is_none(tmp_path: Path) -> None:
 
 
 def _listed(interpreter: Interpreter, flash: Path) -> set[str]:
-    from host_tools.interpreter import FLASH_DEVICE
-
+    device = textwrap.indent(remote.source("image", "Flash"), "    ")
     source = (
         "def walk(path):\n    import os\n    for name, kind, *_ in os.ilistdir(path):\n"
         "        full = path + '/' + name\n"
         "        walk(full) if kind == 0x4000 else print(full[6:])\n"
-        f"def go():\n    import vfs\n{FLASH_DEVICE}"
-        f"\n    vfs.mount(vfs.VfsLfs2(Flash({str(flash)!r})), '/flash')\n"
+        f"def go():\n    import vfs\n{device}"
+        f"    vfs.mount(vfs.VfsLfs2(Flash({str(flash)!r})), '/flash')\n"
         "    walk('/flash')\ngo()\n"
     )
     return set(interpreter.run(source).split())

@@ -8,13 +8,14 @@ import json
 import os
 import shutil
 import subprocess
+import textwrap
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from host_tools import firmware_build
+from host_tools import firmware_build, remote
 from host_tools.boards import Board
-from host_tools.interpreter import FLASH_DEVICE, environment, find
+from host_tools.interpreter import environment, find
 from host_tools.models.bench import Bench
 from host_tools.virtual import HEAP_WIRED
 
@@ -23,7 +24,7 @@ _END = "\x04"
 
 _BOOT = (
     "def _():\n    import os, sys, vfs\n    del globals()['_']\n"
-    + FLASH_DEVICE
+    + textwrap.indent(remote.source("image", "Flash"), "    ")
     + """
     class Time:
         def __init__(self, ms):
@@ -118,7 +119,7 @@ class Rig:
         )
         line.close()
         if self._starts:
-            self.said = self.run("from jeton_main import meter, bench, _meter")
+            self.said = self.run("from jeton_main import meter, bench, core as _meter")
 
     def power_cut(self) -> None:
         """Take the power away."""

@@ -23,7 +23,12 @@ def test_wheel_runs_the_drill_outside_a_checkout(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         archive.extractall(site)
-    for part in ("firmware/main.py", "firmware/profiles/ceet.json", "boards/virtual/board.py"):
+    for part in (
+        "firmware/main.py",
+        "firmware/remote/flash.py",
+        "firmware/profiles/ceet.json",
+        "boards/virtual/board.py",
+    ):
         assert f"host_tools/_data/{part}" in names
     for part in ("sts.jsonl", "README.md"):
         shipped = (site / "host_tools" / "_data" / "vectors" / part).read_bytes()
