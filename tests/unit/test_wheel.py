@@ -25,6 +25,7 @@ def test_wheel_runs_the_drill_outside_a_checkout(tmp_path: Path) -> None:
         archive.extractall(site)
     for part in ("firmware/main.py", "firmware/profiles/ceet.json", "boards/virtual/board.py"):
         assert f"host_tools/_data/{part}" in names
+    assert "host_tools/_data/firmware/profiles/profile.schema.json" in names
     for part in ("sts.jsonl", "README.md"):
         shipped = (site / "host_tools" / "_data" / "vectors" / part).read_bytes()
         assert shipped == (ROOT / "tests" / "vectors" / part).read_bytes()
