@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # labgrid brings a fork of pyserial under the same name: it has a place of its own.
 FARM := .venv-farm
 
-.PHONY: help run test lint bench farm soak fuzz screenshots fonts pictures wiring types clean
+.PHONY: help run test lint bench farm soak fuzz schema screenshots fonts pictures wiring types clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -74,6 +74,9 @@ fuzz: $(STAMP)  ## Look for inputs that hurt decoder and parsers, FUZZ_S=60 seco
 			| awk '/ERROR|Exception|Error:|Traceback|File "|number_of_exec|crash-/ { print "  " $$0; \
 				if (/ERROR: libFuzzer|crash-/) hurt = 1 } END { exit hurt }' || exit 1; \
 	done
+
+schema: $(STAMP)  ## Write the JSON Schema of profiles, in firmware/profiles
+	@$(BIN)/python -m host_tools.profile_schema
 
 screenshots: $(STAMP)  ## Draw the pictures of `jeton run`, in host_tools/screen/pictures
 	@$(BIN)/python -m host_tools.screen.pictures

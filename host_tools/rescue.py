@@ -5,7 +5,6 @@ record says is shown as what it is; credit is taken from an intact one only.
 """
 
 import contextlib
-import fcntl
 import hmac
 import json
 import os
@@ -18,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from host_tools import firmware_build, interpreter, meters
+from host_tools import firmware_build, interpreter, locks, meters
 from host_tools.errors import BoardError, VendingError
 from host_tools.link import MeterClient, moment
 from host_tools.vending import tid
@@ -381,10 +380,8 @@ def held(path: Path, what: str) -> Iterator[None]:
     except OSError as error:
         raise BoardError(f"{path} cannot be read: {error.strerror}") from None
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BoardError(f"{what} runs: stop that first") from None
+        if not locks.take(file):
+            raise BoardError(f"{what} runs: stop that first")
         yield
 
 

@@ -4,7 +4,6 @@ Loaded with the first meter that a test asks for: the plugin itself costs next t
 """
 
 import contextlib
-import fcntl
 import importlib
 import re
 import tempfile
@@ -17,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from host_tools import firmware_build, interpreter, link, ports, profiles
+from host_tools import firmware_build, interpreter, link, locks, ports, profiles
 from host_tools.errors import BoardError
 from host_tools.firmware_build import Firmware
 from host_tools.link import Meter
@@ -274,7 +273,8 @@ class Bench:
         if place in self._open:
             return self._open[place]
         try:
-            with _alone():
+            # Other workers ask boards for their MAC, too: not while this one takes its own.
+            with locks.alone(cache_home() / "ports.lock"):
                 port = ports.find(place).device
                 options: dict[str, Any] = {"timeout": self.timeout}
                 if self.wires:
@@ -407,16 +407,6 @@ class Bench:
     def used(self) -> list[str]:
         """Return a line for each board that was used, in the words of `describe`."""
         return [self._describe(place) for place in [*self._open, *([VIRTUAL] * self._started)]]
-
-
-@contextlib.contextmanager
-def _alone() -> Iterator[None]:
-    """Keep other workers from asking boards for their MAC while this one takes its own."""
-    lock = cache_home() / "ports.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _own_profiles() -> tuple[Any, ...]:

@@ -15,7 +15,6 @@ computes is left alone.
 """
 
 import errno
-import fcntl
 import os
 import re
 import secrets
@@ -33,7 +32,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from host_tools import boards, firmware_build, remote
+from host_tools import boards, firmware_build, locks, remote
 from host_tools.boards import Board
 from host_tools.errors import BoardError
 from host_tools.firmware_build import Firmware
@@ -782,31 +781,16 @@ def _hold_link(link: Path) -> IO[bytes]:
     while True:
         lock = path.open("ab")
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not locks.take(lock):
+                raise BoardError(
+                    f"{link} is the link of a board that runs: stop that, or choose another path"
+                )
             if path.exists() and os.path.samestat(os.fstat(lock.fileno()), path.stat()):
                 return lock
-        except BlockingIOError:
-            lock.close()
-            raise BoardError(
-                f"{link} is the link of a board that runs: stop that, or choose another path"
-            ) from None
-        except OSError:
+        except BaseException:
             lock.close()
             raise
         lock.close()  # its owner has just removed it: once more
-
-
-def _lock(file: IO[bytes]) -> None:
-    """Lock a flash; where a board was killed, its interpreter holds it for another moment."""
-    deadline = time.monotonic() + _DYING
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                raise
-        time.sleep(0.01)
 
 
 class VirtualBoard:
@@ -918,13 +902,10 @@ class VirtualBoard:
         except OSError as error:
             raise BoardError(f"{path} cannot be opened: {error.strerror}") from None
         try:
-            _lock(file)
+            # Where a board was killed, its interpreter inherited the lock and dies a little later.
+            if not locks.take(file, _DYING):
+                raise BoardError(f"{path} is the flash of a board that runs: stop that first")
             firmware_build.update_image(self._interpreter, path, firmware, self.needs)
-        except BlockingIOError:
-            file.close()
-            raise BoardError(
-                f"{path} is the flash of a board that runs: stop that first"
-            ) from None
         except BaseException:
             file.close()
             raise
