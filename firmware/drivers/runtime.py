@@ -18,6 +18,12 @@ from jeton.sts.results import GOOD
 
 from . import startup
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from jeton.meter import Meter
+
+    from .clock import Clock
+
 _TICK_MS = const(20)
 _RETRY = const(500)  # ticks until what is missing is tried again
 _BLINK = const(25)  # ticks of half a blink
@@ -49,8 +55,8 @@ class Bench:
         self.lock = allocate_lock()
         self.caller = None  # the thread whose verb is under way
         self.fresh = True  # something has happened: look at the meter
-        self._meter = meter
-        self._clock = clock
+        self._meter: "Meter" = meter
+        self._clock: "Clock" = clock
         self.lines = self._blank = []
         self._more = False
         self._flash = False

@@ -13,8 +13,6 @@ from .values import describe, shown, text, whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from . import ports
     from .meter import Meter
 
@@ -33,7 +31,7 @@ class Console:
         meter: "Meter",
         clock: "ports.Clock",
         about: "ports.About",
-        line: "Callable[[], ports.Line] | None" = None,
+        line: "ports.Lines | None" = None,
         display=(2, 16),
     ):
         self._meter = meter

@@ -10,7 +10,7 @@ is in Wh, power in W, all of them whole numbers, unless a name says otherwise.
 | `Profiles` | `Meter(…, profiles)`      | main.py, from the files in /profiles     |
 | `Clock`    | `Console(…, clock, …)`    | drivers/clock.py                         |
 | `About`    | `Console(…, about, …)`    | main.py                                  |
-| `Line`     | `Console(…, line)`        | drivers/locked_line.py                   |
+| `Lines`    | `Console(…, line)`        | drivers/locked_line.py                   |
 | `Board`    | main.py and the drivers   | `board`, from boards/<name>/board.py     |
 
 One caller at a time: the core has no lock. Who calls a meter from a timer and from a prompt sees
@@ -119,17 +119,18 @@ class About(Protocol):
         """
 
 class Line(Protocol):
-    """The serial line of a meter that is locked, or is to be; a module may be one.
-
-    `Console` is given a function that returns it, which is called by the verb `lock` only: so it
-    is loaded where it is needed.
-    """
+    """The serial line of a meter that is locked, or is to be; a module may be one."""
 
     def salt(self) -> bytes:
         """Return 16 random bytes, for the hash of an unlock code."""
 
     def restart(self, answer: str) -> NoReturn:
         """Send the client its answer, a line of JSON, and start the board again: it is locked."""
+
+class Lines(Protocol):
+    """Returns the line. Called by the verb `lock` only: it is loaded where it is needed."""
+
+    def __call__(self) -> Line: ...
 
 class Board(Protocol):
     """The module `board`: what main.py and the drivers ask of a board for as long as it runs.

@@ -15,11 +15,12 @@ from host_tools.boards import Board
 from host_tools.firmware_build import Firmware
 from host_tools.interpreter import Interpreter
 from host_tools.models.bench import Bench
+from host_tools.models.operations import codes
 from host_tools.paths import boards_dir
 from host_tools.virtual import HEAP_WIRED, VirtualBoard
 from host_tools.wires import COLUMN, I2C, INHIBIT, INPUTS, ROW, SIGNS
 
-_TARGET, _TAKE, _WAITS = 19, 20, 21  # what boards/virtual/wired/i2c_target.py asks
+_TARGET, _TAKE, _WAITS = codes("TARGET TAKE WAITS")
 _QUEUE = 16  # octets the chip's own queue gives at a time
 
 _BOOT = b"import i2c_target\nimport machine\n\nmachine.I2CTarget = i2c_target.I2CTarget\n"

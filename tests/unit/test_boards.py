@@ -1,6 +1,7 @@
 """Every board there is: its pins do what its chip can, and no two parts want the same one."""
 
 import dataclasses
+import re
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ from drivers.startup import ONCE
 from host_tools import boards, firmware_build
 from host_tools.boards import CHIPS, Board
 from host_tools.errors import BoardError
-from host_tools.paths import firmware_dir
+from host_tools.models import operations
+from host_tools.paths import boards_dir, firmware_dir
 
 WIRED = [name for name in boards.names() if boards.load(name).parts]
 
@@ -125,6 +127,19 @@ def test_what_only_type_checkers_read_goes_onto_no_board(name: str) -> None:
     for module in ("state", "credit"):
         lines = (firmware_dir() / "jeton" / f"{module}.py").read_bytes().count(b"\n")
         assert found[f"lib/jeton/{module}.mpy"].count(b"\n") == lines
+
+
+def test_each_operation_has_a_number_of_its_own_and_is_known_to_the_models() -> None:
+    """What a board sends is one of those, and nothing that it sends goes unanswered."""
+    folder = boards_dir() / "virtual" / "wired"
+    sent = set()
+    for name in ("machine", "i2c_target"):
+        text = (folder / f"{name}.py").read_text()
+        sent |= set(re.findall(r"(?:_header|_tell|_ask|_demand)\(_([A-Z0-9_]+)", text))
+    assert len(sent) == 21
+    assert sorted(operations.codes(" ".join(sent))) == list(range(1, 22))
+    with pytest.raises(KeyError):
+        next(operations.codes("NONE"))
 
 
 def test_a_board_that_there_is_not() -> None:
