@@ -23,12 +23,19 @@ def test_wheel_runs_the_drill_outside_a_checkout(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         archive.extractall(site)
-    for part in ("firmware/main.py", "firmware/profiles/ceet.json", "boards/virtual/board.py"):
+    for part in (
+        "firmware/main.py",
+        "firmware/remote/flash.py",
+        "firmware/profiles/ceet.json",
+        "boards/virtual/board.py",
+    ):
         assert f"host_tools/jeton_host/_data/{part}" in names
+    assert "host_tools/jeton_host/_data/firmware/profiles/profile.schema.json" in names
     for part in ("sts.jsonl", "README.md"):
         shipped = (site / "host_tools" / "_data" / "vectors" / part).read_bytes()
         assert shipped == (ROOT / "tests" / "vectors" / part).read_bytes()
-    assert "host_tools/jeton_host/conformance/conformance.css" in names
+    for part in ("conformance.css", "conformance.html.jinja", "conformance.md.jinja"):
+        assert f"host_tools/{part}" in names
     assert "jeton/meter.py" in names
     assert not [name for name in names if name.endswith(".pyc")]
     # -P and PYTHONPATH: the wheel comes before the checkout that this environment has installed.
