@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # labgrid brings a fork of pyserial under the same name: it has a place of its own.
 FARM := .venv-farm
 
-.PHONY: help run test lint bench farm soak fuzz screenshots fonts pictures wiring clean
+.PHONY: help run test lint bench farm soak fuzz schema screenshots fonts pictures wiring types clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -76,6 +76,9 @@ fuzz: $(STAMP)  ## Look for inputs that hurt decoder and parsers, FUZZ_S=60 seco
 				if (/ERROR: libFuzzer|crash-/) hurt = 1 } END { exit hurt }' || exit 1; \
 	done
 
+schema: $(STAMP)  ## Write the JSON Schema of profiles, in firmware/profiles
+	@$(BIN)/python -m jeton_host.firmware.profile_schema
+
 screenshots: $(STAMP)  ## Draw the pictures of `jeton run`, in host_tools/jeton_host/screen/pictures
 	@$(BIN)/python -m jeton_host.screen.pictures
 
@@ -89,6 +92,9 @@ pictures: $(STAMP)  ## Draw what displays and terminals show, in boards/<name> a
 
 wiring: $(STAMP)  ## Write tables, pictures and simulator files of the boards' wires, in boards/<name>
 	@$(BIN)/python -m jeton_host.bench.wiring
+
+types: $(STAMP)  ## Write the types of the record and of profiles, in firmware/jeton/fields.pyi
+	@$(BIN)/python -m jeton_host.firmware.types
 
 clean:  ## Remove .venv and everything made
 	rm -rf $(VENV) $(FARM) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

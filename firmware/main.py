@@ -9,6 +9,7 @@ import json
 import sys
 
 import board
+from drivers import startup
 from drivers.clock import Clock
 from drivers.storage import Storage
 from jeton.console import Console
@@ -38,36 +39,31 @@ def _about():
 
 
 def _line():
-    from drivers import line
+    from drivers import locked_line
 
-    return line
+    return locked_line
 
 
-_meter = Meter(Storage(board.STATE_FILE), _profile)
+core = Meter(Storage(board.STATE_FILE), _profile)
 clock = Clock()
-clock.set(_meter.start())
-meter = _console = Console(_meter, clock, _about, _line, board.DISPLAY)
+clock.set(core.start())
+meter = _console = Console(core, clock, _about, _line, board.DISPLAY)
 bench = None
 if hasattr(board, "CHIP"):
-    from drivers.bench import Bench, Guarded
+    from drivers.runtime import Bench, Guarded
 
-    bench = Bench(_meter, clock)
+    bench = Bench(core, clock)
     meter = Guarded(_console, bench)  # type: ignore[assignment]
     for _name in bench.faults:
         print("jeton: %s: %s" % (_name, bench.faults[_name]))
 if hasattr(board, "keep"):
     board.keep(meter.save)
-# What only a start needs leaves its room.
-for _name in ("jeton.reading", "jeton.migration", "drivers.storage_start"):
-    if _name in sys.modules:
-        _package, _, _part = _name.partition(".")
-        delattr(sys.modules[_package], _part)
-        del sys.modules[_name]
+startup.release()
 gc.collect()
 # Collect often: a heap in splinters has no room for an answer, which is one piece.
 gc.threshold(16384)  # type: ignore[attr-defined]
-_locked = any(_meter.state.lock)
+_locked = any(core.state.lock)
 if bench:
     bench.start(_locked)
 if _locked:
-    _line().serve(_console, _meter, bench)
+    _line().serve(_console, core, bench)

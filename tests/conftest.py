@@ -62,8 +62,9 @@ def jeton_home(
 @pytest.fixture(scope="session")
 def wheel_venv(shared_cache: Path) -> Path:
     """Return a virtual environment that has only the built wheel, for all that run at once."""
+    from jeton_host.locks import alone
     from tests.examples import docs
 
     folder = shared_cache.with_name("jeton-venv")
-    with docs.alone(shared_cache.with_name("jeton-venv.lock")):
+    with alone(shared_cache.with_name("jeton-venv.lock")):
         return docs.make_venv(folder)

@@ -30,7 +30,7 @@ class Lcd(Cells):
         super().__init__(rows, cols)
         self._most = cols
         self._i2c = i2c
-        self._address = address
+        self.address = address
         self._octets = bytearray(5)
         self._next = -1  # the cell that is written next without a word
         self._astray = 0  # how often it has to be brought into step
@@ -55,7 +55,7 @@ class Lcd(Cells):
             sleep_ms(2)
         if not self._astray:
             return super().show(lines)
-        self._i2c.writeto(self._address, SYNC)
+        self._i2c.writeto(self.address, SYNC)
         self._astray -= 1
         if not self._astray:
             for command in _SET:
@@ -69,7 +69,7 @@ class Lcd(Cells):
         octets[1] = octets[0] | _E
         octets[4] = octet << 4 & 0xF0 | _LIGHT | rs
         octets[3] = octets[4] | _E
-        self._i2c.writeto(self._address, octets)
+        self._i2c.writeto(self.address, octets)
 
     def _cell(self, row, col, code):
         at = row * self._cols + col

@@ -11,8 +11,8 @@ import wiring  # type: ignore[import-not-found]
 
 sys.path.pop(0)
 
-from .bench import Output, Switch
 from .keys import Keys
+from .pins import Output, Switch
 
 
 def _bus(buses, name):

@@ -6,7 +6,7 @@ import machine
 from machine import Pin
 from micropython import const
 
-from .bench import read
+from .pins import read
 
 _SHORTEST_MS = const(20)  # of EN 62053-31's 30: what comes sooner is a contact that bounces
 

@@ -21,12 +21,12 @@ ON = b"\x00\xaf"
 
 
 class Ssd1306(Cells):
-    """A display that ssd1306_start has found; OSError where there is no font."""
+    """A display at an address of the bus; OSError where there is no font."""
 
     def __init__(self, i2c, address):
         super().__init__(_ROWS, _COLS)
         self._i2c = i2c
-        self._address = address
+        self.address = address
         self._font = Font("/fonts/8x16")
         self._data = (b"\x40", self._font.glyph)
         self._window = bytearray(b"\x00\x21\x00\x7f\x22\x00\x00")
@@ -36,8 +36,8 @@ class Ssd1306(Cells):
         """Have all drawn anew, by a chip that may have lost its supply and so is off."""
         super().renew()
         self._next = -1
-        self._i2c.writeto(self._address, START)
-        self._i2c.writeto(self._address, ON)
+        self._i2c.writeto(self.address, START)
+        self._i2c.writeto(self.address, ON)
 
     def _cell(self, row, col, code):
         self._font.read(code)
@@ -47,13 +47,21 @@ class Ssd1306(Cells):
             window[2] = 8 * col
             window[5] = 2 * row
             window[6] = 2 * row + 1
-            self._i2c.writeto(self._address, window)
+            self._i2c.writeto(self.address, window)
         self._next = at + 1 if col + 1 < _COLS else -1
-        self._i2c.writevto(self._address, self._data)
+        self._i2c.writevto(self.address, self._data)
 
 
 def make(i2c, settings):
-    """Return the display at the first address that answers; OSError where none does."""
-    from .ssd1306_start import start
+    """Return the display at the first address that answers, blank; OSError where none does.
 
-    return start(Ssd1306, i2c, settings)
+    What it holds at power on is noise.
+    """
+    from .probe_start import found
+
+    address = found(i2c, settings["addresses"], b"\x00\xae" + START[1:])
+    display = Ssd1306(i2c, address)
+    while display.show(()):
+        pass
+    i2c.writeto(address, ON)
+    return display

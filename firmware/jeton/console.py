@@ -8,9 +8,13 @@ import json
 
 from . import __version__
 from .entry import check_keys
-from .meter import describe
-from .state import shown, text, whole
 from .sts.digits import clean
+from .values import describe, shown, text, whole
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from . import ports
+    from .meter import Meter
 
 _LATEST = 0xFFFFFFFF
 
@@ -18,18 +22,24 @@ _LATEST = 0xFFFFFFFF
 class Console:
     """A meter with its clock: each method is a verb, its value made of what JSON knows.
 
-    `clock` has `now()`, `set(seconds)`, `advance(seconds)`, `linger(seconds)` and `rate`;
-    `about` is a function that returns what only the board knows (its name, interpreter and free
-    heap), `line` one that returns the serial line: its `salt()`, and `restart(answer)`, which does
-    not return. `display` is the board's: a set-up need not name it.
+    `clock` and `about` are ports (`ports.Clock`, `ports.About`), `line` is a function that returns
+    one (`ports.Line`). `display` is the board's: a set-up need not name it.
     """
 
-    def __init__(self, meter, clock, about, line=None, display=(2, 16)):
+    def __init__(
+        self,
+        meter: "Meter",
+        clock: "ports.Clock",
+        about: "ports.About",
+        line: "ports.Lines | None" = None,
+        display=(2, 16),
+    ):
         self._meter = meter
         self._size = display
         self._clock = clock
         self._about = about
         self._line = line
+        self.verbs = VERBS
 
     def rpc(self, line):
         """Answer '["verb", argument, …]' with '{"ok": value}' or '{"error": "one line"}'."""

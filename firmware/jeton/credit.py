@@ -6,6 +6,11 @@ at every moment: initial + tokens + advances + emergency - charged - recovered -
 
 from . import events
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .profile import Profile
+    from .state import State
+
 WS_PER_WH = 3600
 DAY_S = 86400
 
@@ -18,7 +23,7 @@ NEVER = -0x3FFFFFFF
 _LARGEST_EVENT = 0x7FFFFFFF
 
 
-def _event(state, now, kind, energy_wh):
+def _event(state: "State", now, kind, energy_wh):
     energy_wh = max(-_LARGEST_EVENT, min(energy_wh, _LARGEST_EVENT))
     events.record(state, now, kind, 0, 0, energy_wh)
 
@@ -26,7 +31,7 @@ def _event(state, now, kind, energy_wh):
 # What comes in
 
 
-def shares(state, profile, amount_wh):
+def shares(state: "State", profile: "Profile", amount_wh):
     """Return (repaid, recovered): what a credit token of `amount_wh` gives back.
 
     Emergency credit is repaid first and wholly; then the profile's share of the token goes to the
@@ -37,12 +42,12 @@ def shares(state, profile, amount_wh):
     return repaid, min(share_wh, amount_wh - repaid, state.advance_debt_wh)
 
 
-def overflows(state, profile, amount_wh):
+def overflows(state: "State", profile: "Profile", amount_wh):
     """Tell whether adding `amount_wh` would exceed what the profile's register can hold."""
     return state.credit_wh + amount_wh > profile.credit_max_wh
 
 
-def add(state, amount_wh, repaid, recovered, now):
+def add(state: "State", amount_wh, repaid, recovered, now):
     """Add bought energy less its `shares`."""
     state.tokens_wh += amount_wh
     state.recovered_wh += repaid + recovered
@@ -55,7 +60,7 @@ def add(state, amount_wh, repaid, recovered, now):
         _event(state, now, events.ADVANCE, -recovered)
 
 
-def grant(state, profile, amount_wh, now):
+def grant(state: "State", profile: "Profile", amount_wh, now):
     """Add an advance of the utility; raise ValueError where the meter can take none."""
     if not profile.credit_advance_share:
         raise ValueError("this meter takes no advances: its profile recovers none")
@@ -67,7 +72,7 @@ def grant(state, profile, amount_wh, now):
     _event(state, now, events.ADVANCE, amount_wh)
 
 
-def refusal(state, profile):
+def refusal(state: "State", profile: "Profile"):
     """Return why no emergency credit can be taken now: none, used, not_needed; "" if it can."""
     if not profile.credit_emergency_wh:
         return "none"
@@ -79,12 +84,12 @@ def refusal(state, profile):
     return "debt" if state.credit_wh + profile.credit_emergency_wh <= 0 else ""
 
 
-def offered(state, profile):
+def offered(state: "State", profile: "Profile"):
     """Tell whether emergency credit can be taken now."""
     return not refusal(state, profile)
 
 
-def take_emergency(state, profile, now):
+def take_emergency(state: "State", profile: "Profile", now):
     """Take emergency credit; the next credit tokens repay it."""
     amount_wh = profile.credit_emergency_wh
     state.emergency_wh += amount_wh
@@ -93,7 +98,7 @@ def take_emergency(state, profile, now):
     _event(state, now, events.EMERGENCY, amount_wh)
 
 
-def take_by_itself(state, profile, now):
+def take_by_itself(state: "State", profile: "Profile", now):
     """Take emergency credit at zero where a profile's meters do so unasked."""
     if (
         profile.credit_emergency_by == "auto"
@@ -103,7 +108,7 @@ def take_by_itself(state, profile, now):
         take_emergency(state, profile, now)
 
 
-def clear(state):
+def clear(state: "State"):
     """Set the register to zero, as ClearCredit does; debts and energy in flight stay."""
     state.cleared_wh += state.credit_wh
     state.credit_wh = 0
@@ -112,7 +117,7 @@ def clear(state):
 # What goes out
 
 
-def charge(state, energy_wh, lowest_wh):
+def charge(state: "State", energy_wh, lowest_wh):
     """Count energy that has flowed; the register ends at `lowest_wh`, what is owed is netted."""
     state.total_wh += energy_wh
     covered = max(min(energy_wh, state.credit_wh - lowest_wh), 0)
@@ -120,7 +125,7 @@ def charge(state, energy_wh, lowest_wh):
     state.charged_wh += covered
 
 
-def level(state, profile):
+def level(state: "State", profile: "Profile"):
     """Return the level that credit reaches next when it falls: low, alarm, 0, or NEVER."""
     found = NEVER
     for candidate in (profile.credit_low_wh, profile.credit_alarm_wh, 0):
@@ -129,7 +134,7 @@ def level(state, profile):
     return found
 
 
-def draw(state, profile, at, end, stop):
+def draw(state: "State", profile: "Profile", at, end, stop):
     """Count what the load uses from `at` to `end`, or to where credit reaches `stop`.
 
     Return that time. Where supply ends at zero, that is in the middle of the last second: exactly
@@ -157,7 +162,7 @@ def draw(state, profile, at, end, stop):
 # What follows from it
 
 
-def watch(state, profile, now):
+def watch(state: "State", profile: "Profile", now):
     """Note, once each way down, that credit is low and that the alarm sounds."""
     for bit, level_wh, kind in (
         (LOW, profile.credit_low_wh, events.LOW_CREDIT),
@@ -172,17 +177,17 @@ def watch(state, profile, now):
         state.muted = 0
 
 
-def alarm_sounds(state):
+def alarm_sounds(state: "State"):
     """Tell whether the buzzer sounds: credit is below the alarm level and nobody muted it."""
     return bool(state.warned & ALARM) and not state.muted
 
 
-def mute(state):
+def mute(state: "State"):
     """Silence the alarm."""
     state.muted = 1
 
 
-def protected(state, profile, now):
+def protected(state: "State", profile: "Profile", now):
     """Tell whether supply goes on without credit: friendly hours, holidays, or always.
 
     Who tampers loses that under the policy `open_at_zero`.
@@ -203,7 +208,7 @@ def protected(state, profile, now):
     return False
 
 
-def next_turn(profile, now):
+def next_turn(profile: "Profile", now):
     """Return when `protected` may be something else by the time of day."""
     second = (now + 5 * DAY_S) % (7 * DAY_S)
     found = DAY_S - now % DAY_S

@@ -6,6 +6,10 @@ profile's short codes begin with that key.
 
 from .sts.digits import DIGITS
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .profile import Profile
+
 BACKSPACE = "*"
 ENTER = "#"
 INFO = "i"
@@ -41,7 +45,7 @@ def find(show, code):
 class Entry:
     """What has been keyed since the last Enter; `code` tells that a short code is keyed."""
 
-    def __init__(self, profile):
+    def __init__(self, profile: "Profile"):
         self._auto_enter = profile.entry_auto_enter
         self._idle_timeout_s = profile.entry_idle_timeout_s
         self._clear_s = profile.entry_clear_s
@@ -52,7 +56,7 @@ class Entry:
         self.digits = ""
         self.code = False
         self._last = 0
-        self._backspace = None
+        self._backspace = None  # type: int | None
 
     def press(self, key, now):
         """Take one key; return what it completes, else None.

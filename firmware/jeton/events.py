@@ -5,6 +5,10 @@ A token's event keeps what became of it, never its digits. Reading them is `repo
 
 import struct
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .state import State
+
 SLOTS = 100
 REPORT_SLOTS = 32
 TOKENS = 50
@@ -55,7 +59,7 @@ def put(ring, slot, entry):
     ring[slot * OCTETS : (slot + 1) * OCTETS] = entry
 
 
-def record(state, now, kind, code=0, detail=0, value=0):
+def record(state: "State", now, kind, code=0, detail=0, value=0):
     """Write one event into the ring of `state`; a fault also waits for the utility.
 
     `code` (8 bits): the TokenResult of a token, the reason of a switching, the new KRN, how many
@@ -67,35 +71,40 @@ def record(state, now, kind, code=0, detail=0, value=0):
     state.event_seq += 1
     # A tamper input that is cleared (value 0) is no fault.
     if kind in _FAULTS and (value or kind != TAMPER):
-        from . import reports
-
-        reports.queue(state, now, kind, value, code, detail)
+        queue(state, now, kind, value, code, detail)
 
 
-def last(state):
+def queue(state: "State", now, kind, value=0, code=0, detail=0):
+    """Let a fault wait for the utility; it is in the record and so survives a power cut.
+
+    A full queue keeps what it has: what came first is reported first. How many found no room is
+    reported itself, as `lost`, as soon as there is room.
+    """
+    if state.report_seq - state.report_done >= REPORT_SLOTS:
+        state.report_lost = min(state.report_lost + 1, 0xFFFF)
+        return
+    entry = struct.pack(ENTRY, now, kind, code, detail, value)
+    put(state.reports, state.report_seq % QUEUE_SLOTS, entry)
+    state.report_seq += 1
+
+
+def last(state: "State"):
     """Return (time, kind) of the latest event, zeros if there is none."""
     if not state.event_seq:
         return 0, 0
     return struct.unpack_from("<IB", state.events, (state.event_seq - 1) % LOG_SLOTS * OCTETS)
 
 
-def bought(state, now, amount_wh):
+def bought(state: "State", now, amount_wh):
     """Keep when a credit token was accepted, and its Wh."""
     at = state.bought % (TOKENS + 1) * _BOUGHT_OCTETS
     struct.pack_into(_BOUGHT, state.history, at, now, min(amount_wh, 0xFFFFFFFF))
     state.bought += 1
 
 
-def bought_before(state, n):
+def bought_before(state: "State", n):
     """Return (time, Wh) of the `n`th credit token back (1: the last), or None."""
     if n > min(state.bought, TOKENS):
         return None
     at = (state.bought - n) % (TOKENS + 1) * _BOUGHT_OCTETS
     return struct.unpack_from(_BOUGHT, state.history, at)
-
-
-def since(state, after, reasons, most=SLOTS):
-    """Return the kept events with a number above `after` (see `reports.since`)."""
-    from . import reports
-
-    return reports.since(state, after, reasons, most)

@@ -8,6 +8,10 @@ import struct
 
 from . import calendar
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .state import State
+
 DAYS = 31
 MONTHS = 13
 _ENTRY = "<HI"  # day since 2000, or 12 * year + month; Wh
@@ -20,13 +24,13 @@ def _month(day):
     return 12 * year + month - 1
 
 
-def begin(state, now):
+def begin(state: "State", now):
     """Begin to count at `now`: a new meter."""
     state.day = now // calendar.DAY_S
     state.day_from_wh = state.month_from_wh = state.total_wh
 
 
-def turn(state, now):
+def turn(state: "State", now):
     """Close the day, and the month, that were counted if `now` is in another one.
 
     One that was counted before, because the clock was set, is counted on.
@@ -78,17 +82,17 @@ def _date(day):
     return "%04d-%02d-%02d" % calendar.date(day)
 
 
-def today_wh(state):
+def today_wh(state: "State"):
     """Return what was used since midnight."""
     return state.total_wh - state.day_from_wh
 
 
-def month_wh(state):
+def month_wh(state: "State"):
     """Return what was used since the month began."""
     return state.total_wh - state.month_from_wh
 
 
-def as_dict(state):
+def as_dict(state: "State"):
     """Return days and months by date; those being counted are among them."""
     room = bytes(_OCTETS)
     days = _put(room + state.days, state.day, today_wh(state))

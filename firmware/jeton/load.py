@@ -5,7 +5,12 @@ A step is (seconds from the beginning, W). Loaded only where a meter has such a 
 
 import struct
 
-from .state import shown, whole
+from .values import shown, whole
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .meter import Meter
+    from .state import State
 
 STEPS = 256
 _STEP = "<II"
@@ -37,7 +42,7 @@ def packed(steps, repeat_s, before=b""):
     return octets
 
 
-def connect(meter, load, now):
+def connect(meter: "Meter", load, now):
     """Connect the load that `Console.load_profile` describes; ValueError for one that is none."""
     if isinstance(load, list):
         load = {"steps": load}
@@ -53,7 +58,7 @@ def connect(meter, load, now):
     meter.set_load_steps(load.get("steps"), now, start, repeat_s, bool(load.get("more")))
 
 
-def connect_phases(meter, watts, now):
+def connect_phases(meter: "Meter", watts, now):
     """Connect a load to each of three phases, [W, W, W]."""
     if not isinstance(watts, list) or len(watts) != 3:
         raise ValueError("phases are three loads: [W, W, W]")
@@ -65,7 +70,7 @@ def connect_phases(meter, watts, now):
 class Load:
     """The steps of a record, and where among them its meter is (`place`); `next` is the change."""
 
-    def __init__(self, state, now):
+    def __init__(self, state: "State", now):
         """Find the place of `now`; steps in the past are passed over."""
         self._steps = state.load_steps
         self._count = len(self._steps) // _OCTETS

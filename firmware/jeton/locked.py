@@ -9,8 +9,12 @@ import hashlib
 import json
 import struct
 
-from .console import VERBS
-from .meter import describe
+from .values import describe
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .meter import Meter
+    from .state import State
 
 LONGEST_LINE = 4096
 # What Ctrl-A is answered: a client that looks for the raw REPL sees at once what it has found.
@@ -58,20 +62,20 @@ def _hash(code, salt):
     return found
 
 
-def _keep(meter, now, *lock):
-    def change(state):
+def _keep(meter: "Meter", now, *lock):
+    def change(state: "State"):
         state.lock = struct.pack(_LOCK, *lock)
 
     meter.change(now, change)
 
 
-def lock(meter, code, line, now):
+def lock(meter: "Meter", code, line, now):
     """Lock a meter that is open: its board answers, and starts anew."""
     _set_code(meter, code, line.salt(), now)
     line.restart(json.dumps({"ok": None}))
 
 
-def _set_code(meter, code, salt, now):
+def _set_code(meter: "Meter", code, salt, now):
     if not isinstance(code, str) or not _SHORTEST <= len(code) <= _LONGEST:
         raise ValueError("an unlock code has %d to %d characters" % (_SHORTEST, _LONGEST))
     if not meter.state.provisioned:
@@ -79,7 +83,7 @@ def _set_code(meter, code, salt, now):
     _keep(meter, now, salt, _hash(code, salt), 0, 0)
 
 
-def _check_code(meter, code, now):
+def _check_code(meter: "Meter", code, now):
     """Raise ValueError unless this is the unlock code; the try is counted and saved first."""
     salt, kept, wrong, until = struct.unpack(_LOCK, meter.state.lock)
     if until > now:
@@ -102,7 +106,7 @@ class Guard:
     `salt` returns 16 random octets, for a new code.
     """
 
-    def __init__(self, console, meter, salt):
+    def __init__(self, console, meter: "Meter", salt):
         self._console = console
         self._meter = meter
         self._salt = salt
@@ -153,7 +157,7 @@ class Guard:
                 gc.collect()
                 return json.dumps({"ok": getattr(self, "_" + verb)(*request[1:])})
             needs = verb not in _FREE_VERBS and (verb != "clock" or len(request) > 1)
-            if needs and verb in VERBS:
+            if needs and verb in self._console.verbs:
                 self._check_unlocked(verb)
             request = None
             return self._console.rpc(line)

@@ -8,6 +8,11 @@ so that nothing can be guessed with it: it is neither counted nor refused.
 from . import events
 from .sts.results import TokenResult
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .profile import Profile
+    from .state import State
+
 
 def counts(result):
     """Tell whether a token with this result counts as wrong: it was made under no key of ours.
@@ -26,7 +31,7 @@ class Lockout:
     last of which repeats.
     """
 
-    def __init__(self, profile, state):
+    def __init__(self, profile: "Profile", state: "State"):
         self._after = profile.lockout_after
         self._within_s = profile.lockout_within_s
         self._steps_s = profile.lockout_steps_s

@@ -7,6 +7,10 @@ from . import credit, events, screens, supply
 from .sts import tokens
 from .sts.results import TokenResult
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .meter import Meter
+
 # ClearCredit: the electricity register and all; 1 to 7 are registers this meter does not have.
 _REGISTER_ELECTRICITY = 0
 _REGISTER_LAST = 7
@@ -19,7 +23,7 @@ _KEPT = 32  # octets: four sections, each as a block
 _TESTS = 18
 
 
-def execute(meter, token, outcome, now):
+def execute(meter: "Meter", token, outcome, now):
     """Do what an authentic token that was not used before says; return its TokenResult."""
     if token.cls == 1 and token.sub <= 1:
         return _test(meter, token, outcome, now)
@@ -32,7 +36,7 @@ def execute(meter, token, outcome, now):
     return TokenResult.FUNCTION
 
 
-def _power_limit(meter, fields, outcome, now):
+def _power_limit(meter: "Meter", fields, outcome, now):
     limit_w = tokens.amount_value(fields["mpl"])
     meter.state.max_power_limit_w = limit_w
     events.record(meter.state, now, events.LIMIT, 0, 0, limit_w)
@@ -40,14 +44,14 @@ def _power_limit(meter, fields, outcome, now):
     return TokenResult.ACCEPT
 
 
-def _unbalance_limit(meter, fields, outcome, now):
+def _unbalance_limit(meter: "Meter", fields, outcome, now):
     limit_w = tokens.amount_value(fields["mppul"])
     meter.state.phase_unbalance_limit_w = limit_w
     outcome.value = "%d W" % limit_w
     return TokenResult.ACCEPT
 
 
-def _clear_credit(meter, fields, outcome, now):
+def _clear_credit(meter: "Meter", fields, outcome, now):
     state = meter.state
     register = fields["register"]
     if register not in (_REGISTER_ELECTRICITY, _REGISTER_ALL):
@@ -59,13 +63,13 @@ def _clear_credit(meter, fields, outcome, now):
     return TokenResult.ACCEPT
 
 
-def _tariff(meter, fields, outcome, now):
+def _tariff(meter: "Meter", fields, outcome, now):
     meter.state.tariff_rate = fields["rate"]
     outcome.value = "%d" % fields["rate"]
     return TokenResult.ACCEPT
 
 
-def _clear_tamper(meter, fields, outcome, now):
+def _clear_tamper(meter: "Meter", fields, outcome, now):
     if fields["pad"]:
         return TokenResult.FORMAT
     supply.set_tamper(meter.state, meter.profile, False, now)
@@ -81,7 +85,7 @@ _ACTIONS = {
 }
 
 
-def _test(meter, token, outcome, now):
+def _test(meter: "Meter", token, outcome, now):
     from . import shortcodes
 
     control = token.fields["control"]
@@ -106,7 +110,7 @@ def _test(meter, token, outcome, now):
     return TokenResult.ACCEPT
 
 
-def _key_section(meter, token, outcome, now):
+def _key_section(meter: "Meter", token, outcome, now):
     change = meter.key_change
     number = SECTIONS[token.sub]
     if not change.accepts(number):
@@ -129,7 +133,7 @@ def _key_section(meter, token, outcome, now):
     return TokenResult.ACCEPT
 
 
-def _change_key(meter, new, now):
+def _change_key(meter: "Meter", new, now):
     """Take a whole key change in one step; credit and the other registers stay."""
     state = meter.state
     for name in ("krn", "kt", "ti", "ken"):
@@ -140,11 +144,11 @@ def _change_key(meter, new, now):
     if new["ro"]:
         meter.tids.fill(0)
         state.bdt = 0  # the new base date is not transferred
-    meter.use_key()
+    meter._decrypt = None  # the next token makes it anew, of the new key
     events.record(state, now, events.KEY_CHANGED, state.krn, 0, new["ro"])
 
 
-def _keep_section(meter, token, now):
+def _keep_section(meter: "Meter", token, now):
     """Keep a section of a key change as it was sent, where it outlives a power cut."""
     change = meter.key_change
     state = meter.state
@@ -159,7 +163,7 @@ def _keep_section(meter, token, now):
         state.sections_from = now if window_s is None else change.deadline() - window_s
 
 
-def recall_sections(meter):
+def recall_sections(meter: "Meter"):
     """After a power cut take the kept sections again, their window as it was."""
     state = meter.state
     kept = state.sections

@@ -4,66 +4,31 @@ It knows no clock, file or pin: `now` is an argument (seconds since 2000-01-01 0
 and profiles are ports, energy arrives as Wh or as a load in W.
 """
 
-from . import credit, events, screens, supply
+from . import commit, credit, events, screens, supply, timeline
 from . import state as states
 from .entry import Entry, check_keys
-from .lockout import Lockout, counts
+from .lockout import Lockout
 from .profile import Profile
 from .sts import digits as token_digits
 from .sts import keys
-from .sts.results import NAMES, TokenResult
 from .sts.tids import TidStore
+from .values import describe, short, text, whole
 
-# Consumption is saved each 0.01 kWh and at most every 10 s: flash wears (20 years at 23 kW).
-SAVE_WH = 10
-SAVE_S = 10
-
-
-class Outcome:
-    """What became of a token; the display, the log and the serial line all tell from this."""
-
-    def __init__(self, result=TokenResult.CRC):
-        self.result = result
-        self.token = None
-        self.amount_wh = None
-        self.repaid_wh = 0
-        self.recovered_wh = 0
-        self.value = ""
-        self.missing = []
-        self.message = ""
-        self.pages = None
-        self.earlier = []
-
-    def as_dict(self):
-        """Return the outcome for the wire."""
-        token = self.token
-        return {
-            "result": self.result,
-            "name": NAMES[self.result],
-            "token": token.name if token else None,
-            "class": token.cls if token else None,
-            "subclass": token.sub if token else None,
-            "tid": token.tid if token else None,
-            "amount_wh": self.amount_wh,
-            "repaid_wh": self.repaid_wh,
-            "recovered_wh": self.recovered_wh,
-            "missing": self.missing,
-            "message": self.message,
-            "earlier": [outcome.as_dict() for outcome in self.earlier],
-        }
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from . import ports
+    from .state import State
 
 
 class Meter:
     """One prepayment meter.
 
-    `storage` has `load(which)`, which returns the octets of the record (0), of its copy (1) or of
-    the tick (2), or None; `save(parts)`, which keeps a list of octets as one record, and a copy,
-    but no reference to them; `save_tick(octets)`; `holds(parts, start, end)`, which tells whether
-    that is the record, but for what stands from start to end; and `set_aside()`. `profiles` is
-    what `Profile` asks. Call `start` once, then `process` whenever its deadline comes.
+    `storage` and `profiles` are ports (`ports.Storage`, `ports.Profiles`). Call `start` once, then
+    `process` whenever its deadline comes. An attribute that an action changes belongs into
+    `commit.KEPT`.
     """
 
-    def __init__(self, storage, profiles):
+    def __init__(self, storage: "ports.Storage", profiles: "ports.Profiles"):
         self._storage = storage
         self._profiles = profiles
         self.state = states.State()
@@ -74,7 +39,7 @@ class Meter:
         self._saved_at = 0
         self._saved_total_wh = 0
         self._unsaved = False
-        self._before = None  # type: tuple | None
+        self._before = None  # type: list | None
         # Why there is no working meter (a damaged record), or why the last save failed.
         self.fault = ""
         self.store_error = ""
@@ -88,7 +53,9 @@ class Meter:
         the display shows it, and only `provision` leads on.
         """
         try:
-            self._read()
+            from . import reading
+
+            self.state = reading.latest(self._storage, self._record) or self.state
             self._at = self._saved_at = self.state.clock
             self._setup()
         except MemoryError:
@@ -114,30 +81,11 @@ class Meter:
                 from . import management
 
                 management.recall_sections(self)
-                self._plan()
+                timeline.plan(self)
             # What a cut has left half written may read differently later: it is written anew
             # before anybody acts on it.
-            self._save_or_note(True)
+            timeline.save_or_note(self, True)
         return self._at
-
-    def _read(self):
-        """Take the later of record and copy; one that is damaged counts only if both are."""
-        head = failed = None
-        tick = self._storage.load(2)
-        for which in (0, 1):
-            octets = None  # a small heap has no room for both
-            try:
-                octets = self._storage.load(which)
-                if octets is not None:
-                    found = states.unpack(octets, tick, head)
-                    if found:
-                        self.state, head = found, octets[: states.TICK_START]
-            except (ValueError, OSError) as error:
-                failed = failed or error
-        if head:
-            self._record[: states.TICK_START] = head
-        elif failed:
-            raise failed
 
     def provision(self, config, now):
         """Make this a new meter, all registers fresh (`setup.configured` describes `config`).
@@ -157,17 +105,17 @@ class Meter:
             state.day = now // credit.DAY_S
             self._setup()
             setup.begin(state, self.profile, now)
+            self.fault = ""
 
-        self._atomically(action)
-        self.fault = ""
+        self.atomically(action)
 
     def _setup(self):
         """Make what is derived from the record, and forget what does not outlive a power cut."""
         state = self.state
         self.profile = profile = Profile(
             self._profiles,
-            states.text(state.profile),
-            states.text(state.language) or None,
+            text(state.profile),
+            text(state.language) or None,
             bool(state.graphic),
         )
         self.tids = TidStore(state.tids)
@@ -180,8 +128,8 @@ class Meter:
         self._decrypt = None
         self._saved_total_wh = state.total_wh
         self._trip_at = None
-        self._find_load()
-        self._plan()
+        timeline.find_load(self)
+        timeline.plan(self)
 
     def _setup_bare(self):
         """Be a meter that only tells its fault."""
@@ -198,109 +146,24 @@ class Meter:
         if self.fault:
             raise ValueError(self.fault + "; provision the meter anew")
 
-    def use_key(self):
-        """Decrypt with the key of the record from now on."""
-        state = self.state
-        key = state.decoder_key[: keys.key_octets(state.ea)]
-        self._decrypt = keys.cipher(state.ea, key, bool(state.sample_tables))
-
-    def _save(self, anew=False):
-        """Save what has changed: the record, or a tick if that says it all; `anew` the record."""
-        state = self.state
-        state.tids = bytes(self.tids.octets)
-        state.clock = self._at
-        record, tick = self._record, self._tick
-        parts = state.parts(record)
-        failed, self._unsaved = self._unsaved, True
-        if anew or not self._storage.holds(parts, states.TICK_START, states.TICK_END):
-            states.seal(parts)
-            self._storage.save(parts)
-            states.tick_into(tick, record, True)
-        elif states.tick_into(tick, record) or failed:
-            self._storage.save_tick(tick)
-        self._saved_at = self._at
-        self._saved_total_wh = state.total_wh
-        self._unsaved = False
-        self.store_error = ""
-
-    def _save_or_note(self, anew=False):
-        """Save what time alone has changed; a failure is noted and tried again, time goes on.
-
-        The switch is open meanwhile, save where a profile never opens it: a power cut would give
-        back what was used.
-        """
-        state = self.state
-        try:
-            self._save(anew)
-            if state.hold & supply.HOLD_STORE:
-                supply.release(state, supply.HOLD_STORE, supply.CREDIT, self._at)
-                self._plan()
-                self._save()
-        except OSError as error:
-            self.store_error = describe(error)
-            if not self.profile.credit_never_cut:
-                supply.hold(state, supply.HOLD_STORE, supply.STORE, self._at)
-                self._plan()
-
     def save(self, now):
         """Save all there is, as a meter does at the sign of a power failure."""
         self.process(now)
         if self.state.provisioned:
-            self._save()
+            commit.save(self)
 
-    def _atomically(self, action):
+    def atomically(self, action):
         """Run `action` and save; if either fails, be as before and let the error through."""
-        self._begin()
+        commit.begin(self)
         try:
             value = action()
-            self._settle()
-            self._save()
+            timeline.settle(self)
+            commit.save(self)
         except BaseException:
-            self._undo()
+            commit.undo(self)
             raise
         self._before = None
         return value
-
-    def _begin(self):
-        """Note how all is, until `_before` is None again.
-
-        Ctrl-C may come between any two steps, and memory may run out: what was begun and has not
-        ended has never happened. If not at once, it is seen to here, when the next thing begins.
-        """
-        if self._before:
-            self._undo()
-            self._unsaved = True
-        change, load = self.key_change, self._load
-        sections = dict(change.sections)
-        parts = (self.profile, self.tids, self.tids.octets, self.screen, self.entry, self.lockout)
-        more = (self._decrypt, change, self._at, self._saved_at, self._saved_total_wh)
-        plan = (load, load and load.place, self._trip_at, self._next, self._level)
-        self._before = (self.state.copy(), sections, parts, more, plan)
-
-    def _undo(self):
-        """Be as `_begin` found it. This only exchanges references: memory may have run out."""
-        state, sections, parts, more, plan = self._before  # type: ignore[misc]
-        self.state = state
-        self.profile, self.tids, octets, self.screen, self.entry, self.lockout = parts
-        self.tids.octets = octets
-        self._decrypt, self.key_change, self._at, self._saved_at, self._saved_total_wh = more
-        self.key_change.sections = sections
-        self._load, place, self._trip_at, self._next, self._level = plan
-        if place:
-            self._load.place = place
-            self._load.next = place[2]
-        if self.lockout:
-            self.lockout.state = state
-        self._before = None
-
-    def _settle(self):
-        """Let switch and warnings follow what has changed."""
-        at = self._at
-        credit.watch(self.state, self.profile, at)
-        supply.follow_credit(self.state, self.profile, at)
-        self._plan()
-        if self._next <= at:
-            self._due(at)
 
     # Time and energy
 
@@ -309,114 +172,22 @@ class Meter:
 
         A clock that went back takes no time away.
         """
-        if self._before or now > self._at:
-            self._begin()
-        seq = self.state.event_seq
-        self._run(now)
-        self.entry.process(now)
-        ended = self.lockout.process(now)
-        if self._unsaved or ended or self.state.event_seq != seq or self._save_due(now):
-            self._save_or_note()
-        self._before = None
-        return self._deadline(now)
-
-    def _run(self, now):
-        """Go from event to event up to `now`: a step of the load, a level of credit, midnight."""
-        state = self.state
-        profile = self.profile
-        at = self._at
-        seq = state.event_seq
-        while at < now:
-            if state.event_seq - seq >= events.SPARE // 2:
-                # The rings have no room to go back further.
-                self._before = None
-                self._begin()
-                seq = state.event_seq
-            end = max(at, min(self._next, now))
-            if state.switch_closed and state.load_w:
-                end = credit.draw(state, profile, at, end, self._level)
-            self._at = at = end
-            if state.credit_wh <= self._level:
-                credit.watch(state, profile, at)
-                supply.follow_credit(state, profile, at)
-                self._plan()
-            if at >= self._next:
-                self._due(at)
-        self._at = now
-
-    def _due(self, at):
-        """Do what is due at `at`, then find what comes next."""
-        state = self.state
-        if self._load is not None and self._load.next is not None and at >= self._load.next:
-            state.load_w = self._load.step()
-        if self._trip_at is not None and at >= self._trip_at:
-            self._trip_at = None
-            supply.trip(state, self.profile, at)
-        if state.reconnect_at and at >= state.reconnect_at:
-            supply.due(state, self.profile, at)
-        deadline = self.key_change.deadline()
-        if self.key_change.process(at):
-            events.record(state, deadline, events.KEY_CHANGE_FORGOTTEN)
-            state.sections = bytes(32)
-        if at >= (state.day + 1) * credit.DAY_S:
-            from . import history
-
-            history.turn(state, at)
-        if state.credit_wh <= 0:
-            supply.follow_credit(state, self.profile, at)
-        self._plan()
-
-    def _plan(self):
-        """Find when the next event comes by time, and at which credit."""
-        state = self.state
-        profile = self.profile
-        found = (state.day + 1) * credit.DAY_S
-        if self._load is not None and self._load.next is not None:
-            found = min(found, self._load.next)
-        if not supply.exceeds(state, profile):
-            self._trip_at = None
-        else:
-            if self._trip_at is None:
-                self._trip_at = self._at + profile.supply_limit_delay_s
-            found = min(found, self._trip_at)
-        if state.reconnect_at:
-            found = min(found, state.reconnect_at)
-        forgotten = self.key_change.deadline()
-        if forgotten is not None:
-            found = min(found, forgotten + 1)  # the last second of the window still counts
-        if state.credit_wh <= 0 and state.switch_closed:
-            found = min(found, credit.next_turn(profile, self._at))
-        self._next = found
-        self._level = credit.level(state, profile)
-
-    def _save_due(self, now):
-        used_wh = self.state.total_wh - self._saved_total_wh
-        return used_wh >= SAVE_WH and now - self._saved_at >= SAVE_S
-
-    def _deadline(self, now):
-        found = [self.entry.deadline(), self.screen.deadline(now)]
-        found.append(self.lockout.deadline())
-        found.append(self._next)
-        state = self.state
-        if state.switch_closed and state.load_w and self._level > credit.NEVER:
-            left_ws = (state.credit_wh - self._level) * credit.WS_PER_WH - state.rest_ws
-            found.append(now + (left_ws + state.load_w - 1) // state.load_w)
-        return min([deadline for deadline in found if deadline is not None])
+        return timeline.process(self, now)
 
     def change(self, now, change, *arguments):
         """Let time pass up to `now`, then do something to the record, in one commit."""
         self._check_fault()
         self.process(now)
-        return self._atomically(lambda: change(self.state, *arguments))
+        return self.atomically(lambda: change(self.state, *arguments))
 
     def set_load(self, load_w, now, unbalance_w=0):
         """Connect a load of `load_w` watts (0 to 4294967295) behind the switch.
 
         `unbalance_w` is how far its phases are apart.
         """
-        states.whole("the load", load_w, 0, 0xFFFFFFFF)
+        whole("the load", load_w, 0, 0xFFFFFFFF)
 
-        def change(state):
+        def change(state: "State"):
             state.load_steps = b""
             state.load_w = load_w
             state.unbalance_w = unbalance_w
@@ -432,13 +203,13 @@ class Meter:
         """
         from . import load
 
-        def change(state):
+        def change(state: "State"):
             state.load_steps = load.packed(steps, repeat_s, state.load_steps if more else b"")
             if not more:
                 state.load_from = now if start is None else start
             state.load_repeat_s = repeat_s
             state.unbalance_w = 0
-            self._begin_load()
+            timeline.begin_load(self)
 
         self.change(now, change)
 
@@ -449,25 +220,11 @@ class Meter:
             return 0
         return seconds // state.load_repeat_s * (len(state.load_steps) // 8)
 
-    def _begin_load(self):
-        """Find the place in the steps of a load, and draw what it says there."""
-        self._find_load()
-        watts = self._load.watts() if self._load else None
-        if watts is not None:
-            self.state.load_w = watts
-
-    def _find_load(self):
-        self._load = None
-        if self.state.load_steps:
-            from . import load
-
-            self._load = load.Load(self.state, self._at)
-
     def use_energy(self, energy_wh, now):
         """Count energy that flowed, in Wh; refuse it (ValueError) while the switch is open."""
-        states.whole("the energy", energy_wh, 0, 0xFFFFFFFF)
+        whole("the energy", energy_wh, 0, 0xFFFFFFFF)
 
-        def change(state):
+        def change(state: "State"):
             if not state.switch_closed:
                 raise ValueError("no energy flows: the load switch is open")
             credit.charge(state, energy_wh, self.profile.credit_min_wh)
@@ -480,17 +237,11 @@ class Meter:
         It is saved as what time uses is, not each time: flash wears.
         """
         self._check_fault()
-        self.process(now)
-        state = self.state
-        seq = state.event_seq
-        credit.charge(state, energy_wh, self.profile.credit_min_wh)
-        self._settle()
-        if state.event_seq != seq or self._save_due(now):
-            self._save_or_note()
+        timeline.count(self, energy_wh, now)
 
     def grant(self, amount_wh, now):
         """Add an advance of the utility, which later tokens repay; ValueError if refused."""
-        states.whole("the advance", amount_wh, 1, 0xFFFFFFFF)
+        whole("the advance", amount_wh, 1, 0xFFFFFFFF)
         self.change(now, credit.grant, self.profile, amount_wh, now)
 
     def emergency(self, now):
@@ -520,7 +271,7 @@ class Meter:
     def set_language(self, language, now):
         """Show messages in another of the profile's languages; ValueError if it has not got it."""
 
-        def change(state):
+        def change(state: "State"):
             profile = Profile(
                 self._profiles, self.profile.name, language, bool(self.state.graphic)
             )
@@ -547,42 +298,9 @@ class Meter:
         """Follow a clock that was set from `was` to `now`: time jumps, nothing is used."""
         self._check_fault()
         self.process(was)
-        moved = now - was
-
-        def action():
-            state = self.state
-            self._at = now
-            self._saved_at += moved
-            self.lockout.shift(moved)
-            for name in ("reconnect_at", "reconnected", "sections_from"):
-                at = getattr(state, name)
-                if at:  # 0: none
-                    setattr(state, name, max(1, min(at + moved, 0xFFFFFFFF)))
-            if self._trip_at is not None:
-                self._trip_at += moved
-            if self._load is not None:
-                if state.load_repeat_s and was >= state.load_from:
-                    # Over and over is by the clock: a household's evening is in the evening.
-                    turns = (now - state.load_from) // state.load_repeat_s
-                    state.load_from += turns * state.load_repeat_s
-                else:
-                    state.load_from += moved
-                self._begin_load()
-            clipped = max(-0x80000000, min(moved, 0x7FFFFFFF))
-            events.record(state, now, events.CLOCK_SET, 0, 0, clipped)
-            if now // credit.DAY_S != state.day:
-                from . import history
-
-                history.turn(state, now)
-
-        self.key_change.shift(moved)
-        try:
-            self._atomically(action)
-        except BaseException:
-            self.key_change.shift(-moved)
-            raise
+        self.atomically(lambda: timeline.jump(self, was, now))
         for part in (self.entry, self.screen):
-            part.shift(moved)
+            part.shift(now - was)
 
     # Keys and tokens
 
@@ -609,7 +327,7 @@ class Meter:
             pages = shortcodes.code(done[1], self, now)
             self.screen.show(pages, now, self.profile.screens_page_s)
         else:
-            return self._enter_all(done[1], now)
+            return self._accept(done[1], now)
         return None
 
     def _enter_key(self, now):
@@ -635,159 +353,12 @@ class Meter:
         """
         self._check_fault()
         self.process(now)
-        return self._enter_all(self.entry.tokens(token_digits.clean(digits)), now)
+        return self._accept(self.entry.tokens(token_digits.clean(digits)), now)
 
-    def _enter_all(self, several, now):
-        pages = []
-        earlier = []
-        for digits in several:
-            outcome = self._enter(digits, now)
-            pages += self._pages(outcome, digits)
-            earlier.append(outcome)
-        self._show(pages, outcome, now)
-        outcome.earlier = earlier[:-1]
-        return outcome
+    def _accept(self, several, now):
+        from . import acceptance  # with the first token: a start has no need of it
 
-    def _enter(self, digits, now):
-        outcome = Outcome()
-        if not self.state.provisioned:
-            outcome.result = TokenResult.NOT_READY
-            outcome.message = "the meter has no key yet: provision it"
-            return outcome
-        decoded = None
-        guess = _class(digits) not in (None, 1)
-        left_s = self.lockout.blocked(now)
-        if guess and left_s:
-            outcome.result = TokenResult.LOCK_OUT
-            outcome.message = "too many wrong tokens: wait %d s" % left_s
-            outcome.value = "%d" % left_s
-            if self.state.result == TokenResult.LOCK_OUT:
-                return outcome  # logged once: a flood of them wears no flash and hides no event
-        elif guess and self.profile.lockout_after:
-            decoded = self._decode_counted(digits, outcome, now)
-            if decoded is None:
-                return outcome
-        else:
-            decoded = self._decode(digits)
-        self._atomically(lambda: self._take(decoded, digits, outcome, now))
-        return outcome
-
-    def _decode(self, digits):
-        from .sts.decoder import decode  # with the first token: a start has no need of it
-
-        if self._decrypt is None:
-            self.use_key()
-        return decode(digits, self._decrypt, self.state.ea, self.state.mfr_code)
-
-    def _decode_counted(self, digits, outcome, now):
-        """Decode a token that is committed as a wrong one before; return None if it is wrong.
-
-        So a power cut takes no guess back. A wrong token costs one save, another one two.
-        """
-        before = self.state.copy()
-        try:
-            self.lockout.wrong(now)
-            self._log(outcome, now)
-            self._save()
-            decoded = self._decode(digits)
-            if counts(decoded[0]):
-                return None
-        except BaseException:
-            self._take_back(before)
-            raise
-        self._take_back(before)
-        return decoded
-
-    def _take_back(self, before):
-        self.state = self.lockout.state = before
-        self._unsaved = True
-
-    def _pages(self, outcome, digits):
-        return outcome.pages or screens.result_pages(outcome, digits, self)
-
-    def _show(self, pages, outcome, now):
-        profile = self.profile
-        page_s = profile.screens_page_s
-        if outcome.pages:
-            self.screen.show(pages, now, page_s)
-        else:
-            page_s = profile.screens_amount_s or page_s
-            self.screen.show(pages, now, page_s, profile.screens_result_s, True)
-
-    def _take(self, decoded, digits, outcome, now):
-        """Do what a decoded token says, and log it; the caller commits."""
-        if decoded is not None:
-            outcome.result, outcome.token, outcome.message = decoded
-            self._obey(digits, outcome, now)
-            # A token without a TID can be keyed for ever, and so could unlock for ever.
-            if outcome.result == TokenResult.ACCEPT and outcome.token.tid is not None:
-                self.lockout.accepted(now)
-        self._log(outcome, now)
-
-    def _log(self, outcome, now):
-        token = outcome.token
-        self.state.result = outcome.result
-        events.record(
-            self.state,
-            now,
-            events.TOKEN,
-            outcome.result,
-            events.NO_TOKEN if token is None else token.cls << 4 | token.sub,
-            outcome.amount_wh or 0,
-        )
-
-    def _obey(self, digits, outcome, now):
-        state = self.state
-        token = outcome.token
-        if outcome.result == TokenResult.ACCEPT and self._bars(token):
-            outcome.result = TokenResult.NOT_READY
-            outcome.message = "the meter was tampered with: a token must clear that first"
-        if outcome.result == TokenResult.ACCEPT:
-            outcome.result = self._validate(token)
-        if outcome.result == TokenResult.ACCEPT:
-            outcome.result = self._execute(token, outcome, now)
-            if outcome.result == TokenResult.ACCEPT and token.tid is not None:
-                self.tids.add(token.tid)
-        if outcome.result == TokenResult.ACCEPT and token.cls == 0:
-            state.last_token = token_digits.clean(digits).encode()
-            state.last_tid = token.tid
-            events.bought(state, now, outcome.amount_wh)
-
-    def _bars(self, token):
-        """Tell whether a tampered meter takes such a token only after that is cleared."""
-        if not self.state.tamper or self.profile.supply_tamper_takes == "all":
-            return False
-        return token.cls == 0 or (token.cls == 2 and token.sub not in (1, 5))
-
-    def _validate(self, token):
-        """Return the ValidationResult, in the standard's order: DDTK, KEN, Used, Old."""
-        if token.cls == 0 and self.state.kt == keys.DDTK:
-            return TokenResult.DDTK
-        if token.tid is None:
-            return TokenResult.ACCEPT
-        return self.tids.check(token.tid, self.state.ken)
-
-    def _execute(self, token, outcome, now):
-        if token.cls == 0:
-            return self._credit(token, outcome, now)
-        from . import management
-
-        return management.execute(self, token, outcome, now)
-
-    def _credit(self, token, outcome, now):
-        if token.sub:
-            return TokenResult.FUNCTION  # water, gas, time, money
-        from .sts import tokens
-
-        amount_wh = 100 * tokens.amount_value(token.fields["amount"])
-        repaid, recovered = credit.shares(self.state, self.profile, amount_wh)
-        if credit.overflows(self.state, self.profile, amount_wh - repaid - recovered):
-            return TokenResult.OVERFLOW
-        credit.add(self.state, amount_wh, repaid, recovered, now)
-        outcome.repaid_wh, outcome.recovered_wh = repaid, recovered
-        outcome.amount_wh = amount_wh
-        outcome.value = "+" + screens.kwh(amount_wh, 1)
-        return TokenResult.ACCEPT
+        return acceptance.enter(self, several, now)
 
     # What people and programs see
 
@@ -798,8 +369,7 @@ class Meter:
         fault = self.fault or self.store_error
         if fault:
             # The rest of the first two words is what fits sixteen characters.
-            if fault.startswith(_FLASH):
-                fault = fault[len(_FLASH) :]
+            fault = short(fault)
             idle = ["STORE FAULT", fault[:16], fault[16:]]
         elif self.entry.digits or self.entry.code:
             idle = screens.entry(self.entry, self.profile, self.screen)
@@ -847,37 +417,11 @@ class Meter:
         self.process(now)
         if self._unsaved:
             # A number that is told must never be given to another fault.
-            self._save()
+            commit.save(self)
         return reports.pending(self.state, supply.REASONS)
 
     def events(self, after=0, most=events.SLOTS):
         """Return the kept events with a number above `after`, the oldest `most` of them."""
-        return events.since(self.state, after, supply.REASONS, most)
+        from . import reports
 
-
-def _class(digits):
-    """Return the class of a token, or None if these are no token's digits."""
-    try:
-        return token_digits.split(token_digits.clean(digits))[0]
-    except ValueError:
-        return None
-
-
-def describe(error):
-    """Return an error as one line for people: of an OSError MicroPython knows only the number.
-
-    It has an end: what repeats what came may be longer than there is room for, even for a copy.
-    """
-    if isinstance(error, OSError) and error.args:
-        number = error.args[0]
-        return _FLASH + _ERRNO.get(number, "fails (error %s)" % number)
-    first = error.args[0] if error.args else None
-    text = first if isinstance(first, str) else str(error)
-    if isinstance(error, TypeError) and "argument" in text:
-        return "more or fewer arguments are needed"
-    return text[:_LONGEST].replace("\n", " ") or error.__class__.__name__
-
-
-_LONGEST = 400
-_FLASH = "the flash "
-_ERRNO = {5: "does not work", 28: "is full", 30: "is read-only", 84: "is damaged"}
+        return reports.since(self.state, after, supply.REASONS, most)

@@ -9,7 +9,6 @@ from binascii import crc32
 
 from . import events, history, supply
 from . import state as states
-from .reading import DAMAGED
 
 _HEAD = "<4sHI"
 _HEAD_OCTETS = 10
@@ -31,7 +30,7 @@ def unpack(octets):
         )
     body = memoryview(octets)[_HEAD_OCTETS:]
     if len(body) != struct.calcsize(_V1) or crc32(body) != crc:
-        raise ValueError(DAMAGED)
+        raise ValueError(states.DAMAGED)
     state = states.State()
     for name, value in zip(_V1_FIELDS.split(), struct.unpack(_V1, body)):
         if name != "events":

@@ -4,30 +4,30 @@ What a profile holds, and what its values may be, is checked where profiles are 
 host_tools/jeton_host/firmware/profiles.py.
 """
 
-from .state import shown
+from .values import shown
 
-MYPY = False
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from . import ports
+    from .fields import Settings
+else:
+    Settings = object
 
 # Languages that only a display of dots can draw; one of characters uses the profile's next.
 _DRAWN = ("ar",)
 
 
-class Profile:
+class Profile(Settings):
     """The setting `credit.low_wh` is the attribute `credit_low_wh`, and so with all others.
 
     `credit_friendly` is flat: seconds of the week at which friendly hours begin and end.
 
-    `profiles(name)` returns the settings as a dictionary, `profiles(name, language)` the messages
-    as octets, a line "name=words" each between newlines; both raise ValueError where there is
-    none. Words that go from right to left (`rtl`) come shaped and in the order of the cells.
+    `profiles` is a port (`ports.Profiles`), whose ValueError goes through. Words that go from
+    right to left (`rtl`) come shaped and in the order of the cells.
     `language` None is the first of those that the display can draw (`draws`: any script).
     """
 
-    if MYPY:  # the type checker cannot see what the data make
-
-        def __getattr__(self, name): ...
-
-    def __init__(self, profiles, name, language=None, draws=False):
+    def __init__(self, profiles: "ports.Profiles", name, language=None, draws=False):
         data = profiles(name)
         for section, value in data.items():
             if isinstance(value, dict):

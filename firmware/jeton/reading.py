@@ -5,7 +5,34 @@ from binascii import crc32
 
 from . import state as states
 
-DAMAGED = "the meter record is damaged: its checksum is wrong"
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from . import ports
+
+
+def latest(storage: "ports.Storage", record):
+    """Return the State of a store, None where it holds no record; its head goes into `record`.
+
+    The later of record and copy counts; one that is damaged fails only if both are (ValueError,
+    or the store's OSError).
+    """
+    found = head = failed = None
+    tick = storage.load(2)
+    for which in (0, 1):
+        octets = None  # a small heap has no room for both
+        try:
+            octets = storage.load(which)
+            if octets is not None:
+                state = unpack(octets, tick, head)
+                if state:
+                    found, head = state, octets[: states.TICK_START]
+        except (ValueError, OSError) as error:
+            failed = failed or error
+    if head:
+        record[: states.TICK_START] = head
+    elif failed:
+        raise failed
+    return found
 
 
 def unpack(octets, tick=None, head=None):
@@ -32,7 +59,7 @@ def unpack(octets, tick=None, head=None):
     if len(octets) < at + sum([size for _, size in states.RINGS]) or crc != crc32(
         memoryview(octets)[states.TICK_START - 4 :]
     ):
-        raise ValueError(DAMAGED)
+        raise ValueError(states.DAMAGED)
     state = states.State(struct.unpack_from(states.FORMAT, octets, states.TICK_START))
     for name, size in states.RINGS:
         setattr(state, name, bytearray(octets[at : at + size]))

@@ -6,8 +6,12 @@ Imported only when somebody reads the log or a fault happens: it need not stand 
 import struct
 
 from . import events
-from .state import shown
 from .sts.results import NAMES
+from .values import shown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .state import State
 
 KINDS = (
     "none",
@@ -77,7 +81,7 @@ def _described(ring, slots, seq, reasons):
     return event
 
 
-def since(state, after, reasons, most=events.SLOTS):
+def since(state: "State", after, reasons, most=events.SLOTS):
     """Return the oldest `most` of the events with a number above `after`, as dictionaries.
 
     Numbers start at 1 and never repeat. `reasons` names the switching reasons by number.
@@ -89,21 +93,7 @@ def since(state, after, reasons, most=events.SLOTS):
     ]
 
 
-def queue(state, now, kind, value=0, code=0, detail=0):
-    """Let a fault wait for the utility; it is in the record and so survives a power cut.
-
-    A full queue keeps what it has: what came first is reported first. How many found no room is
-    reported itself, as `lost`, as soon as there is room.
-    """
-    if state.report_seq - state.report_done >= events.REPORT_SLOTS:
-        state.report_lost = min(state.report_lost + 1, 0xFFFF)
-        return
-    entry = struct.pack(events.ENTRY, now, kind, code, detail, value)
-    events.put(state.reports, state.report_seq % events.QUEUE_SLOTS, entry)
-    state.report_seq += 1
-
-
-def pending(state, reasons=()):
+def pending(state: "State", reasons=()):
     """Return the faults that nobody has acknowledged yet, oldest first, as dictionaries.
 
     Reading takes nothing away. Each has a number of its own that never repeats, so that a reader
@@ -115,7 +105,7 @@ def pending(state, reasons=()):
     ]
 
 
-def acknowledge(state, seq, now):
+def acknowledge(state: "State", seq, now):
     """Let the faults up to number `seq` go; return how many still wait.
 
     A number that was acknowledged before changes nothing: the answer may have been lost. Raise
@@ -128,5 +118,5 @@ def acknowledge(state, seq, now):
     state.report_done = max(state.report_done, seq)
     if state.report_lost and state.report_seq - state.report_done < events.REPORT_SLOTS:
         lost, state.report_lost = state.report_lost, 0
-        queue(state, now, events.LOST, lost)
+        events.queue(state, now, events.LOST, lost)
     return state.report_seq - state.report_done

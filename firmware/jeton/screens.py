@@ -4,6 +4,12 @@ from . import credit, supply
 from .sts.digits import DIGITS, clean, grouped
 from .sts.results import GOOD, NAMES, SECTION, TokenResult
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .meter import Meter
+    from .profile import Profile
+    from .state import State
+
 _KWH = " kWh"
 
 
@@ -104,7 +110,7 @@ class Screen:
         return row(label, value, self.cols, self.rtl)
 
 
-def alarms(state, profile, now):
+def alarms(state: "State", profile: "Profile", now):
     """Return the messages of all that is out of order, the gravest first."""
     say = profile.say
     found = []
@@ -131,7 +137,7 @@ def alarms(state, profile, now):
     return found
 
 
-def idle(state, profile, screen, now):
+def idle(state: "State", profile: "Profile", screen, now):
     """Return the lines of a meter that is left alone; several alarms take turns."""
     say = profile.say
     if not state.provisioned:
@@ -154,7 +160,7 @@ def idle(state, profile, screen, now):
     return [alarm, screen.row(load if len(load) + len(value) < screen.cols else "", value)]
 
 
-def entry(keyed, profile, screen):
+def entry(keyed, profile: "Profile", screen):
     """Return the lines while a token or short code is keyed: `keyed` is the Entry.
 
     Digits come in at the right and scroll to the left; a display of four lines shows all of them.
@@ -172,7 +178,7 @@ def entry(keyed, profile, screen):
     return [label, row("", keyed[-screen.cols :], screen.cols)]
 
 
-def result_pages(outcome, digits, meter):
+def result_pages(outcome, digits, meter: "Meter"):
     """Return the pages that tell what became of a token."""
     state, profile, screen = meter.state, meter.profile, meter.screen
     say = profile.say

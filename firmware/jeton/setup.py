@@ -6,10 +6,15 @@ The names are those of Prism's TokenApi in lower case (DRN, EA, SGC, KRN, TI, KE
 from . import events, history, supply
 from . import state as states
 from .profile import Profile
-from .state import shown, whole
 from .sts import keys
 from .sts.digits import is_digits, luhn_ok
 from .sts.tids import MAX_TID, OCTETS, TidStore
+from .values import shown, whole
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from . import ports
+    from .state import State
 
 _KEYS = (
     "drn",
@@ -86,7 +91,7 @@ def _tids(value, tid0):
     return octets
 
 
-def configured(config, profiles):
+def configured(config, profiles: "ports.Profiles"):
     """Return the State of a new meter set up by `config`; raise ValueError with one line.
 
     `config` holds `drn` (11 or 13 digits), `decoder_key` (hexadecimal, 64 bits for EA07, 128 for
@@ -160,7 +165,7 @@ def configured(config, profiles):
     return state
 
 
-def begin(state, profile, now):
+def begin(state: "State", profile: "Profile", now):
     """Let a new meter begin at `now`: its log, its switch, its history."""
     state.clock = now
     events.record(state, now, events.PROVISIONED)

@@ -6,9 +6,15 @@ A page is a list of lines, the words first.
 from . import __version__, calendar, events, supply
 from .entry import find
 from .screens import kwh
-from .state import text
 from .sts.digits import DIGITS, grouped
 from .sts.results import NAMES
+from .values import text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .meter import Meter
+    from .profile import Profile
+    from .state import State
 
 # The class 1 test that shows the same register. IEC 62055-41 6.2.3
 _TESTS = {
@@ -24,7 +30,7 @@ _TESTS = {
 }
 
 
-def test_page(number, meter):
+def test_page(number, meter: "Meter"):
     """Return the lines of class 1 test `number`, or None if this meter does not have it.
 
     IEC 62055-41 6.2.3.
@@ -70,7 +76,7 @@ def test_page(number, meter):
     return [say("test%d" % number), value]
 
 
-def code(keyed, meter, now):
+def code(keyed, meter: "Meter", now):
     """Return the pages of a short code as it was keyed; some codes also do something."""
     found = find(meter.profile.codes_show, keyed)
     if not found:
@@ -78,7 +84,7 @@ def code(keyed, meter, now):
     return show(found[0], meter, now, found[1])
 
 
-def show(what, meter, now, n=1):
+def show(what, meter: "Meter", now, n=1):
     """Return the pages of a profile's `codes.show` value; `n` counts tokens of the history."""
     if what in _TESTS:
         return [test_page(_TESTS[what], meter)]
@@ -141,7 +147,7 @@ def _time(now):
     )
 
 
-def _last_token(state, profile):
+def _last_token(state: "State", profile: "Profile"):
     label = profile.say("last_token")
     found = events.bought_before(state, 1)
     if not found:

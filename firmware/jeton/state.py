@@ -11,7 +11,13 @@ from binascii import crc32
 from . import events
 from .sts.tids import OCTETS as TID_OCTETS
 
-MYPY = False
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .fields import Record
+else:
+    Record = object
+
+DAMAGED = "the meter record is damaged: its checksum is wrong"
 MAGIC = b"JTON"
 VERSION = 3
 
@@ -118,14 +124,8 @@ RINGS = (
 )
 
 
-class State:
+class State(Record):
     """The record as attributes: those of FIELDS, the rings of `events`, and `load_steps`."""
-
-    if MYPY:  # the type checker cannot see what the table makes
-
-        def __getattr__(self, name): ...
-
-        def __setattr__(self, name, value): ...
 
     def __init__(self, values=None):
         """Take the values of FIELDS in their order; without them be as a new meter is."""
@@ -190,30 +190,3 @@ def tick_into(tick, record, fresh=False):
     struct.pack_into(TICK_HEAD, tick, 0, 0, epoch, seq)
     struct.pack_into("<I", tick, 0, crc32(memoryview(tick)[4:], crc))
     return True
-
-
-def unpack(octets, tick=None, head=None):
-    """Return the State in `octets`; `reading.unpack`, needed at a start only, says more."""
-    from . import reading
-
-    return reading.unpack(octets, tick, head)
-
-
-def text(octets):
-    """Return a fixed-width text field as str, without the NULs that fill it."""
-    return octets.rstrip(b"\0").decode()
-
-
-def whole(what, value, low, high):
-    """Return `value` if it is a whole number from `low` to `high`, else raise ValueError."""
-    # bool is an int to isinstance; True watts is a mistake.
-    if type(value) is not int or not low <= value <= high:
-        raise ValueError(
-            "%s must be a whole number from %d to %d, not %s" % (what, low, high, shown(value))
-        )
-    return value
-
-
-def shown(value):
-    """Return a value for an error, of a list or dictionary only that: a key may be in it."""
-    return type(value).__name__ if isinstance(value, (list, dict)) else repr(value)

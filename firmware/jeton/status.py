@@ -1,11 +1,16 @@
 """What a meter tells a client of itself: registers, attributes, states, ledger; never a key."""
 
 from . import credit, supply
-from . import state as states
 from .sts.results import NAMES
+from .values import text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .meter import Meter
+    from .state import State
 
 
-def status(meter, now):
+def status(meter: "Meter", now):
     """Return registers, key attributes and states as a dictionary; never a key."""
     state = meter.state
     return {
@@ -13,7 +18,7 @@ def status(meter, now):
         "provisioned": bool(state.provisioned),
         "fault": meter.fault or meter.store_error or None,
         "profile": meter.profile.name if meter.profile else None,
-        "drn": states.text(state.drn),
+        "drn": text(state.drn),
         "ea": state.ea,
         "kct": state.kct,
         "krn": state.krn,
@@ -49,7 +54,7 @@ def status(meter, now):
     }
 
 
-def led(meter):
+def led(meter: "Meter"):
     """Return the LED: its pulses since the meter began, how many a kWh has, whether lit."""
     state = meter.state
     per_kwh = meter.profile.supply_pulses_per_kwh
@@ -61,7 +66,7 @@ def led(meter):
     }
 
 
-def ledger(state):
+def ledger(state: "State"):
     """Return what makes up the credit (the identity of `credit`), and what is owed."""
     found = {name: getattr(state, name) for name in _LEDGER}
     # What flowed when the register was as low as it goes.

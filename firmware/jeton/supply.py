@@ -2,6 +2,11 @@
 
 from . import credit, events
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .profile import Profile
+    from .state import State
+
 # Reason numbers are stored: append only.
 REASONS = (
     "not_provisioned",
@@ -33,7 +38,7 @@ _BY_BIT = (NO_CREDIT, OVER_POWER, LOCKED, TAMPER, UNBALANCE, WAIT_KEY, STORE)
 _TRIPPED = HOLD_POWER | HOLD_LOCKED | HOLD_UNBALANCE
 
 
-def _switch(state, closed, reason, now):
+def _switch(state: "State", closed, reason, now):
     if bool(state.switch_closed) != closed:
         state.switch_closed = int(closed)
         state.switch_reason = reason
@@ -41,13 +46,13 @@ def _switch(state, closed, reason, now):
         events.record(state, now, kind, reason)
 
 
-def hold(state, bit, reason, now):
+def hold(state: "State", bit, reason, now):
     """Open the switch, or keep it open, for one more reason."""
     state.hold |= bit
     _switch(state, False, reason, now)
 
 
-def release(state, bits, reason, now):
+def release(state: "State", bits, reason, now):
     """End what holds the switch open; it closes when nothing else does."""
     if not state.hold & bits:
         return
@@ -61,7 +66,7 @@ def release(state, bits, reason, now):
             return
 
 
-def begin(state, profile, now):
+def begin(state: "State", profile: "Profile", now):
     """Set the switch of a new meter."""
     state.hold = HOLD_NO_CREDIT
     state.switch_reason = NO_CREDIT
@@ -69,7 +74,7 @@ def begin(state, profile, now):
         release(state, HOLD_NO_CREDIT, CREDIT, now)
 
 
-def follow_credit(state, profile, now, reason=NO_CREDIT):
+def follow_credit(state: "State", profile: "Profile", now, reason=NO_CREDIT):
     """Open the switch where there is no credit and no protection, close it on new credit."""
     credit.take_by_itself(state, profile, now)
     protected = state.credit_wh <= 0 and credit.protected(state, profile, now)
@@ -82,31 +87,31 @@ def follow_credit(state, profile, now, reason=NO_CREDIT):
         hold(state, HOLD_NO_CREDIT, reason, now)
 
 
-def test(state, now):
+def test(state: "State", now):
     """Interrupt the supply for a moment, as class 1 test 1 does."""
     if state.switch_closed:
         _switch(state, False, TEST, now)
         _switch(state, True, TEST, now)
 
 
-def power_w(state):
+def power_w(state: "State"):
     """Return the active power through the meter: the load's, while the switch is closed."""
     return state.load_w if state.switch_closed else 0
 
 
-def _unbalanced(state, profile):
+def _unbalanced(state: "State", profile: "Profile"):
     limit_w = state.phase_unbalance_limit_w
     return profile.supply_unbalance and 0 < limit_w < state.unbalance_w
 
 
-def exceeds(state, profile):
+def exceeds(state: "State", profile: "Profile"):
     """Tell whether the load is above a limit while the switch is closed."""
     if not state.switch_closed:
         return False
     return 0 < state.max_power_limit_w < state.load_w or _unbalanced(state, profile)
 
 
-def trip(state, profile, now):
+def trip(state: "State", profile: "Profile", now):
     """Open the switch because the load was above a limit for longer than the profile's delay.
 
     Trips count up to the lock; they are forgotten when the supply stayed on for the time of a
@@ -131,7 +136,7 @@ def trip(state, profile, now):
         hold(state, HOLD_POWER, OVER_POWER, now)
 
 
-def due(state, profile, now):
+def due(state: "State", profile: "Profile", now):
     """Do what `reconnect_at` is for: the delay after a trip, or the lock, is over."""
     state.reconnect_at = 0
     if state.hold & HOLD_LOCKED:
@@ -143,7 +148,7 @@ def due(state, profile, now):
     _reconnect(state, _TRIPPED, RECONNECTED, now)
 
 
-def waits_for_key(state, profile):
+def waits_for_key(state: "State", profile: "Profile"):
     """Tell whether a key would bring the supply back, or one reason less against it."""
     bits = HOLD_KEY
     if profile.supply_reconnect_s is None:
@@ -151,7 +156,7 @@ def waits_for_key(state, profile):
     return state.hold & bits
 
 
-def by_key(state, profile, now):
+def by_key(state: "State", profile: "Profile", now):
     """Reconnect because somebody at the meter wants it; tell whether that did anything."""
     bits = waits_for_key(state, profile)
     if bits:
@@ -159,14 +164,14 @@ def by_key(state, profile, now):
     return bool(bits)
 
 
-def _reconnect(state, bits, reason, now):
+def _reconnect(state: "State", bits, reason, now):
     state.reconnected = now
     release(state, bits, reason, now)
     if state.switch_closed:
         events.record(state, now, events.RECONNECTED)
 
 
-def set_tamper(state, profile, on, now):
+def set_tamper(state: "State", profile: "Profile", on, now):
     """Raise the tamper condition or clear it, and do what the profile's policy says."""
     if bool(state.tamper) == on:
         return

@@ -1,8 +1,8 @@
 """Verbs of the console that are called now and then: loaded with the first of them."""
 
-from .state import whole
 from .sts.results import NAMES
 from .sts.tids import MAX_TID
+from .values import whole
 
 _LONGEST_ADVANCE_S = 100 * 366 * 86400
 _LATEST = 0xFFFFFFFF

@@ -14,7 +14,7 @@ _ROOT = _PACKAGED if _PACKAGED.is_dir() else _HERE.parent.parent
 
 
 def firmware_dir() -> Path:
-    """Return the folder with main.py, jeton/, drivers/ and profiles/."""
+    """Return the folder with main.py, jeton/, drivers/, remote/ and profiles/."""
     return _ROOT / "firmware"
 
 

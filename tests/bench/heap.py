@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from drivers.startup import ONCE
 from jeton_host.bench import measuring
 from jeton_host.errors import BoardError
 from jeton_host.firmware import boards, interpreter, profiles
@@ -100,7 +101,7 @@ def shares(name: str) -> dict[str, int]:
     """Return the octets of heap that importing each module takes."""
     board = boards.load(name)
     names = ["board", "machine", "jeton.console", "jeton.meter", "drivers.clock"]
-    names += ["drivers.storage", "drivers.bench", "drivers.parts"]
+    names += ["drivers.storage", "drivers.runtime", "drivers.parts"]
     names += [f"drivers.{driver}" for driver in sorted(board.drivers())]
     found = json.loads(_inside(board, _SHARES.format(lib=_lib(name), names=names)))
     del found["machine"]
@@ -113,8 +114,7 @@ _START = ("board", "drivers.clock", "drivers.storage", "jeton.console", "jeton.m
 
 def _imported(name: str) -> str:
     lines = f"import {name}\n"
-    once = ("wiring", "drivers.parts", "jeton.reading", "jeton.migration")
-    if name in once or name.endswith("_start"):
+    if name in ONCE:
         lines += f"del sys.modules[{name!r}], {name}\n"
     return lines + "gc.collect()\n"
 
@@ -122,7 +122,7 @@ def _imported(name: str) -> str:
 def import_all(name: str, heap_octets: int) -> int:
     """Import every module of a board into one heap, models apart; return how many there are.
 
-    What only a start needs is let go as a start does it (main.py, drivers/bench.py).
+    What only a start needs is unloaded as a start does it (drivers/startup.py).
     """
     files = firmware_build.sources(name, native=True, played=False)
     names = [file.removeprefix("lib/").removesuffix(".mpy") for file in files]

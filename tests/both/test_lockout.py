@@ -12,10 +12,10 @@ from both_support import (
     raises,
     text,
 )
-from jeton import events, reports
+from jeton import reading, reports
 from jeton import state as states
+from jeton.acceptance import class_of
 from jeton.lockout import Lockout, counts
-from jeton.meter import _class as class_of
 from jeton.sts.results import NAMES
 from jeton.sts.results import TokenResult as R
 
@@ -97,7 +97,7 @@ def test_a_power_cycle_clears_only_where_the_profile_says_so():
         lockout, state = rig(by_power=by_power)
         for _ in range(4):
             lockout.wrong(T)
-        state = states.unpack(state.pack())
+        state = reading.unpack(state.pack())
         lockout = Lockout(Rule(by_power=by_power), state)
         assert lockout.blocked(T + 1) == 19
         lockout.power_up(T + 1)
@@ -120,7 +120,7 @@ def test_a_lock_is_logged_and_reported():
     lockout, state = rig(after=1)
     lockout.wrong(T)
     logged = {"seq": 1, "time": T, "kind": "locked_out", "wrong": 1, "seconds": 10}
-    assert events.since(state, 0, ()) == [logged]
+    assert reports.since(state, 0, ()) == [logged]
     assert reports.pending(state) == [logged]
     for _ in range(300):
         lockout.wrong(T)
@@ -279,7 +279,7 @@ def test_a_good_token_leaves_no_trace_of_having_been_counted():
     meter.enter(wrong(3001), T0)
     assert meter.enter(credit(2000), T0).result == R.USED
     assert (meter.state.lock_count, meter.lockout.blocked(T0)) == (1, 0)
-    assert states.unpack(store.octets).lock_count == 1
+    assert reading.unpack(store.octets).lock_count == 1
 
 
 def test_what_the_count_costs_in_saves():

@@ -13,7 +13,7 @@ from both_support import (
     text,
     token,
 )
-from jeton import events
+from jeton import events, reading
 from jeton import state as states
 from jeton.meter import Meter
 from jeton.sts import digits, tokens
@@ -277,14 +277,14 @@ def test_record_round_trip_and_damage():
     meter, store = new_meter(credit_wh=12345, profile="ceet")
     meter.enter(credit(2000), T0)
     packed = store.octets
-    assert states.unpack(packed).pack()[states.TICK_START :] == packed[states.TICK_START :]
+    assert reading.unpack(packed).pack()[states.TICK_START :] == packed[states.TICK_START :]
     for at in range(0, len(packed), 37):
         broken = bytearray(packed)
         broken[at] ^= 4
-        raises(ValueError, states.unpack, bytes(broken))
-    raises(ValueError, states.unpack, packed[:-1])
-    raises(ValueError, states.unpack, b"")
-    raises(ValueError, states.unpack, packed + b"\0")
+        raises(ValueError, reading.unpack, bytes(broken))
+    raises(ValueError, reading.unpack, packed[:-1])
+    raises(ValueError, reading.unpack, b"")
+    raises(ValueError, reading.unpack, packed + b"\0")
 
 
 def test_event_ring_keeps_the_last_hundred():

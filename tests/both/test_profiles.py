@@ -18,7 +18,7 @@ from both_support import (
     token,
 )
 from jeton import calendar, screens
-from jeton import meter as meters
+from jeton.acceptance import Outcome
 from jeton.profile import Profile
 from jeton.sts.results import GOOD, NAMES
 from jeton.sts.results import TokenResult as R
@@ -84,7 +84,7 @@ def test_every_result_is_seen_whole_on_every_display():
             for language in meter.profile.languages:
                 meter.set_language(language, T0)
                 for result in range(1, len(NAMES)):
-                    outcome = meters.Outcome(result)
+                    outcome = Outcome(result)
                     outcome.token = KeyToken
                     outcome.missing = [2]
                     outcome.value = "+9999999.9 kWh" if result in GOOD else "1280"
@@ -198,7 +198,7 @@ def test_lock_out():
             now += locked_s
         if rule["after"]:
             meter.enter(WRONG, now)
-            meter._save()
+            meter.save(now)
             other = again(meter._storage)
             blocked = other.lockout.blocked(now)
             assert (blocked == 0) == rule["cleared_by_power_cycle"], meter.profile.name

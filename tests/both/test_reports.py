@@ -4,7 +4,7 @@ import json
 
 from both_support import T0, again, new_meter, raises
 from drivers.clock import Clock
-from jeton import events, reports
+from jeton import events, reading, reports
 from jeton import state as states
 from jeton.console import Console
 
@@ -43,7 +43,7 @@ def test_numbers_never_repeat_and_outlive_a_power_cut():
     for i in range(5):
         events.record(state, T + i, events.UNBALANCE, value=i)
     reports.acknowledge(state, 3, T)
-    state = states.unpack(state.pack())
+    state = reading.unpack(state.pack())
     assert numbers(state) == [4, 5]
     reports.acknowledge(state, 5, T)
     events.record(state, T + 9, events.LOCKED_OUT, 3, 0, 10)
@@ -91,7 +91,7 @@ def test_every_report_reaches_a_reader_once_whatever_fails():
             if chance & 8:
                 reports.acknowledge(state, last, T + i)
         if chance & 16:
-            state = states.unpack(state.pack())
+            state = reading.unpack(state.pack())
     for report in reports.pending(state):
         if report["seq"] > last:
             order.append(report["seq"])
@@ -114,7 +114,7 @@ def test_every_kind_of_event_is_read_by_its_name():
     state = states.State()
     for kind in range(1, events.LOST + 1):
         events.record(state, T, kind, 1, events.NO_TOKEN, kind)
-    found = events.since(state, 0, ("a", "b"))
+    found = reports.since(state, 0, ("a", "b"))
     assert len(found) == events.LOST
     assert len({event["kind"] for event in found}) == events.LOST
     assert [event["seq"] for event in found] == list(range(1, events.LOST + 1))
@@ -131,13 +131,13 @@ def test_every_kind_of_event_is_read_by_its_name():
         assert names[kind - 1] == name
     for i in range(250):
         events.record(state, T + i, events.LOW_CREDIT, value=-i)
-    found = events.since(state, 0, ())
+    found = reports.since(state, 0, ())
     assert [len(found), found[0]["seq"], found[-1]["credit_wh"]] == [
         events.SLOTS,
         events.LOST + 151,
         -249,
     ]
-    assert events.since(state, events.LOST + 249, ()) == found[-1:]
+    assert reports.since(state, events.LOST + 249, ()) == found[-1:]
 
 
 def console(meter, now):

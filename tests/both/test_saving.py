@@ -4,6 +4,7 @@ import struct
 from binascii import crc32
 
 from both_support import T0, again, credit, new_meter, raises, text
+from jeton import reading
 from jeton import state as states
 from jeton.sts.results import TokenResult as R
 from jeton.supply import REASONS
@@ -15,20 +16,20 @@ def test_a_tick_counts_for_its_own_record_only():
     meter.process(T0 + 50)
     first = store.octets, store.tick
     assert len(store.tick) == states.TICK_OCTETS <= 128
-    found = states.unpack(*first)
+    found = reading.unpack(*first)
     assert (found.credit_wh, found.total_wh, found.clock) == (99_950, 50, T0 + 50)
-    assert states.unpack(first[0]).credit_wh == 100_000
+    assert reading.unpack(first[0]).credit_wh == 100_000
     for at in range(len(first[1])):
         torn = bytearray(first[1])
         torn[at] ^= 16
-        assert states.unpack(first[0], torn).credit_wh == 100_000
-        assert states.unpack(first[0], torn[:at]).credit_wh == 100_000
+        assert reading.unpack(first[0], torn).credit_wh == 100_000
+        assert reading.unpack(first[0], torn[:at]).credit_wh == 100_000
     meter.enter(credit(2000), T0 + 50)
-    assert states.unpack(store.octets, store.tick).credit_wh == 109_950
+    assert reading.unpack(store.octets, store.tick).credit_wh == 109_950
     # Another record of the same epoch: its tick is of another CRC.
     _, second = new_meter(credit_wh=500)
     assert second.octets[10:14] == first[0][10:14]
-    assert states.unpack(second.octets, first[1]).credit_wh == 500
+    assert reading.unpack(second.octets, first[1]).credit_wh == 500
 
 
 def test_the_same_again_is_not_written():
@@ -57,7 +58,7 @@ def test_a_failed_save_is_made_good_as_a_whole():
     store.save = half
     raises(OSError, meter.enter, credit(2000), T0)
     store.save = save
-    assert states.unpack(store.octets).credit_wh == 110_000
+    assert reading.unpack(store.octets).credit_wh == 110_000
     meter.set_load(3600, T0)
     meter.process(T0 + 20)
     assert again(store).state.credit_wh == meter.state.credit_wh == 99_980
@@ -152,7 +153,7 @@ def test_a_meter_of_the_first_release_keeps_key_credit_and_identifiers():
     body += bytes([i % 251 for i in range(1200)])
     head = struct.pack("<4sHI", b"JTON", 1, crc32(body))
     for old in (head + body[:-1], head + b"\1" + body[1:-1] + b"\0"):
-        raises(ValueError, states.unpack, old)
+        raises(ValueError, reading.unpack, old)
     store.octets, store.tick = head + body, None
     new = again(store)
     assert new.fault == ""
@@ -168,5 +169,5 @@ def test_a_meter_of_the_first_release_keeps_key_credit_and_identifiers():
     assert newest == body[-1200 + 12 : -1200 + 24]
     assert store.octets[4] == states.VERSION
     assert again(store).state.credit_wh == 35_000
-    raises(ValueError, states.unpack, b"JTON\2\0" + bytes(20))
-    raises(ValueError, states.unpack, b"JTON\4\0" + bytes(20))
+    raises(ValueError, reading.unpack, b"JTON\2\0" + bytes(20))
+    raises(ValueError, reading.unpack, b"JTON\4\0" + bytes(20))

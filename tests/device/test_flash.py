@@ -594,10 +594,11 @@ def test_what_esptool_finds_goes_before_what_micropython_says() -> None:
 
 
 def test_refuses_other_interpreters(board: VirtualBoard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jeton_host.bench.facts._ASK", 'print(\'{"name": "circuitpython"}\')')
+    said = ['{"name": "circuitpython"}']
+    monkeypatch.setattr(flashing.remote, "once", lambda *_: f"print({said[0]!r})")
     line = refused_late("flash", board.path, "--board", "virtual")
     assert line.endswith("runs circuitpython: Jeton needs MicroPython")
-    monkeypatch.setattr("jeton_host.bench.facts._ASK", "print('hello')")
+    said[0] = "hello"
     line = refused_late("flash", board.path, "--board", "virtual")
     assert line.endswith("does not say what it is")
 

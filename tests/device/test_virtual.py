@@ -16,6 +16,7 @@ from client import RAW, Client
 
 from jeton_host.errors import BoardError, JetonError
 from jeton_host.firmware import build as firmware_build
+from jeton_host.firmware import remote
 from jeton_host.firmware.interpreter import Interpreter, find
 from jeton_host.virtual.board import VirtualBoard
 from jeton_host.virtual.bridge import _Output
@@ -394,14 +395,13 @@ def test_a_damaged_list_of_files_is_none(tmp_path: Path) -> None:
 
 
 def _listed(interpreter: Interpreter, flash: Path) -> set[str]:
-    from jeton_host.firmware.interpreter import FLASH_DEVICE
-
+    device = textwrap.indent(remote.source("image", "Flash"), "    ")
     source = (
         "def walk(path):\n    import os\n    for name, kind, *_ in os.ilistdir(path):\n"
         "        full = path + '/' + name\n"
         "        walk(full) if kind == 0x4000 else print(full[6:])\n"
-        f"def go():\n    import vfs\n{FLASH_DEVICE}"
-        f"\n    vfs.mount(vfs.VfsLfs2(Flash({str(flash)!r})), '/flash')\n"
+        f"def go():\n    import vfs\n{device}"
+        f"    vfs.mount(vfs.VfsLfs2(Flash({str(flash)!r})), '/flash')\n"
         "    walk('/flash')\ngo()\n"
     )
     return set(interpreter.run(source).split())

@@ -129,3 +129,65 @@ def test_a_locked_meter_on_a_board_has_its_timer_and_a_watchdog() -> None:
             # A hard reset: a soft one would leave a watchdog that nobody feeds.
             wait_until(lambda: bench.boots > boots)
             assert bench.watchdog_s is None
+
+
+# What a timer's thread does with a font, and a program with modules, over and over.
+TWO_THREADS = """
+import _thread, os
+wrong = []
+ended = []
+def read(path, size):
+    try:
+        with open(path, "rb") as file:
+            whole = file.read()
+        for i in range(1500):
+            at = i * 997 % (len(whole) - size)
+            with open(path, "rb") as file:
+                file.seek(at)
+                if file.read(size) != whole[at : at + size]:
+                    wrong.append(at)
+    except Exception as error:
+        wrong.append(error)
+    ended.append(path)
+_thread.start_new_thread(read, ("/fonts/8x16", 16))
+while not ended:
+    try:
+        import no_such_module
+    except ImportError:
+        pass
+    if os.stat("/boot.py")[6] != SIZE or "boot.py" not in os.listdir("/"):
+        wrong.append("boot.py")
+print(wrong)
+"""
+
+
+def test_a_timers_thread_and_a_program_use_the_files_at_once() -> None:
+    with VirtualBoard(board="esp32_oled") as board, Meter.open(board.path) as meter:
+        size = meter.run("import os; print(os.stat('/boot.py')[6])").strip()
+        assert meter.run(TWO_THREADS.replace("SIZE", size), timeout=60) == "[]\r\n"
+        assert board.bench is not None
+        assert board.bench.boots == 1
+
+
+def test_files_of_a_board_with_a_timer_are_files() -> None:
+    with VirtualBoard(board="esp32_oled") as board, Meter.open(board.path) as meter:
+        said = meter.run(
+            "import os\nos.mkdir('/d')\nos.chdir('/d')\n"
+            "with open('a', 'w') as file: print(file.write('one\\ntwo\\n'), file.tell())\n"
+            "with open('a') as file: print(list(file), file.seek(0), file.readline(), "
+            "file.readlines())\n"
+            "os.rename('a', 'b.py')\nprint(os.getcwd(), list(os.ilistdir('/d')))\n"
+            "with open('b.py', 'wb') as file: file.write(b'x = 5'); file.flush()\n"
+            "import b\nprint(b.x, os.statvfs('/')[0])\n"
+            "try: open('c')\nexcept OSError as error: print(error)\n"
+            "os.remove('b.py')\nos.chdir('/')\nos.rmdir('/d')\nprint('d' in os.listdir())\n"
+        )
+    assert said.splitlines() == [
+        "8 8",
+        "['one\\n', 'two\\n'] 0 one",
+        " ['two\\n']",
+        "/d [('b.py', 32768, 0, 8)]",
+        "5 4096",
+        "[Errno 2] ENOENT",
+        "False",
+    ]

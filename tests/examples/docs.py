@@ -17,7 +17,6 @@ that has this word, and is stopped with Ctrl-C at the document's end).
 """
 
 import contextlib
-import fcntl
 import importlib.metadata
 import os
 import queue
@@ -290,11 +289,3 @@ def _quietly(*command: str) -> None:
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S
     )
     assert done.returncode == 0, f"{shlex.join(command)}:\n{done.stdout}{done.stderr}"
-
-
-@contextlib.contextmanager
-def alone(lock: Path) -> Iterator[None]:
-    """Let one process at a time do something."""
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

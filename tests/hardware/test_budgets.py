@@ -33,5 +33,5 @@ def test_everything_imports_into_the_heap_of_a_small_chip(name: str) -> None:
 
 def test_a_table_of_what_each_module_takes() -> None:
     taken = heap.shares("esp32_lcd2004")
-    assert {"jeton.console", "drivers.bench"} <= set(taken)
+    assert {"jeton.console", "drivers.runtime"} <= set(taken)
     assert 40_000 < sum(taken.values()) <= heap.HEAP_LIMIT

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from drivers.startup import ONCE
 from jeton_host.firmware import boards
 from jeton_host.firmware import build as firmware_build
 from jeton_host.paths import boards_dir
@@ -413,4 +414,8 @@ def test_modules_of_a_program_stay_where_a_part_is_tried_again(rig: Rig) -> None
     assert "display" in rig.rpc("info")["faults"]
     kept = set(rig.ask("[name for name in sys.modules]"))
     assert {"my_start", "app.parts", "parts"} <= kept
-    assert not {"drivers.parts", "drivers.lcd_start", "wiring"} & kept
+    assert not set(ONCE) & kept
+
+
+def test_a_start_leaves_no_module_that_only_a_start_needs(rig: Rig) -> None:
+    assert not set(ONCE) & set(rig.ask("[name for name in sys.modules]"))

@@ -141,9 +141,9 @@ def test_a_verb_waits_for_another_thread_but_not_for_ever(rig: Rig) -> None:
         rig.run("meter.status()")
     assert rig.ask("rig_time.ms - began") == 1000
     rig.run(
-        "sleep = rig_time.sleep_ms\nimport drivers.bench\n"
+        "sleep = rig_time.sleep_ms\nimport drivers.runtime\n"
         "def ends(ms):\n    bench.lock.release()\n    sleep(ms)\n"
-        "drivers.bench.sleep_ms = ends\nmeter.status()"
+        "drivers.runtime.sleep_ms = ends\nmeter.status()"
     )
     assert rig.ask("bench.lock.locked()") is False
 

@@ -8,13 +8,15 @@ import json
 import os
 import shutil
 import subprocess
+import textwrap
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from jeton_host.firmware import build as firmware_build
+from jeton_host.firmware import remote
 from jeton_host.firmware.boards import Board
-from jeton_host.firmware.interpreter import FLASH_DEVICE, environment, find
+from jeton_host.firmware.interpreter import environment, find
 from jeton_host.virtual.board import HEAP_WIRED
 from jeton_host.virtual.models.hardware import Bench
 
@@ -23,7 +25,7 @@ _END = "\x04"
 
 _BOOT = (
     "def _():\n    import os, sys, vfs\n    del globals()['_']\n"
-    + FLASH_DEVICE
+    + textwrap.indent(remote.source("image", "Flash"), "    ")
     + """
     class Time:
         def __init__(self, ms):
@@ -118,7 +120,7 @@ class Rig:
         )
         line.close()
         if self._starts:
-            self.said = self.run("from jeton_main import meter, bench, _meter")
+            self.said = self.run("from jeton_main import meter, bench, core as _meter")
 
     def power_cut(self) -> None:
         """Take the power away."""

@@ -13,6 +13,7 @@ from typing import Any
 
 sys.path.append(str(Path(__file__).parents[1] / "both"))
 import both_support as support
+from jeton import acceptance
 from jeton.console import Console
 from jeton.sts import digits
 
@@ -51,7 +52,7 @@ class Guesser:
         self._watch()
 
     def _watch(self) -> None:
-        self.meter.use_key()
+        acceptance.use_key(self.meter)
         decrypt = self.meter._decrypt
 
         def counting(block: bytes) -> Any:

@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import both_support as support
-from jeton import load, setup
+from jeton import load, reading, setup
 from jeton import state as states
 from jeton.console import Console
 from jeton.meter import Meter
@@ -114,11 +114,11 @@ def console(data: bytes) -> None:
 def state(data: bytes) -> None:
     """A record as the flash gave it back."""
     try:
-        found = states.unpack(data)
+        found = reading.unpack(data)
     except ValueError as error:
         _said(error)
         return
-    again = states.unpack(found.pack())
+    again = reading.unpack(found.pack())
     assert again.pack() == found.pack()
     store = support.Store()
     store.save([data])

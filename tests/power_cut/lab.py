@@ -39,6 +39,7 @@ from kinds import (
 
 from both_support import T0, credit, profiles
 from drivers.storage import Storage
+from jeton import reading
 from jeton import state as states
 from jeton.meter import Meter
 from jeton.sts import keys
@@ -190,7 +191,7 @@ class Outcome:
         """Return all values but some."""
         parts = [bytearray(states.TICK_START) + self.octets]
         states.seal(parts)
-        state = states.unpack(bytes(parts[0]))
+        state = reading.unpack(bytes(parts[0]))
         return [getattr(state, name) for name in states.FIELDS + list(RINGS) if name not in but]
 
     def like(self, other, twice=True):

@@ -1,15 +1,18 @@
 """Every board there is: its pins do what its chip can, and no two parts want the same one."""
 
 import dataclasses
+import re
 from typing import Any
 
 import pytest
 
+from drivers.startup import ONCE
 from jeton_host.errors import BoardError
 from jeton_host.firmware import boards
 from jeton_host.firmware import build as firmware_build
 from jeton_host.firmware.boards import CHIPS, Board
-from jeton_host.paths import firmware_dir
+from jeton_host.models import operations
+from jeton_host.paths import boards_dir, firmware_dir
 
 WIRED = [name for name in boards.names() if boards.load(name).parts]
 
@@ -99,13 +102,45 @@ def test_pins_of_other_chips() -> None:
 def test_only_the_drivers_that_a_board_names_go_onto_it(name: str) -> None:
     board = boards.load(name)
     found = {path.stem for path in firmware_build.drivers(board)}
-    assert {"clock", "line", "storage", "storage_start"} <= found
-    assert ("bench" in found) == ("parts" in found) == bool(board.parts)
+    assert {"clock", "locked_line", "startup", "storage", "storage_start"} <= found
+    assert ("runtime" in found) == ("parts" in found) == bool(board.parts)
     assert ("matrix" in found) == ("matrix" in board.drivers())
     assert ("pzem004t" in found) == ("pzem004t" in board.drivers())
     real = firmware_build.sources(name, native=True, played=False)
     assert ("lib/machine.mpy" in real) == (name == "virtual")
     assert ("lib/wiring.mpy" in real) == bool(board.parts)
+
+
+def test_each_module_of_a_start_is_unloaded_after_it() -> None:
+    folder = firmware_dir() / "drivers"
+    assert {f"drivers.{path.stem}" for path in folder.glob("*_start.py")} <= set(ONCE)
+    for name in ONCE:
+        path = firmware_dir() / f"{name.replace('.', '/')}.py"
+        assert path.is_file() or name == "wiring", name  # which is made of the board's data
+
+
+@pytest.mark.parametrize("name", boards.names())
+def test_what_only_type_checkers_read_goes_onto_no_board(name: str) -> None:
+    found = firmware_build.sources(name, native=True)
+    assert not [file for file in found if file.endswith(".pyi") or "fields" in file]
+    assert not [file for file, source in found.items() if b"TYPE_CHECKING" in source]
+    # It is left out, and no line more: tracebacks name the lines of the files that are here.
+    for module in ("state", "credit"):
+        lines = (firmware_dir() / "jeton" / f"{module}.py").read_bytes().count(b"\n")
+        assert found[f"lib/jeton/{module}.mpy"].count(b"\n") == lines
+
+
+def test_each_operation_has_a_number_of_its_own_and_is_known_to_the_models() -> None:
+    """What a board sends is one of those, and nothing that it sends goes unanswered."""
+    folder = boards_dir() / "virtual" / "wired"
+    sent = set()
+    for name in ("machine", "i2c_target"):
+        text = (folder / f"{name}.py").read_text()
+        sent |= set(re.findall(r"(?:_header|_tell|_ask|_demand)\(_([A-Z0-9_]+)", text))
+    assert len(sent) == 21
+    assert sorted(operations.codes(" ".join(sent))) == list(range(1, 22))
+    with pytest.raises(KeyError):
+        next(operations.codes("NONE"))
 
 
 def test_a_board_that_there_is_not() -> None:

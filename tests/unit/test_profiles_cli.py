@@ -103,6 +103,12 @@ def test_new(jeton_home: Path) -> None:
     assert "WRONG: see jeton profile check second  (your own)" in jeton("list")
 
 
+def test_schema() -> None:
+    file = Path(jeton("schema").removesuffix("\n"))
+    assert json.loads(file.read_text())["title"].startswith("A profile of Jeton")
+    assert json.loads(jeton("schema", "--json")) == {"file": str(file)}
+
+
 def test_a_folder_that_cannot_be_written(jeton_home: Path) -> None:
     (jeton_home / "profiles").write_text("a file")
     with pytest.raises(ProfileError, match="cannot be written"):
@@ -123,5 +129,5 @@ def test_the_program() -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("jeton: there is no profile 'nothing'; there are: ceet, ")
     assert done.stderr.count("\n") == 1
-    for command in ("list", "show", "check", "new"):
+    for command in ("list", "show", "check", "new", "schema"):
         assert "Example" in run(command, "--help").stdout

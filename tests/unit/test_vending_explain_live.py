@@ -41,6 +41,12 @@ class Store:
     def save(self, parts: list[bytes]) -> None:
         self.octets = b"".join(parts)
 
+    def save_tick(self, tick: bytearray) -> None:
+        raise AssertionError("each save is a whole one: nothing is held")
+
+    def set_aside(self) -> None:
+        self.octets = None
+
 
 class Bench:
     """A point of sale with a meter, and that meter."""

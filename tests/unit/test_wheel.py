@@ -101,12 +101,19 @@ def test_types_of_the_public_names_are_strict(site: Path, tmp_path: Path) -> Non
 
 def test_wheel_runs_the_drill_outside_a_checkout(site: Path, tmp_path: Path) -> None:
     names = {path.relative_to(site).as_posix() for path in site.rglob("*") if path.is_file()}
-    for part in ("firmware/main.py", "firmware/profiles/ceet.json", "boards/virtual/board.py"):
+    for part in (
+        "firmware/main.py",
+        "firmware/remote/flash.py",
+        "firmware/profiles/ceet.json",
+        "firmware/profiles/profile.schema.json",
+        "boards/virtual/board.py",
+    ):
         assert f"jeton_host/_data/{part}" in names
     for part in ("sts.jsonl", "README.md"):
         shipped = (site / "jeton_host" / "_data" / "vectors" / part).read_bytes()
         assert shipped == (ROOT / "tests" / "vectors" / part).read_bytes()
-    assert "jeton_host/conformance/conformance.css" in names
+    for part in ("conformance.css", "conformance.html.jinja", "conformance.md.jinja"):
+        assert f"jeton_host/conformance/{part}" in names
     assert "jeton/meter.py" in names
     assert not [name for name in names if name.endswith(".pyc")]
     # -P and PYTHONPATH: the wheel comes before the checkout that this environment has installed.

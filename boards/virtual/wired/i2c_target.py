@@ -10,9 +10,11 @@ import time
 import machine
 from micropython import const
 
+# Operations, as those of machine.py.
 _TARGET = const(19)
 _TAKE = const(20)
 _WAITS = const(21)
+
 _LOOK_MS = const(3)
 
 

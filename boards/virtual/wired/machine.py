@@ -17,7 +17,7 @@ import board
 
 PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = range(1, 6)
 
-# What host_tools/jeton_host/virtual/models/hardware.py knows by these numbers.
+# Operations: the models read these lines (host_tools/jeton_host/models/operations.py).
 _MODE = const(1)
 _LEVEL = const(2)
 _SET = const(3)
@@ -36,6 +36,7 @@ _UART_READ = const(15)
 _WDT = const(16)
 _CAUSE = const(17)
 _SLEPT = const(18)
+
 _ENODEV = const(19)
 
 _file = open(int(os.getenv("JETON_BENCH")), "r+b", buffering=0)

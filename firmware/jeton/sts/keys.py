@@ -112,7 +112,9 @@ class KeyChange:
                     return TokenResult.NOT_READY
         if not self.sections:
             self._since = now
-        self.sections[number] = fields
+        sections = dict(self.sections)  # replaced, so that a snapshot keeps the earlier one
+        sections[number] = fields
+        self.sections = sections
         return SECTION[number - 1] if self.missing() else TokenResult.ACCEPT
 
     def combine(self, parent_kt):

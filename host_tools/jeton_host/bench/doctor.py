@@ -13,7 +13,7 @@ from jeton_host.bench import facts
 from jeton_host.client.answers import Info
 from jeton_host.client.client import MeterClient
 from jeton_host.errors import BoardError
-from jeton_host.firmware import boards
+from jeton_host.firmware import boards, remote
 from jeton_host.firmware.boards import Board
 
 OK, FAILED, SKIPPED = "ok", "failed", "not tested"
@@ -22,84 +22,13 @@ TIMES = 3  # that something is switched
 SWITCH_MS = 400
 LIMIT_S = 20  # to wait for a key or a sign
 _GRACE_S = 10.0
+_TICK_MS = 20
 _TOO_FULL = 8192  # octets of heap that a verb may need
 
-_STEP = """
-def _step():
-    import time
-    from jeton_main import bench
-    parts = bench.parts
-    def wait(ms):
-        end = time.ticks_add(time.ticks_ms(), ms)
-        while time.ticks_diff(end, time.ticks_ms()) > 0:
-            time.sleep_ms(10)
-            yield
-    with bench.lock:
-        try:
-{body}
-        finally:
-            bench._lines = []
-            bench.fresh = True
-_step()
-del _step
-"""
-
-_SHOW = """
-display = parts["display"]
-lines = {lines!r}
-while display.show(lines):
-    time.sleep_ms(5)
-print("shown")
-for _ in wait({hold}):
-    pass
-"""
-
-_REDRAW = """
-display = parts["display"]
-display.renew()
-lines = bench._lines
-while display.show(lines):
-    time.sleep_ms(5)
-"""
-
-_SWITCH = """
-part = parts[{name!r}]
-for _ in range({times}):
-    for on in (True, False):
-        for _ in wait({ms}):
-            part.set(on)
-print("done")
-"""
-
-_KEYS = """
-keypad = parts["keypad"]
-left = {keys!r}
-while keypad.take():
-    pass
-print("ready")
-last = time.ticks_ms()
-while left and time.ticks_diff(time.ticks_ms(), last) < {limit}:
-    key = keypad.take()
-    if key:
-        print("key", key)
-        left = left.replace(key, "")
-        last = time.ticks_ms()
-    time.sleep_ms(10)
-"""
-
-_SIGN = """
-part = parts[{name!r}]
-print("ready")
-for _ in wait({limit}):
-    if {sign}:
-        print("sign")
-        break
-"""
-
 _SIGNS = {
-    "tamper": ("part.on()", "Give the sign of the tamper switch"),
-    "supply": ("part.on()", "Give the sign of a power failure"),
-    "pulses": ("part.take()", "Give a pulse at the pulse input"),
+    "tamper": "Give the sign of the tamper switch",
+    "supply": "Give the sign of a power failure",
+    "pulses": "Give a pulse at the pulse input",
 }
 _SWITCHED = {
     "led": "Did the pulse LED go on",
@@ -239,7 +168,7 @@ class _Bench:
         """Return what can be said of a part that nobody looks at."""
         if name == "display":
             try:  # since a start it may have gone
-                self._do(_REDRAW, 0, lambda line: None)
+                self._do(0, lambda line: None, "redraw")
             except BoardError:
                 return Finding(name, FAILED, "it does not answer any more")
         return Finding(name, SKIPPED, "it is there; nobody is, to look at it")
@@ -258,10 +187,10 @@ class _Bench:
             return Finding(name, FAILED, str(error))
         return Finding(name, OK, "it answers")
 
-    def _do(self, body: str, seconds: float, heard: Callable[[str], None]) -> None:
+    def _do(self, seconds: float, heard: Callable[[str], None], test: str, *of: object) -> None:
         """Run a test on the board; `seconds` is the longest it says nothing."""
-        indented = "\n".join("            " + line for line in body.strip().splitlines())
-        self._meter.run(_STEP.format(body=indented), timeout=seconds + _GRACE_S, heard=heard)
+        source = remote.once("examine", test, *of)
+        self._meter.run(source, timeout=seconds + _GRACE_S, heard=heard)
 
     def _answered(self, name: str, question: str) -> Finding:
         good = self._person.ask(question)
@@ -274,15 +203,14 @@ class _Bench:
             rows, cols = size.rows, size.cols
         lines = pattern(rows, cols)
         self._person.tell("Display: look, each row begins with its number, no place is empty")
-        body = _SHOW.format(lines=lines, hold=HOLD_MS)
-        self._do(body, HOLD_MS / 1000, self._person.heard)
+        self._do(HOLD_MS / 1000, self._person.heard, "show", lines, HOLD_MS // _TICK_MS)
         return self._answered("display", f"Were there {rows} rows of {cols} characters")
 
     def _switched(self, name: str) -> Finding:
         if name == "relay":
             self._person.tell("Relay: it switches now; what hangs on it goes on and off")
-        body = _SWITCH.format(name=name, times=TIMES, ms=SWITCH_MS)
-        self._do(body, 2 * TIMES * SWITCH_MS / 1000, self._person.heard)
+        seconds = 2 * TIMES * SWITCH_MS / 1000
+        self._do(seconds, self._person.heard, "switch", name, TIMES, SWITCH_MS)
         return self._answered(name, f"{_SWITCHED[name]}, {TIMES} times")
 
     def _keypad(self) -> Finding:
@@ -296,7 +224,7 @@ class _Bench:
             self._person.heard(line)
 
         self._person.tell(f"Keypad: press each key once: {' '.join(keys)}")
-        self._do(_KEYS.format(keys=keys, limit=LIMIT_S * 1000), LIMIT_S, heard)
+        self._do(LIMIT_S, heard, "await_keys", keys, LIMIT_S * 1000)
         missing = [key for key in keys if key not in came]
         if missing:
             return Finding("keypad", FAILED, f"never came: {' '.join(missing)}")
@@ -304,15 +232,14 @@ class _Bench:
         return Finding("keypad", OK, f"more than once: {' '.join(again)}" if again else "")
 
     def _sign(self, name: str) -> Finding:
-        sign, what = _SIGNS[name]
         seen: list[str] = []
 
         def heard(line: str) -> None:
             seen.append(line)
             self._person.heard(line)
 
-        self._person.tell(f"{what}, within {LIMIT_S} s")
-        self._do(_SIGN.format(name=name, sign=sign, limit=LIMIT_S * 1000), LIMIT_S, heard)
+        self._person.tell(f"{_SIGNS[name]}, within {LIMIT_S} s")
+        self._do(LIMIT_S, heard, "await_sign", name, LIMIT_S * 1000)
         if "sign" in seen:
             return Finding(name, OK)
         return Finding(name, FAILED, f"no sign came within {LIMIT_S} s")

@@ -6,66 +6,10 @@ from dataclasses import dataclass
 
 from jeton_host.client.client import MeterClient
 from jeton_host.errors import BoardError
+from jeton_host.firmware import remote
 from jeton_host.firmware.boards import Board
 
 _PLAYED = ("linux", "darwin")
-
-_ASK = """
-def _ask():
-    import gc, json, os, sys
-    about = sys.implementation
-    gc.collect()
-    found = {
-        "name": about.name,
-        "version": list(about.version[:3]),
-        "mpy": getattr(about, "_mpy", 0),
-        "machine": getattr(about, "_machine", ""),
-        "platform": sys.platform,
-        "store": [],
-        "firmware": [],
-        "disk": None,
-        "wired": bool(getattr(os, "getenv", lambda name: None)("JETON_BENCH")),
-    }
-    for name in os.listdir("/"):
-        if name.startswith("meter.bin"):
-            if not os.stat("/" + name)[0] & 0x4000 or os.listdir("/" + name):
-                found["store"].append(name)
-    try:
-        from esp32 import Partition
-        for label in ("vfs", "ffat"):
-            for part in Partition.find(Partition.TYPE_DATA, label=label):
-                found["disk"] = part.info()[2:4]
-    except ImportError:
-        pass
-    size = os.statvfs("/")
-    # littlefs counts some blocks twice: more in use than there are come out as very many free.
-    found["free"] = size[0] * size[3] if size[3] <= size[2] else 0
-    try:
-        with open("/firmware.id") as file:
-            found["firmware"] = file.read().split("\\n")
-    except (OSError, UnicodeError):
-        pass  # none is there, or a damaged one
-    print(json.dumps(found))
-_ask()
-del _ask
-"""
-
-_AS_BEFORE = """
-def _ask():
-    import json, sys
-    found = {"board": None, "without": (), "active": {}}
-    try:
-        import board, wiring
-        found["board"] = board.NAME
-        found["without"] = getattr(wiring, "WITHOUT", ())
-        found["active"] = getattr(wiring, "ACTIVE", {})
-    except Exception:
-        pass  # none is there, or a damaged one
-    sys.modules.pop("wiring", None)
-    print(json.dumps(found))
-_ask()
-del _ask
-"""
 
 
 @dataclass(frozen=True)
@@ -111,7 +55,7 @@ NOTHING = Facts((0, 0, 0), 0, "", "", (), (), 0)
 
 def facts(meter: MeterClient) -> Facts:
     """Return what the board says of itself."""
-    answer = meter.run(_ASK)
+    answer = meter.run(remote.once("about", "facts"))
     try:
         said = json.loads(answer.strip().splitlines()[-1])
         if said["name"] != "micropython":
@@ -141,7 +85,7 @@ def as_before(meter: MeterClient, board: Board) -> tuple[tuple[str, ...], dict[s
     if meter.locked:
         return (), {}
     try:
-        said = json.loads(meter.run(_AS_BEFORE).strip().splitlines()[-1])
+        said = json.loads(meter.run(remote.once("about", "setup")).strip().splitlines()[-1])
         if said["board"] != board.name:
             return (), {}
         without = tuple(n for n in said["without"] if n in board.parts)

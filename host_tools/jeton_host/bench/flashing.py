@@ -23,6 +23,7 @@ from jeton_host.bench.facts import Facts
 from jeton_host.client.client import MeterClient
 from jeton_host.errors import BoardError
 from jeton_host.firmware import build as firmware_build
+from jeton_host.firmware import remote
 from jeton_host.firmware.boards import Board
 from jeton_host.firmware.build import Firmware, Target
 from jeton_host.firmware.interpreter import BLOCK
@@ -35,88 +36,6 @@ _CHUNK = 768  # octets in one line to the board: 1 KB of base64
 _AT_ONCE = 16  # files whose hashes are asked for in one line
 _SPARE = 65536  # octets of flash to leave to the meter
 _FULL = "OSError: 28"
-
-# What a program that was cut short has left open would be written when it is collected.
-TOOLS = """
-try:
-    _jeton.close()
-except NameError:
-    pass
-class _jeton:
-    file = None
-    buffer = bytearray(512)
-    def close():
-        if _jeton.file:
-            _jeton.file.close()
-            _jeton.file = None
-    def hash(name):
-        import binascii, hashlib
-        found = hashlib.sha256()
-        buffer = _jeton.buffer
-        try:
-            with open(name, "rb") as file:
-                count = file.readinto(buffer)
-                while count:
-                    found.update(memoryview(buffer)[:count])
-                    count = file.readinto(buffer)
-        except OSError:
-            return None
-        return binascii.hexlify(found.digest()).decode()
-    def hashes(names):
-        for name in names:
-            print(name, _jeton.hash(name), _jeton.hash(name + ".new"))
-    def begin(name):
-        import os
-        parts = name.split("/")
-        for i in range(1, len(parts)):
-            try:
-                os.mkdir("/".join(parts[:i]))
-            except OSError:
-                pass
-        _jeton.file = open(name + ".new", "wb")
-    def put(text):
-        import binascii
-        _jeton.file.write(binascii.a2b_base64(text))
-    def note(lines):
-        import os
-        with open("firmware.id.new", "w") as file:
-            for line in lines:
-                file.write(line + "\\n")
-        _jeton.place("firmware.id")
-    def place(name):
-        import os
-        try:
-            os.rename(name + ".new", name)
-        except OSError:
-            _jeton.remove(name)  # a file system whose rename does not replace
-            os.rename(name + ".new", name)
-    def remove(name):
-        import os
-        try:
-            os.remove(name)
-        except OSError:
-            pass
-    def keep(name):
-        import os
-        there, other = os.listdir("/"), name + ".old"
-        while other in there:
-            other += "-"
-        os.rename(name, other)
-        print(other)
-    def erase(start):
-        import os
-        for name in os.listdir("/"):
-            if name.startswith(start):
-                if os.stat(name)[0] & 0x4000:
-                    for one in os.listdir(name):
-                        os.remove(name + "/" + one)
-                    os.rmdir(name)
-                else:
-                    os.remove(name)
-import os
-os.chdir("/")
-del os
-"""
 
 
 class Teller(Protocol):
@@ -218,7 +137,7 @@ class Flasher:
 
     def run(self, *, erase: bool = False) -> Copied:
         """Bring the board up to date; with `erase` forget the meter that is there."""
-        self._do(TOOLS)
+        self._do(remote.keep("_jeton", "flash", "Files"))
         there = self._there()
         wrong = [name for name in self._contents if there[name][0] != self._hashes[name]]
         for name, (_, new) in there.items():
@@ -226,7 +145,7 @@ class Flasher:
                 self._do(f"_jeton.remove({name + '.new'!r})")
         current = self._about.firmware[:1] == (self._id,)
         if not wrong and current and not self._stale and not erase:
-            self._do("del _jeton")
+            self._do(remote.gone("_jeton"))
             return Copied((), 0, ())
         self._ours = self._ours or "boot.py" not in wrong
         todo = [name for name in wrong if there[name][1] != self._hashes[name]]
@@ -309,7 +228,7 @@ class Flasher:
             kept = self._do("_jeton.keep('boot.py')").strip()
         self._do("_jeton.remove('boot.py')")
         self._meter.soft_reset()
-        self._do(TOOLS)
+        self._do(remote.keep("_jeton", "flash", "Files"))
         with self._tell.bar("put in place", len(names) + len(self._stale)) as progress:
             count = 0
             for name in self._stale:
@@ -321,7 +240,7 @@ class Flasher:
                     progress(count := count + 1)
         self._verify()
         if erase:
-            self._do("_jeton.erase('meter.bin')")
+            self._do(remote.once("flash", "erase", "meter.bin"))
         if "boot.py" not in names:  # it was right, and was taken away all the same
             self._send("boot.py", lambda _: None)
         self._do("_jeton.place('boot.py')")

@@ -15,7 +15,7 @@ from typing import Any
 from jeton_host.bench import facts
 from jeton_host.client.client import MeterClient
 from jeton_host.errors import BoardError
-from jeton_host.firmware import boards, interpreter
+from jeton_host.firmware import boards, interpreter, remote
 from jeton_host.firmware import build as firmware_build
 from jeton_host.vending.tokens import encode
 from jeton_host.virtual.board import HEAP
@@ -35,150 +35,7 @@ _SCAN_MS = 40  # two looks at the keypad, 20 ms apart: until then a key may boun
 _PLAIN = 28_000 / 1_311
 _NATIVE = 330 / 11.6
 
-_BLOCKS = """
-def _measure():
-    import gc, json, time
-    from jeton.sts import ea07, ea11
-    block = bytes.fromhex({block!r})
-    key, key11 = bytes.fromhex({key!r}), bytes.fromhex({key11!r})
-    def best(function, key):
-        found = None
-        for _ in range(5):
-            gc.collect()
-            start = time.ticks_us()
-            for _ in range(20):
-                function(key, block)
-            took = time.ticks_diff(time.ticks_us(), start) / 20
-            found = took if found is None else min(found, took)
-        return found
-    print(json.dumps({{
-        "native": bool(ea07.NATIVE),
-        "ea07_us": best(ea07.decrypt, key),
-        "ea11_us": best(ea11.decrypt, key11),
-    }}))
-_measure()
-del _measure
-"""
-
-# {store} is Storage, or keeps nothing.
-_TOKENS = """
-def _measure():
-    import gc, json, os, time
-    from drivers.storage import Storage
-    from jeton.meter import Meter
-    from jeton_main import _profile, bench
-    class Memory:
-        def load(self, which):
-            pass
-        def holds(self, parts, start, end):
-            return False
-        def save(self, parts):
-            pass
-        def save_tick(self, tick):
-            pass
-        def set_aside(self):
-            pass
-    store = Storage("/bench.bin") if {flash!r} else Memory()
-    now = 800000000
-    tokens, keys, draws, heaps = [], [], [], []
-    try:
-        meter = Meter(store, _profile)
-        meter.start()
-        config = {{"drn": "00000000000", "decoder_key": {key!r}}}
-        config["display"] = {display!r}
-        meter.provision(config, now)
-        gc.collect()
-        heaps.append(gc.mem_alloc())
-        for code in {codes!r}:
-            gc.collect()
-            start = time.ticks_us()
-            outcome = meter.enter(code, now)
-            meter.display(now)
-            tokens.append(time.ticks_diff(time.ticks_us(), start))
-            gc.collect()
-            heaps.append(gc.mem_alloc())
-            if outcome.result != 1:
-                raise ValueError("the token was refused")
-            now += 60
-        for key in "5*" * 5:
-            gc.collect()
-            lock = bench.lock if bench else None
-            if lock:
-                lock.acquire()
-            try:
-                start = time.ticks_us()
-                meter.press(key, now)
-                lines = meter.display(now)
-                keyed = time.ticks_us()
-                if bench and "display" in bench.parts:
-                    while bench.parts["display"].show(lines):
-                        pass
-                keys.append(time.ticks_diff(keyed, start))
-                draws.append(time.ticks_diff(time.ticks_us(), keyed))
-            finally:
-                if lock:
-                    bench._lines = []
-                    bench.fresh = True
-                    lock.release()
-    finally:
-        for name in os.listdir("/"):
-            if name.startswith("bench.bin"):
-                if os.stat(name)[0] & 0x4000:
-                    for one in os.listdir(name):
-                        os.remove(name + "/" + one)
-                    os.rmdir(name)
-                else:
-                    os.remove(name)
-    print(json.dumps({{
-        "token_us": tokens, "key_us": keys, "draw_us": draws, "token_heap": heaps[1] - heaps[0]
-    }}))
-_measure()
-del _measure
-"""
-
-_SIZES = """
-def _measure():
-    import json, os
-    found = {}
-    folders = ["/lib"]
-    while folders:
-        folder = folders.pop()
-        for name in os.listdir(folder):
-            path = folder + "/" + name
-            mode, size = os.stat(path)[0], os.stat(path)[6]
-            if mode & 0x4000:
-                folders.append(path)
-            elif name.endswith(".mpy"):
-                found[path[5:]] = size
-    print(json.dumps(found))
-_measure()
-del _measure
-"""
-
-# What stands in for a chip's own pins and buses, which take nothing of the heap there.
-_MODELS = """
-import gc, sys
-sys.path[:] = [{lib}]
-import board
-def used():
-    gc.collect()
-    gc.collect()
-    return gc.mem_alloc()
-before = used()
-import machine
-kept = [machine.Pin(number) for number in {pins!r}]
-print(used() - before)
-"""
-
-_TAKEN = "import gc\ngc.collect()\nprint(gc.mem_alloc())"
-
-_IMPORTS = """
-import sys, time
-sys.path.insert(0, {lib})
-start = time.ticks_us()
-import {modules}
-print(time.ticks_diff(time.ticks_us(), start))
-"""
+_TAKEN = "import gc; gc.collect(); print(gc.mem_alloc())"
 
 # Bits on the bus of a display, as its model counts them: for what one more digit changes, and for
 # another screen. On I2C an octet is nine.
@@ -255,8 +112,8 @@ def measure(meter: MeterClient) -> Measured:
     size = [shown.rows, shown.cols]
     on_flash = _entered(meter, True, size)  # the first: nothing else has loaded its modules
     in_memory = _entered(meter, False, size)
-    blocks = _said(meter, _BLOCKS.format(block=_BLOCK, key=_KEY.hex(), key11=_KEY11.hex()))
-    sizes: dict[str, int] = _said(meter, _SIZES)
+    blocks = _said(meter, "blocks", _BLOCK, _KEY.hex(), _KEY11.hex())
+    sizes: dict[str, int] = _said(meter, "sizes")
     meter.soft_reset()  # what was loaded to measure leaves the heap
     token = statistics.median(in_memory["token_us"]) / 1000
     key = statistics.median(in_memory["key_us"]) / 1000
@@ -326,7 +183,8 @@ def _start(meter: MeterClient) -> float:
     return 1000 * (time.perf_counter() - begin)
 
 
-def _said(meter: MeterClient, source: str) -> Any:
+def _said(meter: MeterClient, function: str, *arguments: object) -> Any:
+    source = remote.once("measure", function, *arguments)
     answer = meter.run(source, timeout=_LONG).strip().splitlines()
     try:
         return json.loads(answer[-1])
@@ -338,8 +196,7 @@ def _entered(meter: MeterClient, flash: bool, display: list[int]) -> Any:
     codes = [
         encode(0, 0, {"rnd": 1, "tid": _TID + i, "amount": 5}, key=_KEY) for i in range(TOKENS)
     ]
-    source = _TOKENS.format(flash=flash, key=_KEY.hex(), codes=codes, display=display)
-    return _said(meter, source)
+    return _said(meter, "tokens", _KEY.hex(), codes, display, flash)
 
 
 def models(name: str) -> int:
@@ -348,7 +205,7 @@ def models(name: str) -> int:
     if not board.parts:
         return 0
     pins = sorted({use.number for use in board.pins()})
-    return int(_alone(board, _MODELS.format(lib="{lib}", pins=pins)))
+    return int(_alone(board, "models", pins))
 
 
 def _imports(name: str) -> float:
@@ -359,18 +216,17 @@ def _imports(name: str) -> float:
     board = boards.load(name)
     modules = ["board", "drivers.clock", "drivers.storage", "jeton.console", "jeton.meter"]
     if board.parts:
-        modules += ["machine", "drivers.bench", "drivers.parts"]
+        modules += ["machine", "drivers.runtime", "drivers.parts"]
         modules += [f"drivers.{driver}" for driver in sorted(board.drivers())]
-    return float(_alone(board, _IMPORTS.format(lib="{lib}", modules=", ".join(modules))))
+    return float(_alone(board, "imports", modules))
 
 
-def _alone(board: boards.Board, source: str) -> str:
-    """Return what a program prints in an interpreter of its own, {lib} being the board's."""
+def _alone(board: boards.Board, function: str, argument: object) -> str:
+    """Return what a function prints in an interpreter of its own, with the board's /lib."""
     micropython = interpreter.find()
     lib = firmware_build.build(micropython, board).tree / "lib"
-    command = micropython.command(
-        "-X", f"heapsize={HEAP}", "-c", source.format(lib=repr(str(lib)))
-    )
+    source = remote.once("measure", function, str(lib), argument)
+    command = micropython.command("-X", f"heapsize={HEAP}", "-c", source)
     variables = interpreter.environment() | {"JETON_TICKS": "1"}
     with contextlib.ExitStack() as stack:
         passed = []

@@ -6,23 +6,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from jeton_host.bench.flashing import LONG_S, TOOLS, Teller
+from jeton_host.bench.flashing import LONG_S, Teller
 from jeton_host.client.client import MeterClient
 from jeton_host.errors import BoardError
+from jeton_host.firmware import remote
 from jeton_host.firmware.boards import Board
-
-# A meter that is not set up saves nothing when it is told to start anew.
-_FORGET = """
-import jeton_main
-jeton_main._meter.state.provisioned = 0
-_jeton.erase(jeton_main.board.STATE_FILE.strip("/"))
-"""
 
 
 def forget_meter(meter: MeterClient) -> None:
     """Give the meter on a board up, with all, and start anew; the firmware stays."""
-    meter.run(TOOLS, timeout=LONG_S)
-    meter.run(_FORGET, timeout=LONG_S)
+    meter.run(remote.once("flash", "forget_meter"), timeout=LONG_S)
     start(meter)
 
 

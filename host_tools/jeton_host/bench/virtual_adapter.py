@@ -16,11 +16,12 @@ from jeton_host.firmware import build as firmware_build
 from jeton_host.firmware.boards import Board
 from jeton_host.firmware.build import Firmware
 from jeton_host.firmware.interpreter import Interpreter
+from jeton_host.models.operations import codes
 from jeton_host.paths import boards_dir
 from jeton_host.virtual.board import HEAP_WIRED, VirtualBoard
 from jeton_host.virtual.models.hardware import Bench
 
-_TARGET, _TAKE, _WAITS = 19, 20, 21  # what boards/virtual/wired/i2c_target.py asks
+_TARGET, _TAKE, _WAITS = codes("TARGET TAKE WAITS")
 _QUEUE = 16  # octets the chip's own queue gives at a time
 
 _BOOT = b"import i2c_target\nimport machine\n\nmachine.I2CTarget = i2c_target.I2CTarget\n"

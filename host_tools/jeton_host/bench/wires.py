@@ -23,9 +23,8 @@ from jeton_host.bench.wiring import plan as wiring
 from jeton_host.client.client import MeterClient
 from jeton_host.client.pins import Wires
 from jeton_host.errors import BoardError
-from jeton_host.firmware import boards
+from jeton_host.firmware import boards, remote
 from jeton_host.firmware.boards import Board
-from jeton_host.paths import boards_dir
 from jeton_host.virtual.board import VirtualBoard
 
 if TYPE_CHECKING:
@@ -53,29 +52,6 @@ _PART = 2048  # octets it tells at a time
 _LOOKS = 60  # at a display that does not come to rest
 _ANEW = 3  # times a display is drawn anew because some of it was lost
 _BLINK = 10  # looks while it may be blank because it flashes
-
-_PROBE = """
-import machine, sys
-version = ".".join([str(n) for n in sys.implementation.version[:3]])
-print(sys.platform, version, int(hasattr(machine, "I2CTarget")))
-"""
-_END = """
-if "adapter" in globals():
-    adapter.end()
-    del adapter
-"""
-_ADDRESS = """
-from jeton_main import bench
-print(getattr(bench.parts.get("display"), "_address", 0))
-"""
-# Begins the display anew, with all it shows.
-_DRAW = """
-from jeton_main import bench
-with bench.lock:
-    bench.make(("display",))
-    bench._more = True
-print(bench.faults.get("display", ""))
-"""
 
 
 class _Pins:
@@ -303,15 +279,15 @@ class AdapterWires(_Pins):
         self._line = MeterClient(self.port)
         try:
             self._check()
-            self._line.run(_END)  # of one whose program was killed
-            self._line.run((boards_dir() / "adapter" / "adapter.py").read_text(encoding="utf-8"))
+            self._line.run(remote.gone("adapter"))  # of one whose program was killed
+            self._line.run(remote.source("adapter"))
             self._line.run(f"adapter = Adapter{self._settings()!r}")
         except BaseException:
             self.close()
             raise
 
     def _check(self) -> None:
-        platform, version, listens = self._run(_PROBE).split()
+        platform, version, listens = self._run(remote.once("adapter", "probe")).split()
         if platform not in ("rp2", "linux") or listens != "1":
             raise BoardError(
                 f"the board at {self.port} ({platform}, MicroPython {version}) is no adapter: "
@@ -340,7 +316,9 @@ class AdapterWires(_Pins):
     def _address(self) -> int:
         """Return the display's address: where the meter has found it, else the usual one."""
         assert self._meter is not None
-        found = 0 if self._meter.locked else int(self._meter.run(_ADDRESS))
+        found = 0
+        if not self._meter.locked:
+            found = int(self._meter.run(remote.once("examine", "display_address")))
         return found or int(self.board.parts["display"]["addresses"][0])
 
     def listen(self) -> None:
@@ -362,7 +340,7 @@ class AdapterWires(_Pins):
 
     def _draw(self) -> None:
         assert self._meter is not None
-        fault = self._meter.run(_DRAW).strip()
+        fault = self._meter.run(remote.once("examine", "begin_display")).strip()
         if fault:
             raise BoardError(
                 f"the meter finds no display: {fault}; do SDA, SCL and GND of the adapter at "
@@ -502,7 +480,7 @@ class AdapterWires(_Pins):
         line, self._line = self._line, None
         if line is not None:
             with contextlib.suppress(BoardError):
-                line.run(_END)
+                line.run(remote.gone("adapter"))
             line.close()
 
 

@@ -12,104 +12,10 @@ from jeton_host.bench.doctor import FAILED, OK, Finding, pattern
 from jeton_host.bench.wires import AdapterWires
 from jeton_host.client.client import MeterClient
 from jeton_host.errors import BoardError
+from jeton_host.firmware import remote
 
 _PATIENCE_S = 10.0  # for a line of the board under test
 
-# One program for all: it asks for each thing in a line, which is done before the next is read.
-_STEP = """
-def _step():
-    import time
-    from jeton_main import bench
-    parts = bench.parts
-    def ticks(count):
-        for _ in range(count):
-            time.sleep_ms(20)
-    with bench.lock:
-        try:
-{body}
-        finally:
-            bench._lines = []
-            bench.fresh = True
-_step()
-del _step
-"""
-
-# Each key is held until it was seen, or for a while; where it was not, it is held once more.
-_KEYS = """
-keypad = parts["keypad"]
-rest = keypad.held()
-print("stuck", rest)
-for at in range({count}):
-    found = ""
-    for _ in range(2):
-        while keypad.take():
-            pass
-        print("hold", at)
-        for _ in range({looks}):
-            time.sleep_ms(10)
-            key = keypad.take()
-            if key:
-                found += key
-            elif found:
-                break
-        print("got", found)
-        for _ in range({looks}):
-            if keypad.held() == rest:
-                break
-            time.sleep_ms(10)
-        if found:
-            break
-"""
-
-# Each output goes on another number of times, so that it is known wherever it is seen.
-_OUTPUTS = """
-for name in {times!r}:
-    parts[name].set(False)
-ticks({wait})
-print("base")
-ticks({wait})
-for name, times in {times!r}.items():
-    for _ in range(times):
-        parts[name].set(True)
-        ticks(2)
-        parts[name].set(False)
-        ticks(2)
-print("done")
-ticks({wait})
-"""
-
-_SIGNS = """
-looks = {{"tamper": lambda: parts["tamper"].on(), "pulses": lambda: parts["pulses"].take()}}
-def seen(most, more):
-    found = set()
-    while most:
-        most -= 1
-        time.sleep_ms(10)
-        for name in {names!r}:
-            if looks[name]():
-                found.add(name)
-        if found:
-            if not more:
-                break
-            more -= 1
-    return found
-seen(1, 0)
-print("rest", *seen(3, 3))
-for name in {names!r}:
-    print("give", name)
-    print("seen", *seen({looks}, 5))
-    print("end", name)
-    ticks(5)
-    seen(1, 0)
-"""
-
-_SHOW = """
-display = parts["display"]
-while display.show({lines!r}):
-    time.sleep_ms(5)
-print("shown")
-ticks({wait})
-"""
 _LOOKS = 40  # of 10 ms each, while something is waited for
 _WAIT = 15  # ticks in which this reads what was counted
 _TRIES = 3  # at what a busy computer may have missed
@@ -150,9 +56,10 @@ class Check:
         fault = self._faults.get(name, "")
         return [Finding(name, FAILED, fault)] if fault and "held down" not in fault else []
 
-    def _do(self, body: str, heard: Callable[[str], None]) -> None:
-        indented = "\n".join("            " + line for line in body.strip().splitlines())
-        self._meter.run(_STEP.format(body=indented), timeout=_PATIENCE_S, heard=heard)
+    def _do(self, heard: Callable[[str], None], test: str, *arguments: object) -> None:
+        """Run a test on the board: it prints each thing to do, which is done before it goes on."""
+        source = remote.once("examine", test, *arguments)
+        self._meter.run(source, timeout=_PATIENCE_S, heard=heard)
 
     # Keys
 
@@ -174,7 +81,7 @@ class Check:
             elif word == "stuck":
                 stuck = rest
 
-        self._do(_KEYS.format(count=len(names), looks=_LOOKS), heard)
+        self._do(heard, "hold_keys", len(names), _LOOKS)
         if stuck:
             yield Finding("keypad", FAILED, f"held down without the adapter: {stuck}")
         keys = [_Key(*divmod(i, 4), name, got.get(i, "")) for i, name in enumerate(names)]
@@ -222,7 +129,7 @@ class Check:
         def heard(line: str) -> None:
             counts[line] = {name: count for name, (_, count) in self._wires.states().items()}
 
-        self._do(_OUTPUTS.format(times=times, wait=_WAIT), heard)
+        self._do(heard, "count_outputs", times, _WAIT)
         return {name: counts["done"][name] - counts["base"][name] for name in times}
 
     def _signs(self) -> Iterator[Finding]:
@@ -246,7 +153,7 @@ class Check:
             elif word == "seen":
                 seen[given] = set(what)
 
-        self._do(_SIGNS.format(names=names, looks=_LOOKS), heard)
+        self._do(heard, "give_signs", names, _LOOKS)
         for name in names:
             if name in rest:
                 said = "gives its sign by itself: are its wire, and GND, in place?"
@@ -273,7 +180,7 @@ class Check:
         try:
             self._wires.listen()
             for _ in range(_TRIES):
-                self._do(_SHOW.format(lines=wanted, wait=_WAIT), heard)
+                self._do(heard, "show", wanted, _WAIT)
                 if shown == wanted:
                     break
         except BoardError as error:

@@ -20,6 +20,7 @@ from jeton_host.checking import rows as check_rows
 from jeton_host.checking.rows import Row
 from jeton_host.client.answers import moment as utc_of
 from jeton_host.errors import BoardError, JetonError, VendingError
+from jeton_host.firmware import remote
 from jeton_host.meter import Meter
 from jeton_host.vending.explain import Explanation, explain
 from jeton_host.vending.keys import parse_ti
@@ -38,48 +39,6 @@ _PATIENCE_S = 60.0  # for one; a busy computer takes its time
 _LONGEST = 200  # characters of a token that are keyed
 _NUMBERS = ("ea", "dkga", "krn", "kt", "ken", "kct")
 _NEXT_BASE = {"93": "14", "14": "35", "35": "35"}
-
-# On the board. A meter that takes no tokens for a while, after wrong ones, is waited for on its
-# own clock, unless that is what is expected of it.
-_PROGRAM = """
-import json
-from jeton.console import Console
-from jeton.meter import Meter
-from jeton_main import clock
-
-class Memory:
-    def load(self, which):
-        pass
-    def save(self, parts):
-        pass
-    def save_tick(self, octets):
-        pass
-    def holds(self, parts, start, end):
-        return False
-    def set_aside(self):
-        pass
-
-def profile(name, language=None):
-    try:
-        with open("/profiles/%s.%s" % (name, language or "json"), "rb") as file:
-            return file.read() if language else json.load(file)
-    except OSError:
-        raise ValueError("no profile %s on this board" % name)
-
-_meter = Meter(Memory(), profile)
-_meter.start()
-clock.rate = 0
-meter = Console(_meter, clock, dict)
-
-def key(line, waits):
-    said = meter.rpc(line)
-    if waits and '"LockOut"' in said:
-        status = json.loads(meter.rpc('["status"]'))["ok"]
-        meter.rpc('["advance",%d]' % (status["lock_until"] - status["clock"]))
-        said = meter.rpc(line)
-    print(said)
-    print(meter.rpc('["status"]'))
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -405,7 +364,7 @@ class _Board:
             board.close()
             raise
         try:
-            self._meter.run(_PROGRAM)
+            self._meter.run(remote.keep("_jeton", "key_in", "KeyIn"))
         except BaseException:
             self._meter.close()
             raise
@@ -416,14 +375,14 @@ class _Board:
 
     def key_in(self, subject: _Subject) -> Iterator[list[_Keyed]]:
         """Set the meter up and key in its rows; yield what it answers, some rows at a time."""
-        source = f"print(meter.rpc({json.dumps(['provision', subject.config])!r}))\n"
+        source = f"_jeton.begin({json.dumps(['provision', subject.config])!r})\n"
         for first in range(0, len(subject.rows), _CHUNK):
             rows = subject.rows[first : first + _CHUNK]
             lines = [
                 (json.dumps(["enter", row.token[:_LONGEST]]), row.result != "LockOut")
                 for row in rows
             ]
-            source += f"for _line, _waits in {lines!r}: key(_line, _waits)"
+            source += f"_jeton.key({lines!r})"
             said = [json.loads(line) for line in self._run(source)]
             if first == 0 and "error" in (begun := said.pop(0)):
                 problem = f"the meter cannot be set up: {begun['error']}"

@@ -167,6 +167,21 @@ def new(
         print(f"edit it, then: jeton profile check {name} && jeton new NAME --profile {name}")
 
 
+@_profile.command("schema")
+def schema(as_json: Json = False) -> None:
+    """Print where the JSON Schema of profiles is: editors complete and check a file by it.
+
+    `jeton profile new` writes it into a profile as "$schema".
+
+    Example: `jeton profile schema`
+    """
+    path = profiles.schema_path()
+    if as_json:
+        _put({"file": str(path)})
+    else:
+        print(path)
+
+
 def language(
     where: Annotated[str, typer.Argument(metavar="NAME|PORT", help="A meter's name, or a port.")],
     code: Annotated[

@@ -1,4 +1,4 @@
-"""Runs published vectors and the matrix of conformance_cases on a board, over its serial line.
+"""Runs published vectors and the matrix of `cases` on a board, over its serial line.
 
 Each row sets the meter up anew, so its own store, power-ups and commits are what is tested. Only
 where the row before it has left a meter in just that state as it was that one is taken: no row
@@ -23,7 +23,7 @@ from jeton_host.bench import facts, flashing
 from jeton_host.client.answers import EnterResult, Status, TokenResult
 from jeton_host.conformance.cases import DRN, Case, Settings, Step, matrix
 from jeton_host.errors import BoardError
-from jeton_host.firmware import boards, profiles
+from jeton_host.firmware import boards, profiles, remote
 from jeton_host.meter import Meter
 from jeton_host.vending import keys, pan, tid
 
@@ -49,29 +49,6 @@ WATCHED = (
 _VENDING_SIDE = ("dkga02", "dkga04", "tid")  # what a meter has neither key nor calendar for
 _A = TokenResult.ACCEPT
 _SILENT_S = 2.0
-
-_CIPHER = """
-def _conformance():
-    from jeton.sts import keys
-    cipher = keys.cipher({ea}, bytes.fromhex({key!r}), {sample})
-    print(cipher(bytes.fromhex({block!r})).hex())
-_conformance()
-del _conformance
-"""
-_CRC = """
-def _conformance():
-    from jeton.sts import crc
-    print("%04x" % crc.crc16(bytes.fromhex({data!r})))
-_conformance()
-del _conformance
-"""
-_LUHN = """
-def _conformance():
-    from jeton.sts.digits import luhn_ok
-    print(luhn_ok({digits!r}))
-_conformance()
-del _conformance
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -431,15 +408,11 @@ def _source(vector: Mapping[str, Any]) -> str:
     """Return the program that has the board compute a vector."""
     inputs = vector["inputs"]
     if vector["kind"] == "crc":
-        return _CRC.format(data=inputs["data"])
+        return remote.once("vector", "checksum", inputs["data"])
     if vector["kind"] == "luhn":
-        return _LUHN.format(digits=inputs["digits"])
-    return _CIPHER.format(
-        ea=11 if inputs.get("alg") == "MISTY1" else 7,
-        key=inputs["key"],
-        sample=inputs.get("tables") == "sample",
-        block=vector["expected"],
-    )
+        return remote.once("vector", "check_digit", inputs["digits"])
+    ea, sample = 11 if inputs.get("alg") == "MISTY1" else 7, inputs.get("tables") == "sample"
+    return remote.once("vector", "decipher", ea, inputs["key"], sample, vector["expected"])
 
 
 def _config(inputs: Mapping[str, Any], settings: Settings) -> dict[str, Any]:

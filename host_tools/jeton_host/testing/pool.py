@@ -4,7 +4,6 @@ Loaded with the first meter that a test asks for: the plugin itself costs next t
 """
 
 import contextlib
-import fcntl
 import importlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from jeton import __version__ as firmware_version
+from jeton_host import locks
 from jeton_host.client.answers import EPOCH
 from jeton_host.client.port import TIMEOUT
 from jeton_host.errors import BoardError, OutOfOrderError
@@ -133,7 +133,8 @@ class Bench:
         if place in self._open:
             return self._open[place]
         try:
-            with _alone():
+            # Other workers ask boards for their MAC, too: not while this one takes its own.
+            with locks.alone(cache_home() / "ports.lock"):
                 port = ports.find(place).device
                 options: dict[str, Any] = {"timeout": self.timeout}
                 if self.wires:
@@ -266,16 +267,6 @@ class Bench:
     def used(self) -> list[str]:
         """Return a line for each board that was used, in the words of `describe`."""
         return [self._describe(place) for place in [*self._open, *([VIRTUAL] * self._started)]]
-
-
-@contextlib.contextmanager
-def _alone() -> Iterator[None]:
-    """Keep other workers from asking boards for their MAC while this one takes its own."""
-    lock = cache_home() / "ports.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _own_profiles() -> tuple[Any, ...]:

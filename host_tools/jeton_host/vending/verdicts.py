@@ -171,8 +171,8 @@ class Judge:
         profile = self._profile(meter)
         if "credit_wh" not in self._status or profile is None:
             return False
-        status = SimpleNamespace(**self._status)
-        settings = SimpleNamespace(
+        status: Any = SimpleNamespace(**self._status)
+        settings: Any = SimpleNamespace(
             credit_advance_share=profile["credit"]["advance_share"],
             credit_max_wh=profile["credit"]["max_wh"],
         )

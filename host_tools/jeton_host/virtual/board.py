@@ -14,74 +14,35 @@ heap still locked; so can a program, by a lock that nobody opens. A program that
 computes is left alone.
 """
 
-import fcntl
 import os
 import re
 import secrets
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from jeton_host import locks
 from jeton_host.errors import BoardError
-from jeton_host.firmware import boards
+from jeton_host.firmware import boards, remote
 from jeton_host.firmware import build as firmware_build
 from jeton_host.firmware.boards import Board
 from jeton_host.firmware.build import Firmware
-from jeton_host.firmware.interpreter import FLASH_DEVICE, Interpreter, environment, find
+from jeton_host.firmware.interpreter import Interpreter, environment, find
+from jeton_host.paths import boards_dir
 from jeton_host.typed import typed_methods
 from jeton_host.virtual.bridge import BOOT_TIMEOUT, PtyBridge
 from jeton_host.virtual.models.hardware import Bench
 
 HEAP = "192k"  # of a small ESP32; 64-bit words make it about 132 KB on the chip
 HEAP_WIRED = (
-    "216k"  # the same, and what stands in for the chip's pins and buses (wired/machine.py)
+    "224k"  # the same, and what stands in for the chip's pins, buses and timers (virtual/wired)
 )
 _TERMINAL = re.compile(r"/dev/(pts/[0-9]+|ttys[0-9]+)")
 _DYING = 1.0  # seconds an interpreter may outlive the program that was killed
-
-# Mounted as on a board: no file of the host, the working directory at the root, the board's path.
-# Then boot.py, and main.py where a board would run it. {bang} is printed where the board's
-# own output begins and where it ends.
-_BOOTSTRAP = (
-    "def _():\n    import os, sys, vfs\n    del globals()['_']\n"
-    + FLASH_DEVICE
-    + """
-    flash = Flash({flash!r})
-    vfs.umount("/")
-    vfs.mount(vfs.VfsLfs2(flash), "/")
-    os.chdir("/")
-    sys.path[:] = ["", ".frozen", "/lib"]
-    sys.argv[:] = []
-    print({bang!r}, end="")
-    for name in {files!r}:
-        try:
-            os.stat(name)
-        except OSError:
-            continue
-        try:
-            execfile(name)
-        except SystemExit:
-            os.system("kill -TERM $PPID")
-        except BaseException as error:
-            import io
-            said = io.StringIO()
-            sys.print_exception(error, said)
-            lines = said.getvalue().split("\\n")
-            if '"<stdin>"' in lines[1]:
-                del lines[1]
-            print("\\n".join(lines), end="")
-            break
-    import gc
-    gc.collect()
-    print({bang!r}, end="")
-_()
-"""
-)
 
 
 def _hold_link(link: Path) -> IO[bytes]:
@@ -103,31 +64,16 @@ def _hold_link(link: Path) -> IO[bytes]:
     while True:
         lock = path.open("ab")
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not locks.take(lock):
+                raise BoardError(
+                    f"{link} is the link of a board that runs: stop that, or choose another path"
+                )
             if path.exists() and os.path.samestat(os.fstat(lock.fileno()), path.stat()):
                 return lock
-        except BlockingIOError:
-            lock.close()
-            raise BoardError(
-                f"{link} is the link of a board that runs: stop that, or choose another path"
-            ) from None
-        except OSError:
+        except BaseException:
             lock.close()
             raise
         lock.close()  # its owner has just removed it: once more
-
-
-def _lock(file: IO[bytes]) -> None:
-    """Lock a flash; where a board was killed, its interpreter holds it for another moment."""
-    deadline = time.monotonic() + _DYING
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                raise
-        time.sleep(0.01)
 
 
 @typed_methods
@@ -240,13 +186,10 @@ class VirtualBoard:
         except OSError as error:
             raise BoardError(f"{path} cannot be opened: {error.strerror}") from None
         try:
-            _lock(file)
+            # Where a board was killed, its interpreter inherited the lock and dies a little later.
+            if not locks.take(file, _DYING):
+                raise BoardError(f"{path} is the flash of a board that runs: stop that first")
             firmware_build.update_image(self._interpreter, path, firmware, self.needs)
-        except BlockingIOError:
-            file.close()
-            raise BoardError(
-                f"{path} is the flash of a board that runs: stop that first"
-            ) from None
         except BaseException:
             file.close()
             raise
@@ -259,7 +202,10 @@ class VirtualBoard:
         assert self._file is not None
         number = self._file.fileno()
         files = ["boot.py", "main.py"] if friendly else ["boot.py"]
-        bootstrap = _BOOTSTRAP.format(flash=f"/dev/fd/{number}", bang=marks[0], files=files)
+        shared = ""  # beside a timer's thread
+        if self.bench:
+            shared = (boards_dir() / "virtual" / "wired" / "files.py").read_text("utf-8")
+        bootstrap = remote.once("image", "play", f"/dev/fd/{number}", marks[0], files, shared)
         heap = self.heap or (HEAP_WIRED if self.bench else HEAP)
         arguments = ("-X", f"heapsize={heap}", "-i", "-c", bootstrap)
         variables = environment() | {"JETON_MARK": marks[1]}

@@ -16,24 +16,14 @@ from rich.console import Console
 from rich.text import Text
 
 from jeton_host.client.client import MeterClient
+from jeton_host.firmware import remote
 from jeton_host.paths import boards_dir
 from jeton_host.virtual.board import VirtualBoard
 from jeton_host.virtual.models.hardware import Bench
 
 _BOARD = "esp32_lcd2004"
 _WIDTH = 96
-WIPE = """
-import os
-def wipe(folder):
-    for name in os.listdir(folder):
-        path = folder + "/" + name
-        if os.stat(path)[0] & 0x4000:
-            wipe(path)
-            os.rmdir(path)
-        else:
-            os.remove(path)
-wipe("")
-"""
+WIPE = remote.once("flash", "erase", "")
 # Name of the picture -> what is typed, {port} being the board's.
 SHOWN = {
     "flash": (

@@ -16,11 +16,13 @@ from typing import Any, Protocol, Self
 from jeton_host.errors import BoardError
 from jeton_host.firmware import boards
 from jeton_host.firmware.boards import Board
+from jeton_host.models.operations import codes
 
-_MODE, _LEVEL, _SET, _EDGES, _IRQ = 1, 2, 3, 4, 5
-_I2C_WRITE, _I2C_READ, _SPI, _SPI_READ, _BUS = 6, 7, 8, 9, 10
-_PWM, _COUNTER, _COUNT, _UART_WRITE, _UART_READ, _WDT, _CAUSE = range(11, 18)
-_SLEPT = 18
+_MODE, _LEVEL, _SET, _EDGES, _IRQ = codes("MODE LEVEL SET EDGES IRQ")
+_I2C_WRITE, _I2C_READ, _SPI, _SPI_READ, _BUS = codes("I2C_WRITE I2C_READ SPI SPI_READ BUS")
+_PWM, _COUNTER, _COUNT = codes("PWM COUNTER COUNT")
+_UART_WRITE, _UART_READ, _WDT = codes("UART_WRITE UART_READ WDT")
+_CAUSE, _SLEPT = codes("CAUSE SLEPT")
 
 IN, OUT, OPEN_DRAIN = 1, 3, 7
 _PULL_DOWN, _PULL_UP = 1, 2

@@ -6,18 +6,23 @@ nothing while nothing happens. What a verb has begun it does not disturb: `Guard
 """
 
 import gc
-import sys
 from _thread import allocate_lock, get_ident
 from time import sleep_ms, ticks_diff, ticks_ms  # type: ignore[attr-defined]
 
 import machine
-from machine import Pin
 from micropython import const
 
 import board
-import drivers
 from jeton import credit
 from jeton.sts.results import GOOD
+
+from . import startup
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from jeton.meter import Meter
+
+    from .clock import Clock
 
 _TICK_MS = const(20)
 _RETRY = const(500)  # ticks until what is missing is tried again
@@ -39,44 +44,6 @@ _SETTLED = const(10)  # ticks from the relay's switching until its noise is over
 _REDRAW = const(3000)  # ticks until all is drawn anew, whatever noise there was
 
 
-def read(settings):
-    """Return the pin of an input, with the chip's own pull-up where its settings have `pull`."""
-    return Pin(settings["pin"], Pin.IN, Pin.PULL_UP if "pull" in settings else -1)
-
-
-class Output:
-    """A pin that is on or off: an LED, a relay, a buzzer; `freq` makes it a wave."""
-
-    def __init__(self, settings):
-        active = settings.get("active", 1)
-        self._on = False
-        self._levels = (1 - active, active)
-        freq = settings.get("freq")
-        pin = Pin(settings["pin"], Pin.OUT, value=1 - active)
-        self._put = pin.value
-        if freq:
-            self._levels = (0, 32768)
-            self._put = machine.PWM(pin, freq=freq, duty_u16=0).duty_u16
-
-    def set(self, on):
-        """Put it on or off; nothing happens where it is so already."""
-        if on != self._on:
-            self._put(self._levels[on])
-            self._on = on
-
-
-class Switch:
-    """A contact that is looked at."""
-
-    def __init__(self, settings):
-        self._active = settings.get("active", 0)
-        self._pin = read(settings)
-
-    def on(self):
-        """Tell whether it gives its sign."""
-        return self._pin() == self._active
-
-
 class Bench:
     """The parts of a board and the meter they belong to; `tick` is the timer's callback."""
 
@@ -88,9 +55,9 @@ class Bench:
         self.lock = allocate_lock()
         self.caller = None  # the thread whose verb is under way
         self.fresh = True  # something has happened: look at the meter
-        self._meter = meter
-        self._clock = clock
-        self._lines = self._blank = []
+        self._meter: "Meter" = meter
+        self._clock: "Clock" = clock
+        self.lines = self._blank = []
         self._more = False
         self._flash = False
         self._now = -1
@@ -119,14 +86,7 @@ class Bench:
         from . import parts
 
         parts.make(self, names)
-        del parts
-        for name in list(sys.modules):  # what only this needs leaves its room
-            package, _, part = name.rpartition(".")
-            ours = package == "drivers"
-            if name == "wiring" or (ours and (part == "parts" or part.endswith("_start"))):
-                del sys.modules[name]
-                if ours:
-                    delattr(drivers, part)
+        startup.release()
 
     def _fail(self, name):
         """Let a part go; it is tried again in a while."""
@@ -242,7 +202,7 @@ class Bench:
         if self._redraw <= 0:
             self._redraw = _REDRAW
         if "display" in parts and (self._more or (self._flash and blinks % _BLINK == 0)):
-            self._draw(self._blank if self._flash and blinks >= _BLINK else self._lines)
+            self._draw(self._blank if self._flash and blinks >= _BLINK else self.lines)
         if self.faults and self._ticks % _RETRY == 0:
             self._retry()
 
@@ -334,8 +294,8 @@ class Bench:
             if state.warned or state.credit_wh <= 0 or state.hold or state.tamper:
                 page_s = profile.screens_page_s
                 self._next = min(self._next, (now // page_s + 1) * page_s)
-        if lines != self._lines:
-            self._lines = lines
+        if lines != self.lines:
+            self.lines = lines
             self._blank = [" " * len(line) for line in lines]
             self._more = True
         if self._flash != bool(meter.flashes(now)):

@@ -1,17 +1,24 @@
 """The adapter: fingers and eyes at the pins of a meter, on a second board with MicroPython.
 
-The host (jeton_host.bench.wires) sends this over the raw REPL and calls it there; nothing is
-stored, and a reset leaves nothing of it. Which pins are wired to what the host says. It knows no
-meters.
+Its names are global there, since an interrupt that calls a closure may allocate. Nothing is
+stored, and a reset leaves nothing of it. The host says which pins are wired to what; this knows
+no meters.
 """
 
+import sys
 from binascii import hexlify
-from time import sleep_ms, ticks_diff, ticks_ms
+from time import sleep_ms, ticks_diff, ticks_ms  # type: ignore[attr-defined]
 
 import machine
 from machine import Pin
 
 _WAVE_MS = 20  # two edges of one sound lie closer together than this
+
+
+def probe():
+    """Print the chip's family, MicroPython's version, and 1 if the chip can listen on I2C."""
+    version = ".".join([str(n) for n in sys.implementation.version[:3]])
+    print(sys.platform, version, int(hasattr(machine, "I2CTarget")))
 
 
 class Input:
@@ -58,8 +65,9 @@ class Ear:
         self._size = size
         self._chunk = bytearray(16)
         self._head = self._tail = self._lost = 0
-        self._target = machine.I2CTarget(bus, address, sda=Pin(sda), scl=Pin(scl))
-        self._target.irq(self._take, trigger=machine.I2CTarget.IRQ_WRITE_REQ, hard=True)
+        kind = machine.I2CTarget  # type: ignore[attr-defined]
+        self._target = kind(bus, address, sda=Pin(sda), scl=Pin(scl))
+        self._target.irq(self._take, trigger=kind.IRQ_WRITE_REQ, hard=True)
 
     def _take(self, target):
         # An interrupt at once, in which nothing can be allocated.
@@ -147,7 +155,7 @@ class Adapter:
             self.sign(name, False)
             sleep_ms(ms)
 
-    def end(self):
+    def close(self):
         """Let everything go."""
         self.key()
         for name in self._signs:

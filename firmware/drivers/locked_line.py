@@ -11,6 +11,11 @@ from micropython import const
 import board
 from jeton.locked import MARK, Guard
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from jeton.console import Console
+    from jeton.meter import Meter
+
 _TICK_MS = const(5000)
 
 
@@ -25,7 +30,7 @@ def restart(answer):
     raise SystemExit  # at the REPL, and in what a client runs there, this is a soft reset
 
 
-def serve(console, meter, bench=None):
+def serve(console: "Console", meter: "Meter", bench=None):
     """Answer lines until the meter is not locked any more, then start the board anew.
 
     A `bench` runs the meter from its timer, which a line must not be disturbed by.

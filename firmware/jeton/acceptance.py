@@ -1,0 +1,234 @@
+"""Acceptance of tokens: from digits to what became of them, and what that does to a meter.
+
+Functions over a meter. Loaded with the first token: a start has no need of it.
+"""
+
+from . import commit, credit, events, screens
+from .lockout import counts
+from .sts import digits as token_digits
+from .sts import keys, tokens
+from .sts.decoder import decode
+from .sts.results import NAMES, TokenResult
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .meter import Meter
+
+
+class Outcome:
+    """What became of a token; the display, the log and the serial line all tell from this."""
+
+    def __init__(self, result=TokenResult.CRC):
+        self.result = result
+        self.token = None
+        self.amount_wh = None
+        self.repaid_wh = 0
+        self.recovered_wh = 0
+        self.value = ""
+        self.missing = []
+        self.message = ""
+        self.pages = None
+        self.earlier = []
+
+    def as_dict(self):
+        """Return the outcome for the wire."""
+        token = self.token
+        return {
+            "result": self.result,
+            "name": NAMES[self.result],
+            "token": token.name if token else None,
+            "class": token.cls if token else None,
+            "subclass": token.sub if token else None,
+            "tid": token.tid if token else None,
+            "amount_wh": self.amount_wh,
+            "repaid_wh": self.repaid_wh,
+            "recovered_wh": self.recovered_wh,
+            "missing": self.missing,
+            "message": self.message,
+            "earlier": [outcome.as_dict() for outcome in self.earlier],
+        }
+
+
+def class_of(digits):
+    """Return the class of a token, or None if these are no token's digits."""
+    try:
+        return token_digits.split(token_digits.clean(digits))[0]
+    except ValueError:
+        return None
+
+
+def enter(meter: "Meter", several, now):
+    """Take tokens one after another and show what became of them; return the last's Outcome.
+
+    It has those before it as `earlier`. OSError where a token could not be saved: it was not
+    taken, those before it were.
+    """
+    pages = []
+    earlier = []
+    for digits in several:
+        outcome = _enter(meter, digits, now)
+        pages += _pages(meter, outcome, digits)
+        earlier.append(outcome)
+    _show(meter, pages, outcome, now)
+    outcome.earlier = earlier[:-1]
+    return outcome
+
+
+def _enter(meter: "Meter", digits, now):
+    outcome = Outcome()
+    if not meter.state.provisioned:
+        outcome.result = TokenResult.NOT_READY
+        outcome.message = "the meter has no key yet: provision it"
+        return outcome
+    decoded = None
+    guess = class_of(digits) not in (None, 1)
+    left_s = meter.lockout.blocked(now)
+    if guess and left_s:
+        outcome.result = TokenResult.LOCK_OUT
+        outcome.message = "too many wrong tokens: wait %d s" % left_s
+        outcome.value = "%d" % left_s
+        if meter.state.result == TokenResult.LOCK_OUT:
+            return outcome  # logged once: a flood of them wears no flash and hides no event
+    elif guess and meter.profile.lockout_after:
+        decoded = _decode_counted(meter, digits, outcome, now)
+        if decoded is None:
+            return outcome
+    else:
+        decoded = _decode(meter, digits)
+    meter.atomically(lambda: _take(meter, decoded, digits, outcome, now))
+    return outcome
+
+
+def _decode(meter: "Meter", digits):
+    if meter._decrypt is None:
+        use_key(meter)
+    return decode(digits, meter._decrypt, meter.state.ea, meter.state.mfr_code)
+
+
+def use_key(meter: "Meter"):
+    """Decrypt with the key of the record from now on."""
+    state = meter.state
+    key = state.decoder_key[: keys.key_octets(state.ea)]
+    meter._decrypt = keys.cipher(state.ea, key, bool(state.sample_tables))
+
+
+def _decode_counted(meter: "Meter", digits, outcome, now):
+    """Decode a token that is committed as a wrong one before; return None if it is wrong.
+
+    So a power cut takes no guess back. A wrong token costs one save, another one two.
+    """
+    if meter._decrypt is None:
+        use_key(meter)  # before the snapshot: the way back would lose it
+    commit.begin(meter)
+    try:
+        meter.lockout.wrong(now)
+        _log(meter, outcome, now)
+        commit.save(meter)
+        decoded = _decode(meter, digits)
+        if counts(decoded[0]):
+            meter._before = None
+            return None
+    except BaseException:
+        _uncount(meter)
+        raise
+    _uncount(meter)
+    return decoded
+
+
+def _uncount(meter: "Meter"):
+    meter._unsaved = True  # the store still counts it
+    commit.undo(meter)
+
+
+def _pages(meter: "Meter", outcome, digits):
+    return outcome.pages or screens.result_pages(outcome, digits, meter)
+
+
+def _show(meter: "Meter", pages, outcome, now):
+    profile = meter.profile
+    page_s = profile.screens_page_s
+    if outcome.pages:
+        meter.screen.show(pages, now, page_s)
+    else:
+        page_s = profile.screens_amount_s or page_s
+        meter.screen.show(pages, now, page_s, profile.screens_result_s, True)
+
+
+def _take(meter: "Meter", decoded, digits, outcome, now):
+    """Do what a decoded token says, and log it; the caller commits."""
+    if decoded is not None:
+        outcome.result, outcome.token, outcome.message = decoded
+        _obey(meter, digits, outcome, now)
+        # A token without a TID can be keyed for ever, and so could unlock for ever.
+        if outcome.result == TokenResult.ACCEPT and outcome.token.tid is not None:
+            meter.lockout.accepted(now)
+    _log(meter, outcome, now)
+
+
+def _log(meter: "Meter", outcome, now):
+    token = outcome.token
+    meter.state.result = outcome.result
+    events.record(
+        meter.state,
+        now,
+        events.TOKEN,
+        outcome.result,
+        events.NO_TOKEN if token is None else token.cls << 4 | token.sub,
+        outcome.amount_wh or 0,
+    )
+
+
+def _obey(meter: "Meter", digits, outcome, now):
+    state = meter.state
+    token = outcome.token
+    if outcome.result == TokenResult.ACCEPT and _bars(meter, token):
+        outcome.result = TokenResult.NOT_READY
+        outcome.message = "the meter was tampered with: a token must clear that first"
+    if outcome.result == TokenResult.ACCEPT:
+        outcome.result = _validate(meter, token)
+    if outcome.result == TokenResult.ACCEPT:
+        outcome.result = _execute(meter, token, outcome, now)
+        if outcome.result == TokenResult.ACCEPT and token.tid is not None:
+            meter.tids.add(token.tid)
+    if outcome.result == TokenResult.ACCEPT and token.cls == 0:
+        state.last_token = token_digits.clean(digits).encode()
+        state.last_tid = token.tid
+        events.bought(state, now, outcome.amount_wh)
+
+
+def _bars(meter: "Meter", token):
+    """Tell whether a tampered meter takes such a token only after that is cleared."""
+    if not meter.state.tamper or meter.profile.supply_tamper_takes == "all":
+        return False
+    return token.cls == 0 or (token.cls == 2 and token.sub not in (1, 5))
+
+
+def _validate(meter: "Meter", token):
+    """Return the ValidationResult, in the standard's order: DDTK, KEN, Used, Old."""
+    if token.cls == 0 and meter.state.kt == keys.DDTK:
+        return TokenResult.DDTK
+    if token.tid is None:
+        return TokenResult.ACCEPT
+    return meter.tids.check(token.tid, meter.state.ken)
+
+
+def _execute(meter: "Meter", token, outcome, now):
+    if token.cls == 0:
+        return _credit(meter, token, outcome, now)
+    from . import management  # most tokens of a meter's life carry credit
+
+    return management.execute(meter, token, outcome, now)
+
+
+def _credit(meter: "Meter", token, outcome, now):
+    if token.sub:
+        return TokenResult.FUNCTION  # water, gas, time, money
+    amount_wh = 100 * tokens.amount_value(token.fields["amount"])
+    repaid, recovered = credit.shares(meter.state, meter.profile, amount_wh)
+    if credit.overflows(meter.state, meter.profile, amount_wh - repaid - recovered):
+        return TokenResult.OVERFLOW
+    credit.add(meter.state, amount_wh, repaid, recovered, now)
+    outcome.repaid_wh, outcome.recovered_wh = repaid, recovered
+    outcome.amount_wh = amount_wh
+    outcome.value = "+" + screens.kwh(amount_wh, 1)
+    return TokenResult.ACCEPT

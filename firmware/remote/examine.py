@@ -1,0 +1,207 @@
+"""Tests the parts of a board one by one, while its meter runs and leaves them alone.
+
+Each test prints one word a line, which the host follows: what is to be pressed, what was seen.
+"""
+
+from time import sleep_ms, ticks_add, ticks_diff, ticks_ms  # type: ignore[attr-defined]
+
+from jeton_main import bench  # type: ignore[import-not-found]
+
+
+def alone(test):
+    """Return a test as a function that runs while the meter's timer does nothing.
+
+    The meter draws its display again after it, however the test ends.
+    """
+
+    def run(*arguments):
+        with bench.lock:
+            try:
+                test(bench.parts, *arguments)
+            finally:
+                bench.lines = []
+                bench.fresh = True
+
+    return run
+
+
+def wait(ms):
+    """Yield every 10 ms for this long."""
+    end = ticks_add(ticks_ms(), ms)
+    while ticks_diff(end, ticks_ms()) > 0:
+        sleep_ms(10)
+        yield
+
+
+def ticks(count):
+    """Sleep for this many ticks of 20 ms: a virtual board's models follow each of them."""
+    for _ in range(count):
+        sleep_ms(20)
+
+
+# The display
+
+
+@alone
+def show(parts, lines, count):
+    """Draw lines and leave them there for this many ticks."""
+    display = parts["display"]
+    while display.show(lines):
+        sleep_ms(5)
+    print("shown")
+    ticks(count)
+
+
+@alone
+def redraw(parts):
+    """Draw what the meter shows again, all of it; an OSError where the display has gone."""
+    display = parts["display"]
+    display.renew()
+    lines = bench.lines
+    while display.show(lines):
+        sleep_ms(5)
+
+
+def begin_display():
+    """Set the display up again and have the meter draw all; print its fault, if it has one."""
+    with bench.lock:
+        bench.make(("display",))
+        bench.lines = []
+        bench.fresh = True
+    print(bench.faults.get("display", ""))
+
+
+def display_address():
+    """Print the display's address on its I2C bus, 0 where it has none."""
+    print(getattr(bench.parts.get("display"), "address", 0))
+
+
+# The keypad
+
+
+@alone
+def await_keys(parts, keys, limit_ms):
+    """Print each key that is pressed, until all were or for `limit_ms` none is."""
+    keypad = parts["keypad"]
+    left = keys
+    while keypad.take():
+        pass
+    print("ready")
+    last = ticks_ms()
+    while left and ticks_diff(ticks_ms(), last) < limit_ms:
+        key = keypad.take()
+        if key:
+            print("key", key)
+            left = left.replace(key, "")
+            last = ticks_ms()
+        sleep_ms(10)
+
+
+@alone
+def hold_keys(parts, count, looks):
+    """Have the host hold each of `count` keys, and print which were seen in `looks` of 10 ms.
+
+    A key that was not seen is held once more.
+    """
+    keypad = parts["keypad"]
+    rest = keypad.held()
+    print("stuck", rest)
+    for at in range(count):
+        found = ""
+        for _ in range(2):
+            while keypad.take():
+                pass
+            print("hold", at)
+            for _ in range(looks):
+                sleep_ms(10)
+                key = keypad.take()
+                if key:
+                    found += key
+                elif found:
+                    break
+            print("got", found)
+            for _ in range(looks):
+                if keypad.held() == rest:
+                    break
+                sleep_ms(10)
+            if found:
+                break
+
+
+# Outputs
+
+
+@alone
+def switch(parts, name, times, ms):
+    """Switch an output on and off this many times, `ms` each."""
+    part = parts[name]
+    for _ in range(times):
+        for on in (True, False):
+            for _ in wait(ms):
+                part.set(on)
+    print("done")
+
+
+@alone
+def count_outputs(parts, times, count):
+    """Switch each output on as often as `times` says: the host knows it by that number."""
+    for name in times:
+        parts[name].set(False)
+    ticks(count)
+    print("base")
+    ticks(count)
+    for name, number in times.items():
+        for _ in range(number):
+            parts[name].set(True)
+            ticks(2)
+            parts[name].set(False)
+            ticks(2)
+    print("done")
+    ticks(count)
+
+
+# Inputs
+
+
+def gives_sign(parts, name):
+    """Return whether an input has its sign: the pulses that came, or the contact's level."""
+    return parts[name].take() if name == "pulses" else parts[name].on()
+
+
+@alone
+def await_sign(parts, name, limit_ms):
+    """Print whether the sign of an input came within `limit_ms`."""
+    print("ready")
+    for _ in wait(limit_ms):
+        if gives_sign(parts, name):
+            print("sign")
+            break
+
+
+def signs_seen(parts, names, most, more):
+    """Return the inputs that have their sign, in `most` looks of 10 ms; `more` after the first."""
+    found = set()
+    while most:
+        most -= 1
+        sleep_ms(10)
+        for name in names:
+            if gives_sign(parts, name):
+                found.add(name)
+        if found:
+            if not more:
+                break
+            more -= 1
+    return found
+
+
+@alone
+def give_signs(parts, names, looks):
+    """Have the host give the sign of each input, and print which inputs saw it."""
+    signs_seen(parts, names, 1, 0)
+    print("rest", *signs_seen(parts, names, 3, 3))
+    for name in names:
+        print("give", name)
+        print("seen", *signs_seen(parts, names, looks, 5))
+        print("end", name)
+        ticks(5)
+        signs_seen(parts, names, 1, 0)

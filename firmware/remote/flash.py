@@ -1,0 +1,109 @@
+"""Writes, verifies and removes files on a board's flash; the host sends the contents in pieces."""
+
+import os
+from binascii import a2b_base64, hexlify
+from hashlib import sha256
+
+
+def erase(start):
+    """Remove the files and folders in the root folder whose names begin with `start`."""
+    for name in os.listdir("/"):
+        if name.startswith(start):
+            _remove("/" + name)
+
+
+def _remove(path):
+    if os.stat(path)[0] & 0x4000:
+        for name in os.listdir(path):
+            _remove(path + "/" + name)
+        os.rmdir(path)
+    else:
+        os.remove(path)
+
+
+def forget_meter():
+    """Remove the meter's store; the running meter does not write it again."""
+    import jeton_main  # type: ignore[import-not-found]
+
+    # A meter that is not set up saves nothing when the board is reset.
+    jeton_main.core.state.provisioned = 0
+    erase(jeton_main.board.STATE_FILE.strip("/"))
+
+
+class Files:
+    """Files being replaced: NAME.new is written beside NAME, then renamed."""
+
+    def __init__(self):
+        self._file = None
+        self._buffer = bytearray(512)
+        os.chdir("/")
+
+    def begin(self, name):
+        """Create NAME.new, and the folders it lies in."""
+        parts = name.split("/")
+        for i in range(1, len(parts)):
+            try:
+                os.mkdir("/".join(parts[:i]))
+            except OSError:
+                pass
+        self._file = open(name + ".new", "wb")
+
+    def put(self, text):
+        """Append bytes in base64 to the file that was begun."""
+        assert self._file
+        self._file.write(a2b_base64(text))
+
+    def close(self):
+        """Close the file that was begun, if any: else its rest is written when it is collected."""
+        if self._file:
+            self._file.close()
+            self._file = None
+
+    def hash(self, name):
+        """Return the SHA-256 of a file as hexadecimal digits, None where there is none."""
+        found = sha256()
+        buffer = self._buffer
+        try:
+            with open(name, "rb") as file:
+                count = file.readinto(buffer)
+                while count:
+                    found.update(memoryview(buffer)[:count])
+                    count = file.readinto(buffer)
+        except OSError:
+            return None
+        return hexlify(found.digest()).decode()
+
+    def hashes(self, names):
+        """Print each name with the hashes of NAME and of NAME.new."""
+        for name in names:
+            print(name, self.hash(name), self.hash(name + ".new"))
+
+    def note(self, lines):
+        """Replace /firmware.id."""
+        with open("firmware.id.new", "w") as file:
+            for line in lines:
+                file.write(line + "\n")
+        self.place("firmware.id")
+
+    def place(self, name):
+        """Rename NAME.new to NAME."""
+        try:
+            os.rename(name + ".new", name)
+        except OSError:
+            self.remove(name)  # a file system whose rename does not replace
+            os.rename(name + ".new", name)
+
+    def remove(self, name):
+        """Remove a file, if there is one."""
+        try:
+            os.remove(name)
+        except OSError:
+            pass
+
+    def keep(self, name):
+        """Rename a file to a free name, NAME.old, and print that."""
+        there, other = os.listdir("/"), name + ".old"
+        while other in there:
+            other += "-"
+        os.rename(name, other)
+        print(other)

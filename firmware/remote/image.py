@@ -1,0 +1,185 @@
+"""Writes, reads and starts flash images, in MicroPython on a computer."""
+
+import errno
+import json
+import os
+from binascii import hexlify
+
+import vfs
+
+
+class Flash:
+    """A block device over a file, which mkfs, updates and the running board share.
+
+    Its sizes are those of the ESP32 port: 4096 bytes are erased at once; littlefs then reads and
+    writes 32 by default. An erased byte is 0xFF.
+    """
+
+    def __init__(self, path, mode="r+b"):
+        self.file = open(path, mode)
+        self.blocks = self.file.seek(0, 2) // 4096
+
+    def readblocks(self, block, buf, offset=0):
+        """Read at an offset in a block."""
+        self.file.seek(block * 4096 + offset)
+        self.file.readinto(buf)
+
+    def writeblocks(self, block, buf, offset=0):
+        """Write at an offset in a block."""
+        self.file.seek(block * 4096 + offset)
+        self.file.write(buf)
+
+    def ioctl(self, op, arg):
+        """Return the number of blocks (4) or their size (5), or erase one (6)."""
+        if op == 4:
+            return self.blocks
+        if op == 5:
+            return 4096
+        if op == 6:
+            self.file.seek(arg * 4096)
+            for _ in range(16):
+                self.file.write(b"\xff" * 256)
+            return 0
+
+
+class FlashToRead(Flash):
+    """A block device that is never written."""
+
+    def writeblocks(self, block, buf, offset=0):
+        """Refuse."""
+        raise OSError(errno.EROFS)
+
+    def ioctl(self, op, arg):
+        """Refuse to erase."""
+        if op == 6:
+            raise OSError(errno.EROFS)
+        return Flash.ioctl(self, op, arg)
+
+
+def write(image, tree, names, needs):
+    """Bring the files of a flash image up to date and print what became of it.
+
+    `names` are "new" to format it or "update", the firmware's hash, and its files, which lie in
+    `tree`. Unless the flash has one of the files `needs`, if there are any, nothing is written.
+    /firmware.id has the hash on the first line, then the files that came with it. It is written
+    last, so that an update that was cut short is done again.
+    """
+    flash = Flash(image)
+    if names[0] == "new":
+        vfs.VfsLfs2.mkfs(flash)  # type: ignore[arg-type]
+    try:
+        vfs.mount(vfs.VfsLfs2(flash), "/flash")  # type: ignore[abstract, arg-type]
+    except OSError:
+        print("unreadable")
+        return
+    if needs and not [name for name in needs if name in os.listdir("/flash")]:
+        print("lacking")
+        return
+    old = []
+    try:
+        with open("/flash/firmware.id") as file:
+            old = file.read().split("\n")
+    except (OSError, UnicodeError):
+        pass  # there is no such file, or a damaged one
+    if old and old[0] == names[1]:
+        print("current")
+        return
+    try:
+        os.remove("/flash/firmware.id")
+    except OSError:
+        pass
+    for name in old[1:]:
+        if name and name not in names:
+            try:
+                os.remove("/flash/" + name)
+            except OSError:
+                pass
+    for name in names[2:]:
+        parts = name.split("/")
+        for i in range(1, len(parts)):
+            try:
+                os.mkdir("/flash/" + "/".join(parts[:i]))
+            except OSError:
+                pass
+        with open(tree + "/" + name, "rb") as source, open("/flash/" + name, "wb") as target:
+            target.write(source.read())
+    with open("/flash/firmware.id", "w") as file:
+        file.write("\n".join(names[1:]))
+    vfs.umount("/flash")
+    print("written")
+
+
+def read(image, start, most):
+    """Print the free blocks and the files whose names begin with `start`, as JSON.
+
+    Each file has its first `most` bytes in hexadecimal, None where it cannot be read. A file
+    system that cannot be mounted is null.
+    """
+    try:
+        flash = FlashToRead(image, "rb")
+        system = vfs.VfsLfs2(flash)  # type: ignore[abstract, arg-type]
+        vfs.mount(system, "/flash", readonly=True)
+        names = [name for name in os.listdir("/flash") if name.startswith(start)]
+        for name in names[:]:
+            if os.stat("/flash/" + name)[0] & 0x4000:
+                names.remove(name)
+                names += [name + "/" + one for one in os.listdir("/flash/" + name)]
+        blocks, free = os.statvfs("/flash")[2:4]
+        free = free if free <= blocks else 0  # littlefs counts some blocks twice
+    except OSError:
+        print(json.dumps(None))
+        return
+    found = dict.fromkeys(names)
+    for name in names:
+        try:
+            with open("/flash/" + name, "rb") as file:
+                found[name] = hexlify(file.read(most)).decode()
+        except OSError:
+            pass
+    print(json.dumps([free, found]))
+
+
+def play(path, mark, files, shared):
+    """Start a virtual board: mount its flash, then run these files of it, one after another.
+
+    All is as on a board: no file of the host, the working folder at the root, the board's path.
+    `mark` is printed where the board's own output begins and where it ends. `shared` is the
+    program of boards/virtual/wired/files.py where a thread uses the files too, else "".
+    """
+    import sys
+
+    flash = Flash(path)
+    vfs.umount("/")
+    system = vfs.VfsLfs2(flash)  # type: ignore[abstract, arg-type]
+    if shared:
+        space = {}  # type: ignore[var-annotated]
+        exec(shared, space)  # noqa: S102
+        system = space["Files"](system)
+    vfs.mount(system, "/")
+    os.chdir("/")
+    sys.path[:] = ["", ".frozen", "/lib"]
+    sys.argv[:] = []
+    print(mark, end="")
+    for name in files:
+        try:
+            os.stat(name)
+        except OSError:
+            continue
+        try:
+            execfile(name)  # type: ignore[name-defined]  # noqa: F821
+        except SystemExit:
+            os.system("kill -TERM $PPID")  # noqa: S605, S607
+        except BaseException as error:
+            import io
+
+            said = io.StringIO()
+            sys.print_exception(error, said)  # type: ignore[attr-defined]
+            lines = said.getvalue().split("\n")
+            if '"<stdin>"' in lines[1]:  # this program, which no board has
+                del lines[1]
+            print("\n".join(lines), end="")
+            break
+    import gc
+
+    gc.collect()
+    print(mark, end="")

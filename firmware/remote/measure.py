@@ -1,0 +1,150 @@
+"""Measures the firmware on the board it runs on: times in microseconds, heap in bytes, as JSON.
+
+Tokens are entered into a meter of its own, in a file of its own: the board's meter is not touched.
+"""
+
+import json
+import os
+import sys
+from gc import collect, mem_alloc  # type: ignore[attr-defined]
+from time import ticks_diff, ticks_us  # type: ignore[attr-defined]
+
+from .flash import erase
+from .spare import Memory, profile
+
+
+def blocks(block, key, key11):
+    """Print how long a block takes in each cipher; all are hexadecimal digits."""
+    from jeton.sts import ea07, ea11
+
+    octets = bytes.fromhex(block)
+
+    def best(function, key):
+        found = None
+        for _ in range(5):
+            collect()
+            start = ticks_us()
+            for _ in range(20):
+                function(key, octets)
+            took = ticks_diff(ticks_us(), start) / 20
+            found = took if found is None else min(found, took)
+        return found
+
+    print(
+        json.dumps(
+            {
+                "native": bool(ea07.NATIVE),
+                "ea07_us": best(ea07.decrypt, bytes.fromhex(key)),
+                "ea11_us": best(ea11.decrypt, bytes.fromhex(key11)),
+            }
+        )
+    )
+
+
+def tokens(key, codes, display, flash):
+    """Print how long tokens and keys take in a meter of this decoder key and display.
+
+    With `flash` its record is saved, else it is in RAM. A key takes its echo and its drawing.
+    """
+    from drivers.storage import Storage
+    from jeton.meter import Meter
+    from jeton_main import bench  # type: ignore[import-not-found]
+
+    store = Storage("/bench.bin") if flash else Memory()
+    now = 800000000
+    entered, keyed, drawn, heaps = [], [], [], []
+    try:
+        meter = Meter(store, profile)
+        meter.start()
+        meter.provision({"drn": "00000000000", "decoder_key": key, "display": display}, now)
+        collect()
+        heaps.append(mem_alloc())
+        for code in codes:
+            collect()
+            start = ticks_us()
+            outcome = meter.enter(code, now)
+            meter.display(now)
+            entered.append(ticks_diff(ticks_us(), start))
+            collect()
+            heaps.append(mem_alloc())
+            if outcome.result != 1:
+                raise ValueError("the token was refused")
+            now += 60
+        for pressed in "5*" * 5:
+            collect()
+            lock = bench.lock if bench else None
+            if lock:
+                lock.acquire()
+            try:
+                start = ticks_us()
+                meter.press(pressed, now)
+                lines = meter.display(now)
+                echoed = ticks_us()
+                if bench and "display" in bench.parts:
+                    while bench.parts["display"].show(lines):
+                        pass
+                keyed.append(ticks_diff(echoed, start))
+                drawn.append(ticks_diff(ticks_us(), echoed))
+            finally:
+                if lock:
+                    bench.lines = []
+                    bench.fresh = True
+                    lock.release()
+    finally:
+        erase("bench.bin")
+    print(
+        json.dumps(
+            {
+                "token_us": entered,
+                "key_us": keyed,
+                "draw_us": drawn,
+                "token_heap": heaps[1] - heaps[0],
+            }
+        )
+    )
+
+
+def sizes():
+    """Print the sizes of the .mpy files, by their names in /lib."""
+    found = {}
+    folders = ["/lib"]
+    while folders:
+        folder = folders.pop()
+        for name in os.listdir(folder):
+            path = folder + "/" + name
+            mode, size = os.stat(path)[0], os.stat(path)[6]
+            if mode & 0x4000:
+                folders.append(path)
+            elif name.endswith(".mpy"):
+                found[path[5:]] = size
+    print(json.dumps(found))
+
+
+def models(path, values):
+    """Print the heap that a virtual board's pins take: those of a chip take none.
+
+    `path` is the board's /lib, `values` are the pins' numbers. Of the names here only `used` and
+    `before` are new to MicroPython: with more, its table of names may grow in between.
+    """
+    sys.path[:] = [path]
+    import board  # noqa: F401
+
+    def used():
+        collect()
+        collect()
+        return mem_alloc()
+
+    before = used()
+    import machine
+
+    items = [machine.Pin(value) for value in values]  # noqa: F841
+    print(used() - before)
+
+
+def imports(lib, modules):
+    """Print how long the imports of a start take."""
+    sys.path.insert(0, lib)
+    start = ticks_us()
+    for module in modules:
+        __import__(module)
+    print(ticks_diff(ticks_us(), start))

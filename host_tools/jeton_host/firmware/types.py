@@ -1,0 +1,93 @@
+"""The types of the meter's record and of a profile's settings, as a type checker reads them.
+
+`make types` writes them, from the firmware's table of the record and from the profiles' table of
+settings, into firmware/jeton/fields.pyi: a file that no board gets. `State` and `Profile` are
+made of these tables while they run, which a type checker cannot see.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+from jeton.state import FIELDS, FORMAT, RINGS
+from jeton_host.firmware import profiles
+from jeton_host.firmware.profiles import Setting
+from jeton_host.paths import firmware_dir
+
+_HEAD = '''\
+"""What the tables say of the record and of a profile, for type checkers: written by `make types`.
+
+No board gets this file. Change firmware/jeton/state.py or jeton_host.firmware.profiles instead.
+"""
+
+from typing import Literal
+
+'''
+_RECORD = '''\
+class Record:
+    """The fields of a `State`, in the order of its table."""
+
+'''
+_SETTINGS = '''\
+class Settings:
+    """The settings of a `Profile`, as a board has them (profiles.settings_for_board)."""
+
+'''
+_KINDS = {"bool": "bool", "int": "int", "char": "str", "steps": "list[int]", "days": "list[str]"}
+# What a board has in another form than a profile's file: attribute and type.
+_ON_BOARD = {
+    "codes.show": ("codes_list", "str"),
+    "credit.friendly": ("credit_friendly", "list[int]"),
+}
+
+
+def path() -> Path:
+    """Return the file that has the types."""
+    return firmware_dir() / "jeton" / "fields.pyi"
+
+
+def source() -> str:
+    """Return what it must hold."""
+    found = [_HEAD, _RECORD]
+    found += [f"    {name}: {kind}\n" for name, kind in record()]
+    found += ["\n", _SETTINGS]
+    found += [f"    {name}: {kind}\n" for name, kind in settings()]
+    return "".join(found)
+
+
+def record() -> list[tuple[str, str]]:
+    """Return (field, type) of the record: its packed fields, its rings, the steps of its load."""
+    codes = re.findall(r"\d*([a-zA-Z])", FORMAT)
+    fields = [
+        (name, "bytes" if code == "s" else "int") for name, code in zip(FIELDS, codes, strict=True)
+    ]
+    fields += [(name, "bytearray") for name, _ in RINGS]
+    return [*fields, ("load_steps", "bytes | bytearray")]
+
+
+def settings() -> list[tuple[str, str]]:
+    """Return (attribute, type) of the settings of a profile."""
+    found = [("name", "str")]
+    for setting, rule in profiles.SETTINGS.items():
+        plain = setting.replace(".", "_")
+        found.append(_ON_BOARD[setting] if setting in _ON_BOARD else (plain, _type_of(rule)))
+    return found
+
+
+def _type_of(rule: Setting) -> str:
+    if rule.kind == "choice":
+        kind = f"Literal[{', '.join(repr(one).replace(chr(39), chr(34)) for one in rule.choices)}]"
+    else:
+        kind = _KINDS[rule.kind]
+    return kind + (" | None" if rule.null else "")
+
+
+def main() -> int:
+    """Write the file."""
+    path().write_text(source(), encoding="utf-8")
+    print(path().relative_to(firmware_dir().parent))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

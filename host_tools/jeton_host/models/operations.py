@@ -1,0 +1,25 @@
+"""The operations that a board asks of the models of its parts, by the numbers the board has.
+
+They stand in boards/virtual/wired, `_MODE = const(1)` and so on: there they are constants of the
+compiler, which take no heap of the firmware under test, and here they are read.
+"""
+
+import re
+from collections.abc import Iterator
+
+from jeton_host.paths import boards_dir
+
+_CONSTANT = re.compile(r"^_([A-Z0-9_]+) = const\((\d+)\)$", re.MULTILINE)
+_CODES = {
+    name: int(code)
+    for file in ("machine", "i2c_target")
+    for name, code in _CONSTANT.findall(
+        (boards_dir() / "virtual" / "wired" / f"{file}.py").read_text(encoding="utf-8")
+    )
+}
+
+
+def codes(names: str) -> Iterator[int]:
+    """Yield the numbers of some operations; KeyError for one that there is not."""
+    for name in names.split():
+        yield _CODES[name]

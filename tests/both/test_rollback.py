@@ -1,0 +1,164 @@
+"""An action that fails in its save leaves every attribute of the meter and its parts as it was."""
+
+import gc
+
+from both_support import KEY, NEW, T0, configuration, credit, key_change, new_meter, token
+from jeton import commit
+from jeton.meter import Meter
+
+# What outlives a failure on purpose: the ports; buffers that are packed anew; that something is
+# still to be saved, and why it was not; the snapshot itself.
+LASTS = ("_storage", "_profiles", "_record", "_tick", "_unsaved", "store_error", "_before")
+# Written ahead of their counts, which go back (events.SPARE).
+RINGS = ("events", "reports", "history")
+SECTIONS = key_change(three=True)
+AHEAD_S = 3 * 3600
+
+
+class Fails(BaseException):
+    """As memory that runs out or Ctrl-C is: nobody on the way handles it."""
+
+
+def frozen(value):
+    """Return a value as something that stays, to be compared later."""
+    if isinstance(value, bytearray):
+        return bytes(value)
+    if isinstance(value, dict):
+        return sorted([(name, repr(value[name])) for name in value])
+    if isinstance(value, (list, tuple)):
+        return [frozen(one) for one in value]
+    if value is None or isinstance(value, (bool, int, str, bytes)):
+        return value
+    return id(value)
+
+
+def attributes(meter):
+    """Return (owner, attribute) -> value for the meter and all the parts it has."""
+    found = {}
+    owners = {"": meter}
+    for name in meter.__dict__:
+        part = meter.__dict__[name]
+        if hasattr(part, "__dict__") and name not in LASTS + ("profile",) and not callable(part):
+            owners[name] = part
+    for owner in owners:
+        for name in owners[owner].__dict__:
+            if (owner or name not in LASTS) and not (owner == "state" and name in RINGS):
+                value = owners[owner].__dict__[name]
+                # Of the record a copy comes back, of all else the same object.
+                found[owner, name] = frozen(value) if owner or name != "state" else None
+    # The lock-out's record is the meter's.
+    if meter.lockout:
+        found["lockout", "state"] = meter.lockout.state is meter.state
+    return found
+
+
+def busy(**config):
+    """Return (meter, store) with something in each of its attributes."""
+    changes = {
+        "credit.advance_share": 50,
+        "credit.emergency_wh": 500,
+        "key_change.window_s": 7200,
+        "key_change.ordered": False,
+        "supply.limit_delay_s": 10,
+        "supply.reconnect_s": 60,
+        "lockout.after": 5,
+    }
+    meter, store = new_meter(changes=changes, credit_wh=2500, kct=3, **config)
+    meter.enter(token(2, 0, {"rnd": 1, "tid": 2000, "mpl": 900}), T0)
+    meter.set_load_steps([[i * 600, 500 + 70 * i] for i in range(6)], T0, None, 3600)
+    for section in SECTIONS[:2]:
+        meter.enter(section, T0)
+    meter.process(T0 + 60)
+    meter.save(T0 + 60)
+    return meter, store
+
+
+def broken():
+    """Return (meter, store) of a meter whose record is damaged."""
+    _, store = new_meter()
+    store.octets = store.octets[:-1]
+    meter = Meter(store, new_meter()[0]._profiles)
+    meter.start()
+    assert meter.fault
+    return meter, store
+
+
+NOW = T0 + 60
+ACTIONS = {
+    "credit": lambda meter: meter.enter(credit(3000), NOW),
+    "wrong token": lambda meter: meter.enter(credit(3000, key=NEW), NOW),
+    "key change": lambda meter: meter.enter(SECTIONS[2], NOW),
+    "limit": lambda meter: meter.enter(token(2, 0, {"rnd": 1, "tid": 4000, "mpl": 1}), NOW),
+    "clear credit": lambda meter: meter.enter(
+        token(2, 1, {"rnd": 1, "tid": 4000, "register": 0}), NOW
+    ),
+    "load": lambda meter: meter.set_load(20_000, NOW),
+    "steps": lambda meter: meter.set_load_steps([[0, 300], [60, 400]], NOW),
+    "energy": lambda meter: meter.use_energy(700, NOW),
+    "all the energy": lambda meter: meter.use_energy(5000, NOW),
+    "grant": lambda meter: meter.grant(700, NOW),
+    "language": lambda meter: meter.set_language("fr", NOW),
+    "tamper": lambda meter: meter.set_tamper(True, NOW),
+    "clock": lambda meter: meter.clock_set(NOW, NOW + 5000),
+    "clock back": lambda meter: meter.clock_set(NOW, NOW - 86400),
+    "provision": lambda meter: meter.provision(configuration(KEY, tid0=7, credit_wh=9), NOW + 9),
+    "time": lambda meter: meter.process(NOW + AHEAD_S),
+}
+
+
+def left(action, make=busy):
+    """Let an action fail in each of its saves; return the attributes that are not as before."""
+    found = []
+    for fails_at in range(9):
+        gc.collect()  # a small heap has room for one meter
+        wrong = left_at(fails_at, action, make)
+        if wrong is None:
+            assert fails_at, "nothing was saved"
+            return found
+        found += wrong
+    raise AssertionError("it saves without end")
+
+
+def left_at(fails_at, action, make):
+    """Let an action fail in its save number `fails_at`; return None where it has fewer."""
+    meter, store = make()
+    before = attributes(meter)
+    holds, calls = store.holds, [0]
+
+    def failing(*arguments):
+        calls[0] += 1
+        if calls[0] > fails_at:
+            raise Fails
+        return holds(*arguments)
+
+    store.holds = failing
+    try:
+        action(meter)
+    except Fails:
+        if meter._before:  # time is taken back by whatever begins next
+            commit.undo(meter)
+        after = attributes(meter)
+        found = [name for name in before if before[name] != after.get(name)]
+        found += [name for name in after if name not in before]
+        if not before.get(("lockout", "state"), True):
+            found.append(("lockout", "state"))  # an earlier rollback has parted them
+        return found
+    return None
+
+
+def test_what_fails_changes_no_attribute():
+    for name in ACTIONS:
+        assert left(ACTIONS[name]) == [], name
+
+
+def test_a_meter_that_cannot_be_set_up_keeps_its_fault():
+    assert left(ACTIONS["provision"], broken) == []
+
+
+def test_the_actions_do_something():
+    for name in ACTIONS:
+        gc.collect()
+        meter, _ = busy()
+        before = attributes(meter)
+        ACTIONS[name](meter)
+        assert attributes(meter) != before, name
