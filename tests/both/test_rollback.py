@@ -2,7 +2,17 @@
 
 import gc
 
-from both_support import KEY, NEW, T0, configuration, credit, key_change, new_meter, token
+from both_support import (
+    KEY,
+    NEW,
+    T0,
+    configuration,
+    credit,
+    key_change,
+    new_meter,
+    profiles,
+    token,
+)
 from jeton import commit
 from jeton.meter import Meter
 
@@ -65,7 +75,7 @@ def busy(**config):
     }
     meter, store = new_meter(changes=changes, credit_wh=2500, kct=3, **config)
     meter.enter(token(2, 0, {"rnd": 1, "tid": 2000, "mpl": 900}), T0)
-    meter.set_load_steps([[i * 600, 500 + 70 * i] for i in range(6)], T0, None, 3600)
+    meter.set_load_steps([[i * 600, 500 + 70 * i] for i in range(2)], T0, None, 1200)
     for section in SECTIONS[:2]:
         meter.enter(section, T0)
     meter.process(T0 + 60)
@@ -75,9 +85,10 @@ def busy(**config):
 
 def broken():
     """Return (meter, store) of a meter whose record is damaged."""
-    _, store = new_meter()
+    store = new_meter()[1]
     store.octets = store.octets[:-1]
-    meter = Meter(store, new_meter()[0]._profiles)
+    gc.collect()
+    meter = Meter(store, profiles)
     meter.start()
     assert meter.fault
     return meter, store
