@@ -17,7 +17,7 @@ from host_tools.errors import BoardError
 from host_tools.link import Meter
 from host_tools.models.bench import Bench
 from host_tools.vending.tokens import encode
-from host_tools.virtual import HEAP
+from host_tools.virtual import HEAP, shared_files
 
 TOKENS = 7
 _TID = 10_000_000
@@ -165,6 +165,21 @@ def used():
 before = used()
 import machine
 kept = [machine.Pin(number) for number in {pins!r}]
+print(used() - before)
+"""
+
+_FILES = """
+import gc
+def used():
+    gc.collect()
+    gc.collect()
+    return gc.mem_alloc()
+before = used()
+space = dict()
+with open({shared!r}) as file:
+    exec(file.read(), space)
+del file
+kept = space["Files"](None), space["_File"](None)
 print(used() - before)
 """
 
@@ -347,6 +362,14 @@ def models(name: str) -> int:
         return 0
     pins = sorted({use.number for use in board.pins()})
     return int(_alone(board, _MODELS.format(lib="{lib}", pins=pins)))
+
+
+def files(name: str) -> int:
+    """Return the octets of heap by which a virtual board with a timer shares its files."""
+    board = boards.load(name)
+    if not board.parts:
+        return 0
+    return int(_alone(board, _FILES.format(lib="{lib}", shared=str(shared_files()))))
 
 
 def _imports(name: str) -> float:

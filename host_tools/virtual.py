@@ -43,7 +43,7 @@ from host_tools.paths import boards_dir
 
 HEAP = "192k"  # of a small ESP32; 64-bit words make it about 132 KB on the chip
 HEAP_WIRED = (
-    "224k"  # the same, and what stands in for the chip's pins, buses and timers (virtual/wired)
+    "222k"  # the same, and what stands in for the chip's pins, buses and timers (virtual/wired)
 )
 BOOT_TIMEOUT = 10.0
 
@@ -80,12 +80,14 @@ _BOOTSTRAP = (
     + FLASH_DEVICE
     + """
     flash = Flash({flash!r})
-    vfs.umount("/")
     files = vfs.VfsLfs2(flash)
     if {shared!r}:
         space = {{}}
-        exec({shared!r}, space)
+        with open({shared!r}) as file:
+            exec(file.read(), space)
         files = space["Files"](files)
+        del file, space
+    vfs.umount("/")
     vfs.mount(files, "/")
     os.chdir("/")
     sys.path[:] = ["", ".frozen", "/lib"]
@@ -807,6 +809,11 @@ def _awaits_lock(pid: int) -> bool | None:
     return b"futex" in where if where not in (b"", b"0") else None
 
 
+def shared_files() -> Path:
+    """Return the program of a file system that one thread at a time uses."""
+    return boards_dir().resolve() / "virtual" / "wired" / "files.py"
+
+
 def _hold_link(link: Path) -> IO[bytes]:
     """Return the lock that says whose link this is; BoardError where it may not be replaced."""
     try:
@@ -981,9 +988,7 @@ class VirtualBoard:
         assert self._file is not None
         number = self._file.fileno()
         files = ["boot.py", "main.py"] if friendly else ["boot.py"]
-        shared = ""  # beside a timer's thread
-        if self.bench:
-            shared = (boards_dir() / "virtual" / "wired" / "files.py").read_text("utf-8")
+        shared = str(shared_files()) if self.bench else ""
         bootstrap = _BOOTSTRAP.format(
             flash=f"/dev/fd/{number}", bang=marks[0], files=files, shared=shared
         )
