@@ -30,7 +30,7 @@ def command(faketime: str, moment: str, arguments: Sequence[str]) -> list[str]:
     then = datetime.fromisoformat(moment).replace(tzinfo=UTC)
     offset = round((then - datetime.now(UTC)).total_seconds())
     pytest = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
-    return [faketime, "-m", "-f", f"{offset:+d}s", *pytest]
+    return [faketime, "-f", f"{offset:+d}s", *pytest]
 
 
 def environment(zone: str) -> dict[str, str]:
