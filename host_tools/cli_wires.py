@@ -29,14 +29,14 @@ def wires(port: WherePort, adapter: Adapter, as_json: Json = False) -> None:
     from host_tools import flashing, ports
     from host_tools.doctor import FAILED
     from host_tools.link import Meter
-    from host_tools.wires import AdapterWires
+    from host_tools.wires import AdapterWires, held
     from host_tools.wires_check import Check
 
     told = Told(as_json)
     device, other = ports.find(port).device, ports.find(adapter).device
     found = []
     with Meter(device, timeout=flashing.PATIENCE) as meter:
-        line = AdapterWires(other)
+        line = AdapterWires(other, pause=held())  # the meter's line is busy meanwhile
         line.connect(meter)
         try:
             board = line.board.name

@@ -362,6 +362,16 @@ class Info:
         return {item.name: getattr(self, item.name) for item in fields(self)}
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a board with parts has seen at its pins and done there: what wires wait for."""
+
+    keys_taken: int  # by the meter, modulo 32
+    keys_down: str
+    step_ms: int  # when it looked after its parts last, by the board's own milliseconds
+    draws: bool  # not all of its display is drawn
+
+
 class Wires(Protocol):
     """The pins of a meter's bench: what a finger and an eye do there, without the serial line.
 
@@ -373,7 +383,10 @@ class Wires(Protocol):
         """Be ready for a meter that has been opened; `meter.info().board` is its board."""
 
     def press(self, key: str) -> None:
-        """Press a key by its name and let it go, each until the board has seen it (70 ms)."""
+        """Press a key by its name and let it go, each until the board has seen it.
+
+        `meter.seen()` says when. By time alone that is 70 ms, and a busy board may miss a key.
+        """
 
     def lines(self) -> list[str]:
         """Return what stands on the display when it has come to rest."""
@@ -1200,6 +1213,11 @@ class MeterClient(Session):
     def info(self) -> Info:
         """Return what the board is."""
         return _made(Info, self.rpc("info"))
+
+    def seen(self) -> Seen | None:
+        """Return what its board has seen at its pins; None of a board that does not say."""
+        told = self.rpc("info").get("bench")
+        return Seen(*told) if told else None
 
     def provision(self, config: Mapping[str, Any]) -> Status:
         """Make it a new meter; `host_tools.meters.make_config` makes a configuration."""

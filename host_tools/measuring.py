@@ -17,7 +17,7 @@ from host_tools.errors import BoardError
 from host_tools.link import MeterClient
 from host_tools.models.bench import Bench
 from host_tools.vending.tokens import encode
-from host_tools.virtual import HEAP
+from host_tools.virtual import HEAP, shared_files
 
 TOKENS = 7
 _TID = 10_000_000
@@ -204,6 +204,14 @@ def models(name: str) -> int:
         return 0
     pins = sorted({use.number for use in board.pins()})
     return int(_alone(board, "models", pins))
+
+
+def files(name: str) -> int:
+    """Return the octets of heap by which a virtual board with a timer shares its files."""
+    board = boards.load(name)
+    if not board.parts:
+        return 0
+    return int(_alone(board, "files", str(shared_files())))
 
 
 def _imports(name: str) -> float:

@@ -42,7 +42,7 @@ from host_tools.paths import boards_dir
 
 HEAP = "192k"  # of a small ESP32; 64-bit words make it about 132 KB on the chip
 HEAP_WIRED = (
-    "224k"  # the same, and what stands in for the chip's pins, buses and timers (virtual/wired)
+    "222k"  # the same, and what stands in for the chip's pins, buses and timers (virtual/wired)
 )
 BOOT_TIMEOUT = 10.0
 
@@ -59,7 +59,7 @@ _HELD = 1 << 16
 _TERMINAL = re.compile(r"/dev/(pts/[0-9]+|ttys[0-9]+)")
 
 _CHORE = b"__import__('board').tick()\x04"
-_CHORE_S = 5.0  # seconds from one tick to the next
+TICK_S = 5.0  # seconds from one tick to the next
 _CHORE_PATIENCE = 2.0  # seconds a tick may take
 _QUIET = 0.05  # seconds without a byte before one begins
 _LOOK = 1.0  # seconds to the next look at an interpreter that is not at its prompt
@@ -116,8 +116,10 @@ class _Bridge(threading.Thread):
         self,
         spawn: Callable[[int, tuple[str, str], bool], subprocess.Popen[bytes]],
         interrupt: signal.Signals,
+        tick_s: float,
     ) -> None:
         super().__init__(name="jeton-virtual-board", daemon=True)
+        self._tick_s = tick_s
         self._spawn_process = spawn
         self._interrupt_signal = interrupt
         self._outer, self._slave = os.openpty()
@@ -207,7 +209,7 @@ class _Bridge(threading.Thread):
             if state not in ("running", "serving"):
                 self.settled = True  # there is nothing that could still be saved
             else:
-                self._due = self._since + _CHORE_S
+                self._due = self._since + self._tick_s
                 self.boots += 1
                 self._failed = 0
             self.state = state
@@ -706,7 +708,7 @@ class _Bridge(threading.Thread):
     def _end_chore(self) -> None:
         with self._changed:
             self._chore = ""
-            self._due = time.monotonic() + _CHORE_S
+            self._due = time.monotonic() + self._tick_s
             self.ticks += 1
         self._set_settled()
 
@@ -762,6 +764,11 @@ def _awaits_lock(pid: int) -> bool | None:
     return b"futex" in where if where not in (b"", b"0") else None
 
 
+def shared_files() -> Path:
+    """Return the program of a file system that one thread at a time uses."""
+    return boards_dir().resolve() / "virtual" / "wired" / "files.py"
+
+
 def _hold_link(link: Path) -> IO[bytes]:
     """Return the lock that says whose link this is; BoardError where it may not be replaced."""
     try:
@@ -802,7 +809,8 @@ class VirtualBoard:
     must hold: one without it is not the flash it was, and is left alone. A `board`, by its name or
     changed (`Board.changed`), that has parts has a `bench`, the models of them. `firmware` is what
     `firmware_build.build` made of this board before, for who starts many. Where `keep` is set by
-    the end, the flash is put there, saved as one that is kept. BoardError when it cannot start.
+    the end, the flash is put there, saved as one that is kept. Every `tick_s` seconds at a prompt
+    it does what a board's timer does, and saves. BoardError when it cannot start.
     """
 
     def __init__(
@@ -814,6 +822,7 @@ class VirtualBoard:
         link: Path | None = None,
         needs: str | None = None,
         firmware: Firmware | None = None,
+        tick_s: float = TICK_S,
     ) -> None:
         if heap is not None and not re.fullmatch(r"[1-9][0-9]{0,9}[kKmM]?", heap):
             raise BoardError(f"{heap!r} is not a heap size: say for example 192k")
@@ -823,6 +832,7 @@ class VirtualBoard:
         self.link = link
         self.needs = needs
         self.firmware = firmware
+        self.tick_s = tick_s
         self.keep: Path | None = None
         self.bench: Bench | None = None
         self._link_lock: IO[bytes] | None = None
@@ -862,6 +872,24 @@ class VirtualBoard:
         """Return whether the interpreter runs (false after a power cut)."""
         return self._bridge is not None and self._bridge.state not in ("off", "dead")
 
+    @property
+    def boots(self) -> int:
+        """Return how often its interpreter came to its prompt, or to where boot.py serves."""
+        return self._bridge.boots if self._bridge is not None else 0
+
+    @property
+    def ticks(self) -> int:
+        """Return how often it has done what a board's timer does since it was started."""
+        return self._bridge.ticks if self._bridge is not None else 0
+
+    def wait_ticks(self, count: int, timeout: float) -> bool:
+        """Wait until it has ticked `count` times from now on; tell whether it did in time."""
+        bridge = self._bridge
+        if bridge is None:
+            raise BoardError("the virtual board is not started")
+        goal = bridge.ticks + count
+        return bridge.wait_for(lambda: bridge.ticks >= goal, timeout)
+
     def start(self) -> Self:
         """Switch the board on and wait for its prompt."""
         if self._bridge is not None:
@@ -876,7 +904,7 @@ class VirtualBoard:
         else:
             self._file = self._open_flash(self.flash, firmware)
         try:
-            self._bridge = _Bridge(self._spawn, self._interpreter.interrupt)
+            self._bridge = _Bridge(self._spawn, self._interpreter.interrupt, self.tick_s)
             self._bridge.start()
             self._make_link()
             self.power_on()
@@ -918,9 +946,7 @@ class VirtualBoard:
         assert self._file is not None
         number = self._file.fileno()
         files = ["boot.py", "main.py"] if friendly else ["boot.py"]
-        shared = ""  # beside a timer's thread
-        if self.bench:
-            shared = (boards_dir() / "virtual" / "wired" / "files.py").read_text("utf-8")
+        shared = str(shared_files()) if self.bench else ""
         bootstrap = remote.once("image", "play", f"/dev/fd/{number}", marks[0], files, shared)
         heap = self.heap or (HEAP_WIRED if self.bench else HEAP)
         arguments = ("-X", f"heapsize={heap}", "-i", "-c", bootstrap)
