@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # labgrid brings a fork of pyserial under the same name: it has a place of its own.
 FARM := .venv-farm
 
-.PHONY: help run test lint bench farm soak fuzz schema screenshots fonts pictures wiring types clean
+.PHONY: help run test check flaky dates lint bench farm soak fuzz schema screenshots fonts pictures wiring types clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -30,6 +30,21 @@ run: $(STAMP)  ## The main job: a token keyed into a meter, three codes and a ro
 test: $(STAMP)  ## Lint, types and every test, on CPython and in MicroPython
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/python -m pytest -n 3 --dist worksteal
+
+# Of the rest only what has no board, and no building of a wheel, is quick enough.
+CHECKED := tests/unit tests/both tests/conformance
+
+check: $(STAMP)  ## The inner loop: lint, types, unit tests and those for both interpreters
+	@$(MAKE) --no-print-directory lint
+	@$(BIN)/python -m pytest -n 2 --dist worksteal $(CHECKED)
+
+RUNS ?= 10
+
+flaky: $(STAMP)  ## Every test RUNS=10 times, each second time beside busy loops: what ever failed?
+	@$(BIN)/python -m tests.flaky --runs $(RUNS) -n 3 --dist worksteal
+
+dates: $(STAMP)  ## Every test at the ends of years and months, in other zones (needs faketime)
+	@$(BIN)/python -m tests.dates -n 3 --dist worksteal
 
 lint: $(STAMP)  ## ruff, mypy and import-linter over host tools and firmware
 	@$(BIN)/ruff check .

@@ -35,6 +35,7 @@ def _about():
         "mem_free": gc.mem_free(),  # type: ignore[attr-defined]
         "mem_used": gc.mem_alloc(),  # type: ignore[attr-defined]
         "faults": bench.faults if bench else {},
+        "bench": bench.seen() if bench else None,
     }
 
 

@@ -50,6 +50,10 @@ class Keys:
         self._count -= 1
         return self._keys[i]
 
+    def seen(self):
+        """Return how many keys were taken, modulo 32, and those that are down."""
+        return self._first, self.held()
+
     def held(self, mask=None):
         """Return the keys that are down."""
         mask = self._down if mask is None else mask

@@ -93,6 +93,15 @@ class Bench:
         del self.parts[name]
         self.faults[name] = "it does not answer any more"
 
+    def seen(self):
+        """Return what whoever presses keys and reads the display from outside waits for.
+
+        Keys taken, modulo 32; keys down; milliseconds of the last step; whether it still draws.
+        """
+        parts = self.parts
+        keys = parts["keypad"].seen() if "keypad" in parts else (0, "")
+        return keys + (self._stepped, self._more and "display" in parts)
+
     # Life
 
     def start(self, released=False):

@@ -144,17 +144,18 @@ def play(path, mark, files, shared):
 
     All is as on a board: no file of the host, the working folder at the root, the board's path.
     `mark` is printed where the board's own output begins and where it ends. `shared` is the
-    program of boards/virtual/wired/files.py where a thread uses the files too, else "".
+    path of boards/virtual/wired/files.py where a thread uses the files too, else "".
     """
     import sys
 
-    flash = Flash(path)
-    vfs.umount("/")
-    system = vfs.VfsLfs2(flash)  # type: ignore[abstract, arg-type]
+    system = vfs.VfsLfs2(Flash(path))  # type: ignore[abstract, arg-type]
     if shared:
         space = {}  # type: ignore[var-annotated]
-        exec(shared, space)  # noqa: S102
+        with open(shared) as file:
+            exec(file.read(), space)  # noqa: S102
         system = space["Files"](system)
+        del file, space
+    vfs.umount("/")
     vfs.mount(system, "/")
     os.chdir("/")
     sys.path[:] = ["", ".frozen", "/lib"]

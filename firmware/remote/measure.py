@@ -141,6 +141,28 @@ def models(path, values):
     print(used() - before)
 
 
+def files(path, program):
+    """Print the heap that the files of a virtual board take beside the timer's thread.
+
+    `path` is the board's /lib, `program` the path of boards/virtual/wired/files.py. As in
+    `models`, no name here is new to MicroPython but `used` and `before`.
+    """
+    sys.path[:] = [path]
+
+    def used():
+        collect()
+        collect()
+        return mem_alloc()
+
+    before = used()
+    items = {}  # type: ignore[var-annotated]
+    with open(program) as file:
+        exec(file.read(), items)  # noqa: S102
+    del file
+    items = items["Files"](None), items["_File"](None)  # type: ignore[assignment]
+    print(used() - before)
+
+
 def imports(lib, modules):
     """Print how long the imports of a start take."""
     sys.path.insert(0, lib)

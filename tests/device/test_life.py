@@ -178,20 +178,18 @@ def test_cuts_and_resets_by_a_program(meter: Meter, end: str) -> None:
 
 
 @pytest.fixture
-def hurried(monkeypatch: pytest.MonkeyPatch) -> Iterator[VirtualBoard]:
-    monkeypatch.setattr("jeton_host.virtual.bridge._CHORE_S", 0.02)
-    with VirtualBoard() as board:
+def hurried() -> Iterator[VirtualBoard]:
+    with VirtualBoard(tick_s=0.02) as board:
         yield board
 
 
 def _ticks(board: VirtualBoard, count: int = 3) -> bool:
-    bridge = board._bridge
-    assert bridge is not None
-    goal = bridge.ticks + count
-    deadline = time.monotonic() + 2
-    while bridge.ticks < goal and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return bridge.ticks >= goal
+    return board.wait_ticks(count, 10)
+
+
+def _none(board: VirtualBoard) -> bool:
+    """Tell whether it does not tick, for as long as many ticks would take."""
+    return not board.wait_ticks(1, 2)
 
 
 def _unasked(client: Client) -> bytes:
@@ -233,7 +231,7 @@ def test_what_is_half_typed_stays(hurried: VirtualBoard, raw: bool) -> None:
         if raw:
             client.raw()
         client.send(b"print(6 ")
-        assert not _ticks(hurried, 1)
+        assert _none(hurried)
         client.send(b"* 7)" + (b"\x04" if raw else b"\r"))
         client.expect(b"42\r\n")
         assert _ticks(hurried)
@@ -244,7 +242,7 @@ def test_a_program_that_looks_like_a_prompt_is_left_alone(hurried: VirtualBoard)
     with Client(hurried.path) as client:
         client.send(b"print(input('\\n>>> '))\r")
         client.expect(b"\r\n\r\n>>> ")
-        assert not _ticks(hurried, 1)
+        assert _none(hurried)
         client.send(b"hello\r")
         assert client.expect(b"hello\r\nhello\r\n")
 
@@ -258,7 +256,7 @@ def test_much_talk_beside_ticks(hurried: VirtualBoard) -> None:
             if number % 50 == 0:
                 client.send(b"\x02")
                 client.expect(b">>> ")
-                time.sleep(0.07)
+                assert _ticks(hurried, 1)
                 client.raw()
 
 
@@ -278,17 +276,12 @@ def test_a_tick_that_does_not_end_is_given_up(
 
 
 @pytest.mark.virtual_only
-def test_an_idle_board_costs_nothing(
-    hurried: VirtualBoard, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("jeton_host.virtual.bridge._CHORE_S", 0.5)
-    bridge = hurried._bridge
-    assert bridge is not None
-    assert _ticks(hurried, 1)
-    before, ticks = time.process_time(), bridge.ticks
-    time.sleep(1.6)
-    assert bridge.ticks - ticks >= 2
-    assert time.process_time() - before < 0.03
+def test_an_idle_board_costs_nothing() -> None:
+    with VirtualBoard(tick_s=0.5) as board:
+        assert _ticks(board, 1)
+        before = time.process_time()
+        assert _ticks(board, 3)
+        assert time.process_time() - before < 0.03
 
 
 @pytest.mark.virtual_only

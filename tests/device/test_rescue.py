@@ -44,6 +44,9 @@ def refused(*arguments: str) -> str:
     return str(result.exception)
 
 
+NOON = datetime(2026, 6, 15, 12, tzinfo=UTC)  # an hour from here is within a day
+
+
 class Home:
     """A meter that is kept, with 8 kWh: two tokens were bought, the older one is not used yet."""
 
@@ -52,6 +55,7 @@ class Home:
         self.pos = PointOfSale()
         self.older, self.used = (self.pos.credit("home", kwh).token for kwh in (3, 7))
         with Meter.open("home") as meter:
+            meter.clock(NOON)
             assert meter.enter(self.used).good
             meter.set_load(1000)
             assert meter.advance(3600).credit_wh == 8000

@@ -570,8 +570,7 @@ def awake(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[VirtualBoard, Clien
 
 
 def _boots(board: VirtualBoard) -> int:
-    assert board._bridge is not None
-    return board._bridge.boots
+    return board.boots
 
 
 @pytest.mark.parametrize(
@@ -598,17 +597,17 @@ def test_a_program_that_ctrl_c_cannot_end_is_reset(
     [LOCKED + "import board; board.tick = lock.acquire", "micropython.heap_lock()"],
     ids=["waits", "no heap"],
 )
-def test_a_tick_that_cannot_be_is_the_end(
-    awake: tuple[VirtualBoard, Client], monkeypatch: pytest.MonkeyPatch, end: str
-) -> None:
-    board, client = awake
+def test_a_tick_that_cannot_be_is_the_end(monkeypatch: pytest.MonkeyPatch, end: str) -> None:
     monkeypatch.setattr("jeton_host.virtual.bridge._CHORE_PATIENCE", 0.1)
-    monkeypatch.setattr("jeton_host.virtual.bridge._CHORE_S", 0.2)
-    client.run("import micropython\n" + end)
-    assert client.expect(b">>> ").startswith(BITTEN + b"MicroPython ")
-    client.raw()
-    assert client.run("print(1)")[0] == b"1\r\n"
-    assert _boots(board) == 2
+    monkeypatch.setattr("jeton_host.virtual.bridge.STILL", 0.3)
+    monkeypatch.setattr("jeton_host.virtual.bridge.SAMPLE", 0.05)
+    with VirtualBoard(tick_s=0.2) as board, Client(board.path) as client:
+        client.raw()
+        client.run("import micropython\n" + end)
+        assert client.expect(b">>> ").startswith(BITTEN + b"MicroPython ")
+        client.raw()
+        assert client.run("print(1)")[0] == b"1\r\n"
+        assert _boots(board) == 2
 
 
 @pytest.mark.parametrize(

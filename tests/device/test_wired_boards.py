@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from jeton_host.client.answers import Seen
 from jeton_host.firmware import boards
 from jeton_host.meter import Meter
 from jeton_host.virtual.board import VirtualBoard
@@ -22,16 +23,23 @@ def wait_until(done: Callable[[], bool], seconds: float = 5.0) -> None:
         time.sleep(0.005)
 
 
+def seen(meter: Meter) -> Seen:
+    """Return what a meter's board has seen at its pins."""
+    found = meter.seen()
+    assert found is not None
+    return found
+
+
 def press(board: VirtualBoard, meter: Meter, keys: str) -> None:
-    """Press keys until the meter shows that it has seen each."""
+    """Press keys until the meter has taken each, and let each go until it has seen that."""
     assert board.bench is not None
     keypad = board.bench.part("keypad")
     for key in keys:
-        before = meter.display().lines
+        before = seen(meter).keys_taken
         keypad.press(key)
-        wait_until(lambda before=before: meter.display().lines != before)  # type: ignore[misc]
+        wait_until(lambda before=before: seen(meter).keys_taken != before)  # type: ignore[misc]
         keypad.release(key)
-        time.sleep(0.06)  # a finger
+        wait_until(lambda: not seen(meter).keys_down)
 
 
 @pytest.mark.parametrize("name", WIRED)
@@ -66,12 +74,10 @@ def test_the_timer_runs_at_the_prompt_under_a_client_and_after_every_reset() -> 
             with Meter.open(board.path) as meter:
                 before = led.flashes
                 # A program that is busy for as long as it takes.
-                with meter._talking(5) as repl:
-                    repl.run(
-                        "import time\nend = time.ticks_add(time.ticks_ms(), 1000)\n"
-                        "while time.ticks_diff(end, time.ticks_ms()) > 0: pass",
-                        5,
-                    )
+                meter.run(
+                    "import time\nend = time.ticks_add(time.ticks_ms(), 1000)\n"
+                    "while time.ticks_diff(end, time.ticks_ms()) > 0: pass"
+                )
                 assert led.flashes >= before + 3
                 assert meter.status().switch == "closed"
 

@@ -111,6 +111,31 @@ def test_pins_are_read_when_they_have_followed_the_line(pos: PointOfSale) -> Non
         follows_the_line(meter, pos.credit("home", 1).token)
 
 
+def test_a_key_is_held_until_a_slow_board_has_taken_it(pos: PointOfSale) -> None:
+    with VirtualBoard(board="esp32_lcd2004") as board, VirtualAdapter(_bench(board)) as adapter:
+        pins = AdapterWires(adapter.path)
+        with Meter.open(board.path, config=pos.config_for("home"), wires=pins) as meter:
+            meter.run(  # looks at its keys far less often than they are held by time
+                "from jeton_main import bench\n"
+                "bench._timer.init(period=300, mode=1, callback=bench.tick)"
+            )
+            assert any("4052" in line for line in meter.press("4052").display)
+            seen = meter.seen()
+            assert seen is not None
+            assert (seen.keys_taken, seen.keys_down, seen.draws) == (4, "", False)
+
+
+def test_a_key_that_the_board_never_sees_is_told(
+    pos: PointOfSale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wires, "SEEN_S", 0.5)
+    with adapted("esp32_lcd2004", pos, missing=("R2",)) as (meter, _):
+        shown = meter.press("1").display
+        with pytest.raises(BoardError, match=r"did not see key '5' go down within .* s: do its"):
+            meter.press("5")
+        assert meter.display().lines == shown
+
+
 @pytest.mark.parametrize("name", READ)
 def test_a_purchase_through_an_adapter(name: str, pos: PointOfSale) -> None:
     with adapted(name, pos) as (meter, board):

@@ -14,10 +14,7 @@ from tests.examples.docs import blocks, run_doc
 PAGE = boards_dir() / "BENCH.md"
 
 
-def test_a_bench_on_your_desk(
-    wheel_venv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("JETON_HOLD_MS", "110")  # a busy computer's interpreters are no chips
+def test_a_bench_on_your_desk(wheel_venv: Path, tmp_path: Path) -> None:
     with VirtualBoard(board="esp32_lcd2004") as board:
         assert board.bench is not None
         with VirtualAdapter(board.bench) as adapter:

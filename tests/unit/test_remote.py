@@ -88,6 +88,7 @@ def test_no_program_is_a_string_in_host_tools() -> None:
     found = [
         f"{path.name}:{node.lineno}"
         for path in sorted((ROOT / "host_tools").rglob("*.py"))
+        if path.name != "types.py"  # it writes stubs for type checkers, which no board runs
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
         if node.value.count("\n") > 2 and CODE.search(node.value)

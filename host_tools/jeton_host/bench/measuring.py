@@ -18,7 +18,7 @@ from jeton_host.errors import BoardError
 from jeton_host.firmware import boards, interpreter, remote
 from jeton_host.firmware import build as firmware_build
 from jeton_host.vending.tokens import encode
-from jeton_host.virtual.board import HEAP
+from jeton_host.virtual.board import HEAP, shared_files
 from jeton_host.virtual.models.hardware import Bench
 
 TOKENS = 7
@@ -206,6 +206,14 @@ def models(name: str) -> int:
         return 0
     pins = sorted({use.number for use in board.pins()})
     return int(_alone(board, "models", pins))
+
+
+def files(name: str) -> int:
+    """Return the octets of heap by which a virtual board with a timer shares its files."""
+    board = boards.load(name)
+    if not board.parts:
+        return 0
+    return int(_alone(board, "files", str(shared_files())))
 
 
 def _imports(name: str) -> float:

@@ -20,6 +20,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jeton_host.bench.wiring import plan as wiring
+from jeton_host.client.answers import Seen
 from jeton_host.client.client import MeterClient
 from jeton_host.client.pins import Wires
 from jeton_host.errors import BoardError
@@ -46,7 +47,9 @@ HOLD_MS = 70  # a key counts that two looks running find down; they are 20 ms ap
 HOLD_VARIABLE = "JETON_HOLD_MS"
 PULSE_MS = 40  # a pulse of an S0 output takes 30 at least (EN 62053-31)
 _BEATS = 3  # looks of the board in HOLD_MS
-_BEATS_S = 5.0  # in which a board has looked so often
+SEEN_S = 5.0  # in which a board has looked so often, and seen a key
+_STEPS = 2  # of the board, until its pins have followed
+_AGAIN_S = 0.02  # from one question what it has seen to the next: it takes its steps in between
 _RING = 16384  # octets the adapter keeps: some ten pictures of a display
 _PART = 2048  # octets it tells at a time
 _LOOKS = 60  # at a display that does not come to rest
@@ -55,11 +58,15 @@ _BLINK = 10  # looks while it may be blank because it flashes
 
 
 class _Pins:
-    """What the two have in common: how long a key takes, and when a display is at rest."""
+    """What the two have in common: how long a key takes, and when a display is at rest.
+
+    The board says what it has seen; where its firmware does not, time has to do (`held`).
+    """
 
     def __init__(self, pause: Callable[[], None] | None = None) -> None:
-        self._pause = pause or _held()
+        self._pause = pause or held()
         self._timed = pause is not None
+        self._tells = False  # the board says what it has seen
         self._heard_buzzer = 0
         self.flashes = False
         self.board: Board
@@ -79,10 +86,13 @@ class _Pins:
 
         shipped = boards.load(info.board)
         self.board = shipped.changed(*facts.as_before(meter, shipped))
+        self._tells = meter.seen() is not None
         played = _board_of(meter)
         bench = played.bench if played else None
         if not self._timed and bench is not None and bench.beat is not None:
             self._pause = beats(bench)
+        elif not self._timed and self._tells:
+            self._pause = self._settle
 
     def _part(self, name: str) -> dict[str, Any]:
         if name not in self.board.parts:
@@ -94,6 +104,60 @@ class _Pins:
         if len(key) != 1 or key not in keys:
             raise BoardError(f"no key {key!r} on the keypad of {self.board.name}: {keys}")
         return keys.index(key)
+
+    def press(self, key: str) -> None:
+        """Press a key until the meter has taken it, and let it go until that is seen, too.
+
+        BoardError where that does not come, or where no wires lead to keys.
+        """
+        at = self._key(key)
+        before = self._of.seen() if self._tells else None
+        self._hold(at)
+        try:
+            if before is None:
+                self._pause()
+            else:
+                taken = before.keys_taken
+                self._until(lambda now: now.keys_taken != taken, f"key {key!r} go down")
+        finally:
+            self._let_go()
+        if before is None:
+            self._pause()
+        else:
+            self._until(lambda now: key not in now.keys_down, f"key {key!r} come up")
+
+    def _hold(self, at: int) -> None:
+        """Close the key with this place on the keypad."""
+        raise NotImplementedError
+
+    def _let_go(self) -> None:
+        """Open the key that is closed."""
+        raise NotImplementedError
+
+    def _until(self, done: Callable[[Seen], bool], what: str) -> None:
+        """Wait until the board has seen something."""
+        end = time.monotonic() + SEEN_S
+        while (now := self._of.seen()) is None or not done(now):
+            if time.monotonic() >= end:
+                raise BoardError(
+                    f"the board {self.board.name} did not see {what} within {SEEN_S:.0f} s: do "
+                    "its wires lead to the keypad, and is no other key down?"
+                )
+            time.sleep(_AGAIN_S)
+
+    def _settle(self) -> None:
+        """Wait until the board has looked after its parts twice, and has drawn its display."""
+        end = time.monotonic() + SEEN_S
+        steps: set[int] = set()
+        while True:
+            now = self._of.seen()
+            if now is not None:
+                steps.add(now.step_ms)
+                if len(steps) > _STEPS and not now.draws:
+                    return
+            if time.monotonic() >= end:
+                raise BoardError(f"the board {self.board.name} stands still: has it power?")
+            time.sleep(_AGAIN_S)
 
     def lines(self) -> list[str]:
         """Return what stands on the display when it has come to rest."""
@@ -160,7 +224,7 @@ def _board_of(meter: MeterClient) -> VirtualBoard | None:
     return board if isinstance(board, VirtualBoard) else None
 
 
-def _held() -> Callable[[], None]:
+def held() -> Callable[[], None]:
     """Return a pause for as long as a key is held."""
     said = os.environ.get(HOLD_VARIABLE) or str(HOLD_MS)
     if not said.isdecimal() or not 1 <= int(said) <= 2000:
@@ -172,7 +236,7 @@ def beats(bench: "Bench") -> Callable[[], None]:
     """Return a pause of three ticks of a virtual board, however long they take."""
 
     def pause() -> None:
-        if not bench.wait_beats(_BEATS, _BEATS_S):
+        if not bench.wait_beats(_BEATS, SEEN_S):
             raise BoardError(f"the board {bench.board.name} stands still: has it power?")
 
     return pause
@@ -199,14 +263,12 @@ class ModelWires(_Pins):
     def _sound(self, on: bool) -> None:
         self._sounds += on
 
-    def press(self, key: str) -> None:
-        """Press a key and let it go, for three ticks each."""
-        self._key(key)
-        keypad = self._bench.part("keypad")
-        keypad.press(key)
-        self._pause()
-        keypad.release(key)
-        self._pause()
+    def _hold(self, at: int) -> None:
+        self._held_key = str(self.board.parts["keypad"]["keys"])[at]
+        self._bench.part("keypad").press(self._held_key)
+
+    def _let_go(self) -> None:
+        self._bench.part("keypad").release(self._held_key)
 
     def _moved(self) -> bool:
         before, self._seen = self._seen, self._bench.part("display").octets
@@ -247,9 +309,9 @@ class ModelWires(_Pins):
 class AdapterWires(_Pins):
     """An adapter at a serial port; boards/BENCH.md says how it is wired.
 
-    `pause` waits until the board has looked at its keys twice, and some; else that is HOLD_MS, or
-    what $JETON_HOLD_MS says. What was lost of a display's octets is counted in `lost`, and the
-    display drawn anew.
+    `pause` waits until the board has looked at its parts twice, and some; else the board is asked,
+    and where its firmware does not say, that is HOLD_MS, or what $JETON_HOLD_MS says. What was
+    lost of a display's octets is counted in `lost`, and the display drawn anew.
     """
 
     def __init__(self, port: str, *, pause: Callable[[], None] | None = None) -> None:
@@ -370,9 +432,10 @@ class AdapterWires(_Pins):
         """Open the key that is closed."""
         self._do("key()")
 
-    def press(self, key: str) -> None:
-        """Press a key by its name and let it go; BoardError where no wires lead to keys."""
-        at = self._key(key)
+    def _let_go(self) -> None:
+        self.let_go()
+
+    def _hold(self, at: int) -> None:
         driver = self.board.parts["keypad"]["driver"]
         if driver not in KEYPADS:
             raise BoardError(
@@ -380,9 +443,6 @@ class AdapterWires(_Pins):
                 "closes contacts, and cannot touch"
             )
         self.hold(*divmod(at, 4))
-        self._pause()
-        self.let_go()
-        self._pause()
 
     def states(self) -> dict[str, tuple[bool, int]]:
         """Return part -> whether it is on, and how often it went on since the beginning."""

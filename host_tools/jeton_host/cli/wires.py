@@ -28,7 +28,7 @@ def wires(port: WherePort, adapter: Adapter, as_json: Json = False) -> None:
     """
     from jeton_host.bench import flashing
     from jeton_host.bench.doctor import FAILED
-    from jeton_host.bench.wires import AdapterWires
+    from jeton_host.bench.wires import AdapterWires, held
     from jeton_host.bench.wires_check import Check
     from jeton_host.meter import Meter
     from jeton_host.meters import ports
@@ -37,7 +37,7 @@ def wires(port: WherePort, adapter: Adapter, as_json: Json = False) -> None:
     device, other = ports.find(port).device, ports.find(adapter).device
     found = []
     with Meter(device, timeout=flashing.PATIENCE) as meter:
-        line = AdapterWires(other)
+        line = AdapterWires(other, pause=held())  # the meter's line is busy meanwhile
         line.connect(meter)
         try:
             board = line.board.name

@@ -291,6 +291,16 @@ class Info:
         return {item.name: getattr(self, item.name) for item in fields(self)}
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a board with parts has seen at its pins and done there: what wires wait for."""
+
+    keys_taken: int  # by the meter, modulo 32
+    keys_down: str
+    step_ms: int  # when it looked after its parts last, by the board's own milliseconds
+    draws: bool  # not all of its display is drawn
+
+
 _T = TypeVar("_T", Status, Info, Ledger, Led)
 
 

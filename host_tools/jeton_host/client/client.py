@@ -28,6 +28,7 @@ from jeton_host.client.answers import (
     Led,
     Ledger,
     PressResult,
+    Seen,
     Status,
     TokenResult,
     enter_result,
@@ -81,6 +82,11 @@ class MeterClient(Session):
     def info(self) -> Info:
         """Return what the board is."""
         return from_answer(Info, self.rpc("info"))
+
+    def seen(self) -> Seen | None:
+        """Return what its board has seen at its pins; None of a board that does not say."""
+        told = self.rpc("info").get("bench")
+        return Seen(*told) if told else None
 
     def provision(self, config: Mapping[str, Any]) -> Status:
         """Make it a new meter; `jeton_host.meters.named.make_config` makes a configuration."""

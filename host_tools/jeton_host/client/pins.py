@@ -17,7 +17,10 @@ class Wires(Protocol):
         """Be ready for a meter that has been opened; `meter.info().board` is its board."""
 
     def press(self, key: str) -> None:
-        """Press a key by its name and let it go, each until the board has seen it (70 ms)."""
+        """Press a key by its name and let it go, each until the board has seen it.
+
+        `meter.seen()` says when. By time alone that is 70 ms, and a busy board may miss a key.
+        """
 
     def lines(self) -> list[str]:
         """Return what stands on the display when it has come to rest."""

@@ -34,15 +34,20 @@ from jeton_host.firmware.build import Firmware
 from jeton_host.firmware.interpreter import Interpreter, environment, find
 from jeton_host.paths import boards_dir
 from jeton_host.typed import typed_methods
-from jeton_host.virtual.bridge import BOOT_TIMEOUT, PtyBridge
+from jeton_host.virtual.bridge import BOOT_TIMEOUT, TICK_S, PtyBridge
 from jeton_host.virtual.models.hardware import Bench
 
 HEAP = "192k"  # of a small ESP32; 64-bit words make it about 132 KB on the chip
 HEAP_WIRED = (
-    "224k"  # the same, and what stands in for the chip's pins, buses and timers (virtual/wired)
+    "222k"  # the same, and what stands in for the chip's pins, buses and timers (virtual/wired)
 )
 _TERMINAL = re.compile(r"/dev/(pts/[0-9]+|ttys[0-9]+)")
 _DYING = 1.0  # seconds an interpreter may outlive the program that was killed
+
+
+def shared_files() -> Path:
+    """Return the program of a file system that one thread at a time uses."""
+    return boards_dir().resolve() / "virtual" / "wired" / "files.py"
 
 
 def _hold_link(link: Path) -> IO[bytes]:
@@ -86,7 +91,8 @@ class VirtualBoard:
     must hold: one without it is not the flash it was, and is left alone. A `board`, by its name or
     changed (`Board.changed`), that has parts has a `bench`, the models of them. `firmware` is what
     `firmware_build.build` made of this board before, for who starts many. Where `keep` is set by
-    the end, the flash is put there, saved as one that is kept. BoardError when it cannot start.
+    the end, the flash is put there, saved as one that is kept. Every `tick_s` seconds at a prompt
+    it does what a board's timer does, and saves. BoardError when it cannot start.
     """
 
     def __init__(
@@ -98,6 +104,7 @@ class VirtualBoard:
         link: str | Path | None = None,
         needs: str | None = None,
         firmware: Firmware | None = None,
+        tick_s: float = TICK_S,
     ) -> None:
         if heap is not None and not re.fullmatch(r"[1-9][0-9]{0,9}[kKmM]?", heap):
             raise BoardError(f"{heap!r} is not a heap size: say for example 192k")
@@ -107,6 +114,7 @@ class VirtualBoard:
         self.link = None if link is None else Path(link)
         self.needs = needs
         self.firmware = firmware
+        self.tick_s = tick_s
         self.keep: Path | None = None
         self.bench: Bench | None = None
         self._link_lock: IO[bytes] | None = None
@@ -146,6 +154,24 @@ class VirtualBoard:
         """Return whether the interpreter runs (false after a power cut)."""
         return self._bridge is not None and self._bridge.state not in ("off", "dead")
 
+    @property
+    def boots(self) -> int:
+        """Return how often its interpreter came to its prompt, or to where boot.py serves."""
+        return self._bridge.boots if self._bridge is not None else 0
+
+    @property
+    def ticks(self) -> int:
+        """Return how often it has done what a board's timer does since it was started."""
+        return self._bridge.ticks if self._bridge is not None else 0
+
+    def wait_ticks(self, count: int, timeout: float) -> bool:
+        """Wait until it has ticked `count` times from now on; tell whether it did in time."""
+        bridge = self._bridge
+        if bridge is None:
+            raise BoardError("the virtual board is not started")
+        goal = bridge.ticks + count
+        return bridge.wait_for(lambda: bridge.ticks >= goal, timeout)
+
     def start(self) -> Self:
         """Switch the board on and wait for its prompt."""
         if self._bridge is not None:
@@ -160,7 +186,7 @@ class VirtualBoard:
         else:
             self._file = self._open_flash(self.flash, firmware)
         try:
-            self._bridge = PtyBridge(self._spawn, self._interpreter.interrupt)
+            self._bridge = PtyBridge(self._spawn, self._interpreter.interrupt, self.tick_s)
             self._bridge.start()
             self._make_link()
             self.power_on()
@@ -202,9 +228,7 @@ class VirtualBoard:
         assert self._file is not None
         number = self._file.fileno()
         files = ["boot.py", "main.py"] if friendly else ["boot.py"]
-        shared = ""  # beside a timer's thread
-        if self.bench:
-            shared = (boards_dir() / "virtual" / "wired" / "files.py").read_text("utf-8")
+        shared = str(shared_files()) if self.bench else ""
         bootstrap = remote.once("image", "play", f"/dev/fd/{number}", marks[0], files, shared)
         heap = self.heap or (HEAP_WIRED if self.bench else HEAP)
         arguments = ("-X", f"heapsize={heap}", "-i", "-c", bootstrap)

@@ -38,7 +38,7 @@ _DRAIN = 5.0  # seconds an open client may leave the board's output unread befor
 _LINGER = 0.25  # seconds to wait for what Ctrl-D brings: a prompt, or the end
 _HELD = 1 << 16
 _CHORE = b"__import__('board').tick()\x04"
-_CHORE_S = 5.0  # seconds from one tick to the next
+TICK_S = 5.0  # seconds from one tick to the next
 _CHORE_PATIENCE = 2.0  # seconds a tick may take
 _QUIET = 0.05  # seconds without a byte before one begins
 _LOOK = 1.0  # seconds to the next look at an interpreter that is not at its prompt
@@ -91,8 +91,10 @@ class PtyBridge(threading.Thread):
         self,
         spawn: Callable[[int, tuple[str, str], bool], subprocess.Popen[bytes]],
         interrupt: signal.Signals,
+        tick_s: float,
     ) -> None:
         super().__init__(name="jeton-virtual-board", daemon=True)
+        self._tick_s = tick_s
         self._spawn_process = spawn
         self._interrupt_signal = interrupt
         self._outer, self._slave = os.openpty()
@@ -182,7 +184,7 @@ class PtyBridge(threading.Thread):
             if state not in ("running", "serving"):
                 self.settled = True  # there is nothing that could still be saved
             else:
-                self._due = self._since + _CHORE_S
+                self._due = self._since + self._tick_s
                 self.boots += 1
                 self._failed = 0
             self.state = state
@@ -681,7 +683,7 @@ class PtyBridge(threading.Thread):
     def _end_chore(self) -> None:
         with self._changed:
             self._chore = ""
-            self._due = time.monotonic() + _CHORE_S
+            self._due = time.monotonic() + self._tick_s
             self.ticks += 1
         self._set_settled()
 
