@@ -1,14 +1,23 @@
-"""Every test has a home of its own; compiled firmware is shared, also between xdist's workers."""
+"""Every test has a home of its own; compiled firmware is shared, also between xdist's workers.
+
+All of them, and what they start, run as if the session had begun at one moment (`NOW`): no test
+depends on the date or on the time of day.
+"""
 
 import os
 import signal
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 # Where a shell runs the tests in the background, Ctrl-C is ignored, by all that they start too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+# Workers of xdist inherit it.
+os.environ.setdefault("JETON_CLOCK_OFFSET", f"{(NOW - datetime.now(UTC)).total_seconds():.0f}")
 
 try:
     from hypothesis import settings

@@ -37,6 +37,7 @@ def attend():
 
     if not _attends:
         _attends = True
-        termios.setraw(0)  # no key is a signal; what was typed ahead is lost
+        # No key is a signal; what was typed ahead is lost.
+        termios.setraw(0)  # type: ignore[attr-defined]
     tick()
     print(os.getenv("JETON_MARK"), end="")

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 import typer
 from command import jeton, ran, refused, told
 
+from jeton_host import clock
 from jeton_host.cli import app as cli
 from jeton_host.client import loads
 from jeton_host.vending.pos import PointOfSale
@@ -162,7 +163,7 @@ def test_the_clock_is_set_and_nothing_is_used(home: str) -> None:
     moved = [event["moved_s"] for event in told("events", home) if event["kind"] == "clock_set"]
     assert 63 * 86400 < moved[0] <= 64 * 86400
     assert -7200 - 60 < moved[1] <= -7200
-    began = datetime.now(UTC).replace(microsecond=0)
+    began = clock.now().replace(microsecond=0)
     assert datetime.fromisoformat(told("clock", home, "now")["clock"]) >= began
 
 

@@ -42,7 +42,7 @@ WRONG: list[tuple[Callable[[Any], object], str]] = [
     (lambda m: m.consume("1"), "energy_wh must be a whole number, not '1'"),
     (lambda m: m.unlock(1234), "code must be a text, not 1234"),
     (lambda m: m.lock(1234), "code must be a text, not 1234"),
-    (lambda m: m.provision([]), "config must be a mapping, not []"),
+    (lambda m: m.provision([]), "a configuration is a mapping, not list"),
     (lambda m: m.advance_until(colour="red"), "a meter's status has no colour"),
     (lambda m: m.wait_event("nothing"), "no event is called 'nothing'"),
     (lambda m: m.wait_display(5), "text must be a text or a pattern, not 5"),

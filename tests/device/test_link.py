@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from client import Client
 
+from jeton_host import clock
 from jeton_host.client.answers import EPOCH, TokenResult, moment, seconds_of
 from jeton_host.client.loads import WEEK_S, household
 from jeton_host.errors import BoardError
@@ -45,7 +46,7 @@ def test_a_fresh_meter(meter: Meter, capfd: pytest.CaptureFixture[str]) -> None:
         assert info.mem_free > 60_000
     assert status.drn == info.drn
     assert (status.credit_wh, status.switch, status.pending) == (0, "open", ())
-    assert abs(status.clock - datetime.now(UTC)) < timedelta(minutes=1)
+    assert abs(status.clock - clock.now()) < timedelta(minutes=1)
     assert display.rows >= 2
     assert display.cols >= 16
     assert [len(line) for line in display.lines] == [display.cols] * display.rows

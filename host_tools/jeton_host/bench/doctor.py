@@ -6,9 +6,10 @@ goes on. While it runs the meter leaves the parts alone, and it shows its displa
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Protocol
 
+from jeton_host import clock
 from jeton_host.bench import facts
 from jeton_host.client.answers import Info
 from jeton_host.client.client import MeterClient
@@ -127,7 +128,7 @@ def examine(meter: MeterClient, person: Person) -> Report:
     if board.parts:
         board = board.changed(*facts.as_before(meter, board))
         findings += _Bench(meter, board, person).examine()
-    return Report(meter.port, datetime.now(UTC), info, tuple(findings))
+    return Report(meter.port, clock.now(), info, tuple(findings))
 
 
 def _meter(meter: MeterClient) -> Finding:

@@ -11,11 +11,12 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 
 from jeton.sts import digits
 from jeton.sts.results import GOOD, NAMES
+from jeton_host import clock
 from jeton_host.checking import rows as check_rows
 from jeton_host.checking.rows import Row
 from jeton_host.client.answers import moment as utc_of
@@ -208,7 +209,7 @@ def check(
     `tick` is told how many more rows were keyed in. VendingError where `setup` will not do.
     """
     check_setup(setup or {})
-    moment = at or datetime.now(UTC)
+    moment = at or clock.now()
     book = _Book(pos)
     subjects, done = _subjects(rows, book, setup or {}, moment)
     cases: list[_Case] = []

@@ -14,7 +14,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 from jeton.sts.tokens import layout
 from jeton_host.client import waiting
@@ -88,7 +88,7 @@ class MeterClient(Session):
         told = self.rpc("info").get("bench")
         return Seen(*told) if told else None
 
-    def provision(self, config: Mapping[str, Any]) -> Status:
+    def provision(self, config: Annotated[Mapping[str, Any], "checked below"]) -> Status:
         """Make it a new meter; `jeton_host.meters.named.make_config` makes a configuration."""
         if not isinstance(config, Mapping):
             raise BoardError(f"a configuration is a mapping, not {type(config).__name__}")

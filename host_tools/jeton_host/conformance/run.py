@@ -13,12 +13,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from jeton.sts import tokens as layouts
-from jeton_host import __version__, paths
+from jeton_host import __version__, clock, paths
 from jeton_host.bench import facts, flashing
 from jeton_host.client.answers import EnterResult, Status, TokenResult
 from jeton_host.conformance.cases import DRN, Case, Settings, Step, matrix
@@ -205,7 +205,7 @@ class Run:
 
     def sheet(self, progress: Callable[[int], object] = lambda done: None) -> Sheet:
         """Run all and return the sheet; `progress` hears how many rows are done."""
-        began, start = datetime.now(UTC), time.monotonic()
+        began, start = clock.now(), time.monotonic()
         head = _head(self._meter, self._settings.profile, began)
         self._meter.set_rate(0)
         rows = [self._vector_told(vector, n, progress) for n, vector in enumerate(self._vectors)]

@@ -9,11 +9,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Self
 
-from jeton_host import locks
+from jeton_host import clock, locks
 from jeton_host.client.client import MeterClient
 from jeton_host.errors import BoardError
 from jeton_host.firmware.interpreter import write_atomically
@@ -289,7 +288,7 @@ def create(
         with locks.alone(NamedMeter(name, work, {}).lock):
             config = config() if callable(config) else config
             about = {k: v for k, v in config.items() if k not in ("decoder_key", "clock", "tid0")}
-            about["made"] = datetime.now(UTC).isoformat(timespec="seconds")
+            about["made"] = clock.now().isoformat(timespec="seconds")
             with (
                 VirtualBoard(work / "flash.img", heap=heap) as board,
                 MeterClient(board.path) as meter,

@@ -13,7 +13,6 @@ import tempfile
 from binascii import crc32
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from jeton import state as states
 from jeton.sts.digits import is_digits, luhn_ok
 from jeton.sts.tids import MAX_TID, TidStore
 from jeton.values import text
-from jeton_host import locks
+from jeton_host import clock, locks
 from jeton_host.client.answers import moment
 from jeton_host.client.client import MeterClient
 from jeton_host.errors import BoardError, VendingError
@@ -332,7 +331,7 @@ def _latest_tid(pos: PointOfSale, name: str, state: Any) -> int:
 
 def _tid_now(bdt: str) -> int:
     try:
-        return tid.tid_of(datetime.now(UTC), bdt)
+        return tid.tid_of(clock.now(), bdt)
     except VendingError:
         return MAX_TID  # the base date has run out
 

@@ -4,6 +4,7 @@ import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
+from jeton_host import clock
 from jeton_host.client.answers import EPOCH, seconds_of
 from jeton_host.errors import JetonError
 
@@ -77,7 +78,7 @@ _LATEST_S = 0xFFFFFFFF  # the board counts 32 bits
 def time_of(text: str) -> datetime:
     """Return the time a clock is to be set to; JetonError where no meter's clock can be."""
     if text == "now":
-        return datetime.now(UTC)
+        return clock.now()
     time = instant(text)
     if not 0 <= seconds_of(time) <= _LATEST_S:
         raise JetonError(

@@ -11,7 +11,6 @@ import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from labgrid.strategy import Strategy, StrategyError
 from labgrid.strategy.common import never_retry
 from labgrid.util.proxy import proxymanager
 
+from jeton_host import clock
 from jeton_host.bench import facts, flashing, provisioning
 from jeton_host.client.port import TIMEOUT
 from jeton_host.errors import BoardError, PortError
@@ -272,7 +272,7 @@ class JetonStrategy(Strategy):
         if meter.status().rate != 1:
             meter.set_rate(1)
         if not self.erase_meter:  # a fresh one has the right time
-            meter.clock(datetime.now(UTC))
+            meter.clock(clock.now())
         now = meter.status()
         if now.fault or not now.provisioned:
             raise StrategyError(f"the meter at {meter.port} does not run: {now.fault or 'none'}")

@@ -9,12 +9,11 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from jeton import __version__ as firmware_version
-from jeton_host import locks
+from jeton_host import clock, locks
 from jeton_host.client.answers import EPOCH
 from jeton_host.client.port import TIMEOUT
 from jeton_host.errors import BoardError, OutOfOrderError
@@ -70,7 +69,7 @@ class Bench:
         key = (profile, number, _own_profiles())
         if key not in self._configs:
             self._make_configs(profile, number)
-        now = datetime.now(UTC) - EPOCH
+        now = clock.now() - EPOCH
         return self._configs[key] | {"clock": int(now.total_seconds())}
 
     def _make_configs(self, profile: str, most: int) -> None:

@@ -11,11 +11,12 @@ on that is told for each case.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from jeton.sts import digits
 from jeton.sts import tokens as layouts
+from jeton_host import clock
 from jeton_host.errors import VendingError
 from jeton_host.typed import typed
 from jeton_host.vending import tid
@@ -120,7 +121,7 @@ def explain(
     its key changes. Raise VendingError for an unknown meter; everything that is wrong with the
     token itself is an Explanation.
     """
-    moment = tid.utc(now or datetime.now(UTC))
+    moment = tid.utc(now or clock.now())
     return _Explainer(pos, status or {}, tid_state, events, moment).explain(token, meter)
 
 

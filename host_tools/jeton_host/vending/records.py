@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, time
 from typing import Any
 
 from jeton.sts import digits
+from jeton_host import clock
 from jeton_host.errors import VendingError
 from jeton_host.firmware import profiles
 from jeton_host.vending import ciphers, tid
@@ -256,7 +257,7 @@ def _midnight(day: date) -> datetime:
 
 
 def _now() -> datetime:
-    return datetime.now(UTC).replace(microsecond=0)
+    return clock.now().replace(microsecond=0)
 
 
 def utc_or_now(at: datetime | None) -> datetime:
