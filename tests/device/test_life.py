@@ -60,6 +60,32 @@ def _status(name: str) -> Status:
         return meter.status()
 
 
+def _until(done: Callable[[], bool]) -> None:
+    """Wait for something that can be seen."""
+    deadline = time.monotonic() + 60
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def _lived(where: str, before: Status, seconds: float) -> None:
+    with Meter.open(where) as meter:
+        _lived_so(meter, before, seconds)
+
+
+def _lived_so(meter: Meter, before: Status, seconds: float) -> None:
+    """Wait until so many meter seconds have passed."""
+    _until(lambda: (meter.status().clock - before.clock).total_seconds() >= seconds)
+
+
+# A program that holds the line for a second of the board's own, says so, and goes on.
+BUSY = (
+    b"import time; t = time.ticks_ms()\r"
+    b"while time.ticks_diff(time.ticks_ms(), t) < 1000: pass\r\r"
+    b"print('held'); t = 0\rwhile True: pass\r\r"
+)
+
+
 def _passed(before: Status, after: Status) -> float:
     """Return the meter seconds between, by the clock; the energy says the same."""
     seconds = (after.clock - before.clock).total_seconds()
@@ -75,8 +101,10 @@ def test_a_served_meter_that_is_stopped(loaded: str, number: int, client: bool) 
         before = _begin(port)
         if client:
             holding = Client(port)
-            holding.send(b"while True: pass\r\r")
-        time.sleep(1)
+            holding.send(BUSY)
+            holding.expect(b"\r\nheld\r\n")
+        else:
+            _lived(port, before, RATE)
         process.send_signal(number)
         assert process.wait(10) == 0
         if client:
@@ -108,7 +136,7 @@ def _machine(call: str) -> Callable[[str], None]:
 def test_resets_of_a_served_meter(loaded: str, act: Callable[[str], None]) -> None:
     with served(loaded) as (_, port):
         before = _begin(port)
-        time.sleep(1)
+        _lived(port, before, RATE)
         act(port)
         with Meter.open(port) as meter:
             assert _passed(before, meter.status()) >= 1 * RATE
@@ -118,7 +146,10 @@ def test_resets_of_a_served_meter(loaded: str, act: Callable[[str], None]) -> No
 def test_a_served_meter_that_is_killed(loaded: str) -> None:
     with served(loaded) as (process, port):
         before = _begin(port)
-        time.sleep(6)
+        flash = meters.find(loaded).flash
+        for _ in range(2):  # it saves by itself, each 5 s
+            saved = flash.stat().st_mtime_ns
+            _until(lambda saved=saved: flash.stat().st_mtime_ns != saved)
         process.kill()
         process.wait()
     assert _passed(before, _status(loaded)) >= 1 * RATE  # at most the last 5 s are lost
@@ -149,7 +180,7 @@ def test_a_served_meter_that_nothing_wakes_lives_on(loaded: str) -> None:
 def test_a_clock_without_a_load_lives_too(loaded: str) -> None:
     with Meter.open(loaded) as meter:
         before = meter.set_rate(RATE)
-        time.sleep(0.5)
+        _lived_so(meter, before, RATE / 2)
     after = _status(loaded)
     assert after.total_wh == before.total_wh
     assert (after.clock - before.clock).total_seconds() >= RATE / 2
@@ -167,7 +198,7 @@ def meter_config(meter_config: dict[str, Any]) -> dict[str, Any]:
 def test_cuts_and_resets_by_a_program(meter: Meter, end: str) -> None:
     before = meter.set_load(LOAD_W)
     meter.set_rate(RATE)
-    time.sleep(0.3)
+    _lived_so(meter, before, 0.3 * RATE)
     getattr(meter, end)()
     if end == "power_cut":
         meter.power_on()
@@ -268,7 +299,7 @@ def test_a_tick_that_does_not_end_is_given_up(
     with Client(hurried.path) as client:
         client.raw()
         client.run("def loop():\n    while True: pass\nimport board; board.tick = loop")
-        time.sleep(0.6)
+        _until(lambda: hurried.ticks_given_up > 0)
         client.send(b"\r\x03\x03")
         client.send(b"\x01")
         client.expect(b"raw REPL; CTRL-B to exit\r\n>")

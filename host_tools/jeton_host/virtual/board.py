@@ -164,6 +164,11 @@ class VirtualBoard:
         """Return how often it has done what a board's timer does since it was started."""
         return self._bridge.ticks if self._bridge is not None else 0
 
+    @property
+    def ticks_given_up(self) -> int:
+        """Return how many ticks went on and on, so that the board was left to its client."""
+        return self._bridge.ticks_given_up if self._bridge is not None else 0
+
     def wait_ticks(self, count: int, timeout: float) -> bool:
         """Wait until it has ticked `count` times from now on; tell whether it did in time."""
         bridge = self._bridge

@@ -112,6 +112,7 @@ class PtyBridge(threading.Thread):
         self.boots = 0
         self.failure = ""
         self.ticks = 0
+        self.ticks_given_up = 0
         self.settled = True
         # The interpreter, and the bytes on their way.
         self._process: subprocess.Popen[bytes] | None = None
@@ -695,5 +696,6 @@ class PtyBridge(threading.Thread):
     def _show_chore(self) -> None:
         """Give up a tick that goes on and on: from here on the host sees what happens."""
         text = self._chore_text
+        self.ticks_given_up += 1
         self._end_chore()
         self._to_host += self._output.feed(text)
