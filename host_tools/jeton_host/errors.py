@@ -25,6 +25,14 @@ class ClosedError(BoardError):
     """A meter that this program has closed."""
 
 
+class NotBegunError(BoardError):
+    """The board restarts again and again: what it was asked for has not begun."""
+
+
+class BrokenOffError(BoardError):
+    """The board restarted before it answered: what it was asked for is done, or it is not."""
+
+
 class PortError(BoardError):
     """A port that cannot be opened."""
 

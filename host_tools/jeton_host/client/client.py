@@ -1,13 +1,4 @@
-"""Meter: one typed client for any board, virtual or on a serial port.
-
-The only module that knows mpremote's Python interface, which is declared unstable. It enters the
-raw REPL without a soft reset, so the meter keeps running while a program talks to it. A locked
-meter has no REPL: its line takes the same verbs, and the client finds out which of the two it has.
-
-Opening the port of many ESP32 boards can reset them through DTR and RTS. Here both stay asserted,
-as the operating system sets them at opening, and RTS is dropped before DTR at closing: neither
-resets a board. Who wants a reset calls `reset`.
-"""
+"""MeterClient: the verbs of a meter as methods, over its serial line. It opens no board itself."""
 
 import contextlib
 import json

@@ -1,4 +1,9 @@
-"""A serial port, a URL or a pseudo-terminal, read with a deadline."""
+"""A serial port, a URL or a pseudo-terminal, read with a deadline.
+
+Opening the port of many ESP32 boards can reset them through DTR and RTS. Here both stay asserted,
+as the operating system sets them at opening, and RTS is dropped before DTR at closing: neither
+resets a board. `Meter.reset` resets one.
+"""
 
 import contextlib
 import errno

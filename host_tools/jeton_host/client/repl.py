@@ -1,4 +1,9 @@
-"""The board's raw REPL, or the line of a locked meter. The only module that imports mpremote."""
+"""The board's raw REPL, or the line of a locked meter. The only module that imports mpremote.
+
+mpremote declares its Python interface unstable. The raw REPL is entered without a soft reset, so
+the meter keeps running while a program talks to it. A locked meter has no REPL: its line takes the
+same verbs, and the client finds out which of the two it has.
+"""
 
 import contextlib
 import time
@@ -41,7 +46,7 @@ class Restarted(TransportError):
 
 
 class Repl(SerialTransport):
-    """mpremote's transport over _Port: waits end at the port's deadline, nothing is printed."""
+    """mpremote's transport over a SerialPort: waits end at its deadline, nothing is printed."""
 
     def __init__(self, device: str, transcript: Transcript) -> None:
         # Not the parent's: that loses the reason for which a port cannot be opened.

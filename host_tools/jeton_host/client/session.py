@@ -16,7 +16,13 @@ import serial
 from jeton_host.client.port import TIMEOUT, Silence, excerpt
 from jeton_host.client.repl import LOCKED_MARK, RAW_SIGN, LeftRepl, LineError, Repl, Restarted
 from jeton_host.client.transcript import Transcript
-from jeton_host.errors import BoardError, ClosedError, PortError
+from jeton_host.errors import (
+    BoardError,
+    BrokenOffError,
+    ClosedError,
+    NotBegunError,
+    PortError,
+)
 
 UNLOCK_VARIABLE = "JETON_UNLOCK_CODE"
 _FAREWELL = 1.0  # seconds to wait for the friendly prompt at the end
@@ -24,14 +30,6 @@ _FAREWELL = 1.0  # seconds to wait for the friendly prompt at the end
 # Verbs that may be done twice.
 _TWICE = ("info", "display", "status", "events", "ledger", "reports", "history", "led", "save")
 _HEAP_LOCKED = b"heap is locked"
-
-
-class _NotBegun(BoardError):
-    """The board had started anew before it was asked."""
-
-
-class _BrokenOff(BoardError):
-    """The board has started anew before it answered."""
 
 
 _P = ParamSpec("_P")
@@ -130,9 +128,9 @@ class Session:
                 f"the board at {self.port} {what} within {timeout:g} s: {excerpt(received)}"
             ) from None
         except LeftRepl:
-            raise _NotBegun(f"the board at {self.port} starts anew again and again") from None
+            raise NotBegunError(f"the board at {self.port} starts anew again and again") from None
         except Restarted:
-            raise _BrokenOff(
+            raise BrokenOffError(
                 f"the board at {self.port} started anew in the middle of this: it is done, or it "
                 "is not; look at its state"
             ) from None
@@ -164,7 +162,7 @@ class Session:
 
         What may be done `twice` is asked again where it did so in the middle, too.
         """
-        again = (_NotBegun, _BrokenOff) if twice else (_NotBegun,)
+        again = (NotBegunError, BrokenOffError) if twice else (NotBegunError,)
         with contextlib.suppress(*again), self._talking(timeout) as repl:
             return ask(repl)
         with self._talking(timeout) as repl:
