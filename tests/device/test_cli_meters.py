@@ -22,6 +22,7 @@ from client import Client
 from rich.console import Console
 from typer.testing import CliRunner
 
+from jeton_host.cli import life, tokens
 from jeton_host.cli import meters as cli_meters
 from jeton_host.errors import JetonError
 from jeton_host.firmware import build as firmware_build
@@ -36,16 +37,17 @@ pytestmark = pytest.mark.virtual_only
 # The command as it is installed, but without what else it offers.
 _PROGRAM = (
     "import sys, typer\n"
-    "from jeton_host.cli import meters as cli_meters\n"
+    "from jeton_host.cli import life, meters, tokens\n"
     "from jeton_host.errors import JetonError\n"
     "app = typer.Typer()\n"
-    "cli_meters.register(app)\n"
+    "for commands in (meters, life, tokens):\n    commands.register(app)\n"
     "try:\n    app()\n"
     "except JetonError as error:\n    sys.exit(f'jeton: {error}')\n"
 )
 
 app = typer.Typer()
-cli_meters.register(app)
+for commands in (cli_meters, life, tokens):
+    commands.register(app)
 
 
 def jeton(*arguments: str, keys: str | None = None) -> str:

@@ -20,6 +20,7 @@ import typer
 from client import RAW, Client
 from typer.testing import CliRunner
 
+from jeton_host.cli import life, tokens
 from jeton_host.cli import locked as cli_locked
 from jeton_host.cli import meters as cli_meters
 from jeton_host.cli import supply as cli_supply
@@ -34,7 +35,7 @@ CODE = "open sesame"
 MARK = b'{"locked": true}\r\n'
 
 app = typer.Typer()
-for commands in (cli_meters, cli_locked, cli_supply):
+for commands in (cli_meters, life, tokens, cli_locked, cli_supply):
     commands.register(app)
 
 

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
+from jeton_host.cli import life, tokens
 from jeton_host.cli import meters as cli_meters
 from jeton_host.cli import profiles as cli_profiles
 from jeton_host.client.answers import TokenResult
@@ -20,7 +21,7 @@ from jeton_host.terminal.draw import panel
 HEAP_LIMIT = 110 * 1024  # in use after start, of 192 KiB in words of 64 bits
 
 app = typer.Typer()
-for commands in (cli_meters, cli_profiles):
+for commands in (cli_meters, life, tokens, cli_profiles):
     commands.register(app)
 
 

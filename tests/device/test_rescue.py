@@ -12,6 +12,7 @@ import typer
 from client import Client
 from typer.testing import CliRunner
 
+from jeton_host.cli import life, tokens
 from jeton_host.cli import locked as cli_locked
 from jeton_host.cli import meters as cli_meters
 from jeton_host.client.answers import TokenResult
@@ -26,7 +27,7 @@ from jeton_host.virtual.board import VirtualBoard
 pytestmark = pytest.mark.virtual_only
 
 app = typer.Typer()
-for commands in (cli_meters, cli_locked):
+for commands in (cli_meters, life, tokens, cli_locked):
     commands.register(app)
 
 

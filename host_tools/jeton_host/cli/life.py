@@ -178,7 +178,7 @@ def _print_status(now: Status, as_json: bool) -> None:
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the application."""
-    app.command(rich_help_panel=METERS)(status)
-    for function in (advance, load):
-        app.command(context_settings=NUMBERS, rich_help_panel=HAPPENS)(function)
-    app.command(rich_help_panel=TELLS)(events)
+    app.command("status", rich_help_panel=METERS)(status)
+    for name, function in (("advance", advance), ("load", load)):
+        app.command(name, context_settings=NUMBERS, rich_help_panel=HAPPENS)(function)
+    app.command("events", rich_help_panel=TELLS)(events)

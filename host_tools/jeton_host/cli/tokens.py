@@ -136,5 +136,5 @@ def _pressed(meter: Meter, keys: str) -> PressResult:
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the application."""
-    for function in (enter, press):
-        app.command(rich_help_panel=METERS)(function)
+    for name, function in (("enter", enter), ("press", press)):
+        app.command(name, rich_help_panel=METERS)(function)
