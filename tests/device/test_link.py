@@ -18,7 +18,7 @@ from client import Client
 from jeton_host import clock
 from jeton_host.client.answers import EPOCH, TokenResult, moment, seconds_of
 from jeton_host.client.loads import WEEK_S, household
-from jeton_host.errors import BoardError
+from jeton_host.errors import BoardError, PortUnavailableError
 from jeton_host.meter import Meter
 from jeton_host.meters import named as meters
 from jeton_host.testing.meter_pos import MeterPos
@@ -517,3 +517,22 @@ def test_years_may_take_longer_than_a_word(meter: Meter) -> None:
     meter.timeout = 0.25  # a silent board's; ten years of a household take longer
     status = meter.advance(3650 * 86400)
     assert status.clock - before >= timedelta(days=3650)
+
+
+@pytest.mark.virtual_only
+def test_another_program_came_first_and_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is tried again: by now nobody runs the meter, and it does not run."""
+    meters.create("one", meters.make_config())
+    start = meters.NamedBoard.start
+    tries = []
+
+    def second(board: meters.NamedBoard) -> meters.NamedBoard:
+        tries.append(board)
+        if len(tries) == 1:
+            raise PortUnavailableError("meter one runs already, at another process")
+        return start(board)
+
+    monkeypatch.setattr(meters.NamedBoard, "start", second)
+    with Meter.open("one") as meter:
+        assert meter.status().provisioned
+    assert len(tries) == 2

@@ -14,7 +14,7 @@ from typing import IO, Any, Self
 
 from jeton_host import clock, locks
 from jeton_host.client.client import MeterClient
-from jeton_host.errors import BoardError
+from jeton_host.errors import BoardError, PortUnavailableError
 from jeton_host.firmware.interpreter import write_atomically
 from jeton_host.paths import data_home
 from jeton_host.vending.pos import PointOfSale
@@ -167,12 +167,12 @@ class NamedBoard(VirtualBoard):
         self._lock: IO[str] | None = None
 
     def start(self) -> Self:
-        """Start it; BoardError where it runs already, or its flash is not what it was."""
+        """Start it; PortUnavailableError where it runs already, else BoardError if it cannot."""
         if not os.path.lexists(self.meter.flash):
             raise BoardError(f"the flash of meter {self.meter.name} is missing")
         lock = self.meter.hold()
         if lock is None:
-            raise BoardError(
+            raise PortUnavailableError(
                 f"meter {self.meter.name} runs already, at "
                 f"{self.meter.port() or 'another process'}"
             )
@@ -210,12 +210,10 @@ def attach(
         if port:
             return port, None
         if port is None:
-            try:
+            # Another program may come first, and have ended again by now.
+            with contextlib.suppress(PortUnavailableError):
                 board = NamedBoard(meter, heap=heap).start()
                 return board.path, board
-            except BoardError:
-                if meter.port() is None:  # it failed by itself; nobody came first
-                    raise
         if time.monotonic() >= deadline:
             raise BoardError(f"meter {name} is being started elsewhere but does not come up")
         waited()
