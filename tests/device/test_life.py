@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from client import Client
 
+from jeton.timeline import SAVE_S
 from jeton_host.client.answers import Status
 from jeton_host.meter import Meter
 from jeton_host.meters import named as meters
@@ -198,7 +199,7 @@ def meter_config(meter_config: dict[str, Any]) -> dict[str, Any]:
 def test_cuts_and_resets_by_a_program(meter: Meter, end: str) -> None:
     before = meter.set_load(LOAD_W)
     meter.set_rate(RATE)
-    _lived_so(meter, before, 0.3 * RATE)
+    _lived_so(meter, before, 0.3 * RATE + 2 * SAVE_S)  # a cut loses at most SAVE_S
     getattr(meter, end)()
     if end == "power_cut":
         meter.power_on()
