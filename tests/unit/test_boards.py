@@ -11,7 +11,7 @@ from jeton_host.errors import BoardError
 from jeton_host.firmware import boards
 from jeton_host.firmware import build as firmware_build
 from jeton_host.firmware.boards import CHIPS, Board
-from jeton_host.models import operations
+from jeton_host.virtual.models import operations
 from jeton_host.paths import boards_dir, firmware_dir
 
 WIRED = [name for name in boards.names() if boards.load(name).parts]

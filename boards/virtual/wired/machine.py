@@ -17,7 +17,7 @@ import board
 
 PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = range(1, 6)
 
-# Operations: the models read these lines (host_tools/jeton_host/models/operations.py).
+# Operations: the models read these lines (host_tools/jeton_host/virtual/models/operations.py).
 _MODE = const(1)
 _LEVEL = const(2)
 _SET = const(3)

@@ -16,7 +16,7 @@ from jeton_host.firmware import build as firmware_build
 from jeton_host.firmware.boards import Board
 from jeton_host.firmware.build import Firmware
 from jeton_host.firmware.interpreter import Interpreter
-from jeton_host.models.operations import codes
+from jeton_host.virtual.models.operations import codes
 from jeton_host.paths import boards_dir
 from jeton_host.virtual.board import HEAP_WIRED, VirtualBoard
 from jeton_host.virtual.models.hardware import Bench

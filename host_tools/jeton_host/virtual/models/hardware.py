@@ -16,7 +16,7 @@ from typing import Any, Protocol, Self
 from jeton_host.errors import BoardError
 from jeton_host.firmware import boards
 from jeton_host.firmware.boards import Board
-from jeton_host.models.operations import codes
+from jeton_host.virtual.models.operations import codes
 
 _MODE, _LEVEL, _SET, _EDGES, _IRQ = codes("MODE LEVEL SET EDGES IRQ")
 _I2C_WRITE, _I2C_READ, _SPI, _SPI_READ, _BUS = codes("I2C_WRITE I2C_READ SPI SPI_READ BUS")
