@@ -34,8 +34,8 @@ def _about():
         "interpreter": "MicroPython %s" % version,
         "mem_free": gc.mem_free(),  # type: ignore[attr-defined]
         "mem_used": gc.mem_alloc(),  # type: ignore[attr-defined]
-        "faults": bench.faults if bench else {},
-        "bench": bench.seen() if bench else None,
+        "faults": runtime.faults if runtime else {},
+        "bench": runtime.seen() if runtime else None,
     }
 
 
@@ -49,14 +49,14 @@ core = Meter(Storage(board.STATE_FILE), _profile)
 clock = Clock()
 clock.set(core.start())
 meter = _console = Console(core, clock, _about, _line, board.DISPLAY)
-bench = None
+runtime = None
 if hasattr(board, "CHIP"):
-    from drivers.runtime import Bench, Guarded
+    from drivers.runtime import Guarded, Runtime
 
-    bench = Bench(core, clock)
-    meter = Guarded(_console, bench)  # type: ignore[assignment]
-    for _name in bench.faults:
-        print("jeton: %s: %s" % (_name, bench.faults[_name]))
+    runtime = Runtime(core, clock)
+    meter = Guarded(_console, runtime)  # type: ignore[assignment]
+    for _name in runtime.faults:
+        print("jeton: %s: %s" % (_name, runtime.faults[_name]))
 if hasattr(board, "keep"):
     board.keep(meter.save)
 startup.release()
@@ -64,7 +64,7 @@ gc.collect()
 # Collect often: a heap in splinters has no room for an answer, which is one piece.
 gc.threshold(16384)  # type: ignore[attr-defined]
 _locked = any(core.state.lock)
-if bench:
-    bench.start(_locked)
+if runtime:
+    runtime.start(_locked)
 if _locked:
-    _line().serve(_console, core, bench)
+    _line().serve(_console, core, runtime)

@@ -37,4 +37,4 @@ PARTS = {
 }
 
 # Strapping pins that this board's maker has wired himself, which are safe as he did it.
-WIRED = (2, 12, 15)
+STRAPPING_OK = (2, 12, 15)

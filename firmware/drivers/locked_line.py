@@ -30,10 +30,10 @@ def restart(answer):
     raise SystemExit  # at the REPL, and in what a client runs there, this is a soft reset
 
 
-def serve(console: "Console", meter: "Meter", bench=None):
+def serve(console: "Console", meter: "Meter", runtime=None):
     """Answer lines until the meter is not locked any more, then start the board anew.
 
-    A `bench` runs the meter from its timer, which a line must not be disturbed by.
+    A `runtime` runs the meter from its timer, which a line must not be disturbed by.
 
     A board without a timer has `tick`, which is called every 5 s. A board that somebody plays has
     `attend`, which tells them that the line is taken, and again at each Ctrl-D.
@@ -50,7 +50,7 @@ def serve(console: "Console", meter: "Meter", bench=None):
     poll = select.poll()
     poll.register(sys.stdin, select.POLLIN)
     read = sys.stdin.buffer.read
-    take = bench.guarded(guard.take) if bench else guard.take
+    take = runtime.guarded(guard.take) if runtime else guard.take
     ticked = ticks_ms()
     asked = False
     while guard.locked and not guard.resets:
@@ -77,6 +77,6 @@ def serve(console: "Console", meter: "Meter", bench=None):
             gc.collect()
     if tick:
         tick()
-    if bench:
-        bench.restart()
+    if runtime:
+        runtime.restart()
     raise SystemExit  # in boot.py too this is a soft reset

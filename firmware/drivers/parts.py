@@ -1,4 +1,4 @@
-"""Makes the parts of a bench from the board's data; a start lets it go again, with that data."""
+"""Makes the parts of a runtime from the board's data; a start lets it go again, with that data."""
 
 import sys
 
@@ -50,17 +50,17 @@ def _why(error, settings):
     return str(error) or error.__class__.__name__
 
 
-def make(bench, names):
-    """Make these parts of a bench, or all; where one fails, its `faults` say why."""
+def make(runtime, names):
+    """Make these parts of a runtime, or all; where one fails, its `faults` say why."""
     for name in names or wiring.PARTS:
         settings = dict(wiring.PARTS[name])
         if "per_kwh" in settings:
-            bench.per_kwh = settings["per_kwh"]
+            runtime.per_kwh = settings["per_kwh"]
         try:
-            part = _part(name, settings, bench.buses)
-            bench.parts[name] = part
-            bench.faults.pop(name, None)
+            part = _part(name, settings, runtime.buses)
+            runtime.parts[name] = part
+            runtime.faults.pop(name, None)
             if name == "keypad" and part.stuck:
-                bench.faults[name] = "held down since the start: " + part.held(part.stuck)
+                runtime.faults[name] = "held down since the start: " + part.held(part.stuck)
         except Exception as error:  # whatever is wrong with one, the meter runs
-            bench.faults[name] = _why(error, settings)
+            runtime.faults[name] = _why(error, settings)

@@ -1,4 +1,4 @@
-"""The bench: a board's parts put together, and the meter run from a timer.
+"""The runtime: a board's parts put together, and the meter run from a timer.
 
 A part that is missing or fails is in `faults`, with what is wrong; the meter runs without it. The
 timer's callback is soft: it runs in between whatever else runs, at the prompt too, and allocates
@@ -44,7 +44,7 @@ _SETTLED = const(10)  # ticks from the relay's switching until its noise is over
 _REDRAW = const(3000)  # ticks until all is drawn anew, whatever noise there was
 
 
-class Bench:
+class Runtime:
     """The parts of a board and the meter they belong to; `tick` is the timer's callback."""
 
     def __init__(self, meter, clock):
@@ -351,35 +351,35 @@ class Bench:
 class Guarded:
     """The console, whose verbs the timer does not disturb."""
 
-    def __init__(self, console, bench):
+    def __init__(self, console, runtime):
         self._console = console
-        self._bench = bench
+        self._runtime = runtime
 
     def __getattr__(self, name):
         value = getattr(self._console, name)
-        return self._bench.guarded(value) if callable(value) else value
+        return self._runtime.guarded(value) if callable(value) else value
 
 
 class _Call:
-    def __init__(self, function, bench):
+    def __init__(self, function, runtime):
         self._function = function
-        self._bench = bench
+        self._runtime = runtime
 
     def __call__(self, *arguments):
-        bench = self._bench
-        lock = bench.lock
+        runtime = self._runtime
+        lock = runtime.lock
         me = get_ident()
         waited = 0
         while lock.locked():
             # On a chip a callback runs in the thread that it stops: to wait would be for ever.
-            if bench.caller == me or waited >= _WAIT_MS:
+            if runtime.caller == me or waited >= _WAIT_MS:
                 raise RuntimeError("a verb is under way: call it again")
             sleep_ms(10)
             waited += 10
         with lock:
             try:
-                bench.caller = me
-                bench.fresh = True
+                runtime.caller = me
+                runtime.fresh = True
                 return self._function(*arguments)
             finally:
-                bench.caller = None
+                runtime.caller = None

@@ -135,7 +135,7 @@ class Lines(Protocol):
 class Board(Protocol):
     """The module `board`: what main.py and the drivers ask of a board for as long as it runs.
 
-    What a board may have besides stands in `WiredBoard` and `PlayedBoard`; hasattr tells.
+    What a board may have besides stands in `BoardWithParts` and `PlayedBoard`; hasattr tells.
     """
 
     @property
@@ -148,7 +148,7 @@ class Board(Protocol):
     def DISPLAY(self) -> tuple[int, int] | tuple[int, int, int]:
         """Rows, columns and, where it draws dots and so every script, 1."""
 
-class WiredBoard(Board, Protocol):
+class BoardWithParts(Board, Protocol):
     """A board with parts: drivers/runtime.py runs the meter from a timer.
 
     Its parts are in the module `wiring`, which only a start needs.

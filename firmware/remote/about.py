@@ -42,7 +42,7 @@ def facts():
         "disk": disk,
         # littlefs counts some blocks twice: the number of free blocks can wrap and be very large.
         "free": size[0] * size[3] if size[3] <= size[2] else 0,
-        "wired": bool(getattr(os, "getenv", lambda name: None)("JETON_BENCH")),
+        "modelled": bool(getattr(os, "getenv", lambda name: None)("JETON_BENCH")),
     }
     print(json.dumps(found))
 

@@ -5,7 +5,7 @@ Each test prints one word a line, which the host follows: what is to be pressed,
 
 from time import sleep_ms, ticks_add, ticks_diff, ticks_ms  # type: ignore[attr-defined]
 
-from jeton_main import bench  # type: ignore[import-not-found]
+from jeton_main import runtime  # type: ignore[import-not-found]
 
 
 def alone(test):
@@ -15,12 +15,12 @@ def alone(test):
     """
 
     def run(*arguments):
-        with bench.lock:
+        with runtime.lock:
             try:
-                test(bench.parts, *arguments)
+                test(runtime.parts, *arguments)
             finally:
-                bench.lines = []
-                bench.fresh = True
+                runtime.lines = []
+                runtime.fresh = True
 
     return run
 
@@ -57,23 +57,23 @@ def redraw(parts):
     """Draw what the meter shows again, all of it; an OSError where the display has gone."""
     display = parts["display"]
     display.renew()
-    lines = bench.lines
+    lines = runtime.lines
     while display.show(lines):
         sleep_ms(5)
 
 
 def begin_display():
     """Set the display up again and have the meter draw all; print its fault, if it has one."""
-    with bench.lock:
-        bench.make(("display",))
-        bench.lines = []
-        bench.fresh = True
-    print(bench.faults.get("display", ""))
+    with runtime.lock:
+        runtime.make(("display",))
+        runtime.lines = []
+        runtime.fresh = True
+    print(runtime.faults.get("display", ""))
 
 
 def display_address():
     """Print the display's address on its I2C bus, 0 where it has none."""
-    print(getattr(bench.parts.get("display"), "address", 0))
+    print(getattr(runtime.parts.get("display"), "address", 0))
 
 
 # The keypad

@@ -144,7 +144,7 @@ def play(path, mark, files, shared):
 
     All is as on a board: no file of the host, the working folder at the root, the board's path.
     `mark` is printed where the board's own output begins and where it ends. `shared` is the
-    path of boards/virtual/wired/files.py where a thread uses the files too, else "".
+    path of boards/virtual/modelled/files.py where a thread uses the files too, else "".
     """
     import sys
 

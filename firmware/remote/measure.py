@@ -48,7 +48,7 @@ def tokens(key, codes, display, flash):
     """
     from drivers.storage import Storage
     from jeton.meter import Meter
-    from jeton_main import bench  # type: ignore[import-not-found]
+    from jeton_main import runtime  # type: ignore[import-not-found]
 
     store = Storage("/bench.bin") if flash else Memory()
     now = 800000000
@@ -72,7 +72,7 @@ def tokens(key, codes, display, flash):
             now += 60
         for pressed in "5*" * 5:
             collect()
-            lock = bench.lock if bench else None
+            lock = runtime.lock if runtime else None
             if lock:
                 lock.acquire()
             try:
@@ -80,15 +80,15 @@ def tokens(key, codes, display, flash):
                 meter.press(pressed, now)
                 lines = meter.display(now)
                 echoed = ticks_us()
-                if bench and "display" in bench.parts:
-                    while bench.parts["display"].show(lines):
+                if runtime and "display" in runtime.parts:
+                    while runtime.parts["display"].show(lines):
                         pass
                 keyed.append(ticks_diff(echoed, start))
                 drawn.append(ticks_diff(ticks_us(), echoed))
             finally:
                 if lock:
-                    bench.lines = []
-                    bench.fresh = True
+                    runtime.lines = []
+                    runtime.fresh = True
                     lock.release()
     finally:
         erase("bench.bin")
@@ -144,7 +144,7 @@ def models(path, values):
 def files(path, program):
     """Print the heap that the files of a virtual board take beside the timer's thread.
 
-    `path` is the board's /lib, `program` the path of boards/virtual/wired/files.py. As in
+    `path` is the board's /lib, `program` the path of boards/virtual/modelled/files.py. As in
     `models`, no name here is new to MicroPython but `used` and `before`.
     """
     sys.path[:] = [path]

@@ -62,8 +62,8 @@ print(json.dumps(shares))
 # The timer's thread leaves the meter alone meanwhile.
 _TAKEN = """
 import gc, micropython
-from jeton_main import bench
-with bench.lock:
+from jeton_main import runtime
+with runtime.lock:
     gc.collect()
     print(gc.mem_alloc())
     micropython.mem_info()

@@ -3,9 +3,9 @@
 import time
 from collections.abc import Iterator
 
+from jeton_host.bench.adapter_check import Check
 from jeton_host.bench.virtual_adapter import VirtualAdapter
 from jeton_host.bench.wires import AdapterWires
-from jeton_host.bench.wires_check import Check
 from jeton_host.meter import Meter
 from jeton_host.meters import named as meters
 from jeton_host.virtual.board import VirtualBoard

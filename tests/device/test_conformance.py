@@ -14,7 +14,7 @@ from command import jeton, ran, refused, told
 from jeton_host.client.answers import TokenResult
 from jeton_host.conformance import cases as conformance_cases
 from jeton_host.conformance import run as conformance
-from jeton_host.conformance.cases import Case, Settings, Step
+from jeton_host.conformance.cases import ConformanceCase, Settings, Step
 from jeton_host.conformance.run import Run, Sheet
 from jeton_host.conformance.sheet import html, json_text, markdown
 from jeton_host.errors import BoardError
@@ -67,7 +67,9 @@ def md_rows(text: str) -> list[list[str]]:
     ]
 
 
-def few(wanted: Callable[[Case], bool]) -> Callable[[Settings], Iterator[Case]]:
+def few(
+    wanted: Callable[[ConformanceCase], bool],
+) -> Callable[[Settings], Iterator[ConformanceCase]]:
     """Return a matrix of some rows only."""
     return lambda settings: filter(wanted, conformance_cases.matrix(settings))
 
@@ -148,7 +150,7 @@ def test_what_is_left_to_the_maker_is_as_the_profile_says(
     assert ("LockOut" in results) == (profile == "landis_gyr")
 
 
-def doctored(case: Case) -> Case:
+def doctored(case: ConformanceCase) -> ConformanceCase:
     step = replace(case.steps[0], expected=TokenResult.OLD)
     return replace(case, kind="credit <b>&| doctored", steps=(step,), changes={})
 

@@ -239,7 +239,7 @@ def test_display_of_another_size(stock: VirtualBoard) -> None:
 
 
 def parts_of(board: VirtualBoard) -> set[str]:
-    source = "from jeton_main import bench\nprint(*bench.parts)"
+    source = "from jeton_main import runtime\nprint(*runtime.parts)"
     assert board.bench is not None
     with Meter(board.path) as meter:
         assert meter.info().faults == {}
@@ -317,7 +317,7 @@ def test_files_of_ones_own_do_not_hide_the_boards() -> None:
         )
         meter.soft_reset()
         assert meter.info().faults == {}
-        meter.run("from jeton_main import bench\nbench.make(('display',))")
+        meter.run("from jeton_main import runtime\nruntime.make(('display',))")
         assert meter.info().board == "esp32_lcd2004"
         assert meter.info().faults == {}
 

@@ -458,7 +458,7 @@ def test_no_path_of_the_host_goes_onto_the_board() -> None:
 # The link, and the end
 
 
-def test_link(tmp_path: Path) -> None:
+def test_serial_line(tmp_path: Path) -> None:
     link = tmp_path / "port"
     link.symlink_to("/dev/pts/99999")
     with VirtualBoard(link=link) as board:

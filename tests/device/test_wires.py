@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 from command import ran, refused
 
-from jeton_host.bench import wires, wires_check
+from jeton_host.bench import adapter_check, wires
 from jeton_host.bench.doctor import pattern
 from jeton_host.bench.glass import Glass, OutOfStep
 from jeton_host.bench.virtual_adapter import VirtualAdapter
@@ -116,8 +116,8 @@ def test_a_key_is_held_until_a_slow_board_has_taken_it(pos: PointOfSale) -> None
         pins = AdapterWires(adapter.path)
         with Meter.open(board.path, config=pos.config_for("home"), wires=pins) as meter:
             meter.run(  # looks at its keys far less often than they are held by time
-                "from jeton_main import bench\n"
-                "bench._timer.init(period=300, mode=1, callback=bench.tick)"
+                "from jeton_main import runtime\n"
+                "runtime._timer.init(period=300, mode=1, callback=runtime.tick)"
             )
             assert any("4052" in line for line in meter.press("4052").display)
             seen = meter.seen()
@@ -289,13 +289,13 @@ def test_what_is_no_adapter_and_what_has_no_pins(pos: PointOfSale) -> None:
 
 @pytest.fixture
 def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wires_check, "_LOOKS", 15)
-    monkeypatch.setattr(wires_check, "_WAIT", 8)
+    monkeypatch.setattr(adapter_check, "_LOOKS", 15)
+    monkeypatch.setattr(adapter_check, "_WAIT", 8)
 
 
 @pytest.mark.usefixtures("in_a_hurry")
 def test_jeton_wires_tells_which_wire_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wires_check, "_TRIES", 1)
+    monkeypatch.setattr(adapter_check, "_TRIES", 1)
     with (
         VirtualBoard(board="esp32_lcd2004") as board,
         VirtualAdapter(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from wired_rig import Rig
+from rig import Rig
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from jeton_host.paths import boards_dir
-from wired_rig import Rig
+from rig import Rig
 
 
 def idle(rig: Rig) -> None:
@@ -48,7 +48,7 @@ def drawn(board: str, scene: Callable[[Rig], None], folder: Path) -> Image.Image
     with Rig(board, folder) as rig:
         scene(rig)
         rig.tick(30)
-        assert rig.run("print(bench.faults)").strip() == "{}"
+        assert rig.run("print(runtime.faults)").strip() == "{}"
         return rig.bench.part("display").picture()
 
 

@@ -13,7 +13,7 @@ from jeton_host.firmware import boards
 from jeton_host.firmware.arabic import visual
 from jeton_host.virtual.models import glass
 from jeton_host.virtual.models.hardware import Bench
-from wired_rig import Rig
+from rig import Rig
 
 BOARDS = {"esp32_lcd2004": (4, 20), "esp32_oled": (4, 16), "esp32c3_oled": (4, 16), "cyd": (4, 20)}
 FONTS = {"esp32_oled": "8x16", "esp32c3_oled": "8x16", "cyd": "12x24"}
@@ -366,7 +366,7 @@ def test_keys_and_display_of_a_whole_meter(board: str, tmp_path: Path) -> None:
         assert rig.bench.part("display").text()[1].rstrip() == "123"
         rig.key("*")
         assert rig.bench.part("display").text()[1].rstrip() == "12"
-        assert rig.ask("bench.faults") == {}
+        assert rig.ask("runtime.faults") == {}
         assert rig.bench.faults == []
 
 
@@ -400,12 +400,12 @@ def test_meter_goes_on_without_its_display_and_finds_it_again(board: str, tmp_pa
         display = rig.bench.part("display")
         display.present = False
         rig.key("7")
-        assert list(rig.ask("bench.faults")) == ["display"]
+        assert list(rig.ask("runtime.faults")) == ["display"]
         assert rig.rpc("display")
         display.present = True
         rig.idle(600)
         rig.tick()
-        assert rig.ask("bench.faults") == {}
+        assert rig.ask("runtime.faults") == {}
         assert display.text() == rig.rpc("display")["lines"]
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from wired_rig import Rig
+from rig import Rig
 
 
 def shown(rig: Rig) -> str:
@@ -149,20 +149,20 @@ def test_keypad_behind_an_expander(tmp_path: Path) -> None:
 
 
 def test_keys_wait_in_their_order_while_the_meter_is_busy(rig: Rig) -> None:
-    rig.run("bench.lock.acquire()")  # as a long verb does
+    rig.run("runtime.lock.acquire()")  # as a long verb does
     for key in "91914":
         rig.key(key)
-    rig.run("bench.lock.release()")
+    rig.run("runtime.lock.release()")
     rig.tick(2)
     assert rig.ask("_meter.entry.digits") == "91914"
 
 
 def test_more_keys_than_can_wait_are_lost_at_the_end(rig: Rig) -> None:
-    rig.run("bench.lock.acquire()")
+    rig.run("runtime.lock.acquire()")
     for _ in range(20):
         rig.key("4")
         rig.key("*")
-    rig.run("bench.lock.release()")
+    rig.run("runtime.lock.release()")
     rig.tick(2)
     assert rig.ask("_meter.entry.digits") == ""
     rig.key("7")

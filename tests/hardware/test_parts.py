@@ -10,7 +10,7 @@ from drivers.startup import ONCE
 from jeton_host.firmware import boards
 from jeton_host.firmware import build as firmware_build
 from jeton_host.paths import boards_dir
-from wired_rig import Rig
+from rig import Rig
 
 DRN, KEY = "00000000000", "87f3ecbb2e46b48f"
 
@@ -228,14 +228,14 @@ def test_parts_that_are_left_out_are_not_missed(tmp_path: Path) -> None:
 
 def test_the_board_says_which_parts_are_left_out(own_board: Callable[[str], Rig]) -> None:
     with own_board("WITHOUT = ('tamper', 'buzzer')") as rig:
-        assert {"tamper", "buzzer"} & set(rig.ask("list(bench.parts)")) == set()
+        assert {"tamper", "buzzer"} & set(rig.ask("list(runtime.parts)")) == set()
         assert rig.rpc("info")["faults"] == {}
 
 
 def test_pulses_by_interrupt_where_there_is_no_counter(tmp_path: Path) -> None:
     with Rig("esp32c3_oled", tmp_path) as rig:
         rig.provision()
-        assert rig.ask("bench.parts['pulses'].__class__.__name__") == "Interrupted"
+        assert rig.ask("runtime.parts['pulses'].__class__.__name__") == "Interrupted"
         for _ in range(30):
             rig.bench.part("pulses").pulse()
             rig.tick(2)
@@ -313,7 +313,7 @@ def test_pulses_of_a_meter_that_is_not_set_up_count_nothing(tmp_path: Path) -> N
         rig.bench.part("pulses").pulse(3)
         rig.tick(5)
         assert rig.ask("_meter.state.total_wh") == 0
-        assert rig.ask("bench._failed") == 0
+        assert rig.ask("runtime._failed") == 0
 
 
 def test_energy_sensor(own_board: Callable[[str], Rig]) -> None:
@@ -330,7 +330,7 @@ def test_energy_sensor(own_board: Callable[[str], Rig]) -> None:
         model.power_w = 2300
         rig.tick(101)
         assert rig.rpc("status")["total_wh"] == 70_000
-        assert rig.ask("bench.parts['energy'].power_w") == 2300
+        assert rig.ask("runtime.parts['energy'].power_w") == 2300
         model.spoil = True
         model.energy_wh += 5
         rig.tick(151)
@@ -362,11 +362,11 @@ def test_no_watchdog_at_work_one_in_release(rig: Rig) -> None:
 
 
 def test_the_watchdog_starves_where_every_tick_fails(rig: Rig) -> None:
-    rig.run("bench.start(True)\nbench._look = None\n")
+    rig.run("bench.start(True)\nruntime._look = None\n")
     for _ in range(30):
         rig.tick(1, ms=1000)
     assert not rig.bench.hungry  # one that fails now and then is no reason
-    rig.run("bench._step = None")
+    rig.run("runtime._step = None")
     rig.tick(250, ms=100)
     assert rig.bench.hungry
 
@@ -375,18 +375,18 @@ def test_the_watchdog_bears_with_a_verb_of_a_minute_at_most(rig: Rig) -> None:
     rig.run("bench.start(True)")
     rig.tick(5)
     for seconds, hungry in ((50, False), (75, True)):
-        rig.run("bench.lock.acquire()")
+        rig.run("runtime.lock.acquire()")
         rig.tick(seconds, ms=1000)
         assert rig.bench.hungry is hungry
-        rig.run("bench.lock.release()")
+        rig.run("runtime.lock.release()")
         rig.tick(5)
         assert not rig.bench.hungry
 
 
 def test_a_tick_that_fails_is_told(rig: Rig) -> None:
-    rig.run("look = bench._look\nbench._look = None\nbench.fresh = True")
+    rig.run("look = runtime._look\nruntime._look = None\nruntime.fresh = True")
     rig.tick(60)
-    rig.run("bench._look = look")
+    rig.run("runtime._look = look")
     assert rig.rpc("info")["faults"]["tick"].startswith("it fails: TypeError")
     rig.tick(1000)
     assert rig.rpc("info")["faults"] == {}

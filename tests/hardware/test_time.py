@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from jeton_host.firmware import boards
-from wired_rig import Rig
+from rig import Rig
 
 WIRED = [name for name in boards.names() if boards.load(name).parts]
 
@@ -23,14 +23,14 @@ def test_an_idle_tick_allocates_nothing(board: str, tmp_path: Path) -> None:
             "    quiet = 0\n"
             "    for i in range(200):\n"
             "        rig_time.ms += 20\n"
-            "        if bench._now == bench._clock.now():\n"  # not the first of a second
+            "        if runtime._now == runtime._clock.now():\n"  # not the first of a second
             "            micropython.heap_lock()\n"
-            "            bench.tick()\n"
+            "            runtime.tick()\n"
             "            micropython.heap_unlock()\n"
-            "            assert bench._failed == 0, i\n"
+            "            assert runtime._failed == 0, i\n"
             "            quiet += 1\n"
             "        else:\n"
-            "            bench.tick()\n"
+            "            runtime.tick()\n"
             "    print(quiet)\n"
             "idle()"
         )
@@ -50,9 +50,9 @@ def test_a_meter_that_is_left_alone_allocates_nothing(board: str, tmp_path: Path
             "    for i in range(600):\n"
             "        rig_time.ms += 1000\n"
             "        micropython.heap_lock()\n"
-            "        bench.tick()\n"
+            "        runtime.tick()\n"
             "        micropython.heap_unlock()\n"
-            "        assert bench._failed == 0, i\n"
+            "        assert runtime._failed == 0, i\n"
             "    print(i)\n"
             "idle()"
         )
@@ -102,7 +102,7 @@ def test_what_a_verb_has_begun_is_not_disturbed(rig: Rig) -> None:
         "def slow(parts):\n"
         "    before = _meter.state.credit_wh\n"
         "    tick(100)\n"
-        "    seen.append([before, _meter.state.credit_wh, bench.lock.locked()])\n"
+        "    seen.append([before, _meter.state.credit_wh, runtime.lock.locked()])\n"
         "    save(parts)\n"
         "storage.save = slow"
     )
@@ -112,8 +112,8 @@ def test_what_a_verb_has_begun_is_not_disturbed(rig: Rig) -> None:
     assert found[2]
     rig.run("storage.save = save")
     rig.tick(1)
-    assert rig.ask("bench.lock.locked()") is False
-    assert rig.rpc("clock") == rig.ask("bench._now")
+    assert rig.ask("runtime.lock.locked()") is False
+    assert rig.rpc("clock") == rig.ask("runtime._now")
 
 
 def test_a_verb_in_a_callback_during_another_verb_is_an_error(rig: Rig) -> None:
@@ -131,21 +131,21 @@ def test_a_verb_in_a_callback_during_another_verb_is_an_error(rig: Rig) -> None:
     rig.rpc("advance_grant", 5000)
     assert rig.ask("said") == ["a verb is under way: call it again"]
     assert rig.ask("rig_time.ms - began") == 0
-    assert rig.ask("bench.lock.locked()") is False
+    assert rig.ask("runtime.lock.locked()") is False
     assert rig.ask("bench.caller") is None
 
 
 def test_a_verb_waits_for_another_thread_but_not_for_ever(rig: Rig) -> None:
-    rig.run("bench.lock.acquire()\nbegan = rig_time.ms")
+    rig.run("runtime.lock.acquire()\nbegan = rig_time.ms")
     with pytest.raises(AssertionError, match="RuntimeError: a verb is under way"):
         rig.run("meter.status()")
     assert rig.ask("rig_time.ms - began") == 1000
     rig.run(
         "sleep = rig_time.sleep_ms\nimport drivers.runtime\n"
-        "def ends(ms):\n    bench.lock.release()\n    sleep(ms)\n"
+        "def ends(ms):\n    runtime.lock.release()\n    sleep(ms)\n"
         "drivers.runtime.sleep_ms = ends\nmeter.status()"
     )
-    assert rig.ask("bench.lock.locked()") is False
+    assert rig.ask("runtime.lock.locked()") is False
 
 
 def test_a_program_may_take_the_first_timer(rig: Rig) -> None:
@@ -204,25 +204,25 @@ def test_ctrl_c_in_the_timer_leaves_no_key_dead(board: str, tmp_path: Path) -> N
             rig.key("*")
             rig.key("*")
         assert rig.ask("hit") >= 5
-        assert rig.ask("bench.lock.locked()") is False
+        assert rig.ask("runtime.lock.locked()") is False
 
 
 def test_ctrl_c_in_the_timer_is_not_kept_from_the_program(rig: Rig) -> None:
     rig.run(
         "def no(now):\n    raise KeyboardInterrupt\n"
-        "real = _meter.display\n_meter.display = no\nbench.fresh = True"
+        "real = _meter.display\n_meter.display = no\nruntime.fresh = True"
     )
     with pytest.raises(AssertionError, match="KeyboardInterrupt"):
         rig.tick(60)
     rig.run("_meter.display = real")
-    assert rig.ask("bench.lock.locked()") is False
+    assert rig.ask("runtime.lock.locked()") is False
     rig.key("8")
     assert rig.ask("_meter.entry.digits") == "8"
 
 
 def test_an_error_in_a_verb_leaves_the_timer_free(rig: Rig) -> None:
     rig.run("try:\n    meter.load('much')\nexcept Exception as error:\n    print(error)")
-    assert rig.ask("bench.lock.locked()") is False
+    assert rig.ask("runtime.lock.locked()") is False
     rig.key("3")
     assert rig.ask("_meter.entry.digits") == "3"
 

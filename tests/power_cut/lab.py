@@ -268,7 +268,7 @@ def worn(lab, rounds=60):
     return found
 
 
-class Case:
+class CutCase:
     """A kind of change on one flash, under the profile that the laboratory has now."""
 
     def __init__(self, lab, kind, blocks):
@@ -442,7 +442,7 @@ def series(lab, kind, flashes, modes, share, turns):
     """
     made = 0
     while made < share:
-        some = [Case(lab, kind, random.choice(flashes)) for _ in range(6 if turns else 1)]
+        some = [CutCase(lab, kind, random.choice(flashes)) for _ in range(6 if turns else 1)]
         if turns:
             sizes = [case.size() for case in some]
             some = [some[sizes.index(max(sizes))]]

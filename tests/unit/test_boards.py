@@ -11,8 +11,8 @@ from jeton_host.errors import BoardError
 from jeton_host.firmware import boards
 from jeton_host.firmware import build as firmware_build
 from jeton_host.firmware.boards import CHIPS, Board
-from jeton_host.virtual.models import operations
 from jeton_host.paths import boards_dir, firmware_dir
+from jeton_host.virtual.models import operations
 
 WIRED = [name for name in boards.names() if boards.load(name).parts]
 
@@ -45,9 +45,9 @@ def test_pins_do_what_the_chip_can(name: str) -> None:
 def test_strapping_pins_are_excused_only_where_a_maker_wired_them(name: str) -> None:
     board = boards.load(name)
     used = {use.number for use in board.pins()}
-    assert set(board.wired) <= used & CHIPS[board.chip].strapping
-    if board.wired:
-        assert dataclasses.replace(board, wired=()).problems()
+    assert set(board.strapping_ok) <= used & CHIPS[board.chip].strapping
+    if board.strapping_ok:
+        assert dataclasses.replace(board, strapping_ok=()).problems()
 
 
 @pytest.mark.parametrize("name", WIRED)
@@ -132,7 +132,7 @@ def test_what_only_type_checkers_read_goes_onto_no_board(name: str) -> None:
 
 def test_each_operation_has_a_number_of_its_own_and_is_known_to_the_models() -> None:
     """What a board sends is one of those, and nothing that it sends goes unanswered."""
-    folder = boards_dir() / "virtual" / "wired"
+    folder = boards_dir() / "virtual" / "modelled"
     sent = set()
     for name in ("machine", "i2c_target"):
         text = (folder / f"{name}.py").read_text()

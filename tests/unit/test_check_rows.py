@@ -5,19 +5,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jeton_host.checking import rows as check_rows
-from jeton_host.checking.rows import Row, read
+from jeton_host.checking.rows import TokenRow, read
 from jeton_host.errors import JetonError
 
 DRN = "00000000018"
 TOKEN = "70630503470028726114"
 
 
-def rows(text: str | bytes, **columns: str) -> list[Row]:
+def rows(text: str | bytes, **columns: str) -> list[TokenRow]:
     data = text.encode() if isinstance(text, str) else text
     return list(read(data, columns).rows)
 
 
-def one(text: str | bytes, **columns: str) -> Row:
+def one(text: str | bytes, **columns: str) -> TokenRow:
     (row,) = rows(text, **columns)
     return row
 

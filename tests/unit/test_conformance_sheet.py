@@ -5,22 +5,22 @@ from html.parser import HTMLParser
 
 import pytest
 
-from jeton_host.conformance.run import Keyed, Row, Sheet
+from jeton_host.conformance.run import Keyed, Sheet, SheetRow
 from jeton_host.conformance.sheet import html, markdown
 
 NASTY = """a <b>"board"</b> | & 'co' \\ {{ 7 * 7 }}"""
 
 
-def sheet(*rows: Row) -> Sheet:
+def sheet(*rows: SheetRow) -> Sheet:
     head = {"board": NASTY, "date": "2026-01-01", "Jeton": "1.0"}
     return Sheet(head, {NASTY: 1}, rows, 1.0)
 
 
-def row(**changed: str) -> Row:
+def row(**changed: str) -> SheetRow:
     told = {"part": "matrix", "kind": NASTY, "key": "default key", "store": "fresh store"}
     told |= {"clause": "7.3.5", "where": ""}
     keyed = (Keyed("12345678901234567890", "Accept", "Accept", 1.0),)
-    return Row(**(told | changed), keyed=keyed)  # type: ignore[arg-type]
+    return SheetRow(**(told | changed), keyed=keyed)  # type: ignore[arg-type]
 
 
 class Seen(HTMLParser):

@@ -20,7 +20,7 @@ from jeton.meter import Meter
 import both_support
 import test_locked
 import vending_live
-import wired
+import with_parts
 
 stores: list[ports.Storage] = [Storage("/meter.bin"), both_support.Store(), vending_live.Store()]
 profiles: list[ports.Profiles] = [main._profile, host_profiles.port, both_support.profiles]
@@ -28,7 +28,7 @@ clocks: list[ports.Clock] = [Clock()]
 about: ports.About = main._about
 lines: list[ports.Line] = [locked_line, test_locked.Line()]
 played: ports.PlayedBoard = board
-wires: ports.WiredBoard = wired
+wires: ports.BoardWithParts = with_parts
 
 
 class NoTick:
@@ -59,7 +59,7 @@ meter = Meter(Storage("/meter.bin"), main._profile)
 Console(meter, Still(), main._about)  # wrong
 Console(meter, Clock(), main._about, locked_line)  # wrong
 Console(meter, Clock(), main._about, main._line)
-no_timer: ports.WiredBoard = board  # wrong
+no_timer: ports.BoardWithParts = board  # wrong
 """
 
 
@@ -67,7 +67,7 @@ def test_what_is_plugged_in_fits(tmp_path: Path) -> None:
     snippet = tmp_path / "snippet.py"
     snippet.write_text(FITS)
     name = next(name for name in boards.names() if boards.load(name).parts)
-    (tmp_path / "wired.py").write_text(boards.load(name).head())
+    (tmp_path / "with_parts.py").write_text(boards.load(name).head())
     live = ROOT / "tests" / "unit" / "test_vending_explain_live.py"
     (tmp_path / "vending_live.py").write_text(live.read_text())
     config = tmp_path / "mypy.ini"

@@ -48,7 +48,7 @@ class Store:
         self.octets = None
 
 
-class Bench:
+class MeterAndDesk:
     """A point of sale with a meter, and that meter."""
 
     def __init__(self, pos: PointOfSale, *, credit_wh: int = 0, **options: Any):
@@ -121,7 +121,7 @@ CHANGES = [
 @pytest.mark.parametrize("kct", [2, 3])
 @pytest.mark.parametrize("changes", CHANGES)
 def test_before_and_after_a_change(pos: PointOfSale, changes: dict[str, Any], kct: int) -> None:
-    bench = Bench(pos, bdt="93", kct=kct)
+    bench = MeterAndDesk(pos, bdt="93", kct=kct)
     drawer = [pos.credit("e", 5, at=CHANGED) for _ in range(3)]
     change = pos.key_change("e", at=CHANGED, **changes)
     bought = [] if changes.get("kt") == 1 else [pos.credit("e", 7, at=NOW) for _ in range(3)]
@@ -141,7 +141,7 @@ def test_before_and_after_a_change(pos: PointOfSale, changes: dict[str, Any], kc
 
 
 def test_what_was_reported(pos: PointOfSale) -> None:
-    bench = Bench(pos, bdt="93")
+    bench = MeterAndDesk(pos, bdt="93")
     old = pos.credit("e", 5, at=CHANGED)
     change = pos.key_change("e", bdt="14", at=CHANGED)
     new = pos.credit("e", 7, at=NOW)
@@ -158,7 +158,7 @@ def test_what_was_reported(pos: PointOfSale) -> None:
 
 def test_a_change_that_the_status_does_not_show(pos: PointOfSale) -> None:
     """A new DKGA alone: the log tells, else a token that was taken, else nothing."""
-    bench = Bench(pos)
+    bench = MeterAndDesk(pos)
     old = pos.credit("e", 5, at=CHANGED)
     change = pos.key_change("e", dkga=2, at=CHANGED)
     new, newer = pos.credit("e", 7, at=NOW), pos.credit("e", 8, at=NOW)
@@ -188,7 +188,7 @@ def test_a_change_that_the_status_does_not_show(pos: PointOfSale) -> None:
 
 
 def test_a_new_ken_leaves_the_key(pos: PointOfSale) -> None:
-    bench = Bench(pos, bdt="14")
+    bench = MeterAndDesk(pos, bdt="14")
     old = [pos.credit("e", 5, at=CHANGED) for _ in range(3)]
     change = pos.key_change("e", ken=200, at=CHANGED)
     new = pos.credit("e", 7, at=NOW)
@@ -203,7 +203,7 @@ def test_a_new_ken_leaves_the_key(pos: PointOfSale) -> None:
 
 
 def test_a_ken_that_ends_is_a_matter_of_the_change(pos: PointOfSale) -> None:
-    bench = Bench(pos, bdt="14")
+    bench = MeterAndDesk(pos, bdt="14")
     late = datetime(2030, 1, 1, tzinfo=UTC)
     token = pos.credit("e", 5, at=late)
     change = pos.key_change("e", ken=100, at=CHANGED)
@@ -215,7 +215,7 @@ def test_a_ken_that_ends_is_a_matter_of_the_change(pos: PointOfSale) -> None:
 
 
 def test_there_and_back(pos: PointOfSale) -> None:
-    bench = Bench(pos)
+    bench = MeterAndDesk(pos)
     first = [pos.credit("e", 1, at=CHANGED) for _ in range(4)]
     there = pos.key_change("e", krn=2, at=CHANGED)
     second = [pos.credit("e", 2, at=CHANGED) for _ in range(3)]
@@ -241,7 +241,7 @@ def test_there_and_back(pos: PointOfSale) -> None:
 
 
 def test_two_changes_behind(pos: PointOfSale) -> None:
-    bench = Bench(pos)
+    bench = MeterAndDesk(pos)
     one = pos.key_change("e", krn=2, at=CHANGED)
     two = pos.key_change("e", krn=3, at=CHANGED)
     token = pos.credit("e", 3, at=NOW)
@@ -251,7 +251,7 @@ def test_two_changes_behind(pos: PointOfSale) -> None:
 
 
 def test_a_meter_set_up_after_the_change(pos: PointOfSale) -> None:
-    bench = Bench(pos, bdt="93")
+    bench = MeterAndDesk(pos, bdt="93")
     old = pos.credit("e", 5, at=CHANGED)
     pos.key_change("e", bdt="14", at=CHANGED)
     bench.provision()
@@ -260,7 +260,7 @@ def test_a_meter_set_up_after_the_change(pos: PointOfSale) -> None:
 
 
 def test_a_key_from_elsewhere(pos: PointOfSale) -> None:
-    bench = Bench(pos)
+    bench = MeterAndDesk(pos)
     own = pos.credit("e", 5, at=NOW)
     meter = pos.meter("e")
     key = pos.keys.derive(keys.KeyParameters(4, 7, meter.pan, 2, "201457", 1, 5, "14"))
@@ -324,7 +324,7 @@ def class_1(control: int, sub: int = 0, maker: int = 0) -> str:
 
 @pytest.mark.parametrize("sub", [0, 1, 2, 6, 11])
 def test_tests(pos: PointOfSale, sub: int) -> None:
-    bench = Bench(pos, mfr_code=3)
+    bench = MeterAndDesk(pos, mfr_code=3)
     width = 36 if sub in (0, 11) else 28
     controls = [0, (1 << width) - 1, 1 << 11 | 1, 3, (1 << 18) - 1]
     for control in (*controls, *(1 << n for n in range(width))):
@@ -333,7 +333,7 @@ def test_tests(pos: PointOfSale, sub: int) -> None:
 
 
 def test_one_wrong_digit_in_every_place(pos: PointOfSale) -> None:
-    bench = Bench(pos)
+    bench = MeterAndDesk(pos)
     rng = random.Random(7)
     issued = [pos.credit("e", n + 1, at=NOW).token for n in range(3)] + [class_1(4), class_1(1)]
     wrong_class = 0
@@ -351,21 +351,21 @@ def test_one_wrong_digit_in_every_place(pos: PointOfSale) -> None:
 
 
 def test_class_3_with_a_right_checksum(pos: PointOfSale) -> None:
-    bench = Bench(pos)
+    bench = MeterAndDesk(pos)
     token = digits.join(3, layouts.pack(3, 0, {"value": 5}))
     assert bench.check(token, "reserved").result == "FunctionError"
 
 
 def test_a_register_that_would_overflow(pos: PointOfSale) -> None:
     most = profiles.load("generic")["credit"]["max_wh"]
-    bench = Bench(pos, credit_wh=most - 5000)
+    bench = MeterAndDesk(pos, credit_wh=most - 5000)
     bench.check(pos.credit("e", "5.1", at=NOW), "overflow")
     bench.check(pos.credit("e", "5", at=NOW), "none")
     bench.check(pos.credit("e", "0.1", at=NOW), "overflow")
 
 
 def test_an_ordered_meter(pos: PointOfSale) -> None:
-    bench = Bench(pos, profile="ceet")
+    bench = MeterAndDesk(pos, profile="ceet")
     one, two = pos.key_change("e", krn=2, at=CHANGED)
     found = bench.check(two, "order")
     assert (found.result, "section 1" in found.summary) == ("NotReady", True)
@@ -377,7 +377,7 @@ def test_an_ordered_meter(pos: PointOfSale) -> None:
 @pytest.mark.parametrize("profile", ["generic", "ceet"])
 @pytest.mark.parametrize("seed", range(6))
 def test_sections_in_any_order(pos: PointOfSale, ea: int, profile: str, seed: int) -> None:
-    bench = Bench(pos, profile=profile, ea=ea, kct=4 if ea == 11 else 3)
+    bench = MeterAndDesk(pos, profile=profile, ea=ea, kct=4 if ea == 11 else 3)
     change = pos.key_change("e", sgc="123456", at=CHANGED)
     random.Random(seed).shuffle(change)
     done = 0
@@ -410,7 +410,7 @@ def test_sections_in_any_order(pos: PointOfSale, ea: int, profile: str, seed: in
 def test_tokens_made_by_hand(
     pos: PointOfSale, sub: int, fields: dict[str, int], kct: int, first: tuple[int, ...]
 ) -> None:
-    bench = Bench(pos, kct=kct)
+    bench = MeterAndDesk(pos, kct=kct)
     key = pos.decoder_key(pos.meter("e"))
     for number in first:
         known: dict[int, dict[str, int]] = {
@@ -421,9 +421,9 @@ def test_tokens_made_by_hand(
     bench.check(tokens.encode(2, sub, fields, key=key))
 
 
-def shuffled(seed: int, pos: PointOfSale) -> Iterator[tuple[Bench, str]]:
+def shuffled(seed: int, pos: PointOfSale) -> Iterator[tuple[MeterAndDesk, str]]:
     rng = random.Random(seed)
-    bench = Bench(
+    bench = MeterAndDesk(
         pos,
         bdt="93",
         kct=rng.choice((2, 3)),
@@ -503,7 +503,7 @@ def test_sections_that_fit_two_changed_parameters_are_a_chance(pos: PointOfSale)
 
 
 def test_a_locked_meter(pos: PointOfSale) -> None:
-    bench = Bench(pos)
+    bench = MeterAndDesk(pos)
     token = pos.credit("e", 5)
     pos.add_meter("f")
     foreign = pos.credit("f", 5).token
@@ -520,7 +520,7 @@ def test_a_locked_meter(pos: PointOfSale) -> None:
 
 
 def test_a_meter_that_was_tampered_with(pos: PointOfSale) -> None:
-    bench = Bench(pos, profile="itron")
+    bench = MeterAndDesk(pos, profile="itron")
     bench.meter.set_tamper(True, CLOCK)
     token = pos.credit("e", 5)
     bench.check(token, "tamper")
@@ -529,7 +529,7 @@ def test_a_meter_that_was_tampered_with(pos: PointOfSale) -> None:
 
 
 def test_what_goes_to_debts_does_not_overflow(pos: PointOfSale) -> None:
-    bench = Bench(pos, profile="eneo", credit_wh=1000)
+    bench = MeterAndDesk(pos, profile="eneo", credit_wh=1000)
     most = bench.meter.profile.credit_max_wh
     assert bench.meter.emergency(CLOCK) == (True, "")
     bench.meter.state.credit_wh = most - 4000

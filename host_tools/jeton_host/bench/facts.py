@@ -24,7 +24,7 @@ class Facts:
     firmware: tuple[str, ...]  # the lines of /firmware.id
     free: int  # octets
     disk: tuple[int, int] | None = None  # where the file system is in the flash, and how large
-    wired: bool = False  # a virtual board with models of parts
+    modelled: bool = False  # a virtual board with models of parts
 
     @property
     def played(self) -> bool:
@@ -71,7 +71,7 @@ def facts(meter: MeterClient) -> Facts:
             firmware=tuple(line for line in said["firmware"] if line),
             free=said["free"],
             disk=tuple(said["disk"]) if said["disk"] else None,
-            wired=said["wired"],
+            modelled=said["modelled"],
         )
     except (ValueError, KeyError, IndexError, TypeError):
         raise BoardError(f"the board at {meter.port} does not say what it is") from None

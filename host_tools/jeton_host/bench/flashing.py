@@ -82,7 +82,7 @@ def check(about: Facts, board: Board, port: str, chip: str = "") -> None:
             "needed; --image FILE writes one"
         )
     if about.played:
-        if board.parts and not about.wired:
+        if board.parts and not about.modelled:
             raise BoardError(
                 f"{port} is a virtual board without parts: --board virtual is what fits there"
             )

@@ -16,10 +16,10 @@ from jeton_host.firmware import build as firmware_build
 from jeton_host.firmware.boards import Board
 from jeton_host.firmware.build import Firmware
 from jeton_host.firmware.interpreter import Interpreter
-from jeton_host.virtual.models.operations import codes
 from jeton_host.paths import boards_dir
-from jeton_host.virtual.board import HEAP_WIRED, VirtualBoard
+from jeton_host.virtual.board import HEAP_MODELLED, VirtualBoard
 from jeton_host.virtual.models.hardware import Bench
+from jeton_host.virtual.models.operations import codes
 
 _TARGET, _TAKE, _WAITS = codes("TARGET TAKE WAITS")
 _QUEUE = 16  # octets the chip's own queue gives at a time
@@ -71,7 +71,7 @@ class VirtualAdapter(VirtualBoard):
         missing: Sequence[str] = (),
         swapped: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(board="adapter", heap=HEAP_WIRED)
+        super().__init__(board="adapter", heap=HEAP_MODELLED)
         self.meter = meter
         self._missing = set(missing)
         self._swapped = dict(swapped or {})
@@ -82,14 +82,14 @@ class VirtualAdapter(VirtualBoard):
     def _prepared(self, interpreter: Interpreter) -> Firmware:
         virtual = boards_dir() / "virtual"
         mine = {name: (virtual / f"{name}.py").read_bytes() for name in ("board", "machine")}
-        wired = {
-            n: (virtual / "wired" / f"{n}.py").read_bytes() for n in ("machine", "i2c_target")
+        modelled = {
+            n: (virtual / "modelled" / f"{n}.py").read_bytes() for n in ("machine", "i2c_target")
         }
         files = {
             "boot.py": _BOOT,
             "lib/board.mpy": mine["board"] + b"\n" + _BOARD.head().encode(),
-            "lib/machine.mpy": mine["machine"] + b"\n" + wired["machine"],
-            "lib/i2c_target.mpy": wired["i2c_target"],
+            "lib/machine.mpy": mine["machine"] + b"\n" + modelled["machine"],
+            "lib/i2c_target.mpy": modelled["i2c_target"],
         }
         return firmware_build.build_files(interpreter, "adapter", files)
 

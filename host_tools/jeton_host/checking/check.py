@@ -18,7 +18,7 @@ from jeton.sts import digits
 from jeton.sts.results import GOOD, NAMES
 from jeton_host import clock
 from jeton_host.checking import rows as check_rows
-from jeton_host.checking.rows import Row
+from jeton_host.checking.rows import TokenRow
 from jeton_host.client.answers import moment as utc_of
 from jeton_host.errors import BoardError, JetonError, VendingError
 from jeton_host.firmware import remote
@@ -52,7 +52,7 @@ class Checked:
     them, "row" where the row itself is wrong, "wait" where it was not looked into.
     """
 
-    row: Row
+    row: TokenRow
     drn: str = ""
     result: str | None = None
     credited_wh: int = 0
@@ -101,7 +101,7 @@ class _Subject:
     line: int  # of the row that describes it
     setup: dict[str, Any]
     filed: bool  # described by the file, not by the point of sale
-    rows: list[Row] = field(default_factory=list)
+    rows: list[TokenRow] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
 
 
@@ -190,7 +190,7 @@ class _Book(PointOfSale):
 
 
 def check(
-    rows: Sequence[Row],
+    rows: Sequence[TokenRow],
     *,
     pos: PointOfSale,
     setup: Mapping[str, Any] | None = None,
@@ -240,7 +240,7 @@ def check_setup(setup: Mapping[str, Any]) -> None:
 
 
 def _subjects(
-    rows: Sequence[Row], book: _Book, setup: Mapping[str, Any], moment: datetime
+    rows: Sequence[TokenRow], book: _Book, setup: Mapping[str, Any], moment: datetime
 ) -> tuple[list[_Subject], list[Checked]]:
     """Return the meters with their rows, and the rows that are for none."""
     found: dict[str, _Subject] = {}
@@ -282,7 +282,7 @@ def _subjects(
     return ready, wrong
 
 
-def _wrong(row: Row, why: str, drn: str = "") -> Checked:
+def _wrong(row: TokenRow, why: str, drn: str = "") -> Checked:
     return Checked(row, drn, why=why, cause="row")
 
 
@@ -302,7 +302,7 @@ def _drn(text: str) -> str | None:
         raise VendingError(f"{error}{lost if len(number) != 11 else ''}") from None
 
 
-def _setup(row: Row) -> dict[str, Any]:
+def _setup(row: TokenRow) -> dict[str, Any]:
     """Return what a row says of its meter, as `describe_meter` takes it."""
     found: dict[str, Any] = {}
     for name, text in row.setup.items():
@@ -474,12 +474,12 @@ class _Case:
     checked: Checked
     subject: _Subject
     keyed: _Keyed
-    taken: Mapping[int, Row]  # TID -> row that brought it, before this one
+    taken: Mapping[int, TokenRow]  # TID -> row that brought it, before this one
 
 
 def _cases(subject: _Subject, answers: _Answers, book: _Book, moment: datetime) -> Iterator[_Case]:
     """Judge the rows of a meter; learn from them which keys it has had."""
-    taken: dict[int, Row] = {}
+    taken: dict[int, TokenRow] = {}
     change = _Change(subject, book, moment)
     for row, keyed in zip(subject.rows, answers, strict=True):
         drn = subject.record.drn
@@ -523,7 +523,7 @@ class _Change:
         self._sections: dict[int, Issued] = {}
         self._parts: dict[str, int] = {}
 
-    def see(self, row: Row, step: Mapping[str, Any]) -> None:
+    def see(self, row: TokenRow, step: Mapping[str, Any]) -> None:
         """Take a section that the meter took; with the last of a set comes a new key."""
         number = KEY_CHANGE_SUBS.get(step["subclass"] or 0)
         if not self._keys or step["class"] != 2 or number is None or step["result"] not in GOOD:

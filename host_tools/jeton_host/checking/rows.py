@@ -42,7 +42,7 @@ _BOMS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be", b"\xef\xbb\xbf": "u
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TokenRow:
     """One token as it was issued. `line` is where it begins in the file, from 1.
 
     What is expected of it is a `result` by the standard's name, or `energy_wh`, or both, or
@@ -65,14 +65,14 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class TokenFile:
     """All rows of a file, in its order, and the columns that mean nothing here."""
 
-    rows: Sequence[Row]
+    rows: Sequence[TokenRow]
     unused: Sequence[str]
 
 
-def read(data: bytes, columns: Mapping[str, str] | None = None) -> Sheet:
+def read(data: bytes, columns: Mapping[str, str] | None = None) -> TokenFile:
     """Return the rows of a file's octets.
 
     `columns` says which header a column has that is not called as here: {"token": "STS code"}.
@@ -93,19 +93,19 @@ def read(data: bytes, columns: Mapping[str, str] | None = None) -> Sheet:
     cells = _json(text) if text.lstrip().startswith("{") else _csv(text, wanted)
     head: list[str] = []
     place: dict[str, int] = {}
-    rows: list[Row] = []
+    rows: list[TokenRow] = []
     for number, names, values, comma, problem in cells:
         if names and names != head:
             place = _places(names, wanted, strict=not head)
             head = names
         if len(rows) == MOST_ROWS:
             raise JetonError(f"more than {MOST_ROWS} rows: split the file")
-        row = Row(number, problem=problem)
+        row = TokenRow(number, problem=problem)
         rows.append(row if problem else _row(number, place, values, comma))
     if not rows:
         raise JetonError("there is no row below the header")
     known = {name for name in head if _name(name, wanted)}
-    return Sheet(rows, [name for name in head if name not in known and name])
+    return TokenFile(rows, [name for name in head if name not in known and name])
 
 
 _Cells = Iterator[tuple[int, list[str], list[str], bool, str]]
@@ -243,12 +243,12 @@ def _places(header: list[str], wanted: Mapping[str, str], *, strict: bool) -> di
     return found
 
 
-def _row(number: int, place: Mapping[str, int], values: list[str], comma: bool) -> Row:
+def _row(number: int, place: Mapping[str, int], values: list[str], comma: bool) -> TokenRow:
     def cell(name: str) -> str:
         at = place.get(name)
         return values[at] if at is not None and at < len(values) else ""
 
-    row = Row(number, cell("meter"), cell("token").translate(_GAPS))
+    row = TokenRow(number, cell("meter"), cell("token").translate(_GAPS))
     if any(_CONTROL.search(cell(name)) for name in place):
         return replace(row, problem="it has control characters in it")
     row = replace(row, setup={name: cell(name) for name in SETUP if cell(name)})
@@ -263,7 +263,7 @@ def _row(number: int, place: Mapping[str, int], values: list[str], comma: bool) 
     return row
 
 
-def _expect(row: Row, text: str, comma: bool) -> Row:
+def _expect(row: TokenRow, text: str, comma: bool) -> TokenRow:
     """Return a row that also expects what a cell says."""
     if not text:
         return row

@@ -401,7 +401,7 @@ def derive_command(file: Input = None, jsonl: Lines = False, json_: JsonAnyway =
     _convert(file, jsonl, batch.derive_row)
 
 
-def _convert(given: list[str] | None, jsonl: bool, row: batch.Row) -> None:
+def _convert(given: list[str] | None, jsonl: bool, row: batch.RowConverter) -> None:
     if given and len(given) > 1:
         raise VendingError(
             f"{len(given)} arguments where one file or one JSON object belongs: "

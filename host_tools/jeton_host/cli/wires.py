@@ -27,9 +27,9 @@ def wires(port: WherePort, adapter: Adapter, as_json: Json = False) -> None:
     Examples: `jeton wires /dev/ttyUSB0 /dev/ttyACM0` · `jeton wires lome /dev/ttyACM0 --json`
     """
     from jeton_host.bench import flashing
+    from jeton_host.bench.adapter_check import Check
     from jeton_host.bench.doctor import FAILED
     from jeton_host.bench.wires import AdapterWires, held
-    from jeton_host.bench.wires_check import Check
     from jeton_host.meter import Meter
     from jeton_host.meters import ports
 

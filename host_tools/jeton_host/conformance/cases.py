@@ -443,7 +443,7 @@ def _changed(old: Key, kind: ChangeKind) -> Key:
 
 
 @dataclass(frozen=True, slots=True)
-class Store:
+class StoreState:
     """What the meter has been through before the token comes."""
 
     name: str
@@ -456,20 +456,20 @@ class Store:
         return self.verdict != _A
 
 
-FRESH = Store("fresh store")
-USED = Store("the same token before", verdict=TokenResult.USED)
-TAKEN = Store("another token of its minute before", verdict=TokenResult.USED)
-RESTARTED = Store("another token of its minute, then a restart", verdict=TokenResult.USED)
-MADE = Store("sold in the minute the meter was made", verdict=TokenResult.USED)
-OLD = Store("sold before the meter was made", verdict=TokenResult.OLD)
-FULL = Store("50 later tokens in the store", verdict=TokenResult.OLD)
-BETWEEN = Store("50 tokens in the store, this between them")
-HALF = Store("half a key change pending", _KEY_CHANGE)
-LOCKED = Store("locked out by wrong tokens", _MAKERS)
-UNLOCKED = Store("after the lock-out", _MAKERS)
-TAMPERED = Store("tampered with", _MAKERS)
-BRIMFUL = Store("credit as high as it goes", _RESULT)
-FITTING = Store("credit that leaves just room for it", _RESULT)
+FRESH = StoreState("fresh store")
+USED = StoreState("the same token before", verdict=TokenResult.USED)
+TAKEN = StoreState("another token of its minute before", verdict=TokenResult.USED)
+RESTARTED = StoreState("another token of its minute, then a restart", verdict=TokenResult.USED)
+MADE = StoreState("sold in the minute the meter was made", verdict=TokenResult.USED)
+OLD = StoreState("sold before the meter was made", verdict=TokenResult.OLD)
+FULL = StoreState("50 later tokens in the store", verdict=TokenResult.OLD)
+BETWEEN = StoreState("50 tokens in the store, this between them")
+HALF = StoreState("half a key change pending", _KEY_CHANGE)
+LOCKED = StoreState("locked out by wrong tokens", _MAKERS)
+UNLOCKED = StoreState("after the lock-out", _MAKERS)
+TAMPERED = StoreState("tampered with", _MAKERS)
+BRIMFUL = StoreState("credit as high as it goes", _RESULT)
+FITTING = StoreState("credit that leaves just room for it", _RESULT)
 
 STORES = (
     FRESH, USED, TAKEN, RESTARTED, MADE, OLD, FULL, BETWEEN, HALF, LOCKED, UNLOCKED, TAMPERED,
@@ -491,7 +491,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class ConformanceCase:
     """One row: set the meter up by `config`, do what is `before`, then key `steps` in.
 
     After the last of them of the watched part of the meter's status exactly `changes` are
@@ -513,7 +513,7 @@ class Case:
 
 
 def _judged(
-    kind: Kind, state: KeyState, store: Store, settings: Settings
+    kind: Kind, state: KeyState, store: StoreState, settings: Settings
 ) -> tuple[TokenResult, str]:
     """Return what a token comes to, and the clause that says so."""
     key = state.key
@@ -541,14 +541,14 @@ def _judged(
     return kind.own, kind.clause if kind.own in (_A, _CRC, _MFR) else f"{kind.clause}, {_RESULT}"
 
 
-def _wanted(kind: Kind, store: Store, settings: Settings) -> bool:
+def _wanted(kind: Kind, store: StoreState, settings: Settings) -> bool:
     """Return whether this cell says something."""
     if store in (LOCKED, UNLOCKED):
         return bool(settings.lockout_after) and (store is LOCKED or kind.name in _PLAIN)
     return store is not FITTING or bool(kind.credit_wh)
 
 
-def _tid_in(state: KeyState, store: Store) -> int:
+def _tid_in(state: KeyState, store: StoreState) -> int:
     """Return the TID of the token that is tried."""
     key = state.vended
     if store is MADE:
@@ -564,7 +564,7 @@ _FIRST = ChangeKind("key change, first section", (1,))
 
 
 def _prepared(
-    state: KeyState, store: Store, settings: Settings, token: str, own: TokenResult
+    state: KeyState, store: StoreState, settings: Settings, token: str, own: TokenResult
 ) -> tuple[dict[str, Any], tuple[Step, ...], int]:
     """Return set-up, what happens before the token, and the newest TID in the store then."""
     key = state.key
@@ -613,7 +613,7 @@ def _prepared(
     return config, tuple(steps), newest
 
 
-def _case(kind: Kind, state: KeyState, store: Store, settings: Settings) -> Case:
+def _case(kind: Kind, state: KeyState, store: StoreState, settings: Settings) -> ConformanceCase:
     """Return the row of one cell of the matrix."""
     number = _tid_in(state, store)
     token = kind.token(state.vended, number)
@@ -637,7 +637,7 @@ def _case(kind: Kind, state: KeyState, store: Store, settings: Settings) -> Case
         read |= {"token_class": kind.cls, "subclass": kind.sub}
         read |= {"tid": number if kind.has_tid else None}
     steps = (Step(token, expected),)
-    return Case(
+    return ConformanceCase(
         "matrix", kind.name, state.name, store.name, clause, config, steps, before, changes, read
     )
 
@@ -658,7 +658,9 @@ class _Sections:
         return _SECTION[number - 1] if self._needed - self.there else _A
 
 
-def _change_case(kind: ChangeKind, state: KeyState, store: Store, settings: Settings) -> Case:
+def _change_case(
+    kind: ChangeKind, state: KeyState, store: StoreState, settings: Settings
+) -> ConformanceCase:
     """Return the row of a key change in one state."""
     key, sold = state.key, state.vended
     new = _changed(sold, kind)
@@ -717,12 +719,12 @@ def _change_case(kind: ChangeKind, state: KeyState, store: Store, settings: Sett
         number = max(new.tid, sold.tid + 2) if new.bdt == sold.bdt else new.tid
         steps.append(Step(proof.token(new, number), _A))
         changes |= {"tariff_rate": 77, "tid_newest": number}
-    return Case(
+    return ConformanceCase(
         "matrix", kind.name, state.name, store.name, clause, config, tuple(steps), before, changes
     )
 
 
-def matrix(settings: Settings) -> Iterator[Case]:
+def matrix(settings: Settings) -> Iterator[ConformanceCase]:
     """Give all rows of the matrix: each kind under both algorithms, the wide ones everywhere."""
     for state in KEY_STATES:
         every = state in (_EA07, _EA11)
@@ -759,7 +761,7 @@ def matrix(settings: Settings) -> Iterator[Case]:
     yield from _stories(settings)
 
 
-def _order(settings: Settings) -> Iterator[Case]:
+def _order(settings: Settings) -> Iterator[ConformanceCase]:
     """Give the rows in which two things are wrong: which is told is the standard's order."""
     states = {state.name: state for state in KEY_STATES}
     for name in ("default key (DDTK)", "key expired years ago (KEN)", _OTHER_KRN):
@@ -770,7 +772,7 @@ def _order(settings: Settings) -> Iterator[Case]:
                     yield _case(kind, state, store, settings)
 
 
-def _stories(settings: Settings) -> Iterator[Case]:
+def _stories(settings: Settings) -> Iterator[ConformanceCase]:
     """Give the rows in which what came before decides."""
     key = Key()
     credit, tariff = KINDS[0], Kind("", 2, 2, fields={"rate": 5})
@@ -783,8 +785,8 @@ def _stories(settings: Settings) -> Iterator[Case]:
         kind: str, store: str, clause: str, *steps: Step, before: tuple[Step, ...] = (),
         changes: Mapping[str, Any] | None = None, config: Mapping[str, Any] = config,
         name: str = _EA07.name,
-    ) -> Case:  # fmt: skip
-        return Case("matrix", kind, name, store, clause, config, steps, before, changes)
+    ) -> ConformanceCase:  # fmt: skip
+        return ConformanceCase("matrix", kind, name, store, clause, config, steps, before, changes)
 
     full = config | {"credit_wh": settings.max_wh}
     yield row(

@@ -21,7 +21,7 @@ from jeton.sts import tokens as layouts
 from jeton_host import __version__, clock, paths
 from jeton_host.bench import facts, flashing
 from jeton_host.client.answers import EnterResult, Status, TokenResult
-from jeton_host.conformance.cases import DRN, Case, Settings, Step, matrix
+from jeton_host.conformance.cases import DRN, ConformanceCase, Settings, Step, matrix
 from jeton_host.errors import BoardError
 from jeton_host.firmware import boards, profiles, remote
 from jeton_host.meter import Meter
@@ -71,7 +71,7 @@ class Keyed:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class SheetRow:
     """One row of the sheet. `wrong` says in a few words what is not as it ought to be."""
 
     part: str  # "vector" or "matrix"
@@ -123,11 +123,11 @@ class Sheet:
 
     head: Mapping[str, str]
     provenance: Mapping[str, int]
-    rows: tuple[Row, ...]
+    rows: tuple[SheetRow, ...]
     seconds: float
 
     @property
-    def failed(self) -> tuple[Row, ...]:
+    def failed(self) -> tuple[SheetRow, ...]:
         """Return the rows that are not as expected."""
         return tuple(row for row in self.rows if not row.good)
 
@@ -165,7 +165,7 @@ class Sheet:
         }
 
     @property
-    def in_order(self) -> tuple[Row, ...]:
+    def in_order(self) -> tuple[SheetRow, ...]:
         """Return all rows, failures first."""
         return (*self.failed, *(row for row in self.rows if row.good))
 
@@ -210,7 +210,7 @@ class Run:
         self._meter.set_rate(0)
         rows = [self._vector_told(vector, n, progress) for n, vector in enumerate(self._vectors)]
         done = len(rows)
-        found: dict[int, Row] = {}
+        found: dict[int, SheetRow] = {}
         for n in sorted(range(len(self._cases)), key=lambda n: _economy(self._cases[n])):
             found[n] = self._case(self._cases[n])
             progress(done + len(found))
@@ -221,14 +221,14 @@ class Run:
 
     def _vector_told(
         self, vector: Mapping[str, Any], n: int, progress: Callable[[int], object]
-    ) -> Row:
+    ) -> SheetRow:
         row = self._vector(vector)
         progress(n + 1)
         return row
 
     # The matrix
 
-    def _case(self, case: Case) -> Row:
+    def _case(self, case: ConformanceCase) -> SheetRow:
         """Run one row on the board."""
         keyed: list[Keyed] = []
         wrong = ""
@@ -240,12 +240,12 @@ class Run:
             self._there = None
             check_answers(self._meter)  # else the run ends here
             wrong = str(error)
-        return Row(
+        return SheetRow(
             case.part, case.kind, case.key, case.store, case.clause, BOARD, tuple(keyed), wrong,
             case.source,
         )  # fmt: skip
 
-    def _tried(self, case: Case, keyed: list[Keyed]) -> str:
+    def _tried(self, case: ConformanceCase, keyed: list[Keyed]) -> str:
         meter = self._meter
         if self._there is None or self._there[0] != (case.config, case.before):
             self._there = None
@@ -289,14 +289,14 @@ class Run:
 
     # Vectors
 
-    def _vector(self, vector: Mapping[str, Any]) -> Row:
+    def _vector(self, vector: Mapping[str, Any]) -> SheetRow:
         kind = vector["kind"]
         if kind in ("cipher", "crc", "luhn", *_VENDING_SIDE):
             return self._value(vector)
         case = _CASES[kind](vector, self._settings)
         return self._case(case)
 
-    def _value(self, vector: Mapping[str, Any]) -> Row:
+    def _value(self, vector: Mapping[str, Any]) -> SheetRow:
         """Run a vector that is no token: a cipher, checksum, check digit, key or date."""
         inputs, expected = vector["inputs"], str(vector["expected"])
         where, found, wrong = COMPUTER, "", ""
@@ -319,7 +319,7 @@ class Run:
         if not wrong and found != expected:
             wrong = f"{found or 'nothing'} and not {expected}"
         keyed = (Keyed("", expected, found, ms),)
-        return Row(
+        return SheetRow(
             "vector", f"{vector['kind']} {vector['id']}", "", "", _CLAUSES[vector["kind"]], where,
             keyed, wrong, vector["source"],
         )  # fmt: skip
@@ -357,13 +357,13 @@ def _words(value: Any) -> str:
     return ", ".join(map(str, value)) or "none" if isinstance(value, tuple) else str(value)
 
 
-def _leaves_all(case: Case) -> bool:
+def _leaves_all(case: ConformanceCase) -> bool:
     """Return whether a row that goes as expected leaves the meter as it was."""
     # A wrong token counts towards a lock-out, which no status tells.
     return case.changes == {} and all(step.expected != TokenResult.CRC for step in case.steps)
 
 
-def _economy(case: Case) -> tuple[str, str, bool]:
+def _economy(case: ConformanceCase) -> tuple[str, str, bool]:
     """Return by what rows are put together of which one set-up serves many: flash wears."""
     config = json.dumps(case.config, sort_keys=True)
     return config, repr(case.before), not _leaves_all(case)
@@ -436,15 +436,17 @@ def _config(inputs: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
 def _row(
     vector: Mapping[str, Any], config: Mapping[str, Any], steps: tuple[Step, ...], clause: str,
     changes: Mapping[str, Any], read: Mapping[str, Any],
-) -> Case:  # fmt: skip
+) -> ConformanceCase:  # fmt: skip
     name = f"{vector['kind']} {vector['id']}"
-    return Case("vector", name, "", "", clause, config, steps, (), changes, read, vector["source"])
+    return ConformanceCase(
+        "vector", name, "", "", clause, config, steps, (), changes, read, vector["source"]
+    )
 
 
 _CLASS = {"credit": 0, "currency": 0, "class1": 1, "class2": 2}
 
 
-def _token(vector: Mapping[str, Any], settings: Settings) -> Case:
+def _token(vector: Mapping[str, Any], settings: Settings) -> ConformanceCase:
     """Return the row of a published token: what an electricity meter makes of it."""
     v = vector["inputs"]
     given = v.get("fields", {})
@@ -483,7 +485,7 @@ def _token(vector: Mapping[str, Any], settings: Settings) -> Case:
     return _row(vector, config, steps, clause, changes, read)
 
 
-def _set(vector: Mapping[str, Any], settings: Settings) -> Case:
+def _set(vector: Mapping[str, Any], settings: Settings) -> ConformanceCase:
     """Return the row of a published key change set: the meter has the new key after it."""
     v = vector["inputs"]
     new, ea = v["new"], v["old"]["ea"]
@@ -501,7 +503,7 @@ def _set(vector: Mapping[str, Any], settings: Settings) -> Case:
     return _row(vector, config, tuple(steps), "7.3.7-7.3.10", changes, {})
 
 
-def _sample(vector: Mapping[str, Any], settings: Settings) -> Case:
+def _sample(vector: Mapping[str, Any], settings: Settings) -> ConformanceCase:
     """Return the row of the standard's worked example, with its sample tables."""
     v = vector["inputs"]
     block = int(v["block"], 16)
@@ -515,7 +517,7 @@ def _sample(vector: Mapping[str, Any], settings: Settings) -> Case:
     )  # fmt: skip
 
 
-_CASES: dict[str, Callable[[Mapping[str, Any], Settings], Case]] = {
+_CASES: dict[str, Callable[[Mapping[str, Any], Settings], ConformanceCase]] = {
     "credit": _token,
     "currency": _token,
     "class1": _token,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jeton.sts.digits import grouped
-from jeton_host.conformance.run import Row, Sheet
+from jeton_host.conformance.run import Sheet, SheetRow
 from jeton_host.errors import BoardError
 
 if TYPE_CHECKING:
@@ -70,22 +70,22 @@ _METHOD = (
 )
 
 
-def _codes(row: Row) -> list[str]:
+def _codes(row: SheetRow) -> list[str]:
     return [grouped(k.token) if k.token.isdigit() else k.token for k in row.keyed]
 
 
-def _remark(row: Row) -> str:
+def _remark(row: SheetRow) -> str:
     """Return what is wrong with a row, where its results do not say it already."""
     return "" if row.wrong == f"{row.result} and not {row.expected}" else row.wrong
 
 
-def _times(row: Row) -> list[str]:
+def _times(row: SheetRow) -> list[str]:
     return ["" if k.ms is None else f"{k.ms:.1f}" for k in row.keyed]
 
 
-def _groups(sheet: Sheet) -> Iterator[tuple[str, list[Row]]]:
+def _groups(sheet: Sheet) -> Iterator[tuple[str, list[SheetRow]]]:
     """Give the rows of the matrix by key state, those with a past apart, in the sheet's order."""
-    groups: dict[str, list[Row]] = {}
+    groups: dict[str, list[SheetRow]] = {}
     for row in sheet.rows:
         if row.part == "matrix":
             title = row.key if row.store == "fresh store" else f"{row.key}: {row.store}"
@@ -137,7 +137,7 @@ def _cell(text: str) -> str:
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
 
-def _results(row: Row) -> list[str]:
+def _results(row: SheetRow) -> list[str]:
     results = [k.result for k in row.keyed]
     if _remark(row):
         results.append(f"**{_cell(_remark(row))}**")
@@ -170,12 +170,12 @@ _SHORT = {
 }
 
 
-def _mood(row: Row) -> str:
+def _mood(row: SheetRow) -> str:
     """Return the class of a cell by what the last token came to."""
     return "a" if row.result == "Accept" else "s" if row.result.endswith("KCT") else "r"
 
 
-def _short(row: Row) -> str:
+def _short(row: SheetRow) -> str:
     return _SHORT.get(row.result, row.result.removesuffix("Error"))
 
 
@@ -184,11 +184,11 @@ class _Overview:
     """A kind of token a line, in it a row of the sheet for each state, or None."""
 
     columns: tuple[str, ...]
-    lines: tuple[tuple[str, tuple[Row | None, ...]], ...]
+    lines: tuple[tuple[str, tuple[SheetRow | None, ...]], ...]
 
 
-def _overview(rows: Iterable[Row], column: Callable[[Row], str]) -> _Overview:
-    found: dict[str, dict[str, Row]] = {}
+def _overview(rows: Iterable[SheetRow], column: Callable[[SheetRow], str]) -> _Overview:
+    found: dict[str, dict[str, SheetRow]] = {}
     columns: dict[str, None] = {}
     for row in rows:
         name = column(row)

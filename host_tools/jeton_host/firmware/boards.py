@@ -77,7 +77,7 @@ class Board:
     buses: dict[str, dict[str, Any]] = field(default_factory=dict)
     parts: dict[str, dict[str, Any]] = field(default_factory=dict)
     state_file: str = "/meter.bin"
-    wired: tuple[int, ...] = ()  # strapping pins whose wiring is known to be safe
+    strapping_ok: tuple[int, ...] = ()  # strapping pins whose wiring is known to be safe
     # What `changed` has made of the board that ships.
     without: tuple[str, ...] = ()
     active: Mapping[str, int] = field(default_factory=dict)
@@ -160,7 +160,7 @@ class Board:
                 found.append(f"{where}, which is its USB port")
             if use.number in chip.uart0:
                 found.append(f"{where}, which is the serial port of the REPL")
-            if use.number in chip.strapping and use.number not in self.wired:
+            if use.number in chip.strapping and use.number not in self.strapping_ok:
                 found.append(f"{where}, whose level at reset decides how the chip starts")
             if use.number in chip.input_only and use.output:
                 found.append(f"{where}, which can only be read")
@@ -201,6 +201,6 @@ def load(name: str) -> Board:
         state_file=said["STATE_FILE"],
         buses=said.get("BUSES", {}),
         parts=said.get("PARTS", {}),
-        wired=said.get("WIRED", ()),
+        strapping_ok=said.get("STRAPPING_OK", ()),
     )
     return replace(board.changed(said.get("WITHOUT", ())), without=())

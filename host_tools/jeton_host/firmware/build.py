@@ -110,8 +110,8 @@ def sources(name: str | Board, native: bool, played: bool = True) -> dict[str, b
         virtual = boards_dir() / "virtual"
         mine = (virtual / "board.py").read_bytes(), (virtual / "machine.py").read_bytes()
         contents["lib/board.mpy"] = mine[0] + b"\n" + contents["lib/board.mpy"]
-        wired = (virtual / "wired" / "machine.py").read_bytes()
-        contents["lib/machine.mpy"] = mine[1] + b"\n" + wired
+        machine = (virtual / "modelled" / "machine.py").read_bytes()
+        contents["lib/machine.mpy"] = mine[1] + b"\n" + machine
     return contents
 
 

@@ -29,7 +29,7 @@ from jeton_host.client.port import TIMEOUT
 from jeton_host.errors import BoardError, PortError
 from jeton_host.firmware import boards
 from jeton_host.meters.named import make_config
-from jeton_host.testing.meter_pos import BenchMeter, MeterPos
+from jeton_host.testing.meter_pos import MeterPos, PoolMeter
 
 _SCHEMES = {"raw": "socket", "rfc2217": "rfc2217"}
 _AGAIN_S = 0.1
@@ -50,7 +50,7 @@ class JetonMeterDriver(Driver):
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
-        self._meter: BenchMeter | None = None
+        self._meter: PoolMeter | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     @property
@@ -72,7 +72,7 @@ class JetonMeterDriver(Driver):
         deadline = time.monotonic() + flashing.PATIENCE
         while True:
             try:
-                self._meter = BenchMeter(self.url, timeout=self.timeout)
+                self._meter = PoolMeter(self.url, timeout=self.timeout)
                 break
             except PortError:
                 if time.monotonic() >= deadline:
@@ -91,12 +91,12 @@ class JetonMeterDriver(Driver):
             self._folder = None
 
     @property
-    def meter(self) -> BenchMeter:
+    def meter(self) -> PoolMeter:
         """Return the client; StateError where the driver is not active."""
         return self._client()
 
     @Driver.check_active
-    def _client(self) -> BenchMeter:
+    def _client(self) -> PoolMeter:
         assert self._meter is not None
         return self._meter
 
@@ -154,7 +154,7 @@ class JetonStrategy(Strategy):
     status: Status = attr.ib(default=Status.unknown)
 
     @property
-    def meter(self) -> BenchMeter:
+    def meter(self) -> PoolMeter:
         """Return the client of the meter."""
         return self.line.meter
 

@@ -88,7 +88,7 @@ class MeterPos:
         return self.pos.issued(self.name)
 
 
-class BenchMeter(Meter):
+class PoolMeter(Meter):
     """A meter in a test: a Meter that knows its point of sale and its configuration."""
 
     def __init__(self, port: str, **options: Any) -> None:
@@ -121,7 +121,7 @@ class BenchMeter(Meter):
         return register(self, PointOfSale(self.folder / "pos.sqlite"))
 
 
-def register(meter: BenchMeter, pos: PointOfSale) -> MeterPos:
+def register(meter: PoolMeter, pos: PointOfSale) -> MeterPos:
     """Register a meter at a point of sale, as the meter says that it is."""
     status = meter.status()
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", meter.name).strip("-._")[:64] or "meter"

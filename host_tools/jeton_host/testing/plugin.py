@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from jeton_host.testing.meter_pos import BenchMeter, MeterPos
-    from jeton_host.testing.pool import Bench
+    from jeton_host.testing.meter_pos import MeterPos, PoolMeter
+    from jeton_host.testing.pool import MeterPool
 
 _FIXTURES = ("meter", "meter_pos", "meter_street")
 _VIRTUAL = "virtual"
-_WIRED = "esp32_lcd2004"  # a virtual board with pins
+_WITH_PARTS = "esp32_lcd2004"  # a virtual board with pins
 _PLACES = pytest.StashKey[Sequence[str]]()
-_BENCH = pytest.StashKey["Bench"]()
-_METERS = pytest.StashKey[dict[str, "BenchMeter"]]()
+_BENCH = pytest.StashKey["MeterPool"]()
+_METERS = pytest.StashKey[dict[str, "PoolMeter"]]()
 _TOLD = pytest.StashKey[list[tuple[str, str]]]()  # of meters that were open in a teardown
 _FREE = pytest.StashKey[dict[str, str]]()  # on the controller: worker -> board
 _USED = pytest.StashKey[dict[str, list[str]]]()
@@ -53,7 +53,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--meter-board",
         metavar="NAME",
-        help=f"kind of the virtual boards: {_VIRTUAL}, or, with --meter-wires, {_WIRED}",
+        help=f"kind of the virtual boards: {_VIRTUAL}, or, with --meter-wires, {_WITH_PARTS}",
     )
     group.addoption(
         "--meter-image", metavar="DIR", help="keep the flash of failed tests' virtual boards"
@@ -101,7 +101,7 @@ def _check_options(config: pytest.Config) -> None:
     if config.getoption("--meter-wires") and config.getoption("--meter-board") == _VIRTUAL:
         raise pytest.UsageError(
             f"--meter-wires needs pins, which --meter-board={_VIRTUAL} has not: leave that out, "
-            f"or name a board with parts, such as {_WIRED}"
+            f"or name a board with parts, such as {_WITH_PARTS}"
         )
     folder = config.getoption("--meter-image")
     if folder is None:
@@ -258,15 +258,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 # Fixtures
 
 
-def _bench(config: pytest.Config) -> Bench:
+def _bench(config: pytest.Config) -> MeterPool:
     if _BENCH not in config.stash:
-        from jeton_host.testing.pool import Bench
+        from jeton_host.testing.pool import MeterPool
 
         images = config.getoption("--meter-image")
         wires = config.getoption("--meter-wires")
-        config.stash[_BENCH] = Bench(
+        config.stash[_BENCH] = MeterPool(
             config.stash[_PLACES],
-            kind=config.getoption("--meter-board") or (_WIRED if wires else _VIRTUAL),
+            kind=config.getoption("--meter-board") or (_WITH_PARTS if wires else _VIRTUAL),
             wires=wires,
             images=Path(images) if images else None,
             timeout=config.getoption("--meter-timeout"),
@@ -313,7 +313,7 @@ def meter(
     request: pytest.FixtureRequest,
     meter_config: Mapping[str, Any],
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[BenchMeter]:
+) -> Iterator[PoolMeter]:
     """Give a meter that was set up just now; see `jeton_host.meter.Meter`.
 
     It is on a temporary virtual board, or on that of --meter, which is set up anew for each test.
@@ -329,7 +329,7 @@ def meter(
 
 
 @pytest.fixture
-def meter_pos(meter: BenchMeter) -> MeterPos:
+def meter_pos(meter: PoolMeter) -> MeterPos:
     """Return a point of sale that vends for `meter`; see `testing.meter_pos.MeterPos`."""
     with _OneLine():
         return meter.pos
@@ -338,7 +338,7 @@ def meter_pos(meter: BenchMeter) -> MeterPos:
 @pytest.fixture
 def meter_street(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[..., list[BenchMeter]]]:
+) -> Iterator[Callable[..., list[PoolMeter]]]:
     """Give a function that makes a street: `meter_street(n, **changes)` -> n meters.
 
     Each has a number and a key of its own, which neither `meter` nor another street of the test
@@ -350,7 +350,7 @@ def meter_street(
     made = 1  # number 0 is `meter`
     with ExitStack() as stack:
 
-        def make(count: int, *, profile: str = "", **changes: Any) -> list[BenchMeter]:
+        def make(count: int, *, profile: str = "", **changes: Any) -> list[PoolMeter]:
             nonlocal streets, made
             if not isinstance(count, int) or count < 1:
                 raise pytest.fail.Exception(
@@ -378,7 +378,7 @@ def meter_street(
 # Reports
 
 
-def _meters(item: pytest.Item) -> dict[str, BenchMeter]:
+def _meters(item: pytest.Item) -> dict[str, PoolMeter]:
     return item.stash.setdefault(_METERS, {})
 
 

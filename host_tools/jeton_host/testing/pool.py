@@ -23,7 +23,7 @@ from jeton_host.firmware.build import Firmware
 from jeton_host.meter import Meter
 from jeton_host.meters import ports
 from jeton_host.paths import cache_home
-from jeton_host.testing.meter_pos import BenchMeter
+from jeton_host.testing.meter_pos import PoolMeter
 from jeton_host.vending.pos import PointOfSale
 from jeton_host.virtual.board import VirtualBoard
 
@@ -35,7 +35,7 @@ FILE_CHARACTERS = 120
 
 
 @dataclass
-class Bench:
+class MeterPool:
     """The boards of one process of pytest: fresh virtual ones, or those that are named.
 
     A board that cannot be had, or that stops answering, is out of order from then on.
@@ -46,7 +46,7 @@ class Bench:
     wires: str | None = None
     images: Path | None = None
     timeout: float = TIMEOUT
-    _open: dict[str, BenchMeter] = field(default_factory=dict)
+    _open: dict[str, PoolMeter] = field(default_factory=dict)
     _broken: dict[str, str] = field(default_factory=dict)
     _reported: dict[str, str] = field(default_factory=dict)  # what is said from then on
     _firmware: dict[Any, Firmware] = field(default_factory=dict)
@@ -85,7 +85,7 @@ class Bench:
     @contextlib.contextmanager
     def meter(
         self, config: Mapping[str, Any], folder: Path, *, place: str = "", name: str = ""
-    ) -> Iterator[BenchMeter]:
+    ) -> Iterator[PoolMeter]:
         """Give a meter that was set up just now, on a virtual board or on a named one."""
         place = place or self.places[0]
         self._check(place)
@@ -105,7 +105,7 @@ class Bench:
         yield meter
 
     @contextlib.contextmanager
-    def _virtual(self, config: Mapping[str, Any], name: str) -> Iterator[BenchMeter]:
+    def _virtual(self, config: Mapping[str, Any], name: str) -> Iterator[PoolMeter]:
         board = VirtualBoard(board=self.kind)
         try:
             board.firmware = self.firmware()
@@ -118,7 +118,7 @@ class Bench:
             options: dict[str, Any] = {"board": board, "timeout": self.timeout}
             if self.wires:
                 options["wires"] = _wires(self.wires, board)
-            meter = BenchMeter(board.path, name=name, **options)
+            meter = PoolMeter(board.path, name=name, **options)
             try:
                 meter.provision(config)
                 yield meter
@@ -127,7 +127,7 @@ class Bench:
         finally:
             board.close()
 
-    def _named(self, place: str) -> BenchMeter:
+    def _named(self, place: str) -> PoolMeter:
         """Return the client of a board that is there; it keeps the port for itself."""
         if place in self._open:
             return self._open[place]
@@ -138,14 +138,14 @@ class Bench:
                 options: dict[str, Any] = {"timeout": self.timeout}
                 if self.wires:
                     options["wires"] = _wires(self.wires, None)
-                meter = BenchMeter(port, **options)
+                meter = PoolMeter(port, **options)
         except BoardError as error:
             self._broken[place] = str(error)
             raise
         self._open[place] = meter
         return meter
 
-    def _set_up(self, place: str, meter: BenchMeter, config: Mapping[str, Any]) -> None:
+    def _set_up(self, place: str, meter: PoolMeter, config: Mapping[str, Any]) -> None:
         meter.timeout = self.timeout
         try:
             meter.reopen()
@@ -203,7 +203,7 @@ class Bench:
     @contextlib.contextmanager
     def street(
         self, configs: Sequence[Mapping[str, Any]], folder: Path
-    ) -> Iterator[list[BenchMeter]]:
+    ) -> Iterator[list[PoolMeter]]:
         """Give as many meters as there are configurations, started a few at a time.
 
         Of named boards there must be as many.
@@ -211,7 +211,7 @@ class Bench:
         names = [f"meter{number}" for number in range(1, len(configs) + 1)]
         places = [VIRTUAL] * len(configs) if self.virtual else self.places
 
-        def begin(number: int) -> tuple[contextlib.ExitStack, BenchMeter]:
+        def begin(number: int) -> tuple[contextlib.ExitStack, PoolMeter]:
             with contextlib.ExitStack() as mine:
                 home = folder / names[number]
                 home.mkdir()

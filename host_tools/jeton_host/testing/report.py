@@ -6,11 +6,11 @@ from pathlib import Path
 from jeton_host.client.waiting import brief
 from jeton_host.errors import BoardError
 from jeton_host.meter import Meter
-from jeton_host.testing.meter_pos import BenchMeter
-from jeton_host.testing.pool import EVENTS, FILE_CHARACTERS, Bench, hurried
+from jeton_host.testing.meter_pos import PoolMeter
+from jeton_host.testing.pool import EVENTS, FILE_CHARACTERS, MeterPool, hurried
 
 
-def report(bench: Bench, meter: BenchMeter, test: str, lines: int) -> str:
+def report(bench: MeterPool, meter: PoolMeter, test: str, lines: int) -> str:
     """Return what a meter shows, is and has logged, and the last lines of its serial line.
 
     A named board that does not answer any more is noted.
@@ -58,7 +58,7 @@ def image_path(folder: Path, test: str, name: str) -> Path:
     return path.absolute()
 
 
-def keep_image(folder: Path, meter: BenchMeter, test: str, name: str) -> str:
+def keep_image(folder: Path, meter: PoolMeter, test: str, name: str) -> str:
     """Have the flash of a meter kept when it is closed; return what to say about it."""
     if meter.ended:
         return "its flash is gone: the test has closed it"

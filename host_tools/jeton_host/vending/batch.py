@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 from jeton_host.errors import VendingError
 from jeton_host.vending import ciphers, keys, tokens
 
-Row = Callable[[Mapping[str, Any]], dict[str, Any]]
+RowConverter = Callable[[Mapping[str, Any]], dict[str, Any]]
 """Answers one object; raises VendingError."""
 
 _BLOCK = 1 << 16
@@ -69,10 +69,10 @@ def derive_row(row: Mapping[str, Any]) -> dict[str, Any]:
     return {"decoder_key": keys.derive(vk, parameters).hex()}
 
 
-ROWS: dict[str, Row] = {"decode": decode_row, "encode": encode_row, "derive": derive_row}
+ROWS: dict[str, RowConverter] = {"decode": decode_row, "encode": encode_row, "derive": derive_row}
 
 
-def answer(line: bytes, row: Row) -> dict[str, Any]:
+def answer(line: bytes, row: RowConverter) -> dict[str, Any]:
     """Return the answer to one line, {"error": …} where there is none."""
     try:
         return row(parse(line))
@@ -100,7 +100,7 @@ def parse(line: bytes) -> Mapping[str, Any]:
 
 
 def run(
-    source: BinaryIO, sink: BinaryIO, row: Row, tick: Callable[[int], None] | None = None
+    source: BinaryIO, sink: BinaryIO, row: RowConverter, tick: Callable[[int], None] | None = None
 ) -> int:
     """Answer every line of `source` into `sink`; return how many were bad.
 

@@ -38,7 +38,7 @@ from jeton_host.vending.verdicts import (
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class Possibility:
     """What a meter answers if it has one of the keys that it may have."""
 
     condition: str
@@ -69,7 +69,7 @@ class Explanation:
     meter: str | None = None
     issued: datetime | None = None
     guesses: tuple[Guess, ...] = ()
-    cases: tuple[Case, ...] = ()
+    cases: tuple[Possibility, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it for --json; never a part of a key."""
@@ -364,7 +364,7 @@ class _Explainer(Guesser):
             result, best.cause, tuple(details), meter=meter.name, guesses=tuple(guesses[:8]),
         )  # fmt: skip
 
-    def _cases(self, chain: Chain, verdicts: list[Verdict]) -> list[Case]:
+    def _cases(self, chain: Chain, verdicts: list[Verdict]) -> list[Possibility]:
         """Return what the meter answers, by what was entered; what is refused comes last."""
         groups: dict[tuple[str | None, str], list[Verdict]] = {}
         for verdict in verdicts:
@@ -372,7 +372,7 @@ class _Explainer(Guesser):
         ordered = sorted(groups.values(), key=lambda group: group[0].decoded is None)
         numbers = [verdict.key.number for verdict in reversed(verdicts)]
         return [
-            Case(
+            Possibility(
                 _condition(chain, numbers, [verdict.key.number for verdict in reversed(group)]),
                 group[0].result,
                 group[0].cause,

@@ -38,8 +38,8 @@ from jeton_host.virtual.bridge import BOOT_TIMEOUT, TICK_S, PtyBridge
 from jeton_host.virtual.models.hardware import Bench
 
 HEAP = "192k"  # of a small ESP32; 64-bit words make it about 132 KB on the chip
-HEAP_WIRED = (
-    "222k"  # the same, and what stands in for the chip's pins, buses and timers (virtual/wired)
+HEAP_MODELLED = (
+    "222k"  # the same, and what stands in for the chip's pins, buses and timers (virtual/modelled)
 )
 _TERMINAL = re.compile(r"/dev/(pts/[0-9]+|ttys[0-9]+)")
 _DYING = 1.0  # seconds an interpreter may outlive the program that was killed
@@ -47,7 +47,7 @@ _DYING = 1.0  # seconds an interpreter may outlive the program that was killed
 
 def shared_files() -> Path:
     """Return the program of a file system that one thread at a time uses."""
-    return boards_dir().resolve() / "virtual" / "wired" / "files.py"
+    return boards_dir().resolve() / "virtual" / "modelled" / "files.py"
 
 
 def _hold_link(link: Path) -> IO[bytes]:
@@ -235,7 +235,7 @@ class VirtualBoard:
         files = ["boot.py", "main.py"] if friendly else ["boot.py"]
         shared = str(shared_files()) if self.bench else ""
         bootstrap = remote.once("image", "play", f"/dev/fd/{number}", marks[0], files, shared)
-        heap = self.heap or (HEAP_WIRED if self.bench else HEAP)
+        heap = self.heap or (HEAP_MODELLED if self.bench else HEAP)
         arguments = ("-X", f"heapsize={heap}", "-i", "-c", bootstrap)
         variables = environment() | {"JETON_MARK": marks[1]}
         passed = [number]

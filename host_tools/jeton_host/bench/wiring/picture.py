@@ -10,7 +10,7 @@ from html import escape
 from itertools import count
 
 from jeton_host.bench.wiring import plan as wiring
-from jeton_host.bench.wiring.plan import GND, V3, V5, Box, Header, Row
+from jeton_host.bench.wiring.plan import GND, V3, V5, Box, Connection, Header
 from jeton_host.firmware.boards import Board
 
 _PITCH = 26
@@ -144,7 +144,7 @@ class _Drawing:
         edge = self._board_x + (_BOARD_W if side.sign > 0 else 0)
         return edge + side.sign * away
 
-    def _wires(self, side: _Side) -> list[tuple[Row, float]]:
+    def _wires(self, side: _Side) -> list[tuple[Connection, float]]:
         return [
             (row, y)
             for place in side.places
@@ -265,9 +265,9 @@ class _Drawing:
     def _signals(self, side: _Side) -> None:
         """Draw the wires of a side, each with a lane of its own."""
         wires = self._wires(side)
-        down: list[tuple[Row, float, float]] = []
-        up: list[tuple[Row, float, float]] = []
-        around: list[tuple[Row, float]] = []
+        down: list[tuple[Connection, float, float]] = []
+        up: list[tuple[Connection, float, float]] = []
+        around: list[tuple[Connection, float]] = []
         for row, y in wires:
             label = self._pins.label(row.to) if isinstance(row.to, int) else row.to
             end = side.pins.get(label)
@@ -291,7 +291,7 @@ class _Drawing:
         for i, (row, y) in enumerate(around):
             self._around(side, row, y, 14 + next(lanes) * _LANE, i)
 
-    def _around(self, side: _Side, row: Row, y: float, away: float, which: int) -> None:
+    def _around(self, side: _Side, row: Connection, y: float, away: float, which: int) -> None:
         """Draw a wire to the other side of the board, below it."""
         other = self._sides[0] if side.sign > 0 else self._sides[1]
         assert isinstance(row.to, int)
@@ -334,7 +334,7 @@ class _Drawing:
             self._behind(side, place, left)
 
     @staticmethod
-    def _above(box: Box, row: Row) -> int | str:
+    def _above(box: Box, row: Connection) -> int | str:
         return box.rows[box.rows.index(row) - 1].to
 
     def _pin_name(self, edge: float, y: float, name: str, sign: int) -> None:

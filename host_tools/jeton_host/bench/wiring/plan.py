@@ -81,7 +81,7 @@ _BY_CHIP = {"ESP32": DEVKITC, "ESP32-C3": DEVKITM}
 
 
 @dataclass(frozen=True)
-class Row:
+class Connection:
     """A pin of a part, and what it is wired to: the number of a GPIO, or a supply.
 
     `through` lies in the wire. With `joins` it is no pin of its own: what is in the wire goes
@@ -108,7 +108,7 @@ class Box:
 
     name: str  # in the board's data
     title: str
-    rows: tuple[Row, ...]
+    rows: tuple[Connection, ...]
     behind: Behind | None = None
     note: str = ""
 
@@ -163,7 +163,13 @@ def _lcd(board: Board, name: str, part: dict[str, Any]) -> Box:
     return Box(
         name,
         "level shifter",
-        (Row("LV", V3), Row("HV", V5), Row("LV1", sda), Row("LV2", scl), Row("GND", GND)),
+        (
+            Connection("LV", V3),
+            Connection("HV", V5),
+            Connection("LV1", sda),
+            Connection("LV2", scl),
+            Connection("GND", GND),
+        ),
         Behind(
             f"LCD {cols}x{rows} on PCF8574",
             (("HV", "VCC"), ("HV1", "SDA"), ("HV2", "SCL"), ("GND", "GND")),
@@ -173,25 +179,35 @@ def _lcd(board: Board, name: str, part: dict[str, Any]) -> Box:
 
 def _oled(board: Board, name: str, part: dict[str, Any]) -> Box:
     sda, scl = bus_of(board, part)
-    rows = (Row("GND", GND), Row("VCC", V3), Row("SCL", scl), Row("SDA", sda))
+    rows = (
+        Connection("GND", GND),
+        Connection("VCC", V3),
+        Connection("SCL", scl),
+        Connection("SDA", sda),
+    )
     return Box(name, "OLED SSD1306", rows, note="128x64, I2C")
 
 
 def _matrix(board: Board, name: str, part: dict[str, Any]) -> Box:
-    rows = [Row(f"R{i}", pin) for i, pin in enumerate(part["rows"], 1)]
-    columns = [Row(f"C{i}", pin) for i, pin in enumerate(part["columns"], 1)]
+    rows = [Connection(f"R{i}", pin) for i, pin in enumerate(part["rows"], 1)]
+    columns = [Connection(f"C{i}", pin) for i, pin in enumerate(part["columns"], 1)]
     return Box(name, "keypad 4x4", (*rows, *columns), note="seen from the front: R1 to C4")
 
 
 def _expander(board: Board, name: str, part: dict[str, Any]) -> Box:
     sda, scl = bus_of(board, part)
-    rows = (Row("GND", GND), Row("VCC", V3), Row("SDA", sda), Row("SCL", scl))
+    rows = (
+        Connection("GND", GND),
+        Connection("VCC", V3),
+        Connection("SDA", sda),
+        Connection("SCL", scl),
+    )
     links = [(f"P{i}", f"{'RC'[i // 4]}{i % 4 + 1}") for i in range(8)]
     return Box(name, "PCF8574", rows, Behind("keypad 4x4", tuple(links)))
 
 
 def _relay(board: Board, name: str, part: dict[str, Any]) -> Box:
-    rows = (Row("VCC", V5), Row("GND", GND), Row("IN", part["pin"]))
+    rows = (Connection("VCC", V5), Connection("GND", GND), Connection("IN", part["pin"]))
     level = "high" if part.get("active", 1) else "low"
     links = (("COM", "12 V supply +"), ("NO", "lamp, to supply -"))
     return Box(name, "relay module", rows, Behind("lamp, 12 V", links), f"closes at a {level} IN")
@@ -200,22 +216,31 @@ def _relay(board: Board, name: str, part: dict[str, Any]) -> Box:
 def _led(board: Board, name: str, part: dict[str, Any]) -> Box:
     title = {"led": "pulse LED, red", "credit": "credit LED, green"}[name]
     near, far, net = ("A", "K", GND) if part.get("active", 1) else ("K", "A", V3)
-    return Box(name, title, (Row(near, part["pin"], "330 Ω"), Row(far, net)), note="A: long leg")
+    return Box(
+        name,
+        title,
+        (Connection(near, part["pin"], "330 Ω"), Connection(far, net)),
+        note="A: long leg",
+    )
 
 
 def _buzzer(board: Board, name: str, part: dict[str, Any]) -> Box:
     other = "SPEAK -" if board.name in _HEADERS else GND
     title = "speaker, 8 Ω" if board.name in _HEADERS else "piezo buzzer, passive"
-    return Box(name, title, (Row("+", part["pin"]), Row("-", other)))
+    return Box(name, title, (Connection("+", part["pin"]), Connection("-", other)))
 
 
 def _pulses(board: Board, name: str, part: dict[str, Any]) -> Box:
-    rows = (Row("S0+", part["pin"]), Row("", V3, "10 kΩ", True), Row("S0-", GND))
+    rows = (
+        Connection("S0+", part["pin"]),
+        Connection("", V3, "10 kΩ", True),
+        Connection("S0-", GND),
+    )
     return Box(name, "S0 output of a meter", rows)
 
 
 def _tamper(board: Board, name: str, part: dict[str, Any]) -> Box:
-    rows = (Row("1", part["pin"]), Row("", V3, "10 kΩ", True), Row("2", GND))
+    rows = (Connection("1", part["pin"]), Connection("", V3, "10 kΩ", True), Connection("2", GND))
     return Box(name, "cover switch", rows, note="shut: closed")
 
 

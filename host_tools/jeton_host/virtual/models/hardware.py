@@ -1,6 +1,6 @@
 """A bench in software: pins, contacts and buses of a board, and the models of its parts.
 
-The interpreter's `machine` (boards/virtual/wired) sends what the firmware does to its hardware
+The interpreter's `machine` (boards/virtual/modelled) sends what the firmware does to its hardware
 over a socket, in order; what it asks is answered from here. Tests and people turn the parts:
 `bench.part("keypad").press("5")`, `bench.part("relay").closed`.
 """

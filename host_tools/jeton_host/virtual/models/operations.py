@@ -1,7 +1,7 @@
 """The operations that a board asks of the models of its parts, by the numbers the board has.
 
-They stand in boards/virtual/wired, `_MODE = const(1)` and so on: there they are constants of the
-compiler, which take no heap of the firmware under test, and here they are read.
+The numbers are constants in boards/virtual/modelled (`_MODE = const(1)` and so on). There the compiler
+inlines them, so they take no heap of the firmware under test; here they are read from the source.
 """
 
 import re
@@ -14,7 +14,7 @@ _CODES = {
     name: int(code)
     for file in ("machine", "i2c_target")
     for name, code in _CONSTANT.findall(
-        (boards_dir() / "virtual" / "wired" / f"{file}.py").read_text(encoding="utf-8")
+        (boards_dir() / "virtual" / "modelled" / f"{file}.py").read_text(encoding="utf-8")
     )
 }
 

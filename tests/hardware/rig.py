@@ -17,7 +17,7 @@ from jeton_host.firmware import build as firmware_build
 from jeton_host.firmware import remote
 from jeton_host.firmware.boards import Board
 from jeton_host.firmware.interpreter import environment, find
-from jeton_host.virtual.board import HEAP_WIRED
+from jeton_host.virtual.board import HEAP_MODELLED
 from jeton_host.virtual.models.hardware import Bench
 
 TICK_MS = 20
@@ -86,7 +86,7 @@ class Rig:
         board: str | Board,
         folder: Path,
         *,
-        heap: str = HEAP_WIRED,
+        heap: str = HEAP_MODELLED,
         start: bool = True,
         ms: int = 0,
     ) -> None:
@@ -120,7 +120,7 @@ class Rig:
         )
         line.close()
         if self._starts:
-            self.said = self.run("from jeton_main import meter, bench, core as _meter")
+            self.said = self.run("from jeton_main import meter, runtime, core as _meter")
 
     def power_cut(self) -> None:
         """Take the power away."""
