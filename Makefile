@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # labgrid brings a fork of pyserial under the same name: it has a place of its own.
 FARM := .venv-farm
 
-.PHONY: help run test check flaky dates lint bench farm soak fuzz schema screenshots fonts pictures wiring types clean
+.PHONY: help run test check flaky dates lint bench farm soak wheel fuzz schema screenshots fonts pictures wiring types clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -51,6 +51,9 @@ lint: $(STAMP)  ## ruff, mypy and import-linter over host tools and firmware
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo --no-cache
+
+wheel: $(STAMP)  ## Build the wheel, in dist/
+	@$(BIN)/python -m hatchling build -t wheel
 
 bench: $(STAMP)  ## Measure what the README claims, as a table
 	@$(BIN)/python -m tests.bench

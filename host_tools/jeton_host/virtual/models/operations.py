@@ -1,7 +1,7 @@
 """The operations that a board asks of the models of its parts, by the numbers the board has.
 
-The numbers are constants in boards/virtual/modelled (`_MODE = const(1)` and so on). There the compiler
-inlines them, so they take no heap of the firmware under test; here they are read from the source.
+The numbers are constants in boards/virtual/modelled (`_MODE = const(1)` and so on). The compiler
+inlines them there, so they take no heap of the firmware under test. This module reads that source.
 """
 
 import re
