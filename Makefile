@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # labgrid brings a fork of pyserial under the same name: it has a place of its own.
 FARM := .venv-farm
 
-.PHONY: help run test check flaky dates lint bench farm soak wheel fuzz schema screenshots fonts pictures wiring types clean
+.PHONY: help run test check flaky dates lint bench farm soak wheel fuzz schema screenshots fonts pictures wiring types docs docs-serve clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -114,5 +114,16 @@ wiring: $(STAMP)  ## Write tables, pictures and simulator files of the boards' w
 types: $(STAMP)  ## Write the types of the record and of profiles, in firmware/jeton/fields.pyi
 	@$(BIN)/python -m jeton_host.firmware.types
 
+$(VENV)/.installed-docs: $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	@touch $@
+
+docs: $(VENV)/.installed-docs  ## Build the documentation site, in site/: open site/index.html
+	@$(BIN)/python -m mkdocs build --strict --quiet
+	@echo "site/index.html"
+
+docs-serve: $(VENV)/.installed-docs  ## Show the documentation site, and each change of a page
+	@$(BIN)/python -m mkdocs serve
+
 clean:  ## Remove .venv and everything made
-	rm -rf $(VENV) $(FARM) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(FARM) site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,3 +1,3 @@
 """The meter: pure logic that knows no pins, clocks, files or serial lines."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -103,7 +103,7 @@ def test_fresh_virtual_meters(pytester: pytest.Pytester) -> None:
     result.assert_outcomes(passed=6, skipped=1)
     result.stdout.fnmatch_lines(
         [
-            "meters: board virtual, firmware 0.1.0 (*), MicroPython 1.*",
+            "meters: board virtual, firmware 0.2.0 (*), MicroPython 1.*",
             "SKIPPED * needs a board: name one with --meter PORT",
         ]
     )
@@ -353,7 +353,7 @@ def test_a_named_board_is_set_up_anew_for_each_test(
     result.stdout.fnmatch_lines(
         [
             f"meters: {board.path}",
-            f"meters: board virtual at {board.path}, firmware 0.1.0 (????????????????), Micro*",
+            f"meters: board virtual at {board.path}, firmware 0.2.0 (????????????????), Micro*",
             f"SKIPPED * needs a virtual board of its own; --meter is {board.path}",
             "SKIPPED * needs 2 boards; --meter names 1",
         ]
@@ -475,7 +475,7 @@ def test_a_board_behind_a_socket(pytester: pytest.Pytester, board: VirtualBoard)
     with bridge(board.path) as url:
         result = pytester.runpytest_inprocess("--meter", url)
         result.assert_outcomes(passed=3, skipped=2)
-        result.stdout.fnmatch_lines([f"meters: board virtual at {url}, firmware 0.1.0 (*"])
+        result.stdout.fnmatch_lines([f"meters: board virtual at {url}, firmware 0.2.0 (*"])
 
 
 # Boards that fail
@@ -617,8 +617,8 @@ def test_each_worker_has_a_board_of_its_own(
     assert used == [{board.path}, {other.path}]
     result.stdout.fnmatch_lines(
         [
-            f"meters of gw0: board virtual at {board.path}, firmware 0.1.0 (*",
-            f"meters of gw1: board virtual at {other.path}, firmware 0.1.0 (*",
+            f"meters of gw0: board virtual at {board.path}, firmware 0.2.0 (*",
+            f"meters of gw1: board virtual at {other.path}, firmware 0.2.0 (*",
         ]
     )
 

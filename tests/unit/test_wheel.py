@@ -61,7 +61,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_top_of_the_wheel_is_two_packages(site: Path) -> None:
     top = sorted(path.name for path in site.iterdir() if not path.name.endswith(".dist-info"))
     assert top == ["jeton", "jeton_host"]
-    assert [path.name for path in site.glob("*.dist-info")] == ["jeton_meter-0.1.0.dist-info"]
+    assert [path.name for path in site.glob("*.dist-info")] == ["jeton_meter-0.2.0.dist-info"]
     assert (site / "jeton_host" / "py.typed").exists()
 
 
