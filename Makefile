@@ -118,6 +118,9 @@ $(VENV)/.installed-docs: $(STAMP)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
 	@touch $@
 
+# What the theme says about its own future is not about these pages.
+docs docs-serve: export NO_MKDOCS_2_WARNING := 1
+
 docs: $(VENV)/.installed-docs  ## Build the documentation site, in site/: open site/index.html
 	@$(BIN)/python -m mkdocs build --strict --quiet
 	@echo "site/index.html"
