@@ -31,7 +31,9 @@ _REQUIREMENT = re.compile(
 )
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT / "docs").as_posix())
+@pytest.mark.parametrize(
+    "page", PAGES, ids=lambda page: page.relative_to(ROOT / "docs").as_posix()
+)
 def test_the_page(page: Path, wheel_venv: Path, tmp_path: Path) -> None:
     run_doc(page, wheel_venv, tmp_path / "empty")
 

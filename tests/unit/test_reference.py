@@ -10,9 +10,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from _site import commands, hook, record, settings
 
 import jeton_host
+from _site import commands, hook, record, settings
 from jeton import console, events, locked, setup, state, status, verbs
 from jeton.acceptance import Outcome
 from jeton.sts.results import NAMES
@@ -181,7 +181,9 @@ def test_configuration_is_on_the_page() -> None:
 
 def test_every_result_is_on_the_page() -> None:
     words = profiles.words(profiles.load("generic"), "en")
-    found = [[plain(cell) for cell in cells] for cells in rows(page("results.md"), "`TokenResult`")]
+    found = [
+        [plain(cell) for cell in cells] for cells in rows(page("results.md"), "`TokenResult`")
+    ]
     wanted = [[r.name, str(int(r)), NAMES[r], words[NAMES[r]]] for r in TokenResult]
     assert [[*cells[:3], cells[5]] for cells in found] == wanted
     assert all(all(cells) for cells in found)
