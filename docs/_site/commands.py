@@ -10,6 +10,8 @@ from jeton_host.cli.app import application
 
 _OTHER = "Tokens and vending"  # the commands that are in no panel of `jeton --help`
 _EXAMPLES = re.compile(r"^Examples?: (.*)$", re.DOTALL)
+_TYPE = re.compile(r" <([^>]*)>$")
+_TYPES = {"int": " NUMBER", "float": " NUMBER", "bool": "", "path": " PATH"}  # others: TEXT
 _DEFAULT = re.compile(r"\s*\[(?:default: (?P<default>.*?)|required)(?:; required)?\]$", re.DOTALL)
 
 
@@ -53,7 +55,10 @@ def _cell(text: str) -> str:
 
 
 def _name(text: str) -> str:
-    return f"`{text.replace('|', chr(92) + '|')}`"
+    # A table has no other way to show a bar in code.
+    if "|" in text:
+        return f"<code>{text.replace('|', '&#124;')}</code>"
+    return f"`{text}`"
 
 
 def _first_line(command: Any) -> str:
@@ -104,13 +109,18 @@ def _section(name: str, command: Any) -> str:
         if record is None or parameter.name == "help":
             continue
         shown, text = record
-        shown = re.sub(r" <(\w+)>", r" \1", shown.replace("<bool>", "").strip())
-        default = _DEFAULT.search(text)
-        value = _name(default["default"]) if default and default["default"] else ""
-        if default:
+        argument = parameter.param_type_name == "argument"
+        shown, kind = _TYPE.sub("", shown), _TYPE.search(shown)
+        if kind and not argument:
+            shown += _TYPES.get(re.split(r"\W", kind[1])[0], " TEXT")
+        value = ""
+        if default := _DEFAULT.search(text):
             text = text[: default.start()]
+            value, _, limits = (default["default"] or "").partition("; ")
+            value = _name(value) if value else ""
+            text += f" ({limits})" if limits else ""
         row = f"| {_name(shown)} | {_cell(text)} | {value} |\n"
-        if parameter.param_type_name == "argument":
+        if argument:
             arguments += row
         else:
             options += row
