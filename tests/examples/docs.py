@@ -47,8 +47,8 @@ _NAMED = re.compile(r"(?:^|[\s`*(])([\w./-]+\.\w+)`?\*?\*?:\s*$")
 _PROMPT = "$ "
 _TOKEN = re.compile(r"\b\d{4}(?: \d{4}){4}\b")
 _IN_TABLE = re.compile(r"`(jeton [^`]+)`")
-# Commands that do not end by themselves, or need hardware; and words that a reader replaces.
-_ATTENDED = {"run", "serve", "vend-server", "flash", "doctor", "bench", "wires"}
+# Commands that do not end, need hardware or take minutes; and words that a reader replaces.
+_ATTENDED = {*("run", "serve", "vend-server", "flash", "doctor", "bench", "wires"), "conformance"}
 _PLACEHOLDER = re.compile(r"(?<![$\w])[A-Z]{3,}\d?\b|…|/dev/|\bauto\b")
 _OURS = re.compile(r"_?_?(editable__)?_*jeton[-_.0-9a-z]*", re.IGNORECASE)
 
