@@ -13,8 +13,9 @@ A document is Markdown. In it
   printed by it, as in a block `text output`. A command ends with status 0, unless it prints a line
   that begins with `jeton: `. A token that the session prints in place of a token of the document
   replaces that one in the rest of the document;
-* a code span in a table that begins with `jeton ` is a command too. These are run after all blocks,
-  except those that need a person, another terminal or hardware, or have a placeholder such as NAME;
+* a code span in a table that begins with `jeton ` is a command too. These are run after all
+  blocks, except those that need a person, another terminal or hardware, or have a placeholder such
+  as NAME;
 * all other blocks are left alone.
 
 Words after the kind: `no-run` (it needs hardware), `exit=1` (the status it ends with),
