@@ -70,13 +70,15 @@ def test_links_of_the_page_exist(page: Path) -> None:
 def anchors(page: Path) -> set[str]:
     """Return the names by which the headings of a page can be linked to."""
     heads = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
+    plain = {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
+    return plain | {name for head in heads for name in re.findall(r"\{ *#([\w-]+) *\}", head)}
 
 
 @pytest.mark.parametrize("page", SHOWN, ids=name_of)
 def test_commands_and_options_of_the_page_exist(page: Path) -> None:
     commands: dict[str, Any] = get_command(cli.application()).commands  # type: ignore[attr-defined]
     text = page.read_text(encoding="utf-8")
+    text = re.sub(r"```sh exit=2\n.*?```", "", text, flags=re.DOTALL)  # a wrong command
     for line in re.findall(r"(?:^|`|\$ )jeton ([^`\n|]+)", text, re.MULTILINE):
         name, *rest = line.split("#")[0].split()
         if name.startswith("-") or name.isupper():
@@ -87,7 +89,7 @@ def test_commands_and_options_of_the_page_exist(page: Path) -> None:
         options = {"--help"} | {o for c in found for p in c.params for o in p.opts}
         options |= {o for c in found for p in c.params for o in p.secondary_opts}
         for word in rest:
-            if word in ("&&", ";", ">") or word.endswith(")"):
+            if word in ("&&", ";", ">") or "$(" in word or word.endswith(")"):
                 break
             assert not word.startswith("--") or word.split("=")[0] in options, line
 
