@@ -8,7 +8,7 @@ A document is Markdown. In it
   (`` `test_it.py`: ``) is written to that file;
 * a block ```` ```python ```` without one is run;
 * a block ```` ```text output ```` is what the block before it prints: these lines, in this order,
-  perhaps with others between them. `…` in a line stands for anything;
+  perhaps with others between them. `…` in a line matches any text;
 * a block ```` ```console ```` is a session: a line after `$ ` is a command, the lines below it are
   printed by it, as in a block `text output`. A command ends with status 0, unless it prints a line
   that begins with `jeton: `. A token that the session prints in place of a token of the document
@@ -65,7 +65,7 @@ class Block:
     line: int
 
     def value(self, key: str) -> str | None:
-        """Return what stands after `key=` in the words."""
+        """Return the text after `key=` in the words."""
         return next((w.partition("=")[2] for w in self.words if w.startswith(key + "=")), None)
 
 
@@ -301,7 +301,7 @@ class _Terminal:
             except queue.Empty:
                 line = ""
             output += line
-            assert line, f"{where} did not come to say {word!r}:\n{block.text}\n{output}"
+            assert line, f"{where} did not print {word!r}:\n{block.text}\n{output}"
             if word in line:
                 return output
 

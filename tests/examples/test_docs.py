@@ -82,7 +82,7 @@ def test_pip_finds_the_wheel_and_nothing_else(wheel_venv: Path, tmp_path: Path) 
         ("```sh\nfalse\ntrue\n```\n", "it.md:1 ended with status 1, not 0"),
         ("\n```sh exit=1\ntrue\n```\n", "it.md:2 ended with status 0, not 1"),
         ("```sh\necho b; echo a\n```\n```text output\na\nb\n```\n", "the line 'b' is not printed"),
-        ("```sh background until=ready\necho begun\n```\n", "did not come to say 'ready'"),
+        ("```sh background until=ready\necho begun\n```\n", "did not print 'ready'"),
     ],
     ids=["fails", "works", "output", "background"],
 )

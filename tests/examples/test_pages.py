@@ -1,4 +1,4 @@
-"""The pages of docs/ are true: their commands run, and what they tell pip to install exists."""
+"""The pages are true: their commands run, their links exist, and pip gets the right names."""
 
 import re
 import socket
@@ -103,7 +103,7 @@ def required(text: str) -> list[str]:
     return found
 
 
-def test_pip_is_told_the_name_of_this_project() -> None:
+def test_pip_commands_name_this_project() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     seen = set()
     for path in SOURCES:
@@ -136,7 +136,7 @@ def test_pip_commands_are_found(line: str, words: list[str]) -> None:
     assert required(line) == words
 
 
-def test_the_three_ways_to_install_are_said() -> None:
+def test_the_three_ways_to_install_are_in_the_page() -> None:
     text = (ROOT / "docs" / "guides" / "install.md").read_text()
     assert "pip install ./jeton\n" in text
     assert "pip install dist/jeton_meter-" in text
