@@ -97,18 +97,19 @@ fuzz: $(STAMP)  ## Look for inputs that hurt decoder and parsers, FUZZ_S=60 seco
 schema: $(STAMP)  ## Write the JSON Schema of profiles, in firmware/profiles
 	@$(BIN)/python -m jeton_host.firmware.profile_schema
 
-screenshots: $(STAMP)  ## Draw the pictures of `jeton run`, in host_tools/jeton_host/screen/pictures
+screenshots: $(STAMP)  ## Draw the pictures of `jeton run` and of drills, in docs/pictures
 	@$(BIN)/python -m jeton_host.screen.pictures
+	@$(BIN)/python -m jeton_host.drills.picture
 
 fonts: $(STAMP)  ## Draw the fonts of the displays of dots, in firmware/fonts
 	@$(BIN)/python -m jeton_host.firmware.draw_fonts
 
-pictures: $(STAMP)  ## Draw what displays and terminals show, in boards/<name> and tests/examples
+pictures: $(STAMP)  ## Draw what displays and terminals show, in docs/hardware and docs/pictures
 	@$(BIN)/python tests/hardware/pictures.py
 	@$(BIN)/python -m jeton_host.bench.wiring.terminal
 	@$(BIN)/python tests/examples/pictures.py
 
-wiring: $(STAMP)  ## Write tables, pictures and simulator files of the boards' wires, in boards/<name>
+wiring: $(STAMP)  ## Write tables, pictures and simulator files of the boards' wires
 	@$(BIN)/python -m jeton_host.bench.wiring
 
 types: $(STAMP)  ## Write the types of the record and of profiles, in firmware/jeton/fields.pyi

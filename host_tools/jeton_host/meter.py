@@ -75,8 +75,8 @@ class Meter(MeterClient):
         one: it is given when a method needs it.
 
         `board` is the kind of board that "virtual" is. With `wires` keys are pressed and the
-        display is read through pins: the port of an adapter (boards/BENCH.md), "models" for those
-        of a "virtual" board with parts, by default esp32_lcd2004, or any `Wires`.
+        display is read through pins: the port of an adapter (docs/hardware/bench.md), "models" for
+        those of a "virtual" board with parts, by default esp32_lcd2004, or any `Wires`.
         """
         from jeton_host.meters import named as meters  # it makes meters with this class
 

@@ -33,6 +33,14 @@ def vectors_dir() -> Path:
     return _ROOT / ("vectors" if _PACKAGED.is_dir() else "tests/vectors")
 
 
+def docs_dir() -> Path:
+    """Return the folder of the documents. JetonError outside a clone: a wheel has no documents."""
+    folder = _ROOT / "docs"
+    if not folder.is_dir():
+        raise JetonError(f"there is no folder {folder}: pictures and tables are made in a clone")
+    return folder
+
+
 def data_home() -> Path:
     """Return the folder of meters and points of sale ($JETON_HOME or the user's data folder)."""
     home = os.environ.get("JETON_HOME")

@@ -1,4 +1,4 @@
-"""The picture of `jeton flash` in boards/ shows what it says today, but for its numbers."""
+"""The picture of `jeton flash` shows what the command prints today, except for numbers."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 from jeton_host.bench.wiring import terminal as wiring_terminal
 from jeton_host.meter import Meter
-from jeton_host.paths import boards_dir
+from jeton_host.paths import docs_dir
 from jeton_host.virtual.board import VirtualBoard
 
 pytestmark = pytest.mark.virtual_only
@@ -18,7 +18,7 @@ BOARD = "esp32_lcd2004"
 
 def shown(name: str) -> list[str]:
     """Return the lines of a picture of a terminal, without blanks around them."""
-    root = ElementTree.parse(boards_dir() / BOARD / f"{name}.svg")
+    root = ElementTree.parse(docs_dir() / "hardware" / BOARD / f"{name}.svg")
     lines: dict[str, str] = {}
     for element in root.iter("{http://www.w3.org/2000/svg}text"):
         row = element.attrib.get("clip-path", "")

@@ -25,6 +25,7 @@ from textual.widgets import Button, Input, Static
 from jeton_host.meter import Meter
 from jeton_host.meters import named as meters
 from jeton_host.meters.named import NamedBoard, make_config
+from jeton_host.paths import docs_dir
 from jeton_host.screen import pictures
 from jeton_host.screen import worker as line
 from jeton_host.screen.app import MeterScreen
@@ -558,13 +559,13 @@ def _drawn(svg: str) -> list[tuple[str, str, str, str]]:
 
 @pytest.mark.parametrize("name", pictures.SCENES)
 def test_the_pictures_are_what_is_shown(name: str) -> None:
-    kept = _drawn((pictures.FOLDER / f"{name}.svg").read_text())
+    kept = _drawn((docs_dir() / "pictures" / f"{name}.svg").read_text())
     assert len(kept) > 50
     assert _drawn(asyncio.run(pictures.picture(name))) == kept, "make screenshots draws it anew"
 
 
 def test_a_display_that_is_drawn_as_it_stands_keeps_its_width() -> None:
-    svg = (pictures.FOLDER / "arabic.svg").read_text()
+    svg = (docs_dir() / "pictures" / "arabic.svg").read_text()
     marked = re.findall(r'textLength="([\d.]+)"[^>]*>[^<]*\u202d', svg)
     (plain,) = re.findall(r'textLength="([\d.]+)"[^>]*>[^<]*\+10\.0', svg)
     assert marked == [plain] * 2

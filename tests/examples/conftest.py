@@ -1,4 +1,4 @@
-"""What the tests of a vending system have in common: the system, and how it is spoken to."""
+"""Fixtures for the tests of a vending system: the system, and its interface."""
 
 import os
 import uuid
@@ -14,13 +14,13 @@ from jeton_host import VendServer
 
 
 class Vending:
-    """The vending system as these tests see it. Yours has other addresses: change them here."""
+    """The interface of the vending system. Change the addresses to those of your system."""
 
     def __init__(self, url: str, drn: str) -> None:
         self.url = url
         self.drn = drn
         self.http = requests.Session()
-        # Six times in all, as soon as Retry-After says.
+        # Six attempts at most; each waits as long as Retry-After says.
         retry = Retry(5, status_forcelist=(503, 504), allowed_methods=None)
         self.http.mount(url, HTTPAdapter(max_retries=retry))
 
@@ -31,7 +31,7 @@ class Vending:
         return self._ask("POST", path, json={"kwh": kwh}, headers=headers).json()["token"]
 
     def purchases(self) -> list[dict[str, Any]]:
-        """Return what was sold to the meter."""
+        """Return the purchases of the meter."""
         return self._ask("GET", f"/meters/{self.drn}/purchases").json()
 
     def change_key(self, **to: Any) -> list[str]:
@@ -39,7 +39,7 @@ class Vending:
         return self._ask("POST", f"/meters/{self.drn}/key-change", json=to).json()["tokens"]
 
     def explain(self, token: str, status: dict[str, Any]) -> dict[str, Any]:
-        """Return what a token is, and why a meter that shows this status would refuse it."""
+        """Return what a token is, and why a meter with this status would refuse it."""
         question = {"token": token, "meter": self.drn, "status": status}
         return self._ask("POST", "/explain", json=question).json()
 
@@ -48,9 +48,9 @@ class Vending:
         return self._ask("GET", "/tokens.csv", params={"meter": self.drn}).content
 
     def let_fail(self, **faults: Any) -> None:
-        """Let the vending system fail; what is left out goes well."""
+        """Make the vending system fail; faults that are not named are off."""
         if self.http.put(f"{self.url}/admin/faults", json=faults, timeout=10).status_code != 200:
-            pytest.skip("this vending system cannot be told to fail")
+            pytest.skip("this vending system cannot be made to fail")
 
     def _ask(self, method: str, path: str, **what: Any) -> requests.Response:
         answer = self.http.request(method, self.url + path, timeout=10, **what)
@@ -60,7 +60,7 @@ class Vending:
 
 @pytest.fixture
 def vending(meter_pos: Any) -> Iterator[Vending]:
-    """The vending system at $VENDING_URL; by default one that sells for this test's meter."""
+    """The vending system at $VENDING_URL; by default one that vends for this test's meter."""
     url = os.environ.get("VENDING_URL")
     if url:
         yield Vending(url, meter_pos.drn)

@@ -8,7 +8,14 @@ A document is Markdown. In it
   (`` `test_it.py`: ``) is written to that file;
 * a block ```` ```python ```` without one is run;
 * a block ```` ```text output ```` is what the block before it prints: these lines, in this order,
-  perhaps with others between them. `…` in a line stands for anything;
+  perhaps with others between them. `…` in a line matches any text;
+* a block ```` ```console ```` is a session: a line after `$ ` is a command, the lines below it are
+  printed by it, as in a block `text output`. A command ends with status 0, unless it prints a line
+  that begins with `jeton: `. A token that the session prints in place of a token of the document
+  replaces that one in the rest of the document;
+* a code span in a table that begins with `jeton ` is a command too. These are run after all
+  blocks, except those that need a person, another terminal or hardware, or have a placeholder such
+  as NAME;
 * all other blocks are left alone.
 
 Words after the kind: `no-run` (it needs hardware), `exit=1` (the status it ends with),
@@ -17,6 +24,7 @@ that has this word, and is stopped with Ctrl-C at the document's end).
 """
 
 import contextlib
+import dataclasses
 import importlib.metadata
 import os
 import queue
@@ -37,6 +45,12 @@ TIMEOUT_S = 120  # for a block
 
 _FENCE = re.compile(r"^( *)(`{3,}|~{3,})(.*)$")
 _NAMED = re.compile(r"(?:^|[\s`*(])([\w./-]+\.\w+)`?\*?\*?:\s*$")
+_PROMPT = "$ "
+_TOKEN = re.compile(r"\b\d{4}(?: \d{4}){4}\b")
+_IN_TABLE = re.compile(r"`(jeton [^`]+)`")
+# Commands that do not end, need hardware or take minutes; and words that a reader replaces.
+_ATTENDED = {*("run", "serve", "vend-server", "flash", "doctor", "bench", "wires"), "conformance"}
+_PLACEHOLDER = re.compile(r"(?<![$\w])[A-Z]{3,}\d?\b|…|/dev/|\bauto\b")
 _OURS = re.compile(r"_?_?(editable__)?_*jeton[-_.0-9a-z]*", re.IGNORECASE)
 
 
@@ -51,7 +65,7 @@ class Block:
     line: int
 
     def value(self, key: str) -> str | None:
-        """Return what stands after `key=` in the words."""
+        """Return the text after `key=` in the words."""
         return next((w.partition("=")[2] for w in self.words if w.startswith(key + "=")), None)
 
 
@@ -81,6 +95,30 @@ def blocks(text: str) -> list[Block]:
     return found
 
 
+def table_commands(text: str) -> list[str]:
+    """Return the commands in the tables of a document that can be run as they are printed."""
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    found = [command for row in rows for command in _IN_TABLE.findall(row)]
+    return [
+        command
+        for command in found
+        if command.split()[1] not in _ATTENDED and not _PLACEHOLDER.search(command)
+    ]
+
+
+def session(block: Block) -> Iterator[tuple[Block, str]]:
+    """Yield the commands of a console block, each with the output that is shown below it."""
+    command, output, line = "", "", block.line
+    for number, text in enumerate([*block.text.splitlines(), _PROMPT], block.line + 1):
+        if not text.startswith(_PROMPT):
+            output += text + "\n"
+            continue
+        if command:
+            words = ("exit=any",) if re.search(r"^jeton: ", output, re.MULTILINE) else ()
+            yield Block("sh", words, command + "\n", "", line), output
+        command, output, line = text.removeprefix(_PROMPT), "", number
+
+
 def run_doc(
     path: Path,
     venv: Path,
@@ -101,8 +139,10 @@ def run_doc(
     for word, other in (replace or {}).items():
         text = text.replace(word, other)
     done: list[tuple[Block, str]] = []
+    tokens: dict[str, str] = {}  # of the document -> of this run
     with _Terminal(venv, cwd, timeout_s) as terminal:
-        for block in blocks(text):
+        for found in blocks(text):
+            block = dataclasses.replace(found, text=_replaced(found.text, tokens))
             where = f"{path.name}:{block.line}"
             if "no-run" in block.words:
                 continue
@@ -115,17 +155,39 @@ def run_doc(
                 file.write_text(block.text, encoding="utf-8")
             elif block.kind in ("sh", "python"):
                 done.append((block, terminal.run(where, block)))
+            elif block.kind == "console":
+                for step, shown in session(block):
+                    step = dataclasses.replace(step, text=_replaced(step.text, tokens))
+                    where = f"{path.name}:{step.line}"
+                    output = terminal.run(where, step)
+                    done.append((step, output))
+                    tokens |= _compare(where, _replaced(shown, tokens), output, new_tokens=True)
+        for command in table_commands(text):
+            step = Block("sh", (), _replaced(command, tokens) + "\n", "", 0)
+            done.append((step, terminal.run(f"{path.name}: {command}", step)))
     return done
 
 
-def _compare(where: str, expected: str, output: str) -> None:
+def _replaced(text: str, tokens: Mapping[str, str]) -> str:
+    return _TOKEN.sub(lambda match: tokens.get(match[0], match[0]), text)
+
+
+def _compare(
+    where: str, expected: str, output: str, *, new_tokens: bool = False
+) -> dict[str, str]:
+    """Fail if lines are missing; with `new_tokens` return tokens expected -> printed."""
     rest = [line.rstrip() for line in output.splitlines()]
+    tokens: dict[str, str] = {}
     for line in filter(None, (line.rstrip() for line in expected.splitlines())):
         pattern = ".*".join(map(re.escape, line.split("…")))
+        if new_tokens:
+            pattern = _TOKEN.sub(lambda _: _TOKEN.pattern, pattern.replace("\\ ", " "))
         while rest and not re.fullmatch(pattern, rest[0]):
             del rest[0]
         assert rest, f"{where}: the line {line!r} is not printed (any more), but:\n{output}"
+        tokens |= zip(_TOKEN.findall(line), _TOKEN.findall(rest[0]), strict=False)
         del rest[0]
+    return tokens
 
 
 class _Terminal:
@@ -214,8 +276,8 @@ class _Terminal:
             raise AssertionError(
                 f"{where} did not end within {self._timeout_s:g} s:\n{block.text}\n{output}"
             ) from None
-        expected = int(block.value("exit") or 0)
-        assert process.returncode == expected, (
+        expected = block.value("exit") or "0"
+        assert expected in ("any", str(process.returncode)), (
             f"{where} ended with status {process.returncode}, not {expected}:\n"
             f"{block.text}\n{output}"
         )
@@ -239,7 +301,7 @@ class _Terminal:
             except queue.Empty:
                 line = ""
             output += line
-            assert line, f"{where} did not come to say {word!r}:\n{block.text}\n{output}"
+            assert line, f"{where} did not print {word!r}:\n{block.text}\n{output}"
             if word in line:
                 return output
 

@@ -1,4 +1,4 @@
-"""Draws what pytest shows of a test that failed, as failure.svg beside this; `make pictures`."""
+"""Draws what pytest shows of a test that failed, as docs/pictures/failure.svg; `make pictures`."""
 
 import io
 import os
@@ -39,9 +39,9 @@ def main() -> None:
     console = Console(record=True, force_terminal=True, width=WIDTH, file=io.StringIO())
     console.print(Text("$ pytest test_hour.py", style="bold cyan"))
     console.print(Text.from_ansi((line + rest).rstrip()), no_wrap=True, overflow="ellipsis")
-    where = Path(__file__).with_name("failure.svg")
+    where = Path(__file__).parents[2] / "docs" / "pictures" / "failure.svg"
     console.save_svg(str(where), title="a test that failed", unique_id="failure")
-    print(f"examples/{where.name}")
+    print("docs/pictures/failure.svg")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`boards/BENCH.md` word for word: its ports are those of a virtual board and its adapter."""
+"""docs/hardware/bench.md, word for word, at the ports of a virtual board and its adapter."""
 
 import sys
 from pathlib import Path
@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from jeton_host import VirtualAdapter, VirtualBoard, Wires
-from jeton_host.paths import boards_dir
+from jeton_host.paths import docs_dir
 from tests.examples.docs import blocks, run_doc
 
-PAGE = boards_dir() / "BENCH.md"
+PAGE = docs_dir() / "hardware" / "bench.md"
 
 
 def test_a_bench_on_your_desk(wheel_venv: Path, tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def test_pip_finds_the_wheel_and_nothing_else(wheel_venv: Path, tmp_path: Path) 
         ("```sh\nfalse\ntrue\n```\n", "it.md:1 ended with status 1, not 0"),
         ("\n```sh exit=1\ntrue\n```\n", "it.md:2 ended with status 0, not 1"),
         ("```sh\necho b; echo a\n```\n```text output\na\nb\n```\n", "the line 'b' is not printed"),
-        ("```sh background until=ready\necho begun\n```\n", "did not come to say 'ready'"),
+        ("```sh background until=ready\necho begun\n```\n", "did not print 'ready'"),
     ],
     ids=["fails", "works", "output", "background"],
 )
@@ -110,3 +110,49 @@ def test_blocks_know_their_files() -> None:
         ("toml", (), "[x]\n", "a/b.toml", 3),
         ("sh", ("no-run",), "ls\n", "", 7),
     ]
+
+
+_SESSION = """\
+```console
+$ echo the token is 9999 8888 7777 6666 5555 today
+the token is 1111 2222 3333 4444 5555 …
+$ echo 1111 2222 3333 4444 5555
+9999 8888 7777 6666 5555
+$ echo "jeton: refused" && exit 1
+jeton: refused
+```
+
+```sh
+echo 1111 2222 3333 4444 5555 >token.txt
+```
+
+| command | what it does |
+|---|---|
+| `jeton --version`, `jeton run NAME`, `jeton list` | `jeton flash auto` |
+"""
+
+
+def test_session_is_run_with_the_tokens_of_the_run(wheel_venv: Path, tmp_path: Path) -> None:
+    document = tmp_path / "it.md"
+    document.write_text(_SESSION)
+    done = run_doc(document, wheel_venv, tmp_path / "empty")
+    assert (tmp_path / "empty" / "token.txt").read_text() == "9999 8888 7777 6666 5555\n"
+    assert [block.text for block, _ in done[-2:]] == ["jeton --version\n", "jeton list\n"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("```console\n$ false\n```\n", "it.md:2 ended with status 1"),
+        ("```console\n$ true\n$ echo a\nb\n```\n", "it.md:3: the line 'b' is not printed"),
+        ("| `jeton no-such-command` |\n", "it.md: jeton no-such-command ended with status"),
+    ],
+    ids=["status", "output", "table"],
+)
+def test_wrong_session_or_table_fails(
+    text: str, message: str, wheel_venv: Path, tmp_path: Path
+) -> None:
+    document = tmp_path / "it.md"
+    document.write_text(text)
+    with pytest.raises(AssertionError, match=message):
+        run_doc(document, wheel_venv, tmp_path / "empty")

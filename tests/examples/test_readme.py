@@ -1,25 +1,31 @@
-"""The document for those who test a vending system: word for word, from an empty folder."""
+"""The README is short, and all that it shows works: its session, its test, its commands."""
 
-import socket
 from pathlib import Path
 
-import pytest
+from tests.examples.docs import ROOT, blocks, run_doc, session
 
-from tests.examples.docs import blocks, run_doc
-
-HERE = Path(__file__).parent
-README = HERE / "README.md"
+README = ROOT / "README.md"
+MOST_LINES = 150
 
 
-@pytest.mark.parametrize("block", blocks(README.read_text("utf-8")), ids=lambda b: f"{b.line}")
-def test_what_it_shows_are_the_examples(block) -> None:
-    file = HERE / block.name
-    if block.kind == "python" and block.name and file.exists():
-        assert block.text == file.read_text("utf-8")
+def test_the_readme_is_short() -> None:
+    lines = README.read_text("utf-8").splitlines()
+    assert len(lines) <= MOST_LINES
+    (shown,) = (block for block in blocks(README.read_text("utf-8")) if block.kind == "console")
+    assert shown.text.count("\n") <= 12, "the session"
 
 
-def test_it_is_done_word_for_word(wheel_venv: Path, tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
-    done = run_doc(README, wheel_venv, tmp_path / "empty", replace={"8765": port})
-    assert len(done) == sum(block.kind == "sh" for block in blocks(README.read_text("utf-8")))
+def test_the_readme_begins_with_the_two_commands() -> None:
+    first = blocks(README.read_text("utf-8"))[0]
+    assert [line.split("#")[0].strip() for line in first.text.splitlines()] == [
+        "make run",
+        "make test",
+    ]
+
+
+def test_the_readme_word_for_word(wheel_venv: Path, tmp_path: Path) -> None:
+    done = run_doc(README, wheel_venv, tmp_path / "empty")
+    (shown,) = (block for block in blocks(README.read_text("utf-8")) if block.kind == "console")
+    steps = [step.text.split()[1] for step, _ in session(shown)]
+    assert steps == ["new", "vend", "enter", "load", "enter", "explain"]
+    assert sum("jeton vend home credit" in block.text for block, _ in done) == 1

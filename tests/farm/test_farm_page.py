@@ -1,4 +1,4 @@
-"""boards/FARM.md is run word for word, from an empty folder, with only the built wheel."""
+"""docs/hardware/farm.md is run word for word, from an empty folder, with only the built wheel."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.examples.docs import ROOT, run_doc
 def test_page(wheel_venv: Path, tmp_path: Path) -> None:
     links = f"/dev/shm/jeton-page-{os.getpid()}"
     run_doc(
-        ROOT / "boards" / "FARM.md",
+        ROOT / "docs" / "hardware" / "farm.md",
         wheel_venv,
         tmp_path / "empty",
         replace={

@@ -1,4 +1,4 @@
-"""Draws the pictures of boards' displays in boards/<name>; `make pictures` runs this.
+"""Draws the pictures of boards' displays in docs/hardware/<name>; `make pictures` runs this.
 
 A picture is what the model of the display shows of a meter that runs on that board.
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from jeton_host.paths import boards_dir
+from jeton_host.paths import docs_dir
 from rig import Rig
 
 
@@ -40,7 +40,7 @@ WANTED: dict[str, tuple[Callable[[Rig], None], ...]] = {
 
 def path_of(board: str, scene: Callable[[Rig], None]) -> Path:
     """Return where a picture lies."""
-    return boards_dir() / board / f"{scene.__name__}.png"
+    return docs_dir() / "hardware" / board / f"{scene.__name__}.png"
 
 
 def drawn(board: str, scene: Callable[[Rig], None], folder: Path) -> Image.Image:
@@ -59,7 +59,7 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 path = path_of(board, scene)
                 drawn(board, scene, Path(folder)).save(path, optimize=True)
-                print(f"{path.parent.name}/{path.name}")
+                print(path.relative_to(docs_dir().parent))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from typer.main import get_command
 
 import jeton_host
 from jeton_host.bench.adapter_pins import COLUMN, I2C, INHIBIT, INPUTS, KEYPADS, ROW, SIGNS
@@ -17,11 +16,10 @@ from jeton_host.bench.wiring import __main__, tables
 from jeton_host.bench.wiring import picture as wiring_picture
 from jeton_host.bench.wiring import plan as wiring
 from jeton_host.bench.wiring import wokwi as wiring_wokwi
-from jeton_host.cli import app as cli
 from jeton_host.errors import BoardError
 from jeton_host.firmware import boards
 from jeton_host.firmware.boards import Board
-from jeton_host.paths import boards_dir, firmware_dir
+from jeton_host.paths import boards_dir, docs_dir, firmware_dir
 
 WIRED = [board.name for board in __main__.wired()]
 
@@ -215,11 +213,6 @@ def test_what_cannot_be_drawn_is_said() -> None:
         tables.with_table("# A page\n", far)
 
 
-PAGES = [
-    *(boards_dir() / name for name in ("README.md", "BENCH.md")),
-    *(boards_dir() / name / "README.md" for name in WIRED),
-]
-
 # What the troubleshooting quotes of Jeton's own messages.
 QUOTED = (
     "no board was found on USB",
@@ -239,28 +232,9 @@ QUOTED = (
 )
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
-def test_pages_link_to_what_is_there(page: Path) -> None:
-    links = re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8"))
-    assert len(links) > 3
-    for link in links:
-        assert link.startswith("https://") or (page.parent / link).exists(), link
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
-def test_pages_name_commands_and_options_that_there_are(page: Path) -> None:
-    commands: dict[str, Any] = get_command(cli.application()).commands  # type: ignore[attr-defined]
-    shown = re.findall(r"(?:^|`|\$ )jeton ([^`\n]+)", page.read_text(encoding="utf-8"), re.M)
-    assert shown or page.parent.name != "boards"
-    for line in shown:
-        name, *rest = line.split("#")[0].split()
-        options = {option for parameter in commands[name].params for option in parameter.opts}
-        for word in rest:
-            assert not word.startswith("-") or word in options, line
-
-
 def test_messages_that_are_quoted_are_printed() -> None:
-    text = (boards_dir() / "README.md").read_text(encoding="utf-8")
+    pages = ("hardware/troubleshooting.md", "tutorials/first-board.md")
+    text = "".join((docs_dir() / page).read_text(encoding="utf-8") for page in pages)
     folders = (Path(jeton_host.__file__).parent, firmware_dir())
     sources = [path.read_text(encoding="utf-8") for f in folders for path in f.rglob("*.py")]
     # A message may go on in the next line of the source.
@@ -271,11 +245,9 @@ def test_messages_that_are_quoted_are_printed() -> None:
 
 
 def test_boards_are_listed() -> None:
-    pages = [boards_dir() / "README.md", boards_dir().parent / "README.md"]
-    for page in pages:
-        text = page.read_text(encoding="utf-8")
-        for name in WIRED:
-            assert f"{name}/README.md" in text
+    text = (docs_dir() / "hardware" / "parts.md").read_text(encoding="utf-8")
+    for name in WIRED:
+        assert f"]({name}.md)" in text
 
 
 @pytest.mark.parametrize("name", WIRED)

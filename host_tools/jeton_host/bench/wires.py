@@ -1,8 +1,9 @@
 """Pins in place of the wire: keys pressed and parts looked at as a finger and an eye would.
 
 `jeton_host.client.pins.Wires` says what that is. Here are an adapter, which is a second board with
-MicroPython (boards/BENCH.md), and the models of a virtual board. An adapter listens to the display
-as a second chip at its address, and what it heard is drawn here by the models of the chips.
+MicroPython (docs/hardware/bench.md), and the models of a virtual board. An adapter listens to the
+display as a second chip at its address, and what it heard is drawn here by the models of the
+chips.
 
 An adapter is an RP2040 or RP2350 with MicroPython 1.26 or newer. Its I2CTarget keeps 16 octets and
 then holds the clock, so none is lost however late the program is (ports/rp2/machine_i2c_target.c
@@ -307,7 +308,7 @@ class ModelWires(_Pins):
 
 
 class AdapterWires(_Pins):
-    """An adapter at a serial port; boards/BENCH.md says how it is wired.
+    """An adapter at a serial port; docs/hardware/bench.md says how it is wired.
 
     `pause` waits until the board has looked at its parts twice, and some; else the board is asked,
     and where its firmware does not say, that is HOLD_MS, or what $JETON_HOLD_MS says. What was

@@ -21,8 +21,8 @@ def wires(port: WherePort, adapter: Adapter, as_json: Json = False) -> None:
 
     Each key is closed and must be seen as that key, each output switched, each input given its
     sign, the display filled and read back. The relay switches what hangs on it. Nothing is keyed
-    into the meter, and it goes on after. Status 1 if a wire is wrong. boards/BENCH.md says how an
-    adapter is made and wired.
+    into the meter, and it goes on after. Status 1 if a wire is wrong. How to
+    make and wire an adapter: docs/hardware/bench.md.
 
     Examples: `jeton wires /dev/ttyUSB0 /dev/ttyACM0` · `jeton wires lome /dev/ttyACM0 --json`
     """

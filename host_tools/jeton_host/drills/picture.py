@@ -1,7 +1,7 @@
-"""Draws drills as SVG: `python -m jeton_host.drills.picture FOLDER`.
+"""Draw drills as SVG files (`make screenshots`, or `python -m jeton_host.drills.picture FOLDER`).
 
-FOLDER/ceet.svg is the first chapter of ceet as a terminal shows it, FOLDER/eneo.svg what eneo ends
-with: the street's credit and load, and what the outage cost each home.
+ceet.svg is the first chapter of ceet as a terminal shows it, eneo.svg the end of
+eneo: credit and load of the street, and the hours without supply in each home.
 """
 
 import io
@@ -12,6 +12,7 @@ from rich.console import Console
 
 from jeton_host.drills import ceet, eneo
 from jeton_host.drills.story import Story
+from jeton_host.paths import docs_dir
 
 
 def _console() -> Console:
@@ -33,4 +34,4 @@ def main(folder: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[1] if len(sys.argv) > 1 else str(docs_dir() / "pictures")))

@@ -1,4 +1,7 @@
-"""Draws `jeton run` as SVGs, always the same: `python -m jeton_host.screen.pictures FOLDER`."""
+"""Draw `jeton run` as SVG files, always the same (`make screenshots`).
+
+The default folder is docs/pictures; `python -m jeton_host.screen.pictures FOLDER` names another.
+"""
 
 import asyncio
 import html
@@ -13,12 +16,12 @@ from typing import Any
 from textual.pilot import Pilot
 
 from jeton_host.meter import Meter
+from jeton_host.paths import docs_dir
 from jeton_host.screen.app import MeterScreen
 from jeton_host.screen.desk import Desk
 from jeton_host.vending.pos import PointOfSale
 
 SIZE = (80, 24)
-FOLDER = Path(__file__).parent / "pictures"
 _AT = datetime(2026, 11, 22, 8, 30, tzinfo=UTC)
 _RND = 5
 _PATIENCE_S = 30.0
@@ -119,4 +122,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER)
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else docs_dir() / "pictures")

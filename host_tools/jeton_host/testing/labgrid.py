@@ -2,8 +2,8 @@
 
 A labgrid environment names this module under `imports:`. The driver gives the typed client of
 `jeton_host.meter` over whatever serial port labgrid has for the board, here or on another
-computer; the strategy brings the board to where a test can begin. boards/FARM.md shows both at
-work.
+computer; the strategy brings the board to where a test can begin. docs/hardware/farm.md
+shows both.
 """
 
 import enum

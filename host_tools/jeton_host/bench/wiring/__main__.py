@@ -1,4 +1,8 @@
-"""Writes tables, pictures and simulator files of all boards (`make wiring`)."""
+"""Write the wiring tables, drawings and simulator files of all boards (`make wiring`).
+
+Tables go into docs/hardware/<name>.md, drawings into docs/hardware/<name>/, simulator files into
+boards/<name>/.
+"""
 
 import sys
 from pathlib import Path
@@ -7,7 +11,7 @@ from jeton_host.bench.wiring import picture, wokwi
 from jeton_host.bench.wiring.tables import with_table
 from jeton_host.firmware import boards
 from jeton_host.firmware.boards import Board
-from jeton_host.paths import boards_dir
+from jeton_host.paths import boards_dir, docs_dir
 
 
 def wired() -> list[Board]:
@@ -16,13 +20,13 @@ def wired() -> list[Board]:
 
 
 def files(board: Board) -> dict[Path, str]:
-    """Return what is drawn and written for a board: path -> content."""
-    folder = boards_dir() / board.name
-    page = folder / "README.md"
+    """Return what is made from the data of a board: path -> content."""
+    pages = docs_dir() / "hardware"
+    page = pages / f"{board.name}.md"
     return {
         page: with_table(page.read_text(encoding="utf-8"), board),
-        folder / "wiring.svg": picture.svg(board),
-        folder / "diagram.json": wokwi.diagram(board),
+        pages / board.name / "wiring.svg": picture.svg(board),
+        boards_dir() / board.name / "diagram.json": wokwi.diagram(board),
     }
 
 
@@ -31,7 +35,7 @@ def main() -> int:
     for board in wired():
         for path, content in files(board).items():
             path.write_text(content, encoding="utf-8")
-            print(f"{board.name}/{path.name}")
+            print(path.relative_to(boards_dir().parent))
     return 0
 
 

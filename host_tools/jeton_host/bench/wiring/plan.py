@@ -1,6 +1,6 @@
 """The wires of a bench, from its board's data: which pin goes to which pin of which part.
 
-`make wiring` writes from it the table in boards/<name>/README.md, wiring.svg and diagram.json.
+`make wiring` writes from it the tables in docs/hardware/<name>.md, wiring.svg and diagram.json.
 """
 
 from dataclasses import dataclass

@@ -100,11 +100,11 @@ def _multiplexers(
 
 
 def with_table(page: str, board: Board) -> str:
-    """Return a README with its tables as the board's data has them."""
+    """Return a board's page with its tables made from the board's data."""
     for begin, end, made in ((BEGIN, END, table), (ADAPTER, ADAPTER_END, adapter_table)):
         if page.count(begin) != 1 or page.count(end) != 1 or page.index(begin) > page.index(end):
             raise BoardError(
-                f"the README of {board.name} has no place for its table: {begin} … {end}"
+                f"the page of {board.name} has no place for its table: {begin} … {end}"
             )
         before, rest = page.split(begin)
         page = f"{before}{begin}\n{made(board)}\n{end}{rest.split(end)[1]}"

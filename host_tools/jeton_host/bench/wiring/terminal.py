@@ -17,7 +17,7 @@ from rich.text import Text
 
 from jeton_host.client.client import MeterClient
 from jeton_host.firmware import remote
-from jeton_host.paths import boards_dir
+from jeton_host.paths import docs_dir
 from jeton_host.virtual.board import VirtualBoard
 from jeton_host.virtual.models.hardware import Bench
 
@@ -111,10 +111,10 @@ def main() -> int:
                     shown = line.format(port="./board")
                     console.print(Text(f"$ jeton {shown}", style="bold cyan"))
                     console.print(Text(said))
-                path = boards_dir() / _BOARD / f"{name}.svg"
+                path = docs_dir() / "hardware" / _BOARD / f"{name}.svg"
                 title = "on a virtual board, played by the models of its parts"
                 console.save_svg(str(path), title=title, unique_id=name)
-                print(f"{path.parent.name}/{path.name}")
+                print(path.relative_to(docs_dir().parent))
     return 0
 
 
