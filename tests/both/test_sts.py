@@ -168,7 +168,7 @@ def test_store_of_50_identifiers():
     assert store.check(700) == TokenResult.OLD
     store.add(16777215)
     assert (store.oldest, store.newest) == (1001, 16777215)
-    assert len(store.octets) == 150
+    assert len(store.data) == 150
 
 
 def test_key_expiry_comes_first():
