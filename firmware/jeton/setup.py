@@ -8,7 +8,7 @@ from . import state as states
 from .profile import Profile
 from .sts import keys
 from .sts.digits import is_digits, luhn_ok
-from .sts.tids import MAX_TID, BYTES, TidStore
+from .sts.tids import BYTES, MAX_TID, TidStore
 from .values import shown, whole
 
 TYPE_CHECKING = False

@@ -16,7 +16,7 @@ def wired() -> list[Board]:
 
 
 def files(board: Board) -> dict[Path, str]:
-    """Return what is drawn and written for a board: path -> content."""
+    """Return the generated files of a board: path -> content."""
     folder = boards_dir() / board.name
     page = folder / "README.md"
     return {
@@ -27,7 +27,7 @@ def files(board: Board) -> dict[Path, str]:
 
 
 def main() -> int:
-    """Write all of it."""
+    """Write all files."""
     for board in wired():
         for path, content in files(board).items():
             path.write_text(content, encoding="utf-8")
