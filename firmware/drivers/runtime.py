@@ -378,7 +378,7 @@ class _Call:
             # On a chip the callback runs in the thread that it interrupts: waiting would never
             # end.
             if runtime.caller == me or waited >= _WAIT_MS:
-                raise RuntimeError("a verb is under way: call it again")
+                raise RuntimeError("another verb is running: call it again")
             sleep_ms(10)
             waited += 10
         with lock:

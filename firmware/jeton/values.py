@@ -39,7 +39,7 @@ def describe(error):
     first = error.args[0] if error.args else None
     text = first if isinstance(first, str) else str(error)
     if isinstance(error, TypeError) and "argument" in text:
-        return "more or fewer arguments are needed"
+        return "wrong number of arguments"
     return text[:_LONGEST].replace("\n", " ") or error.__class__.__name__
 
 

@@ -196,8 +196,8 @@ def test_decoder_results():
 
 
 def test_keys_of_the_wrong_length():
-    assert "8 octets" in raises(ValueError, keys.cipher, 7, KEY11)
-    assert "16 octets" in raises(ValueError, keys.cipher, 11, KEY)
+    assert "8 bytes" in raises(ValueError, keys.cipher, 7, KEY11)
+    assert "16 bytes" in raises(ValueError, keys.cipher, 11, KEY)
     assert "EA" in raises(ValueError, keys.cipher, 9, KEY)
 
 
