@@ -52,7 +52,7 @@ class Input:
         self._pin.irq(None)
 
 
-class Ear:
+class Receiver:
     """Receives what a controller writes to an address, as a second, silent I2C target there.
 
     The chip buffers 16 bytes and then holds SCL low until they are read, so the bus loses none.
@@ -111,18 +111,18 @@ class Adapter:
         self._inputs = {name: Input(*settings) for name, settings in inputs.items()}
         # A signal is given by driving the pin; a resistor ends it.
         self._signs = {name: (Pin(number, Pin.IN), on) for name, (number, on) in signs.items()}
-        self.ear = None
+        self.receiver = None
 
     def listen(self, *settings):
         """Receive what is written to the display from now on."""
-        self.deaf()
-        self.ear = Ear(*settings)
+        self.stop_listening()
+        self.receiver = Receiver(*settings)
 
-    def deaf(self):
+    def stop_listening(self):
         """Stop receiving from the display."""
-        if self.ear:
-            self.ear.end()
-        self.ear = None
+        if self.receiver:
+            self.receiver.end()
+        self.receiver = None
 
     def key(self, row=-1, column=-1):
         """Close the key at a row and a column, or open the closed one."""
@@ -161,4 +161,4 @@ class Adapter:
             self.sign(name, False)
         for pin in self._inputs.values():
             pin.end()
-        self.deaf()
+        self.stop_listening()

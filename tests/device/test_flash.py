@@ -519,7 +519,7 @@ def test_refuses_usage(board: VirtualBoard, tmp_path: Path) -> None:
         line = refused(*command, "--display", "16x2", status=2)
         assert "'16x2' is none of 2x16, 2x20, 4x16, 4x20: rows x columns" in line
     file = tmp_path / "x.json"
-    for text, said in (("{", "is not JSON"), ("[]", "needs drn and decoder_key at least")):
+    for text, said in (("{", "is not JSON"), ("[]", "drn and decoder_key are required")):
         file.write_text(text)
         assert said in refused("flash", board.path, "--board", "virtual", "--config", str(file))
     file.unlink()
@@ -547,7 +547,7 @@ def refused_late(*arguments: str) -> str:
         ({"machine": "LOLIN_C3_MINI with ESP32-C3FH4"}, "the chip is an ESP32-C3, but the board"),
         ({"machine": "A board of mine"}, "the chip is an A board of mine, but the board"),
         ({"platform": "rp2", "machine": "Pico with RP2040"}, "the chip is an Pico with RP2040"),
-        ({"mpy": 6 | 2 << 8 | XTENSAWIN << 10}, "loads .mpy files of version 6.2, and mpy-cross"),
+        ({"mpy": 6 | 2 << 8 | XTENSAWIN << 10}, "loads .mpy files of version 6.2, but mpy-cross"),
     ],
 )
 def test_refuses_what_it_cannot_run_on(
@@ -893,7 +893,7 @@ def test_without_esptool(
     line = refused_late(
         "flash", "auto", "--board", "esp32_lcd2004", "--image", str(image), "--sha256", sha256
     )
-    assert line == "esptool is not installed, and is needed here: pip install 'jeton-meter[flash]'"
+    assert line == "esptool is required here but not installed: pip install 'jeton-meter[flash]'"
 
 
 def test_a_chip_without_micropython(
@@ -930,7 +930,7 @@ def test_writes_an_image(wired: VirtualBoard, chip: Any, tmp_path: Path) -> None
     for same in (f"sha256:{sha256}", f"{sha256}  {image}\n"):
         assert told(*options, "--sha256", same)["image_sha256"] == sha256
     line = refused_late(*options, "--sha256", "12345")
-    assert line.startswith("'12345' is no SHA-256: give its 64 hexadecimal digits, or the line")
+    assert line.startswith("'12345' is not a SHA-256: give its 64 hexadecimal digits, or the line")
     line = refused_late(*options, "--sha256", "0" * 64)
     assert line == f"{image} is not the image you mean: its SHA-256 is {sha256}"
     count = len(chip.asked())

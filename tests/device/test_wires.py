@@ -197,13 +197,15 @@ def test_what_was_lost_is_drawn_anew_and_never_shown_wrong(
     with adapted("esp32_oled", pos) as (meter, board):
         pins = meter.wires
         assert isinstance(pins, AdapterWires)
-        pins._do("ear._take(adapter.ear._target)")  # nothing waits: nothing happens
-        pins._run("adapter.ear._lost = 7")
+        pins._do("receiver._take(adapter.receiver._target)")  # nothing waits: nothing happens
+        pins._run("adapter.receiver._lost = 7")
         meter.press("1")  # what it draws is not kept by the adapter
         assert pins.lost >= 7
         assert list(meter.display().lines) == _bench(board).part("display").text()
         # A part of a transfer: the rest is not taken for another one.
-        pins._run("adapter.ear._ring[adapter.ear._head] = 0x40\nadapter.ear._head += 1")
+        pins._run(
+            "adapter.receiver._ring[adapter.receiver._head] = 0x40\nadapter.receiver._head += 1"
+        )
         before = pins.lost
         meter.press("2")
         assert pins.lost > before

@@ -137,7 +137,7 @@ def test_a_verb_in_a_callback_during_another_verb_is_an_error(rig: Rig) -> None:
 
 def test_a_verb_waits_for_another_thread_but_not_for_ever(rig: Rig) -> None:
     rig.run("runtime.lock.acquire()\nbegan = rig_time.ms")
-    with pytest.raises(AssertionError, match="RuntimeError: a verb is under way"):
+    with pytest.raises(AssertionError, match="RuntimeError: another verb is running"):
         rig.run("meter.status()")
     assert rig.ask("rig_time.ms - began") == 1000
     rig.run(

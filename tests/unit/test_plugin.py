@@ -685,7 +685,7 @@ def test_more_workers_than_boards(pytester: pytest.Pytester) -> None:
         ),
         (
             ["--meter-board=virtual", "--meter-wires=models"],
-            "--meter-wires needs pins, which --meter-board=virtual has not: ",
+            "--meter-wires needs pins, which --meter-board=virtual lacks: ",
         ),
     ],
 )

@@ -34,25 +34,25 @@ class AdapterBench(Bench):
     def __init__(self, meter: Bench) -> None:
         super().__init__(_BOARD, meter.now, meter.lock)
         self.address: int | None = None
-        self.heard: deque[int] = deque()
+        self.received: deque[int] = deque()
 
-    def ear(self, sda: int, scl: int, address: int, data: bytes) -> bool:
+    def receive(self, sda: int, scl: int, address: int, data: bytes) -> bool:
         """Receive bytes from a controller, if the wires lead to the receiving pins."""
         if address != self.address or (sda, scl) != (I2C.sda, I2C.scl):
             return False
-        self.heard.extend(data)
+        self.received.extend(data)
         return True
 
     def _do(self, op: int, argument: int, data: bytes) -> bytes | None:
         if op == _TARGET:
             self.address = argument >> 8 or None
-            self.heard.clear()
+            self.received.clear()
             return b"\x00"
         if op == _WAITS:
-            return bytes([min(len(self.heard), _QUEUE)])
+            return bytes([min(len(self.received), _QUEUE)])
         if op == _TAKE:
-            count = min(data[0], len(self.heard), _QUEUE)
-            return bytes([count, *[self.heard.popleft() for _ in range(count)]])
+            count = min(data[0], len(self.received), _QUEUE)
+            return bytes([count, *[self.received.popleft() for _ in range(count)]])
         return super()._do(op, argument, data)
 
 
@@ -127,7 +127,7 @@ class VirtualAdapter(VirtualBoard):
             leads = {wire: self._leads(wire) for wire in ("SDA", "SCL")}
             numbers = {"SDA": I2C.sda, "SCL": I2C.scl, None: -1}
             sda, scl = (numbers.get(leads[wire], -1) for wire in ("SDA", "SCL"))
-            self.meter.overhear(bus["scl"], partial(self.bench.ear, sda, scl))
+            self.meter.overhear(bus["scl"], partial(self.bench.receive, sda, scl))
 
     def _follow(self, number: int, off: int, level: int | None) -> None:
         self.bench.pins[number].drive(off if level is None else level)

@@ -494,7 +494,7 @@ class AdapterWires(_Pins):
         """Return the number of lost bytes, and the bytes received since the last call."""
         found = b""
         while True:
-            lost, data = ast.literal_eval(self._do(f"ear.read({_PART})"))
+            lost, data = ast.literal_eval(self._do(f"receiver.read({_PART})"))
             found += bytes.fromhex(data)
             if not data or len(found) > _RING:
                 return lost, found
@@ -522,7 +522,7 @@ class AdapterWires(_Pins):
                 f"{self.lost} by now: it is too slow, or SDA and SCL are too long"
             )
         for _ in range(_LOOKS):  # until the bus is idle: the next byte begins a transfer
-            self._do("ear.clear()")
+            self._do("receiver.clear()")
             self._pause()
             if self._read() == (0, b""):
                 break
