@@ -932,7 +932,7 @@ def test_writes_an_image(wired: VirtualBoard, chip: Any, tmp_path: Path) -> None
     line = refused_late(*options, "--sha256", "12345")
     assert line.startswith("'12345' is not a SHA-256: give its 64 hexadecimal digits, or the line")
     line = refused_late(*options, "--sha256", "0" * 64)
-    assert line == f"{image} is not the image you mean: its SHA-256 is {sha256}"
+    assert line == f"{image} is not the expected image: its SHA-256 is {sha256}"
     count = len(chip.asked())
     chip(unverified=True)
     assert "did not verify it" in refused_late(*options, "--sha256", sha256)
