@@ -642,12 +642,12 @@ def test_a_flash_full_of_ones_own_files(
     spoil(board, SUPPLY)
     run_on(board, FILL)
     line = refused_late("flash", board.path, "--board", "virtual")
-    assert re.search(r"has \d KB free, and 68 KB are needed: remove files of your own", line)
+    assert re.search(r"has \d KB free, and 68 KB are needed: remove your own files", line)
     # A file system that does not say how full it is.
     whole = facts.facts
     monkeypatch.setattr("jeton_host.bench.facts.facts", lambda m: replace(whole(m), free=1 << 30))
     line = refused_late("flash", board.path, "--board", "virtual")
-    assert line.startswith(f"the flash of {board.path} is full: remove files of your own from it")
+    assert line.startswith(f"the flash of {board.path} is full: remove your own files from it")
     monkeypatch.undo()
     run_on(board, "import os\nfor name in os.listdir('mine'): os.remove('mine/' + name)")
     assert flash(board)["copied"] == [SUPPLY]
