@@ -1,7 +1,8 @@
-"""What every reset starts: board, storage, profiles and clock are put together into a meter.
+"""Constructs the meter of a board from board, storage, profiles and clock; runs at every reset.
 
-Leaves `meter`, the console, for the REPL and for clients. `boot.py` imports this, because boot.py
-alone runs after every kind of reset. Of a locked meter this does not end before it is opened.
+It leaves `meter`, the console, for the REPL and for clients. `boot.py` imports this module,
+because only boot.py runs after every kind of reset. For a locked meter this does not return before
+it is unlocked.
 """
 
 import gc
@@ -61,7 +62,7 @@ if hasattr(board, "keep"):
     board.keep(meter.save)
 startup.release()
 gc.collect()
-# Collect often: a heap in splinters has no room for an answer, which is one piece.
+# Collect often: a fragmented heap has no contiguous block for an answer.
 gc.threshold(16384)  # type: ignore[attr-defined]
 _locked = any(core.state.lock)
 if runtime:

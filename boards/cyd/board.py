@@ -2,7 +2,7 @@
 
 NAME = "cyd"
 CHIP = "ESP32"
-DISPLAY = (4, 20, 1)  # rows, columns, dots; a meter's own set-up may say otherwise
+DISPLAY = (4, 20, 1)  # rows, columns, graphic; the set-up of a meter may differ
 STATE_FILE = "/meter.bin"
 
 BUSES = {
@@ -24,8 +24,8 @@ PARTS = {
         "bus": "touch",
         "cs": 33,
         "irq": 36,
-        "keys": "123456789*0#A",  # A is the text above the others
-        # What it reads at the left and right edge of the picture, at its top and its foot.
+        "keys": "123456789*0#A",  # A is the text area above the others
+        # The readings at the left and right edge of the picture, at its top and its bottom.
         "across": (3800, 240),
         "down": (200, 3700),
     },
@@ -36,5 +36,5 @@ PARTS = {
     "pulses": {"driver": "pulses", "pin": 35, "edge": "falling", "per_kwh": 1000},
 }
 
-# Strapping pins that this board's maker has wired himself, which are safe as he did it.
+# Strapping pins that the board's maker has wired, in a safe way.
 STRAPPING_OK = (2, 12, 15)

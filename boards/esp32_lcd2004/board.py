@@ -2,15 +2,15 @@
 
 NAME = "esp32_lcd2004"
 CHIP = "ESP32"
-DISPLAY = (4, 20)  # rows, columns; a meter's own set-up may say otherwise
+DISPLAY = (4, 20)  # rows, columns; the set-up of a meter may differ
 STATE_FILE = "/meter.bin"
 
 BUSES = {
     "i2c": {"kind": "I2C", "id": 0, "scl": 22, "sda": 21, "freq": 100_000},
 }
 
-# GPIO16 and 17 are those of the PSRAM on a WROVER module: on such a one move column and buzzer.
-# GPIO34 and 35 have no pull-up of the chip's own: the bench has a resistor at each.
+# On a WROVER module GPIO16 and 17 belong to the PSRAM: move that column and the buzzer there.
+# GPIO34 and 35 have no internal pull-up: the bench has a resistor at each.
 PARTS = {
     "display": {"driver": "lcd", "bus": "i2c", "addresses": (0x27, 0x3F)},
     "keypad": {

@@ -1,16 +1,16 @@
-"""Parts of a small bench: an ESP32 DevKit, an SSD1306 of 128x64 points, a 4x4 keypad, a relay."""
+"""Parts of a small bench: an ESP32 DevKit, an SSD1306 of 128x64 dots, a 4x4 keypad, a relay."""
 
 NAME = "esp32_oled"
 CHIP = "ESP32"
-DISPLAY = (4, 16, 1)  # rows, columns, dots; a meter's own set-up may say otherwise
+DISPLAY = (4, 16, 1)  # rows, columns, graphic; the set-up of a meter may differ
 STATE_FILE = "/meter.bin"
 
 BUSES = {
     "i2c": {"kind": "I2C", "id": 0, "scl": 22, "sda": 21, "freq": 400_000},
 }
 
-# GPIO16 and 17 are those of the PSRAM on a WROVER module: on such a one move column and buzzer.
-# GPIO34 and 35 have no pull-up of the chip's own: the bench has a resistor at each.
+# On a WROVER module GPIO16 and 17 belong to the PSRAM: move that column and the buzzer there.
+# GPIO34 and 35 have no internal pull-up: the bench has a resistor at each.
 PARTS = {
     "display": {"driver": "ssd1306", "bus": "i2c", "addresses": (0x3C, 0x3D)},
     "keypad": {

@@ -1,8 +1,8 @@
-"""Parts of a bench with few pins: an ESP32-C3, display and keypad on one I2C, a relay."""
+"""Parts of a bench with few pins: an ESP32-C3, display and keypad on one I2C bus, a relay."""
 
 NAME = "esp32c3_oled"
 CHIP = "ESP32-C3"
-DISPLAY = (4, 16, 1)  # rows, columns, dots; a meter's own set-up may say otherwise
+DISPLAY = (4, 16, 1)  # rows, columns, graphic; the set-up of a meter may differ
 STATE_FILE = "/meter.bin"
 
 BUSES = {

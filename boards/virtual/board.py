@@ -3,41 +3,41 @@
 import sys
 
 NAME = "virtual"
-DISPLAY = (2, 16)  # rows, columns; a meter's own set-up may say otherwise
+DISPLAY = (2, 16)  # rows, columns; the set-up of a meter may differ
 STATE_FILE = "/meter.bin"
 
 _save = None
-_attends = False
+_attending = False
 
 
 def keep(save):
-    """Have `save` called while the board waits at its prompt, and when its interpreter ends."""
+    """Call `save` while the board waits at its prompt, and when its interpreter ends."""
     global _save
     _save = save
     sys.atexit(tick)  # type: ignore[attr-defined]
 
 
 def tick():
-    """Do what a board's timer does; whoever plays the hardware calls this every few seconds."""
+    """Save, as a board's timer does; the host program calls this every few seconds."""
     if _save is not None:
         try:
             _save()
         except Exception:  # noqa: S110
-            pass  # a flash that is full or damaged: the meter tells when it is asked
+            pass  # a full or damaged flash: the status of the meter reports it
 
 
 def attend():
-    """Tell whoever plays the hardware that boot.py keeps the line, and that all is saved.
+    """Save, then report to the host program that boot.py now reads the line.
 
-    It asks by Ctrl-D whether all is.
+    The host program sends Ctrl-D to request this report.
     """
-    global _attends
+    global _attending
     import os
     import termios
 
-    if not _attends:
-        _attends = True
-        # No key is a signal; what was typed ahead is lost.
+    if not _attending:
+        _attending = True
+        # Raw mode: no key is a signal; input received before is lost.
         termios.setraw(0)  # type: ignore[attr-defined]
     tick()
     print(os.getenv("JETON_MARK"), end="")

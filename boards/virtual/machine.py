@@ -1,9 +1,9 @@
-"""What a board's `machine` has and the interpreter's own lacks: a hard reset."""
+"""Adds to the interpreter's `machine` what a board's has and it lacks: a hard reset."""
 
 import sys
 
 _path = sys.path[:]
-sys.path.clear()  # so that the interpreter's module is found, and not this one again
+sys.path.clear()  # so that the interpreter's module is found, not this one again
 try:
     from machine import *  # noqa: F403
 finally:
@@ -11,7 +11,7 @@ finally:
 
 
 def reset():
-    """Reset the board as its button does: nothing is closed, the meter works until then."""
+    """Reset the board as its button does: save, then kill the interpreter."""
     import os
 
     import board

@@ -1,34 +1,34 @@
-"""What displays of cells have in common: only what changed is drawn, a little at a time."""
+"""Base class of displays made of character cells: draws only changes, a few at a time."""
 
 from array import array
 from time import ticks_diff, ticks_ms  # type: ignore[attr-defined]
 
 from micropython import const
 
-_MOST_MS = const(12)  # of drawing at a time: keys are looked at every 20 ms
+_MOST_MS = const(12)  # longest drawing in one call: keys are scanned every 20 ms
 
 
 class Cells:
-    """A display of `rows` lines of `cols` cells; a driver has `_cell(row, col, code)`."""
+    """A display of `rows` lines of `cols` cells; a driver implements `_cell(row, col, code)`."""
 
     def __init__(self, rows, cols):
         self._rows = rows
         self._cols = cols
-        self._lines = [None] * rows  # what the rows show that are drawn to the end
-        self._codes = array("H", bytes(2 * rows * cols))  # 0: whatever the chip has there
+        self._lines = [None] * rows  # content of the rows that are completely drawn
+        self._codes = array("H", bytes(2 * rows * cols))  # 0: the content of the chip is unknown
 
     def renew(self):
-        """Have the next `show` draw every cell, whatever noise has left there."""
+        """Let the next `show` draw every cell, to remove disturbances."""
         for row in range(self._rows):
             self._lines[row] = None
         for at in range(len(self._codes)):
             self._codes[at] = 0
 
     def show(self, lines):
-        """Draw what of the lines is not shown yet; True when this has to be called again.
+        """Draw the cells that have changed; return True if this must be called again.
 
-        More or longer lines than there is room for are cut, others made up with blanks. Nothing
-        is allocated where nothing changed. OSError where the display does not answer.
+        Lines that are too many or too long are cut, missing ones are blank. If nothing changed,
+        nothing is allocated. Raise OSError if the display does not answer.
         """
         began = ticks_ms()
         for row in range(self._rows):
@@ -36,18 +36,18 @@ class Cells:
             if line == self._lines[row]:
                 continue
             self._lines[row] = None
-            octets = line.encode()  # a letter taken from a str stays in the interpreter for ever
+            data = line.encode()  # a character taken from a str would be interned permanently
             i = 0
             for col in range(self._cols):
                 code = 0x20
-                if i < len(octets):
-                    code = octets[i]
+                if i < len(data):
+                    code = data[i]
                     i += 1
                     more = (code > 0xBF) + (code > 0xDF)
                     if more:
                         code &= 0x3F >> more
                     for _ in range(more):
-                        code = code << 6 | octets[i] & 0x3F
+                        code = code << 6 | data[i] & 0x3F
                         i += 1
                 at = row * self._cols + col
                 if self._codes[at] != code:

@@ -1,4 +1,4 @@
-"""The meter's clock, whole seconds since 2000-01-01 00:00 UTC; knows nothing of tokens."""
+"""The meter's clock, whole seconds since 2000-01-01 00:00 UTC."""
 
 try:
     from time import ticks_diff, ticks_ms  # type: ignore[attr-defined]
@@ -6,7 +6,7 @@ except ImportError:  # CPython
     from time import monotonic_ns
 
     def ticks_ms():
-        """Return milliseconds since some moment."""
+        """Return milliseconds since an arbitrary moment."""
         return monotonic_ns() // 1_000_000
 
     def ticks_diff(end, start):
@@ -15,19 +15,19 @@ except ImportError:  # CPython
 
 
 class Clock:
-    """Counts seconds by the chip's millisecond ticks, without drift, faster than life if asked.
+    """Counts seconds from the chip's millisecond ticks, without drift; can run accelerated.
 
-    `rate` is meter seconds per real second: 1, more to hurry, 0 to stand still. Everything is an
-    integer, because a float has 24 bits on an ESP32. Ticks wrap there after 12 days: call `now` at
-    least every 6 days (the meter does every few milliseconds).
+    `rate` is meter seconds per real second: 1, more to accelerate, 0 to stop. All values are
+    integers, because a float has 24 bits on an ESP32. Ticks wrap there after 12 days: call `now`
+    at least every 6 days (the meter does every few milliseconds).
     """
 
     def __init__(self, start=0, rate=1):
         self._seconds = start
-        self.milli = 0  # of the second that has begun
+        self.milli = 0  # milliseconds of the current second
         self._ticks = ticks_ms()
         self._rate = rate
-        self._linger = 0  # milliseconds that still pass as in life
+        self._linger = 0  # milliseconds that still pass at 1x
 
     def now(self):
         """Return the seconds since 2000-01-01 00:00 UTC."""
@@ -50,13 +50,13 @@ class Clock:
         self._ticks = ticks_ms()
 
     def advance(self, seconds):
-        """Move the time on and return it."""
+        """Advance the time and return it."""
         self.now()
         self._seconds += int(seconds)
         return self._seconds
 
     def linger(self, seconds):
-        """Have a clock that hurries wait: the next seconds pass as in life, from now on."""
+        """Run an accelerated clock at 1x for so many real seconds from now."""
         self.now()
         self._linger = seconds * 1000 if self._rate > 1 else 0
 
@@ -69,6 +69,6 @@ class Clock:
     def rate(self, rate):
         if rate != int(rate) or rate < 0:
             raise ValueError("the clock's rate is a whole number, 0 or more")
-        self.now()  # what has passed, passed at the old rate
+        self.now()  # count the time until now at the old rate
         self._rate = int(rate)
         self._linger = 0

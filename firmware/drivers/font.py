@@ -3,22 +3,22 @@
 from micropython import const
 
 _FIRST, _ASCII = const(0x20), const(95)  # from the space to ~
-_OTHERS = b"\x06\xfe"  # the high octets of all others' codes
+_OTHERS = b"\x06\xfe"  # the high bytes of all other codes
 _HEAD = const(4)
 
 
 class Font:
-    """`glyph` holds the glyph that was read last."""
+    """A font file; `glyph` holds the glyph that was read last."""
 
     def __init__(self, path):
         self._file = file = open(path, "rb")
         head = file.read(_HEAD)
-        self._others = file.read(head[3])  # the low octets of their codes
+        self._others = file.read(head[3])  # the low bytes of their codes
         self.glyph = bytearray(head[2])
         self._code = 0
 
     def read(self, code):
-        """Read a glyph; ? stands for one there is not."""
+        """Read a glyph; ? replaces a missing one."""
         if code == self._code:
             return
         at = code - _FIRST

@@ -1,6 +1,6 @@
-"""A colour display of 240x320 dots: an ILI9341 on SPI, upright: text, and below it keys to touch.
+"""A colour display of 240x320 dots: an ILI9341 on SPI, upright, with text above touch keys.
 
-Up to 4 lines of 20 cells of 12 by 24. Nothing tells that it is absent: many have no line back.
+Up to 4 lines of 20 cells of 12 by 24. A missing display cannot be detected: many lack MISO.
 """
 
 from framebuf import GS2_HMSB, RGB565, FrameBuffer
@@ -12,12 +12,12 @@ from .font import Font
 
 _WIDTH = const(240)
 _CELL_W, _CELL_H = const(12), const(24)
-_STRIP = const(8)  # lines of a cell that are sent at a time
+_STRIP = const(8)  # pixel lines of a cell sent at a time
 _TOP, _PITCH = const(8), const(27)
 
 
 class Ili9341(Cells):
-    """A display that ili9341_start then starts; OSError where there is no font."""
+    """The display, before ili9341_start initializes it; OSError if there is no font."""
 
     def __init__(self, spi, settings):
         super().__init__(min(settings["rows"], 4), min(settings["cols"], _WIDTH // _CELL_W))
@@ -29,20 +29,20 @@ class Ili9341(Cells):
         self._dots = bytearray(2 * _CELL_W * _STRIP)
         self._picture = FrameBuffer(self._dots, _CELL_W, _STRIP, RGB565)
         self._four = bytearray(4)
-        self.shades = None  # the four colours from ground to ink
+        self.shades = None  # the four colours from background to foreground
 
-    def send(self, command, octets=b""):
-        """Send a command and what belongs to it."""
+    def send(self, command, data=b""):
+        """Send a command and its data."""
         self._cs(0)
         self._dc(0)
         self._spi.write(command)
         self._dc(1)
-        if octets:  # the chip's SPI refuses to send nothing
-            self._spi.write(octets)
+        if data:  # SPI.write raises for an empty buffer
+            self._spi.write(data)
         self._cs(1)
 
     def window(self, command, first, count):
-        """Have what is drawn next go to some columns (0x2A) or lines (0x2B)."""
+        """Set the columns (0x2A) or pixel lines (0x2B) that the next drawing fills."""
         four = self._four
         four[0] = first >> 8
         four[1] = first & 0xFF
@@ -60,7 +60,7 @@ class Ili9341(Cells):
         for top in range(0, -_CELL_H, -_STRIP):
             self._picture.blit(self._glyph, 0, top, -1, self.shades)
             self.send(command, self._dots)
-            command = b"\x3c"  # go on
+            command = b"\x3c"  # continue
 
     def _cell(self, row, col, code):
         left = (_WIDTH - _CELL_W * self._cols) // 2
@@ -68,7 +68,7 @@ class Ili9341(Cells):
 
 
 def make(spi, settings):
-    """Return the display, with keys where the settings have a keypad."""
+    """Return the display, with touch keys if the settings have a keypad."""
     from .ili9341_start import start
 
     return start(Ili9341(spi, settings), settings)

@@ -1,4 +1,4 @@
-"""Starts a colour display, and draws the keys to touch; a start lets this go again."""
+"""Initializes a colour display and draws the touch keys; unloaded after start-up."""
 
 from time import sleep_ms  # type: ignore[attr-defined]
 
@@ -14,16 +14,16 @@ _CELL_W = const(12)
 _CELL_H = const(24)
 _PIECE = const(288)
 _GAP = const(2)  # around a key
-# Colours as the chip takes them, the high octet first: four shades from ground to ink, and the
-# ground between the keys.
+# Colours in the chip's format, the high byte first: four shades from background to foreground, and
+# the background between the keys.
 _TEXT = b"\xf7\xde\xa5\x75\x53\x0c\x08\xa3"
 _KEY = b"\xff\xff\xb5\xb7\x6b\x6e\x21\x46"
 _ENTER = b"\x2a\xae\x6c\x73\xb6\x39\xff\xff"
 _DESK = b"\xc6\x7a"
 
 
-def _palette(octets):
-    return FrameBuffer(bytearray(octets), 4, 1, RGB565)
+def _palette(shades):
+    return FrameBuffer(bytearray(shades), 4, 1, RGB565)
 
 
 def _fill(display, x, y, w, h, colour):
@@ -35,7 +35,7 @@ def _fill(display, x, y, w, h, colour):
     while left:
         display.send(command, piece if left >= len(piece) else piece[:left])
         left -= min(left, len(piece))
-        command = b"\x3c"  # go on
+        command = b"\x3c"  # continue
 
 
 def _keypad(display, keys):
@@ -50,12 +50,12 @@ def _keypad(display, keys):
 
 
 def start(display, settings):
-    """Draw all but the text, then let it be seen; `madctl` is how the glass is mounted."""
+    """Draw everything except the text, then switch it on; `madctl` is how the glass is mounted."""
     light = Pin(settings["backlight"], Pin.OUT, value=0)
-    display.send(b"\x01")  # a reset of the board alone has left it as it was
-    sleep_ms(120)  # until it may be woken (ILI9341 8.2.2)
+    display.send(b"\x01")  # a reset of the board does not reset the display
+    sleep_ms(120)  # before sleep out is allowed (ILI9341 8.2.2)
     display.send(b"\x11")
-    sleep_ms(5)  # until it takes commands again (8.2.12)
+    sleep_ms(5)  # before the next command (8.2.12)
     display.send(b"\x3a", b"\x55")  # 16 bits a dot
     display.send(b"\x36", bytes((settings.get("madctl", 0x48),)))
     _fill(display, 0, 0, _WIDTH, HEIGHT, _TEXT)

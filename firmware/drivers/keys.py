@@ -1,17 +1,17 @@
-"""Keys from contacts: a scan's bits become keys pressed; knows nothing of pins or tokens."""
+"""Debouncing: turns the bits of contact scans into pressed keys."""
 
 from micropython import const
 
-_MOST = const(32)  # keys that wait while the meter is busy; what comes then is lost
+_MOST = const(32)  # keys queued while the meter is busy; further keys are lost
 
 
 class Keys:
-    """Takes contacts that bounce; gives each key once, when it goes down.
+    """Debounces contacts; returns each key once, when it goes down.
 
-    `scan()` returns a number whose bit i tells that `keys[i]` is down, or -1 where it cannot tell
-    (ghost keys): then all is as it was. A key counts that is down in two scans running, so call
-    `poll` further apart than contacts bounce. What is down at the start is stuck: it is reported
-    and left alone until it comes up.
+    `scan()` returns a number whose bit i is 1 while `keys[i]` is down, or -1 if the state is
+    ambiguous (ghost keys): then nothing changes. A key counts as down after two equal scans in
+    succession, so call `poll` at intervals longer than contacts bounce. A key that is down at the
+    start is stuck: it is reported, and ignored until it goes up.
     """
 
     def __init__(self, scan, keys):
@@ -23,7 +23,7 @@ class Keys:
         self.stuck = max(scan(), 0)
 
     def poll(self):
-        """Look at the contacts once; nothing is allocated."""
+        """Scan the contacts once; nothing is allocated."""
         seen = self._scan()
         if seen < 0 or not (seen or self._seen or self._down or self.stuck):
             return
@@ -42,7 +42,7 @@ class Keys:
             i += 1
 
     def take(self):
-        """Return the next key that went down, in their order; None where there is none."""
+        """Return the next key that went down, in order; None if there is none."""
         if not self._count:
             return None
         i = self._queue[self._first]
@@ -51,7 +51,7 @@ class Keys:
         return self._keys[i]
 
     def seen(self):
-        """Return how many keys were taken, modulo 32, and those that are down."""
+        """Return the number of keys taken, modulo 32, and the keys that are down."""
         return self._first, self.held()
 
     def held(self, mask=None):
@@ -61,7 +61,7 @@ class Keys:
 
 
 def ghosts(mask, columns):
-    """Tell whether a matrix shows keys that nobody need have pressed: corners of a rectangle."""
+    """Return whether a matrix may show ghost keys: pressed keys at the corners of a rectangle."""
     row = (1 << columns) - 1
     while mask:
         below = mask >> columns

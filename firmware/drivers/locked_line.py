@@ -1,4 +1,4 @@
-"""The serial line of a locked meter: octets in, lines out, no REPL; knows nothing of verbs."""
+"""The serial line of a locked meter: bytes in, lines out, no REPL."""
 
 import gc
 import select
@@ -20,29 +20,30 @@ _TICK_MS = const(5000)
 
 
 def salt():
-    """Return 16 random octets."""
+    """Return 16 random bytes."""
     return urandom(16)
 
 
 def restart(answer):
-    """Give a client its answer, and start the board anew."""
+    """Send a client its answer and restart the board."""
     print(answer)
-    raise SystemExit  # at the REPL, and in what a client runs there, this is a soft reset
+    raise SystemExit  # at the REPL, and in a client's code there, this is a soft reset
 
 
 def serve(console: "Console", meter: "Meter", runtime=None):
-    """Answer lines until the meter is not locked any more, then start the board anew.
+    """Answer lines until the meter is unlocked, then restart the board.
 
-    A `runtime` runs the meter from its timer, which a line must not be disturbed by.
+    If there is a `runtime`, its timer runs the meter, and each line is handled while the timer
+    does nothing.
 
-    A board without a timer has `tick`, which is called every 5 s. A board that somebody plays has
-    `attend`, which tells them that the line is taken, and again at each Ctrl-D.
+    A board without a timer has `tick`, which is called every 5 s. A board run by a host program
+    has `attend`, which reports to it that boot.py now reads the line, and again at each Ctrl-D.
     """
     __import__("micropython").kbd_intr(-1)
     guard = Guard(console, meter, salt)
     tick = getattr(board, "tick", None)
     attend = getattr(board, "attend", None)
-    # Free for whatever the meter needs next: the heap of a locked one is fuller.
+    # Free memory for the next requests: the heap of a locked meter is fuller.
     gc.collect()
     if attend:
         attend()
@@ -52,31 +53,31 @@ def serve(console: "Console", meter: "Meter", runtime=None):
     read = sys.stdin.buffer.read
     take = runtime.guarded(guard.take) if runtime else guard.take
     ticked = ticks_ms()
-    asked = False
+    pending = False
     while guard.locked and not guard.resets:
         try:
             answer = None
-            waits = True
-            for _ in poll.ipoll(0 if asked else _TICK_MS):  # type: ignore[attr-defined]
-                octet = read(1)
-                waits = False
-                asked = asked or octet == b"\x04"
-                if octet:
-                    answer = take(octet[0])
+            idle = True
+            for _ in poll.ipoll(0 if pending else _TICK_MS):  # type: ignore[attr-defined]
+                byte = read(1)
+                idle = False
+                pending = pending or byte == b"\x04"
+                if byte:
+                    answer = take(byte[0])
             if answer:
                 print(answer)
-            if asked and waits:  # once, of however many
-                asked = False
+            if pending and idle:  # one report for several Ctrl-D
+                pending = False
                 if attend:
                     attend()
             if tick and ticks_diff(ticks_ms(), ticked) >= _TICK_MS:
                 ticked = ticks_ms()
                 tick()
         except Exception:
-            # Memory has run out: of a locked meter that must not be the way out.
+            # A lack of memory must not end the locked mode.
             gc.collect()
     if tick:
         tick()
     if runtime:
         runtime.restart()
-    raise SystemExit  # in boot.py too this is a soft reset
+    raise SystemExit  # in boot.py this is a soft reset too

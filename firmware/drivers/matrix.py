@@ -1,4 +1,4 @@
-"""A keypad whose keys join rows and columns of pins."""
+"""A keypad whose keys connect rows and columns of pins."""
 
 from machine import Pin
 
@@ -6,11 +6,11 @@ from .keys import ghosts
 
 
 class Matrix:
-    """Rows pull down one after another, columns are read; nobody drives a row up.
+    """Rows pull down one after another, columns are read; no row is driven high.
 
-    So two keys of a column join nothing that has current. While no key is down all rows pull
-    together, and a look costs as many reads as there are columns. Each look begins with that:
-    Ctrl-C may have ended the one before wherever it was.
+    So two keys of one column cannot cause a short circuit. While no key is down all rows pull down
+    together, and a scan needs only one read a column. Each scan starts with that, because Ctrl-C
+    may have interrupted the one before at any point.
     """
 
     def __init__(self, rows, columns):
@@ -18,7 +18,7 @@ class Matrix:
         self._columns = [Pin(number, Pin.IN, Pin.PULL_UP) for number in columns]
 
     def scan(self):
-        """Return the keys that are down as bits, row by row; -1 where it cannot be told."""
+        """Return the keys that are down as bits, row by row; -1 if ambiguous (ghost keys)."""
         columns = self._columns
         for row in self._rows:
             row(0)

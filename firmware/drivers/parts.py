@@ -1,11 +1,12 @@
-"""Makes the parts of a runtime from the board's data; a start lets it go again, with that data."""
+"""Constructs the parts of a runtime from the board's data; unloaded after start-up."""
 
 import sys
 
 import machine
 from machine import Pin
 
-# boards/<name>/board.py, by its name on a board; not a file of that name beside boot.py.
+# boards/<name>/board.py under its name on a board; a file wiring.py beside boot.py must not
+# replace it.
 sys.path.insert(0, "/lib")
 import wiring  # type: ignore[import-not-found]
 
@@ -51,7 +52,7 @@ def _why(error, settings):
 
 
 def make(runtime, names):
-    """Make these parts of a runtime, or all; where one fails, its `faults` say why."""
+    """Construct the named parts of a runtime, or all; `faults` says why a part failed."""
     for name in names or wiring.PARTS:
         settings = dict(wiring.PARTS[name])
         if "per_kwh" in settings:
@@ -62,5 +63,5 @@ def make(runtime, names):
             runtime.faults.pop(name, None)
             if name == "keypad" and part.stuck:
                 runtime.faults[name] = "held down since the start: " + part.held(part.stuck)
-        except Exception as error:  # whatever is wrong with one, the meter runs
+        except Exception as error:  # the meter runs in spite of any fault of a part
             runtime.faults[name] = _why(error, settings)

@@ -5,12 +5,12 @@ from machine import Pin
 
 
 def read(settings):
-    """Return the pin of an input, with the chip's own pull-up where its settings have `pull`."""
+    """Return the pin of an input, with the chip's own pull-up if its settings have `pull`."""
     return Pin(settings["pin"], Pin.IN, Pin.PULL_UP if "pull" in settings else -1)
 
 
 class Output:
-    """A pin that is on or off: an LED, a relay, a buzzer; `freq` makes it a wave."""
+    """A pin that is on or off: LED, relay, buzzer; with `freq`, on is a square wave."""
 
     def __init__(self, settings):
         active = settings.get("active", 1)

@@ -1,11 +1,11 @@
-"""Finds a part on I2C; a start lets this go again."""
+"""Finds a part on I2C; unloaded after start-up."""
 
 
-def found(i2c, addresses, octets):
-    """Return the first address that takes the octets; OSError where none does."""
+def found(i2c, addresses, data):
+    """Return the first address that acknowledges the data; OSError if none does."""
     for address in addresses:
         try:
-            i2c.writeto(address, octets)
+            i2c.writeto(address, data)
             return address
         except OSError as error:
             failed = error

@@ -1,4 +1,4 @@
-"""Pulses of another meter, from its S0 output or its LED: each is a part of a kWh."""
+"""Pulses of another meter, from its S0 output or its LED: each is a fraction of a kWh."""
 
 from time import ticks_diff, ticks_ms  # type: ignore[attr-defined]
 
@@ -8,11 +8,11 @@ from micropython import const
 
 from .pins import read
 
-_SHORTEST_MS = const(20)  # of EN 62053-31's 30: what comes sooner is a contact that bounces
+_SHORTEST_MS = const(20)  # EN 62053-31 has 30: a shorter interval is a bounce
 
 
 class Counted:
-    """By the chip's pulse counter, which goes on while a write to the flash holds all else up."""
+    """Counts with the chip's pulse counter, which works even during a write to the flash."""
 
     def __init__(self, pin, rising):
         counter = machine.Counter
@@ -30,7 +30,7 @@ class Counted:
 
 
 class Interrupted:
-    """By interrupts, where there is no counter: MicroPython before 1.26, or an ESP32-C3."""
+    """Counts by interrupts, without a counter: MicroPython before 1.26, or an ESP32-C3."""
 
     def __init__(self, pin, rising):
         self._count = 0
@@ -47,12 +47,12 @@ class Interrupted:
     def take(self):
         """Return the pulses since the last call."""
         count = self._count
-        self._count -= count  # one that comes in between stays
+        self._count -= count  # a pulse in between is kept
         return count
 
 
 def make(bus, settings):
-    """Return the input: by counter where the chip and its MicroPython have one."""
+    """Return the input: with the counter if the chip and its MicroPython have one."""
     pin = read(settings)
     rising = settings.get("edge") == "rising"
     return (Counted if hasattr(machine, "Counter") else Interrupted)(pin, rising)

@@ -1,4 +1,4 @@
-"""A relay with two coils, which keeps its place without current; the plain one is an output."""
+"""A latching relay with two coils; a plain relay is an `Output`."""
 
 from time import ticks_diff, ticks_ms  # type: ignore[attr-defined]
 
@@ -6,10 +6,10 @@ from machine import Pin
 
 
 class Bistable:
-    """Keeps its place without current; a pulse on one coil closes it, on the other opens it.
+    """Keeps its position without current; a pulse on one coil closes it, on the other opens it.
 
-    Where it is at a start nobody knows: the first call throws it. A pulse ends before another one
-    begins: both coils at once would only heat it.
+    Its position at the start is unknown, so the first call always gives a pulse. A pulse ends
+    before another begins: current in both coils would only heat the relay.
     """
 
     def __init__(self, coils, active, pulse_ms):
@@ -17,11 +17,11 @@ class Bistable:
         self._coils = [Pin(number, Pin.OUT, value=1 - active) for number in coils]
         self._pulse_ms = pulse_ms
         self._closed = None
-        self._coil = None  # that has current
+        self._coil = None  # the coil that has current
         self._since = 0
 
     def set(self, closed):
-        """Have it closed or open; call it at every tick: that ends a pulse too."""
+        """Close or open the relay; call it at every tick, because this also ends a pulse."""
         if self._coil is not None:
             if ticks_diff(ticks_ms(), self._since) < self._pulse_ms:
                 return
@@ -35,6 +35,6 @@ class Bistable:
 
 
 def make(bus, settings):
-    """Return the relay with the coils `set` and `reset`, for pulses of `pulse_ms`."""
+    """Return the relay with the coils `set` and `reset` and pulses of `pulse_ms`."""
     coils = settings["set"], settings["reset"]
     return Bistable(coils, settings.get("active", 1), settings.get("pulse_ms", 60))

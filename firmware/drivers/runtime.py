@@ -1,8 +1,8 @@
-"""The runtime: a board's parts put together, and the meter run from a timer.
+"""The runtime: the parts of a board, and the loop that runs the meter and them from a timer.
 
-A part that is missing or fails is in `faults`, with what is wrong; the meter runs without it. The
-timer's callback is soft: it runs in between whatever else runs, at the prompt too, and allocates
-nothing while nothing happens. What a verb has begun it does not disturb: `Guarded` sees to that.
+A part that is missing or fails is in `faults`, with the reason; the meter runs without it. The
+timer's callback is soft: it interrupts any other code, also the prompt, and allocates nothing
+while nothing happens. It does not interrupt a verb: `Guarded` prevents that.
 """
 
 import gc
@@ -25,55 +25,55 @@ if TYPE_CHECKING:
     from .clock import Clock
 
 _TICK_MS = const(20)
-_RETRY = const(500)  # ticks until what is missing is tried again
-_BLINK = const(25)  # ticks of half a blink
-_LIT = const(2)  # ticks a pulse of the LED lasts
-_MOST = const(25)  # pulses it can give in a second
+_RETRY = const(500)  # ticks between attempts to make missing parts (10 s)
+_BLINK = const(25)  # ticks of half a blink period
+_LIT = const(2)  # ticks of an LED pulse
+_MOST = const(25)  # LED pulses possible in a second
 _WATCHDOG_MS = const(8000)
-_VERB_MS = const(60000)  # that the watchdog bears with a verb
-_WAIT_MS = const(1000)  # that a verb waits for another thread
+_VERB_MS = const(60000)  # longest verb for which the watchdog is still fed
+_WAIT_MS = const(1000)  # longest wait of a verb for another thread
 _CLICK = const(0x1)
 _GOOD = const(0x3FF)
 _BAD = const(0x1C71C7)
 _ALARM = const(0x1F)
 _ALARM_S = const(10)
 _WS_PER_KWH = const(3600000)
-_MOST_W = const(69000)  # that pulses can mean: 100 A in three phases of 230 V
-_EARLY_WS = const(360000)  # they can be ahead of that, as what a stall held up is
-_SETTLED = const(10)  # ticks from the relay's switching until its noise is over
-_REDRAW = const(3000)  # ticks until all is drawn anew, whatever noise there was
+_MOST_W = const(69000)  # largest plausible power of pulses: 100 A in three phases of 230 V
+_EARLY_WS = const(360000)  # Ws allowed above that in a burst: pulses counted during a stall
+_SETTLED = const(10)  # ticks until the noise of a switching relay is over
+_REDRAW = const(3000)  # ticks between complete redraws, which remove noise (60 s)
 
 
 class Runtime:
-    """The parts of a board and the meter they belong to; `tick` is the timer's callback."""
+    """The parts of a board and its meter; `tick` is the timer's callback."""
 
     def __init__(self, meter, clock):
         self.faults = {}
         self.parts = {}
         self.buses = {}
-        self.per_kwh = 1000  # of the pulses that come in
+        self.per_kwh = 1000  # input pulses a kWh
         self.lock = allocate_lock()
-        self.caller = None  # the thread whose verb is under way
-        self.fresh = True  # something has happened: look at the meter
+        self.caller = None  # the thread that is running a verb
+        self.fresh = True  # something has changed: update from the meter
         self._meter: "Meter" = meter
         self._clock: "Clock" = clock
         self.lines = self._blank = []
         self._more = False
         self._flash = False
         self._now = -1
-        self._next = 0  # when the meter is to be looked at again
+        self._next = 0  # meter time of the next update
         self._ticks = 0
         self._called = self._stepped = ticks_ms() - _TICK_MS
         self._failed = 0
         self._sound = 0
-        self._energy = 0  # of pulses, in 1/per_kwh Wh
-        self._early_ws = 0  # by which they are ahead of _MOST_W
+        self._energy = 0  # of pulses not counted yet, in 1/per_kwh Wh
+        self._early_ws = 0  # energy of pulses above _MOST_W
         self._taken = self._called
         self._closed = False
         self._redraw = _REDRAW
-        self._opened = 0  # ticks the tamper switch has been so
-        self._fallen = False
-        # The LED: what was used and has not been shown yet, in Ws times pulses a kWh.
+        self._opened = 0  # ticks for which the tamper switch has been open
+        self._failing = False
+        # The LED: consumption not shown yet, in Ws times pulses a kWh.
         self._owed = 0
         self._shown = (meter.state.total_wh, meter.state.rest_ws)
         self._led_per_kwh = 1000
@@ -82,48 +82,50 @@ class Runtime:
         self.make()
 
     def make(self, names=()):
-        """Make these parts, or all."""
+        """Construct these parts, or all."""
         from . import parts
 
         parts.make(self, names)
         startup.release()
 
     def _fail(self, name):
-        """Let a part go; it is tried again in a while."""
+        """Drop a failed part; retry it every 10 s."""
         del self.parts[name]
         self.faults[name] = "it does not answer any more"
 
     def seen(self):
-        """Return what whoever presses keys and reads the display from outside waits for.
+        """Return the progress that a host waits for when it presses keys and reads the display.
 
-        Keys taken, modulo 32; keys down; milliseconds of the last step; whether it still draws.
+        Keys taken, modulo 32; keys down; milliseconds of the last step; whether drawing is
+        unfinished.
         """
         parts = self.parts
         keys = parts["keypad"].seen() if "keypad" in parts else (0, "")
         return keys + (self._stepped, self._more and "display" in parts)
 
-    # Life
+    # Start, restart and tick
 
     def start(self, released=False):
-        """Run the meter from now on; `released` with a watchdog, which nothing stops again."""
+        """Run the meter from now on; `released` adds a watchdog, which cannot be stopped again."""
         if released:
             self._dog = machine.WDT(timeout=_WATCHDOG_MS)
         self._timer = machine.Timer(board.TIMER)  # type: ignore[attr-defined]
         self._timer.init(period=_TICK_MS, mode=machine.Timer.PERIODIC, callback=self.tick)
 
     def guarded(self, function):
-        """Return a function that the timer does not disturb."""
+        """Return a function that the timer's callback does not interrupt."""
         return _Call(function, self)
 
     def restart(self):
-        """Start the chip anew: a soft reset leaves a watchdog that nobody feeds."""
+        """Reset the chip: after a soft reset the watchdog would run without being fed."""
         machine.reset()
 
     def tick(self, timer=None):
         """Do what is due; call it every 20 ms.
 
-        After a write to the flash, which holds the chip up, several calls come at once: contacts
-        that bounce would be looked at twice in a moment, so all but the first do nothing.
+        After a write to the flash, which blocks the chip, several calls follow at once. All but
+        the first return without effect: contacts that bounce would else be scanned twice within a
+        moment.
         """
         called = ticks_ms()
         if ticks_diff(called, self._called) < _TICK_MS // 2:
@@ -132,17 +134,19 @@ class Runtime:
         self._ticks += 1
         if "keypad" in self.parts:
             self._scan()
-        if self.lock.locked():  # a verb is under way: its turn first
+        if self.lock.locked():  # a verb is running: wait for its end
             fed = ticks_diff(called, self._stepped) < _VERB_MS
         else:
             self._stepped = called
-            # `with`, which takes and releases it without a moment for Ctrl-C in between.
+            # `with` acquires and releases it without a moment in which Ctrl-C could leave it
+            # locked.
             with self.lock:
                 try:
                     self._step()
                     self._failed = 0
                 except Exception as error:
-                    # Whatever it is, the meter goes on; if it stays, the watchdog starts it anew.
+                    # The meter continues after any error; if it persists, the watchdog resets the
+                    # chip.
                     self._failed += 1
                     gc.collect()
                     self.faults["tick"] = "it fails: %r" % error
@@ -166,12 +170,12 @@ class Runtime:
                 self._press(key, now)
                 key = parts["keypad"].take()
         if "tamper" in parts:
-            self._watch(parts["tamper"].on(), now)
+            self._watch_tamper(parts["tamper"].on(), now)
         if "supply" in parts:
-            self._falls(parts["supply"].on(), now)
+            self._watch_supply(parts["supply"].on(), now)
         if "pulses" in parts:
             pulses = parts["pulses"].take()
-            if self._likely(pulses):
+            if self._plausible(pulses):
                 self._count(pulses, self.per_kwh, now)
         if "energy" in parts:
             try:
@@ -188,7 +192,7 @@ class Runtime:
                 del self.faults["keypad"]
         if self.fresh:
             self.fresh = False
-            self._look(now)
+            self._update(now)
         self._redraw -= 1
         closed = bool(meter.state.switch_closed)
         if closed != self._closed:
@@ -216,67 +220,67 @@ class Runtime:
             self._retry()
 
     def _retry(self):
-        # Apart from `_step`, where it would make `parts` an object of the heap each time.
+        # Not in `_step`: there the closure would make `parts` a heap object at each tick.
         parts = self.parts
         faults = self.faults
-        faults.pop("tick", None)  # it comes again where it still is
+        faults.pop("tick", None)  # it is set again if the error persists
         missing = [name for name in faults if name not in parts]
         if missing:
             self.make(missing)
             self._more = True
 
     def _press(self, key, now):
-        """Give the meter a key; A is the key that begins short codes, where there is one."""
+        """Pass a key to the meter; A is the key that begins the profile's short codes, if any."""
         meter = self._meter
         self.fresh = True
         self._sound = _CLICK
-        self._clock.linger(10)  # a clock that hurries waits for the next key
+        self._clock.linger(10)  # 1x for 10 s: time for the next key
         profile = meter.profile
         if key == "A" and profile:
             key = profile.codes_start or key
         try:
             outcome = meter.press(key, now)
         except ValueError:
-            return  # a key without a meaning, or a meter that has a fault: its display says so
+            return  # an unknown key, or a meter with a fault, which its display shows
         except OSError:
             outcome = None
             self._sound = _BAD
         if outcome:
             self._sound = _GOOD if outcome.result in GOOD else _BAD
 
-    def _watch(self, opened, now):
-        """Take the tamper switch for open once it has been so for three ticks."""
+    def _watch_tamper(self, opened, now):
+        """Set the tamper input when the tamper switch has been open for three ticks."""
         if not opened:
             self._opened = 0
         elif self._opened < 2:
             self._opened += 1
         elif self._opened == 2 and self._meter.state.provisioned:
             self._meter.set_tamper(True, now)
-            self._opened = 3  # where it could not be saved it is tried again
+            self._opened = 3  # set after set_tamper: if saving fails, retry at the next tick
             self.fresh = True
 
-    def _falls(self, fallen, now):
-        """Save at the sign of a power failure: a brown-out itself resets the chip unheard."""
-        if fallen != self._fallen:
-            self._fallen = fallen
-            if fallen:
+    def _watch_supply(self, failing, now):
+        """Save when the supply begins to fail: a brown-out resets the chip without a warning."""
+        if failing != self._failing:
+            self._failing = failing
+            if failing:
                 self._meter.save(now)
 
-    def _likely(self, pulses):
-        """Tell whether pulses are energy: an input that hangs in the air has more than can be."""
+    def _plausible(self, pulses):
+        """Return whether the pulses are plausible: an open input picks up more than any load."""
         passed_ms = ticks_diff(self._called, self._taken)
         self._taken = self._called
         early_ws = self._early_ws + pulses * (_WS_PER_KWH // self.per_kwh)
         early_ws = max(early_ws - passed_ms * (_MOST_W // 1000), 0)
         self._early_ws = min(early_ws, 2 * _EARLY_WS)
         if early_ws > _EARLY_WS:
-            self.faults["pulses"] = "too fast to be true: is the input wired?"
+            self.faults["pulses"] = "more pulses than any load: is the input wired?"
         elif not early_ws:
             self.faults.pop("pulses", None)
         return "pulses" not in self.faults
 
     def _count(self, pulses, per_kwh, now):
-        """Count energy that comes in pulses, `per_kwh` of them a kWh."""
+        """Count energy from pulses, of which `per_kwh` are one kWh."""
         if not pulses or not self._meter.state.provisioned:
             return
         self._energy += 1000 * pulses
@@ -286,11 +290,11 @@ class Runtime:
             self._meter.count(energy_wh, now)
             self.fresh = True
 
-    def _look(self, now):
-        """See what the meter shows, and what it has used; then find when that may be otherwise.
+    def _update(self, now):
+        """Update display, LED and consumption from the meter; set the time of the next update.
 
-        Of what is shown only the energy and a wait change by themselves every second; where there
-        are several alarms they take turns, page by page.
+        On the display only energy and waiting times change every second; several alarms alternate
+        at the page interval.
         """
         meter = self._meter
         self._next = now + 1
@@ -317,20 +321,20 @@ class Runtime:
         used_ws = (state.total_wh - total_wh) * credit.WS_PER_WH + state.rest_ws - rest_ws
         self._owed += used_ws * self._led_per_kwh
         if not -_MOST * _WS_PER_KWH < self._owed < _MOST * _WS_PER_KWH:
-            self._owed %= _WS_PER_KWH  # time was advanced, or the meter is a new one
+            self._owed %= _WS_PER_KWH  # time was advanced, or the meter is new
 
     def _pulse(self, led):
-        """Light the LED for a pulse that is due: on the mean without any error, to the tick."""
+        """Light the LED for a due pulse, without error on average and exact to one tick."""
         state = self._meter.state
         ahead = 0
         if state.switch_closed:
-            # What the meter will have counted at the end of this second.
+            # The energy that the meter will have counted at the end of this second.
             ahead = state.load_w * self._clock.milli // 1000 * self._led_per_kwh
         if self._lit:
             self._lit -= 1
         elif self._owed + ahead >= _WS_PER_KWH:
             self._owed -= _WS_PER_KWH
-            # Where the next one is due already, this one is short.
+            # If the next pulse is already due, this one is short.
             self._lit = 1 if self._owed + ahead >= _WS_PER_KWH else _LIT
         led.set(self._lit > 0)
 
@@ -349,7 +353,7 @@ class Runtime:
 
 
 class Guarded:
-    """The console, whose verbs the timer does not disturb."""
+    """The console, with verbs that the timer's callback does not interrupt."""
 
     def __init__(self, console, runtime):
         self._console = console
@@ -371,9 +375,10 @@ class _Call:
         me = get_ident()
         waited = 0
         while lock.locked():
-            # On a chip a callback runs in the thread that it stops: to wait would be for ever.
+            # On a chip the callback runs in the thread that it interrupts: waiting would never
+            # end.
             if runtime.caller == me or waited >= _WAIT_MS:
-                raise RuntimeError("a verb is under way: call it again")
+                raise RuntimeError("another verb is running: call it again")
             sleep_ms(10)
             waited += 10
         with lock:

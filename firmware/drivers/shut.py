@@ -1,4 +1,4 @@
-"""What becomes of a start that failed: the REPL of a meter that is locked stays shut."""
+"""Handles a failed start: the REPL of a locked meter stays closed."""
 
 import gc
 from time import sleep
@@ -13,7 +13,7 @@ _WAIT_S = const(5)
 
 
 def start(error):
-    """Raise the error that ended the start, or start again and again where a meter is locked."""
+    """Raise the error that ended the start; if a meter is locked, restart the board instead."""
     gc.collect()
     for path in (board.STATE_FILE, board.STATE_FILE + ".d/copy"):
         if locked(path):
@@ -25,15 +25,15 @@ def start(error):
 
 
 def locked(path):
-    """Tell whether a record says that its meter is locked."""
+    """Return whether the meter of a record is locked."""
     try:
         from jeton import state as states
 
         with open(path, "rb") as file:
             head = file.read(6)
-            file.seek(states.SIZE - states.LOCK_OCTETS)
+            file.seek(states.SIZE - states.LOCK_BYTES)
             return head == states.MAGIC + bytes((states.VERSION, 0)) and any(
-                file.read(states.LOCK_OCTETS)
+                file.read(states.LOCK_BYTES)
             )
     except (OSError, ImportError):
         return False

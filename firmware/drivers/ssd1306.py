@@ -1,7 +1,7 @@
 """A display of 128x64 dots: an SSD1306 on I2C, as 4 lines of 16 cells of 8 by 16.
 
-Our own, because micropython-ssd1306 is on PyPI as a source archive without a build file (0.3),
-which pip refuses, and not as a wheel; and it holds, and sends, the whole picture of 1 KB.
+Not from PyPI: micropython-ssd1306 is there only as a source archive without a build file (0.3),
+which pip refuses; and it keeps, and sends, the whole picture of 1 KB.
 """
 
 from micropython import const
@@ -10,9 +10,9 @@ from .cells import Cells
 from .font import Font
 
 _ROWS, _COLS = const(4), const(16)
-# Commands: column after column, each from the top of a line to its foot; the first line is
-# the upper one, with the connector at the top; 64 lines, no offset, as such a glass is wired;
-# clock, precharge, levels, contrast; what is in memory, light on dark; its own supply.
+# Commands: vertical addressing; start line 0, segments and scan direction remapped for a connector
+# at the top; 64 lines, no offset, COM pins as such a glass is wired; clock, precharge, levels,
+# contrast; show the memory, not inverted; charge pump on.
 START = (
     b"\x00\x20\x01\x40\xa1\xc8\xa8\x3f\xd3\x00\xda\x12"
     b"\xd5\x80\xd9\xf1\xdb\x30\x81\xcf\xa4\xa6\x8d\x14"
@@ -21,7 +21,7 @@ ON = b"\x00\xaf"
 
 
 class Ssd1306(Cells):
-    """A display at an address of the bus; OSError where there is no font."""
+    """A display at an address of the bus; OSError if there is no font."""
 
     def __init__(self, i2c, address):
         super().__init__(_ROWS, _COLS)
@@ -30,10 +30,10 @@ class Ssd1306(Cells):
         self._font = Font("/fonts/8x16")
         self._data = (b"\x40", self._font.glyph)
         self._window = bytearray(b"\x00\x21\x00\x7f\x22\x00\x00")
-        self._next = -1  # the cell that is written next without a word
+        self._next = -1  # the cell at the chip's cursor
 
     def renew(self):
-        """Have all drawn anew, by a chip that may have lost its supply and so is off."""
+        """Initialize the chip again, which may have lost its supply, and draw every cell."""
         super().renew()
         self._next = -1
         self._i2c.writeto(self.address, START)
@@ -53,9 +53,9 @@ class Ssd1306(Cells):
 
 
 def make(i2c, settings):
-    """Return the display at the first address that answers, blank; OSError where none does.
+    """Return the display at the first address that answers, blank; OSError if none does.
 
-    What it holds at power on is noise.
+    The display memory is random at power on.
     """
     from .probe_start import found
 

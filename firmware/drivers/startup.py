@@ -1,10 +1,11 @@
-"""Modules that only a start needs: unloaded after it, to free heap."""
+"""Modules needed only during start-up: unloaded after it, to free heap."""
 
 import sys
 
-# 3.6 KB of a small heap: what reads a record, what makes a board's parts and looks for them on
-# their buses, and the board's wiring. `release` follows whatever may have loaded one of them: a
-# start (main.py), and a part that is tried again (runtime.py). An import loads them again.
+# They take 3.6 KB of a small heap: modules that read a record, that construct the parts of a board
+# and probe its buses, and the wiring of the board. Call `release` after any code that may import
+# one of them: the start (main.py) and the retry of a part (runtime.py). A later import loads them
+# again.
 ONCE = (
     "jeton.reading",
     "jeton.migration",
@@ -18,7 +19,7 @@ ONCE = (
 
 
 def release():
-    """Unload what is loaded of these modules; nobody may keep a reference to one."""
+    """Unload these modules if they are loaded; no other object may keep a reference to one."""
     for name in ONCE:
         if name in sys.modules:
             package, dot, part = name.partition(".")

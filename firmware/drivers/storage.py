@@ -1,7 +1,8 @@
-"""Keeps the meter's record and its tick in files; knows nothing of what is in them.
+"""Stores the meter's record and its tick in files, as bytes.
 
-On littlefs, or any file system whose rename replaces, each is there whole or not at all. A file
-left open would be written whenever the heap is cleaned: `with` closes it at a known moment.
+On littlefs, or any file system whose rename replaces, each file has either its old or its new
+content. An open file would be written when the heap is collected: `with` closes it at a known
+moment.
 """
 
 import os
@@ -10,7 +11,7 @@ import os
 class Storage:
     """The record in the file `path`, its tick beside it, and a copy of the record.
 
-    The copy stands in a folder of its own: one damaged sector is never all there is.
+    The copy is in its own folder, so that one damaged sector cannot destroy both.
     """
 
     def __init__(self, path):
@@ -18,9 +19,9 @@ class Storage:
         self.paths = (path, path + ".d/copy", path + ".tick")
 
     def load(self, which):
-        """Return the record (0), its copy (1) or the tick (2) as bytes, None when there is none.
+        """Return the record (0), its copy (1) or the tick (2) as bytes, None if there is none.
 
-        The copy is the last that a start asks for.
+        The copy is the last file that a start reads.
         """
         from . import storage_start
 
@@ -33,7 +34,7 @@ class Storage:
         storage_start.renew(self.path)
 
     def set_aside(self):
-        """Keep a record that is of no use out of the way, for whoever wants to look at it."""
+        """Rename an unusable record, so that a person can examine it."""
         for path in self.paths:
             try:
                 os.rename(path, path + ".bad")
@@ -41,9 +42,9 @@ class Storage:
                 pass
 
     def holds(self, parts, start, end):
-        """Tell whether the file is these octets, but for `start` to `end` in the first part.
+        """Return whether the file equals these parts, except `start` to `end` of the first part.
 
-        What was written is read again, in pieces: a copy would cost the heap more than the record.
+        The file is read in small blocks: a whole copy of it would need more heap than the record.
         """
         try:
             with open(self.path, "rb") as file:
@@ -58,7 +59,7 @@ class Storage:
             return False
 
     def save(self, parts):
-        """Replace the record by these octets, one after the other, in one step; then the copy."""
+        """Replace the record by these parts, in this order, in one atomic step; then the copy."""
         for path in self.paths[:2]:
             try:
                 with open(path + ".new", "wb") as file:
@@ -68,13 +69,13 @@ class Storage:
             except OSError:
                 if path is self.path:
                     raise
-                # The record is saved. An older copy must not stand in for it one day: a token
-                # that is used would pass again. So there is none where there is no room for it.
+                # The record is saved. An older copy must never be used in its place: a used token
+                # would be accepted again. So remove the copy if there is no room for a new one.
                 _remove(path)
                 _remove(path + ".new")
 
     def save_tick(self, tick):
-        """Replace the tick, in place: littlefs keeps so small a file beside its name."""
+        """Replace the tick, in place: littlefs stores so small a file in its directory block."""
         with open(self.paths[2], "wb") as file:
             file.write(tick)
 
@@ -83,12 +84,12 @@ def _remove(path):
     try:
         os.remove(path)
     except OSError:
-        pass  # it is not there
+        pass  # there is no such file
 
 
-def _same(file, octets):
-    for at in range(0, len(octets), 128):
-        part = octets[at : at + 128]
+def _same(file, data):
+    for at in range(0, len(data), 128):
+        part = data[at : at + 128]
         if file.read(len(part)) != part:
             return False
     return True

@@ -1,4 +1,4 @@
-"""What a store does once, at a start; a board whose heap is small lets it go after that."""
+"""The parts of the store needed only at a start; then unloaded, to free heap."""
 
 import os
 
@@ -6,34 +6,34 @@ _ENOENT = 2
 
 
 def load(store, which):
-    """Return the octets of one of the files of a store, None when there is none.
+    """Return the content of one of a store's files, None if there is none.
 
-    A tick (2) that cannot be read is none: the record stands without it.
+    For a tick (2) that cannot be read, return None: the record is valid without it.
     """
     try:
         with open(store.paths[which], "rb") as file:
             return file.read()
     except OSError as error:
         if which != 2 and error.args[0] != _ENOENT:
-            raise  # a record that cannot be read is not a record that is not there
+            raise  # an unreadable record is not a missing record
     finally:
         if which == 1:
             try:
                 store.renew()
             except OSError:
-                pass  # a full flash: whoever saves is told
+                pass  # a full flash: the next save raises an error
 
 
 def renew(path):
-    """Let littlefs begin a new log: the end of this one may be half written.
+    """Let littlefs begin a new log: the end of the current one may be half written.
 
-    Such cells can read as written now and as erased later, and all that stands behind them would
-    be lost. Each of these names of 240 octets and more takes a tenth of the log's 4 KB.
+    Half-written flash cells can read as written now and as erased later; then all entries after
+    them would be lost. Each of these names of more than 240 bytes takes a tenth of the log's 4 KB.
     """
     try:
         os.mkdir(path + ".d")
     except OSError:
-        pass  # it is there
+        pass  # the folder exists
     names = [path + "-" * 240, path + "+" * 240]
     with open(names[0], "wb") as file:
         file.write(bytes(128))

@@ -1,3 +1,3 @@
-"""The meter: pure logic that knows no pins, clocks, files or serial lines."""
+"""The meter: pure logic without pins, clocks, files or serial lines."""
 
 __version__ = "0.2.0"

@@ -1,6 +1,6 @@
-"""Acceptance of tokens: from digits to what became of them, and what that does to a meter.
+"""Process tokens: from 20 digits to a result and its effect on the meter.
 
-Functions over a meter. Loaded with the first token: a start has no need of it.
+Functions over a meter. This module is imported with the first token: start-up does not need it.
 """
 
 from . import commit, credit, events, screens
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Outcome:
-    """What became of a token; the display, the log and the serial line all tell from this."""
+    """The result of a token and its details, for display, event log and serial line."""
 
     def __init__(self, result=TokenResult.CRC):
         self.result = result
@@ -31,7 +31,7 @@ class Outcome:
         self.earlier = []
 
     def as_dict(self):
-        """Return the outcome for the wire."""
+        """Return the outcome as a dictionary for the serial line."""
         token = self.token
         return {
             "result": self.result,
@@ -50,7 +50,7 @@ class Outcome:
 
 
 def class_of(digits):
-    """Return the class of a token, or None if these are no token's digits."""
+    """Return the class of a token, or None if the digits are not a token."""
     try:
         return token_digits.split(token_digits.clean(digits))[0]
     except ValueError:
@@ -58,10 +58,10 @@ def class_of(digits):
 
 
 def enter(meter: "Meter", several, now):
-    """Take tokens one after another and show what became of them; return the last's Outcome.
+    """Process tokens one after another and show their results; return the Outcome of the last.
 
-    It has those before it as `earlier`. OSError where a token could not be saved: it was not
-    taken, those before it were.
+    Its `earlier` holds the Outcomes of those before it. Raise OSError if a token could not be
+    saved: that token was not accepted, those before it were.
     """
     pages = []
     earlier = []
@@ -88,7 +88,7 @@ def _enter(meter: "Meter", digits, now):
         outcome.message = "too many wrong tokens: wait %d s" % left_s
         outcome.value = "%d" % left_s
         if meter.state.result == TokenResult.LOCK_OUT:
-            return outcome  # logged once: a flood of them wears no flash and hides no event
+            return outcome  # log only the first: repeats would wear the flash and push out events
     elif guess and meter.profile.lockout_after:
         decoded = _decode_counted(meter, digits, outcome, now)
         if decoded is None:
@@ -106,19 +106,20 @@ def _decode(meter: "Meter", digits):
 
 
 def use_key(meter: "Meter"):
-    """Decrypt with the key of the record from now on."""
+    """Prepare decryption with the decoder key of the record."""
     state = meter.state
-    key = state.decoder_key[: keys.key_octets(state.ea)]
+    key = state.decoder_key[: keys.key_bytes(state.ea)]
     meter._decrypt = keys.cipher(state.ea, key, bool(state.sample_tables))
 
 
 def _decode_counted(meter: "Meter", digits, outcome, now):
-    """Decode a token that is committed as a wrong one before; return None if it is wrong.
+    """Decode a token that was first saved as a wrong one; return None if it is wrong.
 
-    So a power cut takes no guess back. A wrong token costs one save, another one two.
+    So a power cut cannot undo the count of a guess. A wrong token costs one save, any other costs
+    two.
     """
     if meter._decrypt is None:
-        use_key(meter)  # before the snapshot: the way back would lose it
+        use_key(meter)  # before the snapshot, because undo would drop it
     commit.begin(meter)
     try:
         meter.lockout.wrong(now)
@@ -129,14 +130,14 @@ def _decode_counted(meter: "Meter", digits, outcome, now):
             meter._before = None
             return None
     except BaseException:
-        _uncount(meter)
+        _undo_count(meter)
         raise
-    _uncount(meter)
+    _undo_count(meter)
     return decoded
 
 
-def _uncount(meter: "Meter"):
-    meter._unsaved = True  # the store still counts it
+def _undo_count(meter: "Meter"):
+    meter._unsaved = True  # the stored record still counts it
     commit.undo(meter)
 
 
@@ -155,11 +156,11 @@ def _show(meter: "Meter", pages, outcome, now):
 
 
 def _take(meter: "Meter", decoded, digits, outcome, now):
-    """Do what a decoded token says, and log it; the caller commits."""
+    """Execute a decoded token and log it; the caller commits."""
     if decoded is not None:
         outcome.result, outcome.token, outcome.message = decoded
-        _obey(meter, digits, outcome, now)
-        # A token without a TID can be keyed for ever, and so could unlock for ever.
+        _apply(meter, digits, outcome, now)
+        # A token without a TID can be entered again and again: it must not end a lock-out.
         if outcome.result == TokenResult.ACCEPT and outcome.token.tid is not None:
             meter.lockout.accepted(now)
     _log(meter, outcome, now)
@@ -178,10 +179,10 @@ def _log(meter: "Meter", outcome, now):
     )
 
 
-def _obey(meter: "Meter", digits, outcome, now):
+def _apply(meter: "Meter", digits, outcome, now):
     state = meter.state
     token = outcome.token
-    if outcome.result == TokenResult.ACCEPT and _bars(meter, token):
+    if outcome.result == TokenResult.ACCEPT and _blocked_by_tamper(meter, token):
         outcome.result = TokenResult.NOT_READY
         outcome.message = "the meter was tampered with: a token must clear that first"
     if outcome.result == TokenResult.ACCEPT:
@@ -196,15 +197,15 @@ def _obey(meter: "Meter", digits, outcome, now):
         events.bought(state, now, outcome.amount_wh)
 
 
-def _bars(meter: "Meter", token):
-    """Tell whether a tampered meter takes such a token only after that is cleared."""
+def _blocked_by_tamper(meter: "Meter", token):
+    """Return whether a tampered meter refuses this token until the tamper condition is cleared."""
     if not meter.state.tamper or meter.profile.supply_tamper_takes == "all":
         return False
     return token.cls == 0 or (token.cls == 2 and token.sub not in (1, 5))
 
 
 def _validate(meter: "Meter", token):
-    """Return the ValidationResult, in the standard's order: DDTK, KEN, Used, Old."""
+    """Return the ValidationResult, checked in the standard's order: DDTK, KEN, Used, Old."""
     if token.cls == 0 and meter.state.kt == keys.DDTK:
         return TokenResult.DDTK
     if token.tid is None:
@@ -215,14 +216,14 @@ def _validate(meter: "Meter", token):
 def _execute(meter: "Meter", token, outcome, now):
     if token.cls == 0:
         return _credit(meter, token, outcome, now)
-    from . import management  # most tokens of a meter's life carry credit
+    from . import management  # imported late: most tokens are credit tokens
 
     return management.execute(meter, token, outcome, now)
 
 
 def _credit(meter: "Meter", token, outcome, now):
     if token.sub:
-        return TokenResult.FUNCTION  # water, gas, time, money
+        return TokenResult.FUNCTION  # water, gas, time or currency
     amount_wh = 100 * tokens.amount_value(token.fields["amount"])
     repaid, recovered = credit.shares(meter.state, meter.profile, amount_wh)
     if credit.overflows(meter.state, meter.profile, amount_wh - repaid - recovered):

@@ -1,4 +1,4 @@
-"""Days, weekdays and dates by whole numbers; knows nothing of meters.
+"""Days, weekdays and dates as whole numbers.
 
 Days are counted from 2000-01-01, which is day 0, a Saturday.
 """
@@ -13,7 +13,7 @@ def weekday(day):
 
 def date(day):
     """Return (year, month, day of the month) of a day."""
-    # Years are counted from March, so that the leap day is the last of a year; a cycle of 400
+    # Years are counted from March, so that the leap day is the last day of a year. A cycle of 400
     # years began on 1600-03-01.
     cycle, n = divmod(day + 146037, 146097)
     century = min(n // 36524, 3)

@@ -1,7 +1,7 @@
-"""One commit: a snapshot of what may change, the way back to it, and what is saved.
+"""One commit: snapshot of the state that may change, rollback, and saving.
 
-What was begun and has not been saved never happened. Ctrl-C may come between any two steps, and
-memory may run out. Where the octets go is the storage port's matter (`ports`).
+A change that was begun but not saved is rolled back. Ctrl-C or a lack of memory may interrupt
+between any two steps. The storage port (`ports`) writes the bytes.
 """
 
 from . import state as states
@@ -10,10 +10,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .meter import Meter
 
-# What an action may change: rows of an owner, "" for the meter or the name of its part, then the
-# names of the owner's attributes. This is the only list: add a new attribute here. The owners
-# are attributes of the meter and stand in its row, which comes first. An action replaces the
-# value of an attribute, it never changes it in place; the record alone is copied.
+# All state that an action may change: rows of an owner ("" for the meter, else the name of its
+# part), then names of the owner's attributes. This is the only list: add each new attribute here.
+# The owners are attributes of the meter; the meter's row comes first. An action must replace the
+# value of an attribute, never modify it in place; only the record is copied.
 KEPT = (
     (
         "",
@@ -34,7 +34,7 @@ KEPT = (
         "_next",
         "_level",
     ),
-    ("tids", "octets"),
+    ("tids", "data"),
     ("lockout", "state"),
     ("key_change", "sections", "_since"),
     ("_load", "place", "next"),
@@ -42,9 +42,9 @@ KEPT = (
 
 
 def begin(meter: "Meter"):
-    """Take a snapshot of the meter, which counts until `_before` is None again.
+    """Take a snapshot of the meter; it is valid until `_before` is None again.
 
-    Undo first what was begun before and has not ended.
+    Roll back an earlier snapshot that was not ended first.
     """
     if meter._before:
         undo(meter)
@@ -55,13 +55,13 @@ def begin(meter: "Meter"):
     for row in KEPT:
         owner = getattr(meter, row[0]) if row[0] else meter
         for i in range(1, len(row)):
-            value = getattr(owner, row[i], None)  # a meter with a fault has not all parts
+            value = getattr(owner, row[i], None)  # a meter with a fault lacks some parts
             before.append(copy if value is state else value)
     meter._before = before
 
 
 def undo(meter: "Meter"):
-    """Return to the snapshot. This only exchanges references: memory may have run out."""
+    """Roll back to the snapshot. This only swaps references: there may be no free memory."""
     before = meter._before
     at = 0
     for row in KEPT:
@@ -73,18 +73,18 @@ def undo(meter: "Meter"):
     meter._before = None
 
 
-def save(meter: "Meter", anew=False):
-    """Save what has changed: the record, or a tick if that says it all; `anew` the record.
+def save(meter: "Meter", full=False):
+    """Save what has changed: only the tick if nothing else changed, else the record.
 
-    Raise OSError where the store fails.
+    `full` always writes the record. Raise OSError if the store fails.
     """
     state = meter.state
-    state.tids = bytes(meter.tids.octets)
+    state.tids = bytes(meter.tids.data)
     state.clock = meter._at
     record, tick = meter._record, meter._tick
     parts = state.parts(record)
     failed, meter._unsaved = meter._unsaved, True
-    if anew or not meter._storage.holds(parts, states.TICK_START, states.TICK_END):
+    if full or not meter._storage.holds(parts, states.TICK_START, states.TICK_END):
         states.seal(parts)
         meter._storage.save(parts)
         states.tick_into(tick, record, True)

@@ -1,6 +1,6 @@
-"""The verbs a serial client calls, and what a person has in hand at the REPL as `meter`.
+"""The verbs that a serial client calls; also the object `meter` at the REPL.
 
-`rpc` takes and gives one line of JSON, so that every client, of any language, needs only that.
+`rpc` takes and returns one line of JSON, so a client in any language needs nothing else.
 """
 
 import gc
@@ -20,10 +20,10 @@ _LATEST = 0xFFFFFFFF
 
 
 class Console:
-    """A meter with its clock: each method is a verb, its value made of what JSON knows.
+    """A meter with its clock: each method is a verb and returns a value that JSON can hold.
 
-    `clock` and `about` are ports (`ports.Clock`, `ports.About`), `line` is a function that returns
-    one (`ports.Line`). `display` is the board's: a set-up need not name it.
+    `clock` and `about` are ports (`ports.Clock`, `ports.About`); `line` is a function that returns
+    a `ports.Line`. `display` is the display size of the board, for a set-up that gives none.
     """
 
     def __init__(
@@ -56,22 +56,22 @@ class Console:
                 try:
                     return self._answer(verb, request)
                 except MemoryError:
-                    pass  # done wholly or not at all: once more, without what this try has left
+                    pass  # the verb changed nothing: retry after freeing memory
             gc.collect()
             return self._answer(verb, request)
         except Exception as error:
-            # Whatever went wrong: the client gets one line, and the meter goes on as it was.
+            # After any error the client gets one line and the meter continues unchanged.
             return json.dumps({"error": describe(error)})
 
     def _answer(self, verb, request):
         return json.dumps({"ok": getattr(self, verb)(*request[1:])})
 
     def _now(self):
-        # The record's clock has 32 bits: it stands still in 2136, whatever the rate.
+        # The clock of the record has 32 bits: it stops in 2136.
         return min(self._clock.now(), _LATEST)
 
     def info(self):
-        """Return what this is: firmware, board, interpreter, profile and number."""
+        """Return firmware, board, interpreter, profile and meter number."""
         meter = self._meter
         about = {"firmware": __version__, "provisioned": bool(meter.state.provisioned)}
         about["profile"] = meter.profile.name if meter.profile else None
@@ -80,16 +80,17 @@ class Console:
         return about
 
     def enter(self, digits):
-        """Take a token by the wire; the result is that of the keypad."""
+        """Enter a token over the serial line; the result is the same as from the keypad."""
         if not isinstance(digits, str):
             raise ValueError("a token is a string of 20 digits, not %s" % shown(digits))
         now = self._now()
         return self._outcome(self._meter.enter(clean(digits), now), now)
 
     def press(self, keys, linger_s=0):
-        """Press keys one after another: 0 to 9, * backspace, # Enter, i where there is one.
+        """Press keys one after another: 0 to 9, * backspace, # Enter, i where the keypad has an i.
 
-        A clock that hurries lingers for `linger_s` real seconds, so that the next key is in time.
+        Run an accelerated clock at 1x for the next `linger_s` real seconds, so that no timeout
+        passes before the next key.
         """
         if not isinstance(keys, str):
             raise ValueError("keys are a string, not %s" % shown(keys))
@@ -136,12 +137,12 @@ class Console:
         return self._meter.events(whole("after", after, 0, _LATEST), most)
 
     def save(self):
-        """Save all there is, as a meter does at the sign of a power failure."""
+        """Save everything, as a meter does when its supply fails."""
         self._meter.save(self._now())
         return self.status()
 
     def __getattr__(self, name):
-        """Return a verb that stands in `verbs`, which is loaded when one of them is called."""
+        """Return a verb of the module `verbs`, which is imported at the first such call."""
         if name not in VERBS:
             raise AttributeError(name)
         from . import verbs
@@ -150,7 +151,7 @@ class Console:
         return lambda *arguments: function(self, *arguments)
 
 
-# Not tried again: something would be done twice.
+# Verbs that are not retried, because their effect would occur twice.
 _ONCE = ("press", "advance", "consume", "advance_grant", "emergency", "clock")
 VERBS = (
     "info",

@@ -1,7 +1,7 @@
-"""The credit register: what was bought, lent, used, repaid and cleared, and when supply must end.
+"""The credit register: energy bought, lent, used, repaid and cleared, and when supply must end.
 
-Energy is counted in whole Wh; fractions are kept in watt-seconds and never lost. The ledger holds
-at every moment: initial + tokens + advances + emergency - charged - recovered - cleared = credit.
+Energy is counted in whole Wh; the remainder is kept in watt-seconds, so nothing is lost. At every
+moment: initial + tokens + advances + emergency - charged - recovered - cleared = credit.
 """
 
 from . import events
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 WS_PER_WH = 3600
 DAY_S = 86400
 
-# Bits of `warned`: what the credit is below.
+# Bits of `warned`: the levels that the credit is below.
 LOW = 1
 ALARM = 2
 
-# Below all that a register can hold.
+# A level below every value that a register can hold.
 NEVER = -0x3FFFFFFF
 _LARGEST_EVENT = 0x7FFFFFFF
 
@@ -28,14 +28,14 @@ def _event(state: "State", now, kind, energy_wh):
     events.record(state, now, kind, 0, 0, energy_wh)
 
 
-# What comes in
+# Adding credit
 
 
 def shares(state: "State", profile: "Profile", amount_wh):
-    """Return (repaid, recovered): what a credit token of `amount_wh` gives back.
+    """Return (repaid, recovered): the parts of a credit token of `amount_wh` that repay debts.
 
-    Emergency credit is repaid first and wholly; then the profile's share of the token goes to the
-    advances, as far as there is a debt and something left.
+    Emergency credit is repaid first, in full. Then the profile's share of the token repays
+    advances, limited by that debt and by the rest of the token.
     """
     repaid = min(amount_wh, state.emergency_debt_wh)
     share_wh = amount_wh * profile.credit_advance_share // 100
@@ -43,12 +43,12 @@ def shares(state: "State", profile: "Profile", amount_wh):
 
 
 def overflows(state: "State", profile: "Profile", amount_wh):
-    """Tell whether adding `amount_wh` would exceed what the profile's register can hold."""
+    """Return whether `amount_wh` more would exceed the profile's largest register value."""
     return state.credit_wh + amount_wh > profile.credit_max_wh
 
 
 def add(state: "State", amount_wh, repaid, recovered, now):
-    """Add bought energy less its `shares`."""
+    """Add bought energy minus its `shares`."""
     state.tokens_wh += amount_wh
     state.recovered_wh += repaid + recovered
     state.credit_wh += amount_wh - repaid - recovered
@@ -61,7 +61,7 @@ def add(state: "State", amount_wh, repaid, recovered, now):
 
 
 def grant(state: "State", profile: "Profile", amount_wh, now):
-    """Add an advance of the utility; raise ValueError where the meter can take none."""
+    """Add an advance of the utility; raise ValueError if the meter cannot take one."""
     if not profile.credit_advance_share:
         raise ValueError("this meter takes no advances: its profile recovers none")
     if overflows(state, profile, amount_wh):
@@ -73,19 +73,19 @@ def grant(state: "State", profile: "Profile", amount_wh, now):
 
 
 def refusal(state: "State", profile: "Profile"):
-    """Return why no emergency credit can be taken now: none, used, not_needed; "" if it can."""
+    """Return why emergency credit cannot be taken: none, used, not_needed, debt; "" if it can."""
     if not profile.credit_emergency_wh:
         return "none"
     if state.emergency_debt_wh:
         return "used"
     if state.credit_wh > profile.credit_emergency_offer_wh:
         return "not_needed"
-    # It would be used up by what is owed, and no supply would come of it.
+    # The debt would use up all of it: the supply would stay off.
     return "debt" if state.credit_wh + profile.credit_emergency_wh <= 0 else ""
 
 
 def offered(state: "State", profile: "Profile"):
-    """Tell whether emergency credit can be taken now."""
+    """Return whether emergency credit can be taken now."""
     return not refusal(state, profile)
 
 
@@ -99,7 +99,7 @@ def take_emergency(state: "State", profile: "Profile", now):
 
 
 def take_by_itself(state: "State", profile: "Profile", now):
-    """Take emergency credit at zero where a profile's meters do so unasked."""
+    """Take emergency credit at zero credit if the profile takes it automatically."""
     if (
         profile.credit_emergency_by == "auto"
         and state.credit_wh <= 0
@@ -109,16 +109,16 @@ def take_by_itself(state: "State", profile: "Profile", now):
 
 
 def clear(state: "State"):
-    """Set the register to zero, as ClearCredit does; debts and energy in flight stay."""
+    """Set the register to zero, as ClearCredit does; debts and the unbilled remainder stay."""
     state.cleared_wh += state.credit_wh
     state.credit_wh = 0
 
 
-# What goes out
+# Using credit
 
 
 def charge(state: "State", energy_wh, lowest_wh):
-    """Count energy that has flowed; the register ends at `lowest_wh`, what is owed is netted."""
+    """Count consumed energy; the register stops at `lowest_wh`, the rest is not charged."""
     state.total_wh += energy_wh
     covered = max(min(energy_wh, state.credit_wh - lowest_wh), 0)
     state.credit_wh -= covered
@@ -126,7 +126,7 @@ def charge(state: "State", energy_wh, lowest_wh):
 
 
 def level(state: "State", profile: "Profile"):
-    """Return the level that credit reaches next when it falls: low, alarm, 0, or NEVER."""
+    """Return the next level that falling credit reaches: low, alarm, 0, or NEVER."""
     found = NEVER
     for candidate in (profile.credit_low_wh, profile.credit_alarm_wh, 0):
         if candidate is not None and found < candidate < state.credit_wh:
@@ -135,10 +135,10 @@ def level(state: "State", profile: "Profile"):
 
 
 def draw(state: "State", profile: "Profile", at, end, stop):
-    """Count what the load uses from `at` to `end`, or to where credit reaches `stop`.
+    """Count the consumption of the load from `at` to `end`, or until credit reaches `stop`.
 
-    Return that time. Where supply ends at zero, that is in the middle of the last second: exactly
-    the credit is used. Where emergency credit comes by itself, it comes there.
+    Return the time reached. If supply ends at zero, it ends within the last second, so that
+    exactly the credit is used. Automatic emergency credit is taken at that moment.
     """
     load_w = state.load_w
     used_ws = state.rest_ws + load_w * (end - at)
@@ -159,11 +159,11 @@ def draw(state: "State", profile: "Profile", at, end, stop):
     return end
 
 
-# What follows from it
+# Warnings and protection
 
 
 def watch(state: "State", profile: "Profile", now):
-    """Note, once each way down, that credit is low and that the alarm sounds."""
+    """Log low credit and the alarm, once each time the credit falls below their levels."""
     for bit, level_wh, kind in (
         (LOW, profile.credit_low_wh, events.LOW_CREDIT),
         (ALARM, profile.credit_alarm_wh, events.ALARM),
@@ -178,7 +178,7 @@ def watch(state: "State", profile: "Profile", now):
 
 
 def alarm_sounds(state: "State"):
-    """Tell whether the buzzer sounds: credit is below the alarm level and nobody muted it."""
+    """Return whether the buzzer sounds: credit is below the alarm level and it is not muted."""
     return bool(state.warned & ALARM) and not state.muted
 
 
@@ -188,9 +188,9 @@ def mute(state: "State"):
 
 
 def protected(state: "State", profile: "Profile", now):
-    """Tell whether supply goes on without credit: friendly hours, holidays, or always.
+    """Return whether supply continues without credit: friendly hours, holidays, or always.
 
-    Who tampers loses that under the policy `open_at_zero`.
+    With policy `open_at_zero`, a tampered meter gets no protection.
     """
     if state.tamper and profile.supply_tamper == "open_at_zero":
         return False
@@ -209,7 +209,7 @@ def protected(state: "State", profile: "Profile", now):
 
 
 def next_turn(profile: "Profile", now):
-    """Return when `protected` may be something else by the time of day."""
+    """Return the next time of day at which the result of `protected` may change."""
     second = (now + 5 * DAY_S) % (7 * DAY_S)
     found = DAY_S - now % DAY_S
     for turn in profile.credit_friendly:

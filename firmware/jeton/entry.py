@@ -1,7 +1,7 @@
-"""The keypad above debounce: keys become tokens, short codes and turned pages.
+"""Keypad input after debouncing: turns keys into tokens, short codes and page turns.
 
-Keys are characters, as on a telephone: 0 to 9, `*` for backspace, `#` for Enter, and `i` where a
-profile's short codes begin with that key.
+Keys are characters, as on a telephone: 0 to 9, `*` for backspace, `#` for Enter, and `i` if the
+short codes of the profile begin with that key.
 """
 
 from .sts.digits import DIGITS
@@ -14,12 +14,12 @@ BACKSPACE = "*"
 ENTER = "#"
 INFO = "i"
 KEYS = "0123456789" + BACKSPACE + ENTER
-# Somebody who keys several tokens in one go; what comes after that is not counted.
+# Longest entry, for several tokens at once; further digits are ignored.
 _LONGEST = 199
 
 
 def check_keys(keys, start=""):
-    """Raise ValueError for a key that is not on the keypad; `start` begins its short codes."""
+    """Raise ValueError for a key not on the keypad; `start` is the key that begins short codes."""
     for key in keys:
         if key not in KEYS and key != start:
             also = ", i for short codes" if start == INFO else ""
@@ -31,7 +31,8 @@ def check_keys(keys, start=""):
 def find(show, code):
     """Return (what, n) of a short code in a profile's `codes.show`, or None.
 
-    A key of `show` is a code, or a range "301-350" of which `code` is the `n`th (else n is 1).
+    A key of `show` is a code, or a range such as "301-350" of which `code` is the `n`th (else n is
+    1).
     """
     if code in show:
         return show[code], 1
@@ -43,7 +44,7 @@ def find(show, code):
 
 
 class Entry:
-    """What has been keyed since the last Enter; `code` tells that a short code is keyed."""
+    """The digits keyed in since the last Enter; `code` is true while a short code is keyed in."""
 
     def __init__(self, profile: "Profile"):
         self._auto_enter = profile.entry_auto_enter
@@ -59,11 +60,11 @@ class Entry:
         self._backspace = None  # type: int | None
 
     def press(self, key, now):
-        """Take one key; return what it completes, else None.
+        """Handle one key; return what it completes, else None.
 
-        ("token", [digits, …]): what was entered, split into tokens of 20 digits where the profile
-        splits; ("code", code): a short code; ("page",): Enter with nothing keyed. Raise ValueError
-        for a key that is not on the keypad.
+        ("token", [digits, …]): the entry, split into tokens of 20 digits if the profile splits;
+        ("code", code): a short code; ("page",): Enter without digits. Raise ValueError for a key
+        that is not on the keypad.
         """
         if len(key) != 1:
             raise ValueError("one key at a time, not %r" % key)
@@ -105,14 +106,14 @@ class Entry:
         return ("token", self.tokens(digits))
 
     def tokens(self, digits):
-        """Return what was entered as tokens: each 20 digits are one, where the profile splits."""
+        """Return the entry as a list of tokens: every 20 digits are one if the profile splits."""
         count = len(digits)
         if self._split and 0 < count <= _LONGEST and count % DIGITS == 0:
             return [digits[i : i + DIGITS] for i in range(0, count, DIGITS)]
         return [digits]
 
     def drop(self):
-        """Forget what has been keyed."""
+        """Delete the entry."""
         self.digits = ""
         self.code = False
 
@@ -121,13 +122,13 @@ class Entry:
         return self._last + self._idle_timeout_s if self.digits or self.code else None
 
     def process(self, now):
-        """Drop an unfinished entry that nobody went on with."""
+        """Drop an unfinished entry after the idle timeout."""
         deadline = self.deadline()
         if deadline is not None and now >= deadline:
             self.drop()
 
     def shift(self, seconds):
-        """Follow a clock that was set forward by `seconds` (negative: back)."""
+        """Adjust to a clock that was set forward by `seconds` (negative: back)."""
         self._last += seconds
         if self._backspace is not None:
             self._backspace += seconds

@@ -1,6 +1,6 @@
-"""What the tables say of the record and of a profile, for type checkers: written by `make types`.
+"""Types of the fields of the record and of a profile, for type checkers; `make types` writes it.
 
-No board gets this file. Change firmware/jeton/state.py or jeton_host.firmware.profiles instead.
+It is not installed on a board. Change firmware/jeton/state.py or jeton_host.firmware.profiles.
 """
 
 from typing import Literal
@@ -82,7 +82,7 @@ class Record:
     load_steps: bytes | bytearray
 
 class Settings:
-    """The settings of a `Profile`, as a board has them (profiles.settings_for_board)."""
+    """The settings of a `Profile`, in the form of a board (profiles.settings_for_board)."""
 
     name: str
     entry_auto_enter: bool

@@ -1,7 +1,7 @@
-"""What was used in each of the last 31 days and 13 months, by the meter's own clock.
+"""Consumption of each of the last 31 days and 13 months, by the meter's own clock.
 
-Entries carry their date, so that a clock that is set mixes nothing up. Loaded at the first
-midnight or when somebody asks.
+Entries carry their date, so that setting the clock does not mix them up. This module is imported
+at the first midnight or when the history is read.
 """
 
 import struct
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 DAYS = 31
 MONTHS = 13
 _ENTRY = "<HI"  # day since 2000, or 12 * year + month; Wh
-_OCTETS = 6
+_BYTES = 6
 _MOST = 0xFFFFFFFF
 
 
@@ -25,15 +25,15 @@ def _month(day):
 
 
 def begin(state: "State", now):
-    """Begin to count at `now`: a new meter."""
+    """Start counting at `now`, for a new meter."""
     state.day = now // calendar.DAY_S
     state.day_from_wh = state.month_from_wh = state.total_wh
 
 
 def turn(state: "State", now):
-    """Close the day, and the month, that were counted if `now` is in another one.
+    """Close the current day, and month, if `now` is in another one.
 
-    One that was counted before, because the clock was set, is counted on.
+    A day or month that already has an entry, because the clock was set, is continued.
     """
     day = now // calendar.DAY_S
     if day == state.day:
@@ -50,25 +50,25 @@ def turn(state: "State", now):
 
 
 def _put(ring, key, energy_wh):
-    """Return a ring with one more entry at its place by date; the oldest goes."""
+    """Return the ring with one more entry, in order of dates; the oldest entry is dropped."""
     at = len(ring)
-    while at and struct.unpack_from(_ENTRY, ring, at - _OCTETS)[0] > key:
-        at -= _OCTETS
+    while at and struct.unpack_from(_ENTRY, ring, at - _BYTES)[0] > key:
+        at -= _BYTES
     entry = struct.pack(_ENTRY, key, min(energy_wh, _MOST))
-    return (ring[:at] + entry + ring[at:])[_OCTETS:]
+    return (ring[:at] + entry + ring[at:])[_BYTES:]
 
 
 def _take(ring, key):
-    """Return a ring without the entry of a date, and that entry's Wh (0 if there is none)."""
-    for at in range(0, len(ring), _OCTETS):
+    """Return the ring without the entry of a date, and that entry's Wh (0 if there is none)."""
+    for at in range(0, len(ring), _BYTES):
         found, energy_wh = struct.unpack_from(_ENTRY, ring, at)
         if found == key:
-            return bytes(_OCTETS) + ring[:at] + ring[at + _OCTETS :], energy_wh
+            return bytes(_BYTES) + ring[:at] + ring[at + _BYTES :], energy_wh
     return ring, 0
 
 
 def _entries(ring):
-    for at in range(0, len(ring), _OCTETS):
+    for at in range(0, len(ring), _BYTES):
         key, energy_wh = struct.unpack_from(_ENTRY, ring, at)
         if key:
             yield key, energy_wh
@@ -83,18 +83,18 @@ def _date(day):
 
 
 def today_wh(state: "State"):
-    """Return what was used since midnight."""
+    """Return the consumption since midnight."""
     return state.total_wh - state.day_from_wh
 
 
 def month_wh(state: "State"):
-    """Return what was used since the month began."""
+    """Return the consumption since the beginning of the month."""
     return state.total_wh - state.month_from_wh
 
 
 def as_dict(state: "State"):
-    """Return days and months by date; those being counted are among them."""
-    room = bytes(_OCTETS)
+    """Return days and months by date, including the current ones."""
+    room = bytes(_BYTES)
     days = _put(room + state.days, state.day, today_wh(state))
     months = _put(room + state.months, _month(state.day), month_wh(state))
     return {

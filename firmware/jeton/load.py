@@ -1,6 +1,7 @@
-"""The load behind the switch as data: steps in time, once or over and over.
+"""The load behind the switch as data: steps in time, once or repeated.
 
-A step is (seconds from the beginning, W). Loaded only where a meter has such a load.
+A step is (seconds from the beginning, W). This module is imported only if the meter has such a
+load.
 """
 
 import struct
@@ -14,20 +15,20 @@ if TYPE_CHECKING:
 
 STEPS = 256
 _STEP = "<II"
-_OCTETS = 8
+_BYTES = 8
 _LONGEST_S = 100 * 366 * 86400
 
 
 def packed(steps, repeat_s, before=b""):
-    """Return checked steps as octets, after those `before`; raise ValueError with one line."""
+    """Return checked steps as bytes, appended to `before`; raise ValueError with one line."""
     if not isinstance(steps, list) or not steps:
         raise ValueError("a load is a list of steps: [[seconds, watts], …]")
-    first = len(before) // _OCTETS
+    first = len(before) // _BYTES
     if first + len(steps) > STEPS:
         raise ValueError("a load has at most %d steps, this has %d" % (STEPS, first + len(steps)))
-    octets = bytearray(len(before) + _OCTETS * len(steps))
-    octets[: len(before)] = before
-    last = struct.unpack_from(_STEP, before, len(before) - _OCTETS)[0] if first else -1
+    data = bytearray(len(before) + _BYTES * len(steps))
+    data[: len(before)] = before
+    last = struct.unpack_from(_STEP, before, len(before) - _BYTES)[0] if first else -1
     for i, step in enumerate(steps):
         if not isinstance(step, list) or len(step) != 2:
             raise ValueError("a step is [seconds, watts], not %s" % shown(step))
@@ -36,14 +37,14 @@ def packed(steps, repeat_s, before=b""):
         if step[0] <= last:
             raise ValueError("steps go forward in time: %d s comes after %d s" % (step[0], last))
         last = step[0]
-        struct.pack_into(_STEP, octets, _OCTETS * (first + i), step[0], step[1])
+        struct.pack_into(_STEP, data, _BYTES * (first + i), step[0], step[1])
     if repeat_s and repeat_s <= last:
         raise ValueError("a load that repeats each %d s has no step at %d s" % (repeat_s, last))
-    return octets
+    return data
 
 
 def connect(meter: "Meter", load, now):
-    """Connect the load that `Console.load_profile` describes; ValueError for one that is none."""
+    """Connect the load that `Console.load_profile` describes; ValueError if it is not valid."""
     if isinstance(load, list):
         load = {"steps": load}
     if not isinstance(load, dict):
@@ -59,7 +60,7 @@ def connect(meter: "Meter", load, now):
 
 
 def connect_phases(meter: "Meter", watts, now):
-    """Connect a load to each of three phases, [W, W, W]."""
+    """Connect one load to each of three phases, [W, W, W]."""
     if not isinstance(watts, list) or len(watts) != 3:
         raise ValueError("phases are three loads: [W, W, W]")
     for load in watts:
@@ -68,12 +69,12 @@ def connect_phases(meter: "Meter", watts, now):
 
 
 class Load:
-    """The steps of a record, and where among them its meter is (`place`); `next` is the change."""
+    """The load steps of a record and the meter's position in them; `next` is the next change."""
 
     def __init__(self, state: "State", now):
-        """Find the place of `now`; steps in the past are passed over."""
+        """Find the position at `now`; steps in the past are skipped."""
         self._steps = state.load_steps
-        self._count = len(self._steps) // _OCTETS
+        self._count = len(self._steps) // _BYTES
         self._repeat_s = state.load_repeat_s
         base = state.load_from
         if self._repeat_s and now >= base:
@@ -84,7 +85,7 @@ class Load:
         self._go(i, base)
 
     def _at(self, i):
-        return struct.unpack_from(_STEP, self._steps, _OCTETS * i)[0]
+        return struct.unpack_from(_STEP, self._steps, _BYTES * i)[0]
 
     def _go(self, i, base):
         if i == self._count and self._repeat_s:
@@ -94,16 +95,16 @@ class Load:
         self.place = (i, base, self.next)
 
     def watts(self):
-        """Return the watts of the step that is on, None where the first is still to come."""
+        """Return the watts of the current step, None before the first."""
         i = self.place[0] - 1
         if i < 0:
             if not self._repeat_s:
                 return None
             i = self._count - 1
-        return struct.unpack_from(_STEP, self._steps, _OCTETS * i)[1]
+        return struct.unpack_from(_STEP, self._steps, _BYTES * i)[1]
 
     def step(self):
-        """Go on to the next step and return its watts."""
+        """Go to the next step and return its watts."""
         i, base, _ = self.place
         self._go(i + 1, base)
-        return struct.unpack_from(_STEP, self._steps, _OCTETS * i)[1]
+        return struct.unpack_from(_STEP, self._steps, _BYTES * i)[1]

@@ -1,7 +1,7 @@
-"""Locked mode: lines of JSON in place of a REPL, some verbs only after the unlock code.
+"""Locked mode: lines of JSON instead of a REPL; some verbs only after the unlock code.
 
-Loaded only where a meter is locked. It knows no line: octets come and answers go by `Guard.take`.
-Of the code the record keeps no more than a salted hash.
+Imported only if the meter is locked. The serial line is outside this module: `Guard.take` receives
+bytes and returns answers. Only a salted hash of the unlock code is stored in the record.
 """
 
 import gc
@@ -17,20 +17,23 @@ if TYPE_CHECKING:
     from .state import State
 
 LONGEST_LINE = 4096
-# What Ctrl-A is answered: a client that looks for the raw REPL sees at once what it has found.
+# Answer to Ctrl-A: a client that tries to enter the raw REPL sees at once that the meter is
+# locked.
 MARK = '{"locked": true}'
-# What Ctrl-W is answered. A serial port holds some 260 octets that nobody has read yet, and loses
-# what comes then: of a longer line a client sends the next piece when it has read this.
+# Answer to Ctrl-W. A serial port buffers about 260 unread bytes and loses further ones: a client
+# sends a longer line in pieces, each after this answer to the one before.
 HEARD = "\x06"
 
 _SHORTEST, _LONGEST = 8, 64  # characters of an unlock code
 _ROUNDS = 500
-# Wrong codes: three are free, then each costs a minute, twice that, …, at most an hour.
+# Wrong codes: three without a wait, then a wait of one minute, doubled each time, at most one
+# hour.
 _FREE = 3
 _WAIT_S = 60
 _LONGEST_WAIT_S = 3600
 
-# What a customer has in hand, and what a recharge from afar needs. All else is the engineer's.
+# Verbs without the unlock code: what a customer can do at the meter, and what remote recharging
+# needs.
 _FREE_VERBS = (
     "info",
     "enter",
@@ -50,8 +53,8 @@ _FREE_VERBS = (
 )
 
 
-# The record's `lock`: salt and hash of the code, wrong codes since the last right one, and until
-# when no code is taken.
+# The field `lock` of the record: salt and hash of the code, wrong codes since the last right one,
+# and the time before which no code is accepted.
 _LOCK = "<16s32sBI"
 
 
@@ -70,7 +73,7 @@ def _keep(meter: "Meter", now, *lock):
 
 
 def lock(meter: "Meter", code, line, now):
-    """Lock a meter that is open: its board answers, and starts anew."""
+    """Lock an open meter: send the answer and restart the board."""
     _set_code(meter, code, line.salt(), now)
     line.restart(json.dumps({"ok": None}))
 
@@ -84,7 +87,7 @@ def _set_code(meter: "Meter", code, salt, now):
 
 
 def _check_code(meter: "Meter", code, now):
-    """Raise ValueError unless this is the unlock code; the try is counted and saved first."""
+    """Raise ValueError unless this is the unlock code; count and save the attempt first."""
     salt, kept, wrong, until = struct.unpack(_LOCK, meter.state.lock)
     if until > now:
         raise ValueError("too many wrong unlock codes: wait %d s" % (until - now))
@@ -101,9 +104,9 @@ def _check_code(meter: "Meter", code, now):
 
 
 class Guard:
-    """What stands between the line and the console of a locked meter.
+    """Filter between the serial line and the console of a locked meter.
 
-    `salt` returns 16 random octets, for a new code.
+    `salt` returns 16 random bytes, for a new code.
     """
 
     def __init__(self, console, meter: "Meter", salt):
@@ -113,35 +116,35 @@ class Guard:
         self._unlocked = False
         self._line = bytearray(LONGEST_LINE)
         self._length = 0
-        self._skips = False  # to the end of a line that is too long
-        self.resets = False  # the board is to be reset
+        self._skips = False  # skip to the end of a line that is too long
+        self.resets = False  # the board must be reset
 
     @property
     def locked(self):
-        """Return whether the meter is locked still."""
+        """Return whether the meter is still locked."""
         return any(self._meter.state.lock)
 
-    def take(self, octet):
-        """Take one octet from the line; return a line to answer, or None.
+    def take(self, byte):
+        """Process one byte from the line; return a line to answer, or None.
 
-        LF or CR ends a line. Ctrl-A forgets one half sent, Ctrl-W is answered and leaves it; other
-        control characters do nothing.
+        LF or CR ends a line. Ctrl-A drops an unfinished line. Ctrl-W is answered and keeps it.
+        Other control characters are ignored.
         """
         length = self._length
-        if octet >= 32:
+        if byte >= 32:
             if length < LONGEST_LINE:
-                self._line[length] = octet
+                self._line[length] = byte
                 self._length = length + 1
             elif not self._skips:
                 self._skips = True
-                return json.dumps({"error": "a line has at most %d octets" % LONGEST_LINE})
-        elif octet == 0x17:
+                return json.dumps({"error": "a line has at most %d bytes" % LONGEST_LINE})
+        elif byte == 0x17:
             return HEARD
-        elif octet in (1, 10, 13):
+        elif byte in (1, 10, 13):
             skips = self._skips
             self._length = 0
             self._skips = False
-            if octet == 1:
+            if byte == 1:
                 return MARK
             if length and not skips:
                 return self._answer(length)
@@ -178,7 +181,7 @@ class Guard:
         if code is not None:
             self._check_unlocked("another code")
             _set_code(self._meter, code, self._salt(), self._console.clock())
-        self._console.rate(1)  # or whoever guesses next waits in a hurry
+        self._console.rate(1)  # an accelerated clock would shorten the waits after wrong codes
         self._unlocked = False
 
     def _open(self, code):

@@ -1,8 +1,8 @@
-"""Lock-out after wrong tokens: guessing is slowed down, by the profile's steps.
+"""Lock-out after wrong tokens: guessing is slowed down, by the steps of the profile.
 
-The counters are fields of the record. The meter commits a token of class 0, 2 or 3 as a wrong one
-before it decrypts it: no cut and no power cycle gives a try for nothing. Class 1 is not encrypted,
-so that nothing can be guessed with it: it is neither counted nor refused.
+The counters are fields of the record. The meter saves a token of class 0, 2 or 3 as wrong before
+it decrypts it, so no power cut gives an uncounted attempt. Class 1 is not encrypted and allows no
+guessing: it is neither counted nor refused.
 """
 
 from . import events
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
 
 def counts(result):
-    """Tell whether a token with this result counts as wrong: it was made under no key of ours.
+    """Return whether a token with this result counts as wrong: it was not made with our key.
 
-    A used or old token is authentic, and 19 digits are a slip of the finger, not a guess. Class 1
-    is under no key at all: the meter asks only for the other classes.
+    A used or old token is authentic, and 19 digits are a typing error, not a guess. Class 1 uses
+    no key: the meter calls this only for the other classes.
     """
     return result == TokenResult.CRC
 
 
 class Lockout:
-    """How many tokens were wrong, and until when the meter takes no more.
+    """The number of wrong tokens, and the time until which the meter accepts none.
 
-    Without a window the tokens must be wrong in a row; with one, wrong within so many seconds of
-    the first. Every wrong token from the limit on locks for the next of the profile's steps, the
-    last of which repeats.
+    Without a window, consecutive wrong tokens count; with one, those within so many seconds of the
+    first. From the limit on, each wrong token locks the meter for the next step of the profile;
+    the last step repeats.
     """
 
     def __init__(self, profile: "Profile", state: "State"):
@@ -39,11 +39,11 @@ class Lockout:
         self.state = state
 
     def blocked(self, now):
-        """Return for how many seconds more no token is taken, or 0."""
+        """Return for how many more seconds no token is accepted, or 0."""
         return max(self.state.lock_until - now, 0)
 
     def deadline(self):
-        """Return when the lock ends or the window is over, or None."""
+        """Return when the lock or the window ends, or None."""
         state = self.state
         if state.lock_until:
             return state.lock_until
@@ -52,13 +52,13 @@ class Lockout:
         return None
 
     def process(self, now):
-        """Let a lock end and wrong tokens fall out of the window; return whether any did."""
+        """End a lock and drop wrong tokens outside the window; return whether anything ended."""
         state = self.state
         ended = bool(state.lock_until) and now >= state.lock_until
         if ended:
             state.lock_until = 0
         if self._within_s and state.lock_count and now >= state.lock_first + self._within_s:
-            # A lock still on keeps its time; only the count starts anew.
+            # A lock that has not ended keeps its time; only the count restarts.
             state.lock_count = 0
             ended = True
         return ended
@@ -81,16 +81,16 @@ class Lockout:
         return seconds
 
     def accepted(self, now):
-        """Forget wrong tokens: a token made for this very meter was accepted."""
+        """Clear the count and the lock: a token with the key of this meter was accepted."""
         self.state.lock_count = self.state.lock_until = 0
 
     def power_up(self, now):
-        """Forget them at power up too, where the profile says so."""
+        """Clear the count and the lock at power up if the profile says so."""
         if self._by_power:
             self.accepted(now)
 
     def shift(self, seconds):
-        """Follow a clock that was set forward by `seconds` (negative: back)."""
+        """Adjust to a clock that was set forward by `seconds` (negative: back)."""
         state = self.state
         if state.lock_until:
             state.lock_until = max(state.lock_until + seconds, 1)

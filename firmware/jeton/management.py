@@ -1,6 +1,6 @@
-"""What tokens of class 1 and 2 do to a meter: tests, limits, clearing, key changes.
+"""The effects of tokens of class 1 and 2: tests, limits, clearing, key changes.
 
-Loaded when the first of them comes: most tokens of a meter's life carry credit.
+Imported with the first such token: most tokens are credit tokens.
 """
 
 from . import credit, events, screens, supply
@@ -11,20 +11,20 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .meter import Meter
 
-# ClearCredit: the electricity register and all; 1 to 7 are registers this meter does not have.
+# ClearCredit: the electricity register, or all; registers 1 to 7 do not exist in this meter.
 _REGISTER_ELECTRICITY = 0
 _REGISTER_LAST = 7
 _REGISTER_ALL = 0xFFFF
 
 # Section number of a key change token, by subclass.
 SECTIONS = {3: 1, 4: 2, 8: 3, 9: 4}
-_KEPT = 32  # octets: four sections, each as a block
+_KEPT = 32  # bytes: four sections, each as a block
 
 _TESTS = 18
 
 
 def execute(meter: "Meter", token, outcome, now):
-    """Do what an authentic token that was not used before says; return its TokenResult."""
+    """Execute an authentic token that was not used before; return its TokenResult."""
     if token.cls == 1 and token.sub <= 1:
         return _test(meter, token, outcome, now)
     if token.cls == 2:
@@ -91,7 +91,7 @@ def _test(meter: "Meter", token, outcome, now):
     control = token.fields["control"]
     every = (1 << (36 if token.sub == 0 else 28)) - 1
     if control == every:
-        # Test 0: all that the meter has but 1, which interrupts the supply.
+        # Test 0: all tests of this meter except 1, which interrupts the supply.
         wanted = list(range(2, _TESTS + 1))
     else:
         wanted = [n + 1 for n in range(36) if control >> n & 1]
@@ -134,7 +134,7 @@ def _key_section(meter: "Meter", token, outcome, now):
 
 
 def _change_key(meter: "Meter", new, now):
-    """Take a whole key change in one step; credit and the other registers stay."""
+    """Apply a complete key change in one step; credit and the other registers stay."""
     state = meter.state
     for name in ("krn", "kt", "ti", "ken"):
         setattr(state, name, new[name])
@@ -144,16 +144,16 @@ def _change_key(meter: "Meter", new, now):
     if new["ro"]:
         meter.tids.fill(0)
         state.bdt = 0  # the new base date is not transferred
-    meter._decrypt = None  # the next token makes it anew, of the new key
+    meter._decrypt = None  # prepared again from the new key with the next token
     events.record(state, now, events.KEY_CHANGED, state.krn, 0, new["ro"])
 
 
 def _keep_section(meter: "Meter", token, now):
-    """Keep a section of a key change as it was sent, where it outlives a power cut."""
+    """Store a section of a key change as it was sent, if the profile keeps it over power cuts."""
     change = meter.key_change
     state = meter.state
     number = SECTIONS[token.sub]
-    # One that was refused has not taken the place of the one before it.
+    # A refused section does not replace the earlier one.
     taken = change.sections.get(number) is token.fields
     if meter.profile.key_change_keep_at_power_up and taken:
         at = 8 * (number - 1)
@@ -164,7 +164,7 @@ def _keep_section(meter: "Meter", token, now):
 
 
 def recall_sections(meter: "Meter"):
-    """After a power cut take the kept sections again, their window as it was."""
+    """Restore the stored sections after a power cut, with their original window."""
     state = meter.state
     kept = state.sections
     if not meter.profile.key_change_keep_at_power_up:

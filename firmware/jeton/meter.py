@@ -1,7 +1,7 @@
-"""The meter: what a token, a key press, a load and the passing of time do to one record.
+"""The meter: the effects of tokens, keys, loads and time on one record.
 
-It knows no clock, file or pin: `now` is an argument (seconds since 2000-01-01 00:00 UTC), storage
-and profiles are ports, energy arrives as Wh or as a load in W.
+The module uses no clock, file or pin: `now` is an argument (seconds since 2000-01-01 00:00 UTC),
+storage and profiles are ports, energy arrives as Wh or as a load in W.
 """
 
 from . import commit, credit, events, screens, supply, timeline
@@ -24,7 +24,7 @@ class Meter:
     """One prepayment meter.
 
     `storage` and `profiles` are ports (`ports.Storage`, `ports.Profiles`). Call `start` once, then
-    `process` whenever its deadline comes. An attribute that an action changes belongs into
+    `process` at each deadline. An attribute that an action changes must be listed in
     `commit.KEPT`.
     """
 
@@ -32,25 +32,27 @@ class Meter:
         self._storage = storage
         self._profiles = profiles
         self.state = states.State()
-        # Packed in place: a heap in splinters has no room for a new one at each commit.
+        # Packed in place at each commit: a fragmented heap has no contiguous block for a new
+        # record.
         self._record = bytearray(states.SIZE)
-        self._tick = bytearray(states.TICK_OCTETS)
+        self._tick = bytearray(states.TICK_BYTES)
         self._at = 0
         self._saved_at = 0
         self._saved_total_wh = 0
         self._unsaved = False
         self._before = None  # type: list | None
-        # Why there is no working meter (a damaged record), or why the last save failed.
+        # `fault`: why there is no working meter (a damaged record). `store_error`: why the last
+        # save failed.
         self.fault = ""
         self.store_error = ""
 
-    # Life
+    # Start, set-up and saving
 
     def start(self):
         """Load the record and return the time at which it was saved (0 for a new meter).
 
-        If the store cannot be read or holds no intact record, it stays as it is: `fault` says why,
-        the display shows it, and only `provision` leads on.
+        If the store cannot be read or holds no intact record, it is left unchanged: `fault` gives
+        the reason, the display shows it, and only `provision` makes a working meter.
         """
         try:
             from . import reading
@@ -59,9 +61,9 @@ class Meter:
             self._at = self._saved_at = self.state.clock
             self._setup()
         except MemoryError:
-            raise  # it says nothing of the store
+            raise  # a lack of memory is not a fault of the store
         except Exception as error:
-            lock = self.state.lock  # a profile that cannot be read opens no meter
+            lock = self.state.lock  # an unreadable profile must not unlock a meter
             self.state = states.State()
             self.state.lock = lock
             self.fault = describe(error)
@@ -71,8 +73,8 @@ class Meter:
         if state.provisioned:
             at = self._at
             state.power_fails = min(state.power_fails + 1, 0xFFFF)
-            # A power cut in the second of a power-up says nothing new, and would push older
-            # events out.
+            # A second power-up at the same meter time adds no information, and would push older
+            # events out of the log.
             if events.last(state) != (at, events.POWER_UP):
                 events.record(state, at, events.POWER_DOWN)
                 events.record(state, at, events.POWER_UP)
@@ -82,20 +84,20 @@ class Meter:
 
                 management.recall_sections(self)
                 timeline.plan(self)
-            # What a cut has left half written may read differently later: it is written anew
-            # before anybody acts on it.
+            # Data half written at a power cut may read differently later: write the record again
+            # before it is used.
             timeline.save_or_note(self, True)
         return self._at
 
     def provision(self, config, now):
-        """Make this a new meter, all registers fresh (`setup.configured` describes `config`).
+        """Set this up as a new meter with new registers (`setup.configured` describes `config`).
 
         Raise ValueError with one line for a value that is missing or wrong; then nothing changes.
         """
         from . import setup
 
         state = setup.configured(config, self._profiles)
-        state.lock = self.state.lock  # who may set a locked meter up has not opened it
+        state.lock = self.state.lock  # a set-up does not unlock a locked meter
         if self.fault:
             self._storage.set_aside()
 
@@ -110,7 +112,7 @@ class Meter:
         self.atomically(action)
 
     def _setup(self):
-        """Make what is derived from the record, and forget what does not outlive a power cut."""
+        """Create the parts derived from the record; drop state that ends with a power cut."""
         state = self.state
         self.profile = profile = Profile(
             self._profiles,
@@ -132,7 +134,7 @@ class Meter:
         timeline.plan(self)
 
     def _setup_bare(self):
-        """Be a meter that only tells its fault."""
+        """Set up a meter that can only report its fault."""
         state = self.state
         self.profile = None  # type: ignore[assignment]
         self.tids = TidStore(state.tids)
@@ -144,16 +146,16 @@ class Meter:
 
     def _check_fault(self):
         if self.fault:
-            raise ValueError(self.fault + "; provision the meter anew")
+            raise ValueError(self.fault + "; provision the meter again")
 
     def save(self, now):
-        """Save all there is, as a meter does at the sign of a power failure."""
+        """Save everything, as a meter does when its supply fails."""
         self.process(now)
         if self.state.provisioned:
             commit.save(self)
 
     def atomically(self, action):
-        """Run `action` and save; if either fails, be as before and let the error through."""
+        """Run `action` and save; if either fails, roll back and raise the error."""
         commit.begin(self)
         try:
             value = action()
@@ -168,14 +170,14 @@ class Meter:
     # Time and energy
 
     def process(self, now):
-        """Let time pass up to `now` and return when something happens next by itself, or None.
+        """Advance the meter to time `now`; return when the next timed event is due, or None.
 
-        A clock that went back takes no time away.
+        A clock that was set back does not turn the meter back.
         """
         return timeline.process(self, now)
 
     def change(self, now, change, *arguments):
-        """Let time pass up to `now`, then do something to the record, in one commit."""
+        """Advance the meter to time `now`, then apply a change to the record, in one commit."""
         self._check_fault()
         self.process(now)
         return self.atomically(lambda: change(self.state, *arguments))
@@ -183,7 +185,7 @@ class Meter:
     def set_load(self, load_w, now, unbalance_w=0):
         """Connect a load of `load_w` watts (0 to 4294967295) behind the switch.
 
-        `unbalance_w` is how far its phases are apart.
+        `unbalance_w` is the difference between the largest and the smallest phase.
         """
         whole("the load", load_w, 0, 0xFFFFFFFF)
 
@@ -196,10 +198,11 @@ class Meter:
         self.change(now, change)
 
     def set_load_steps(self, steps, now, start=None, repeat_s=0, more=False):
-        """Connect a load in steps [seconds, W] that begin at `start`, over and over if it repeats.
+        """Connect a load in steps [seconds, W] that begin at `start`.
 
-        With `more` they follow those that are there, and begin with them. ValueError for steps
-        that are none; `load.STEPS` is the most a meter keeps.
+        The steps repeat every `repeat_s` seconds, if not 0. With `more`, append the steps to those
+        already there, whose start they share. Raise ValueError for invalid steps; a meter keeps at
+        most `load.STEPS`.
         """
         from . import load
 
@@ -214,14 +217,14 @@ class Meter:
         self.change(now, change)
 
     def load_changes(self, seconds):
-        """Return how often a load that repeats changes in so many seconds, 0 for any other."""
+        """Return how often a repeated load changes in so many seconds; 0 for any other load."""
         state = self.state
         if not state.load_repeat_s:
             return 0
         return seconds // state.load_repeat_s * (len(state.load_steps) // 8)
 
     def use_energy(self, energy_wh, now):
-        """Count energy that flowed, in Wh; refuse it (ValueError) while the switch is open."""
+        """Count energy in Wh that flowed; raise ValueError while the switch is open."""
         whole("the energy", energy_wh, 0, 0xFFFFFFFF)
 
         def change(state: "State"):
@@ -232,9 +235,9 @@ class Meter:
         self.change(now, change)
 
     def count(self, energy_wh, now):
-        """Count energy that a sensor saw, in Wh, whatever the switch says.
+        """Count energy in Wh that a sensor measured, whatever the state of the switch.
 
-        It is saved as what time uses is, not each time: flash wears.
+        It is saved at the interval for consumption, not at each call, to limit flash wear.
         """
         self._check_fault()
         timeline.count(self, energy_wh, now)
@@ -245,7 +248,10 @@ class Meter:
         self.change(now, credit.grant, self.profile, amount_wh, now)
 
     def emergency(self, now):
-        """Take emergency credit; return (taken, why not: "none", "used", "not_needed" or "")."""
+        """Take emergency credit; return (taken, reason).
+
+        The reason is "" if it was taken, else that of `credit.refusal`.
+        """
         self._check_fault()
         self.process(now)
         reason = credit.refusal(self.state, self.profile)
@@ -261,7 +267,7 @@ class Meter:
             self.change(now, credit.mute)
 
     def reconnect(self, now):
-        """Close the switch by hand where it waits for that; tell whether that did anything."""
+        """Close the switch by key if it waits for that; return whether that had an effect."""
         self._check_fault()
         self.process(now)
         if not supply.waits_for_key(self.state, self.profile):
@@ -269,7 +275,7 @@ class Meter:
         return self.change(now, supply.by_key, self.profile, now)
 
     def set_language(self, language, now):
-        """Show messages in another of the profile's languages; ValueError if it has not got it."""
+        """Show messages in another language of the profile; ValueError if it is not there."""
 
         def change(state: "State"):
             profile = Profile(
@@ -282,20 +288,20 @@ class Meter:
         self.change(now, change)
 
     def acknowledge(self, seq, now):
-        """Let the fault reports up to number `seq` go; return how many still wait."""
+        """Remove the fault reports up to number `seq`; return how many are left."""
         from . import reports
 
         return self.change(now, reports.acknowledge, seq, now)
 
     def set_tamper(self, on, now):
-        """Raise or drop the tamper input; the condition stays until a token clears it."""
+        """Set the tamper input; the condition stays until a token clears it."""
         self._check_fault()
         self.process(now)
         if on and not self.state.tamper:
             self.change(now, supply.set_tamper, self.profile, True, now)
 
     def clock_set(self, was, now):
-        """Follow a clock that was set from `was` to `now`: time jumps, nothing is used."""
+        """Adjust to a clock that was set from `was` to `now`, without consumption in between."""
         self._check_fault()
         self.process(was)
         self.atomically(lambda: timeline.jump(self, was, now))
@@ -305,9 +311,10 @@ class Meter:
     # Keys and tokens
 
     def press(self, key, now):
-        """Take one key (0 to 9, * backspace, # Enter, i); return the Outcome of a token it enters.
+        """Handle one key (0 to 9, * backspace, # Enter, i); return the Outcome of a token.
 
-        A key that only quiets the alarm, turns a page or reconnects the supply returns None.
+        Return None for a key that completes no token: a digit, or a key that only silences the
+        alarm, turns a page or reconnects the supply.
         """
         self._check_fault()
         check_keys(key, self.profile.codes_start)
@@ -331,7 +338,7 @@ class Meter:
         return None
 
     def _enter_key(self, now):
-        """Do what Enter does where nothing is keyed: a page, the supply, emergency credit."""
+        """Handle Enter without digits: turn the page, reconnect, or take emergency credit."""
         if self.screen.deadline(now) is not None:
             self.screen.next_page(now)
         elif self.reconnect(now):
@@ -345,30 +352,31 @@ class Meter:
             self.screen.show(pages, now, self.profile.screens_page_s)
 
     def enter(self, digits, now):
-        """Take the digits of a token by the wire, as the keypad does; return its Outcome.
+        """Enter the digits of a token over the serial line; return its Outcome.
 
-        One commit carries everything the token did; where a profile locks out, another before it
-        has counted the try. Spaces and dashes between digits do not count. Of several tokens in
-        one go the Outcome is the last one's, and has those before it as `earlier`.
+        The effect is the same as from the keypad. One commit carries everything that the token
+        changes; if the profile has a lock-out, an earlier commit has counted the attempt. Spaces
+        and dashes between digits are ignored. Of several tokens at once, the Outcome is that of
+        the last, with those before it in `earlier`.
         """
         self._check_fault()
         self.process(now)
         return self._accept(self.entry.tokens(token_digits.clean(digits)), now)
 
     def _accept(self, several, now):
-        from . import acceptance  # with the first token: a start has no need of it
+        from . import acceptance  # imported late: start-up does not need it
 
         return acceptance.enter(self, several, now)
 
-    # What people and programs see
+    # Display and status
 
     def display(self, now):
-        """Return what the display shows: `rows` strings of `cols` characters."""
+        """Return the display's content: `rows` strings of `cols` characters."""
         if not self.fault:
             self.process(now)
         fault = self.fault or self.store_error
         if fault:
-            # The rest of the first two words is what fits sixteen characters.
+            # Sixteen characters are left for the reason, on each of two lines.
             fault = short(fault)
             idle = ["STORE FAULT", fault[:16], fault[16:]]
         elif self.entry.digits or self.entry.code:
@@ -378,7 +386,7 @@ class Meter:
         return self.screen.lines(now, idle)
 
     def flashes(self, now):
-        """Tell whether what is shown flashes, as some meters show what became of a token."""
+        """Return whether the display flashes, as some meters do to show a result."""
         return not self.fault and self.profile.screens_flash and self.screen.result(now)
 
     def status(self, now):
@@ -390,38 +398,38 @@ class Meter:
         return status.status(self, now)
 
     def ledger(self, now):
-        """Return what makes up the credit: the identity of `credit`, and what is owed."""
+        """Return the parts of the credit (the sum in `credit`) and the debts."""
         from . import status
 
         self.process(now)
         return status.ledger(self.state)
 
     def led(self, now):
-        """Return the LED: its pulses since the meter began, how many a kWh has, whether lit."""
+        """Return the LED: pulses since the meter began, pulses a kWh, and whether it is lit."""
         from . import status
 
         self.process(now)
         return status.led(self)
 
     def history(self, now):
-        """Return what was used by day and month, oldest first."""
+        """Return the consumption by day and month, oldest first."""
         from . import history
 
         self.process(now)
         return history.as_dict(self.state)
 
     def reports(self, now):
-        """Return the fault reports that wait to be acknowledged, oldest first."""
+        """Return the fault reports not acknowledged yet, oldest first."""
         from . import reports
 
         self.process(now)
         if self._unsaved:
-            # A number that is told must never be given to another fault.
+            # A reported number must never be used again for another fault.
             commit.save(self)
         return reports.pending(self.state, supply.REASONS)
 
     def events(self, after=0, most=events.SLOTS):
-        """Return the kept events with a number above `after`, the oldest `most` of them."""
+        """Return the stored events with a number above `after`, the oldest `most` of them."""
         from . import reports
 
         return reports.since(self.state, after, supply.REASONS, most)

@@ -1,6 +1,6 @@
-"""A maker's or utility's behaviour as data: settings as attributes, words in one language.
+"""A profile: how a maker's or a utility's meter behaves, as attributes, and its messages.
 
-What a profile holds, and what its values may be, is checked where profiles are made:
+The content of a profile is checked where profiles are made:
 host_tools/jeton_host/firmware/profiles.py.
 """
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 else:
     Settings = object
 
-# Languages that only a display of dots can draw; one of characters uses the profile's next.
+# Languages that need a graphic display; a character display uses the profile's next language.
 _DRAWN = ("ar",)
 
 
 class Profile(Settings):
-    """The setting `credit.low_wh` is the attribute `credit_low_wh`, and so with all others.
+    """The settings as attributes: `credit.low_wh` is `credit_low_wh`, and so on.
 
     `credit_friendly` is flat: seconds of the week at which friendly hours begin and end.
 
-    `profiles` is a port (`ports.Profiles`), whose ValueError goes through. Words that go from
-    right to left (`rtl`) come shaped and in the order of the cells.
-    `language` None is the first of those that the display can draw (`draws`: any script).
+    `profiles` is a port (`ports.Profiles`), whose ValueError is passed on. Right-to-left words
+    (`rtl`) arrive shaped and in the order of the cells. `language` None selects the first language
+    that the display can draw (`draws`: it draws any script).
     """
 
     def __init__(self, profiles: "ports.Profiles", name, language=None, draws=False):
@@ -49,11 +49,11 @@ class Profile(Settings):
 
     @property
     def codes_show(self):
-        """Return short code (or a range "301-350") → what it shows; made when it is asked for."""
+        """Return short code (or a range "301-350") → what it shows; built at each call."""
         return dict([code.split(" ") for code in self.codes_list.split("\n") if code])
 
     def say(self, message, value=None):
-        """Return a message; `value` takes the place of its {}."""
+        """Return a message; `value` replaces its {}."""
         name = ("\n%s=" % message).encode()
         start = self._words.find(name) + len(name)
         if start < len(name):

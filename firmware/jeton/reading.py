@@ -1,4 +1,4 @@
-"""Reads a record. Loaded to start a meter; a board whose heap is small lets it go after that."""
+"""Reads a record at start-up; then unloaded on a board, to free heap."""
 
 import struct
 from binascii import crc32
@@ -11,21 +11,21 @@ if TYPE_CHECKING:
 
 
 def latest(storage: "ports.Storage", record):
-    """Return the State of a store, None where it holds no record; its head goes into `record`.
+    """Return the newest State of a store, None if it holds no record; copy its head into `record`.
 
-    The later of record and copy counts; one that is damaged fails only if both are (ValueError,
-    or the store's OSError).
+    Use the later of record and copy. Raise ValueError, or the store's OSError, only if neither is
+    intact.
     """
     found = head = failed = None
     tick = storage.load(2)
     for which in (0, 1):
-        octets = None  # a small heap has no room for both
+        data = None  # free the first before the second is read
         try:
-            octets = storage.load(which)
-            if octets is not None:
-                state = unpack(octets, tick, head)
+            data = storage.load(which)
+            if data is not None:
+                state = unpack(data, tick, head)
                 if state:
-                    found, head = state, octets[: states.TICK_START]
+                    found, head = state, data[: states.TICK_START]
         except (ValueError, OSError) as error:
             failed = failed or error
     if head:
@@ -35,37 +35,37 @@ def latest(storage: "ports.Storage", record):
     return found
 
 
-def unpack(octets, tick=None, head=None):
-    """Return the State in `octets`; raise ValueError with one line if it is no intact record.
+def unpack(data, tick=None, head=None):
+    """Return the State in `data`; raise ValueError with one line if it is not an intact record.
 
-    A tick counts only where it was made for this very record, and is whole. None where the record
-    is not later than another that begins with `head`.
+    A tick is used only if it belongs to this record and is intact. Return None if the record is
+    not later than another one, whose first bytes are `head`.
     """
-    if len(octets) < states.TICK_START or octets[:4] != states.MAGIC:
+    if len(data) < states.TICK_START or data[:4] != states.MAGIC:
         raise ValueError("the store holds no meter record")
-    _, version, crc, epoch = struct.unpack_from(states.HEAD, octets)
+    _, version, crc, epoch = struct.unpack_from(states.HEAD, data)
     if head and epoch <= struct.unpack_from(states.HEAD, head)[3]:
         return None
     if version > states.VERSION or not version:
         raise ValueError(
             "the meter record is of version %d and this firmware reads version %d: load newer "
-            "firmware, or set the meter up anew" % (version, states.VERSION)
+            "firmware, or set the meter up again" % (version, states.VERSION)
         )
     if version < states.VERSION:
         from . import migration
 
-        return migration.unpack(octets)
+        return migration.unpack(data)
     at = states.SIZE
-    if len(octets) < at + sum([size for _, size in states.RINGS]) or crc != crc32(
-        memoryview(octets)[states.TICK_START - 4 :]
+    if len(data) < at + sum([size for _, size in states.RINGS]) or crc != crc32(
+        memoryview(data)[states.TICK_START - 4 :]
     ):
         raise ValueError(states.DAMAGED)
-    state = states.State(struct.unpack_from(states.FORMAT, octets, states.TICK_START))
+    state = states.State(struct.unpack_from(states.FORMAT, data, states.TICK_START))
     for name, size in states.RINGS:
-        setattr(state, name, bytearray(octets[at : at + size]))
+        setattr(state, name, bytearray(data[at : at + size]))
         at += size
-    state.load_steps = bytes(octets[at:])
-    if tick is not None and len(tick) == states.TICK_OCTETS:
+    state.load_steps = bytes(data[at:])
+    if tick is not None and len(tick) == states.TICK_BYTES:
         tick_crc, tick_epoch, _ = struct.unpack_from(states.TICK_HEAD, tick)
         if tick_epoch == epoch and tick_crc == crc32(memoryview(tick)[4:], crc):
             values = struct.unpack_from(states.TICK_FORMAT, tick, 12)

@@ -1,6 +1,6 @@
-"""The log as it is read, and the faults that wait until the utility has acknowledged them.
+"""Reads the event log and the fault reports that the utility has not acknowledged yet.
 
-Imported only when somebody reads the log or a fault happens: it need not stand in the heap.
+Imported only when the log is read or a fault occurs, to save heap.
 """
 
 import struct
@@ -36,7 +36,7 @@ KINDS = (
     "unbalance",
     "lost",
 )
-# What the value of an event is, by kind; those that are not here are said in `_described`.
+# The key of an event's value, by kind; `_described` handles the other kinds.
 _VALUES = {
     events.CLOCK_SET: "moved_s",
     events.LOW_CREDIT: "credit_wh",
@@ -53,10 +53,8 @@ _VALUES = {
 
 def _described(ring, slots, seq, reasons):
     """Return entry number `seq` (from 1) of a ring as a dictionary."""
-    slot = (seq - 1) % slots * events.OCTETS
-    time, kind, code, detail, value = struct.unpack(
-        events.ENTRY, ring[slot : slot + events.OCTETS]
-    )
+    slot = (seq - 1) % slots * events.BYTES
+    time, kind, code, detail, value = struct.unpack(events.ENTRY, ring[slot : slot + events.BYTES])
     event = {"seq": seq, "time": time, "kind": KINDS[kind]}
     if kind in _VALUES:
         event[_VALUES[kind]] = value
@@ -94,10 +92,10 @@ def since(state: "State", after, reasons, most=events.SLOTS):
 
 
 def pending(state: "State", reasons=()):
-    """Return the faults that nobody has acknowledged yet, oldest first, as dictionaries.
+    """Return the faults not acknowledged yet, oldest first, as dictionaries.
 
-    Reading takes nothing away. Each has a number of its own that never repeats, so that a reader
-    who was cut off before it acknowledged knows again what it has seen.
+    Reading removes nothing. Each fault has its own number, which is never used again, so that a
+    reader that was disconnected before it acknowledged recognises faults already read.
     """
     return [
         _described(state.reports, events.QUEUE_SLOTS, seq, reasons)
@@ -106,10 +104,10 @@ def pending(state: "State", reasons=()):
 
 
 def acknowledge(state: "State", seq, now):
-    """Let the faults up to number `seq` go; return how many still wait.
+    """Remove the faults up to number `seq`; return how many are left.
 
-    A number that was acknowledged before changes nothing: the answer may have been lost. Raise
-    ValueError for one that was never given.
+    A number acknowledged before changes nothing: its answer may have been lost. Raise ValueError
+    for a number that no fault has had.
     """
     if type(seq) is not int or seq < 0 or seq > state.report_seq:
         raise ValueError(

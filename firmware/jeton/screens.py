@@ -1,4 +1,4 @@
-"""What the display shows, as lines of text of the display's width."""
+"""The content of the display, as lines of text of the display's width."""
 
 from . import credit, supply
 from .sts.digits import DIGITS, clean, grouped
@@ -14,7 +14,7 @@ _KWH = " kWh"
 
 
 def kwh(energy_wh, decimals=2):
-    """Return energy in kWh as displays show it, cut (never rounded up) to 1 to 3 decimals."""
+    """Return energy in kWh for a display, cut (never rounded up) to 1 to 3 decimals."""
     unit = 10 ** (3 - decimals)
     units = abs(energy_wh) // unit
     sign = "-" if energy_wh < 0 and units else ""
@@ -23,10 +23,10 @@ def kwh(energy_wh, decimals=2):
 
 
 def row(label, value, cols, rtl=False):
-    """Return a line with a label where reading starts and a value, which keeps its room, opposite.
+    """Return a line with a label at the side where reading starts and a value at the other side.
 
-    Where both do not fit, the unit kWh goes or else the label: no word is cut. Words that
-    go from right to left are in the order of the cells: they begin at the right.
+    If both do not fit, drop the unit kWh, else the label: no word is cut. Right-to-left words are
+    in the order of the cells: they begin at the right.
     """
     over = len(label) + len(value) + 1 - cols
     if 0 < over <= len(_KWH) and value.endswith(_KWH):
@@ -38,7 +38,7 @@ def row(label, value, cols, rtl=False):
 
 
 class Screen:
-    """A display of `rows` lines of `cols` characters that goes back to idle by itself."""
+    """A display of `rows` lines of `cols` characters that returns to the idle screen by itself."""
 
     def __init__(self, rows, cols, rtl=False):
         self.rows = rows
@@ -50,10 +50,10 @@ class Screen:
         self._result = False
 
     def show(self, pages, now, page_s, first_s=None, result=False):
-        """Show pages (lists of lines) one after another, `page_s` seconds each, then idle.
+        """Show pages (lists of lines) one after another, then the idle screen.
 
-        The first stays for `first_s`, if that is given. `result` tells that it is what became of
-        a token, which some meters flash and some let nobody key over.
+        Each page stays for `page_s` seconds, the first for `first_s`, if given. `result` says that
+        this is the result of a token, which some meters flash and some protect from key presses.
         """
         self._pages = pages
         self._since = now
@@ -62,13 +62,14 @@ class Screen:
         self._result = result
 
     def result(self, now):
-        """Tell whether what became of a token is shown now."""
+        """Return whether the result of a token is on the display now."""
         return self._result and self._page(now) is not None
 
     def next_page(self, now):
-        """Go on to the next page, or to idle after the last; one of a result stays its time.
+        """Go to the next page, or to idle after the last.
 
-        Who is used to ending a token with Enter does so too where digit 20 has entered it.
+        The last page of a result keeps its time: people often press Enter after a token although
+        digit 20 has already entered it.
         """
         at = self._page(now)
         if self._result and at == len(self._pages) - 1:
@@ -78,11 +79,11 @@ class Screen:
         self._first_s = self._page_s
 
     def clear(self):
-        """Go to idle."""
+        """Return to the idle screen."""
         self._pages = []
 
     def shift(self, seconds):
-        """Follow a clock that was set forward by `seconds` (negative: back)."""
+        """Adjust to a clock that was set forward by `seconds` (negative: back)."""
         self._since += seconds
 
     def _page(self, now):
@@ -90,12 +91,12 @@ class Screen:
         return at if at < len(self._pages) else None
 
     def deadline(self, now):
-        """Return when what is shown changes next, or None on the idle screen."""
+        """Return when the display changes next, or None on the idle screen."""
         at = self._page(now)
         return None if at is None else self._since + self._first_s + at * self._page_s
 
     def lines(self, now, idle):
-        """Return the `rows` lines at `now`: the page that is due, else `idle`."""
+        """Return the `rows` lines at `now`: the current page, else `idle`."""
         at = self._page(now)
         shown = idle if at is None else self._pages[at]
         lines = [self._fit(line) for line in shown[: self.rows]]
@@ -111,7 +112,7 @@ class Screen:
 
 
 def alarms(state: "State", profile: "Profile", now):
-    """Return the messages of all that is out of order, the gravest first."""
+    """Return the messages of all alarms, the most serious first."""
     say = profile.say
     found = []
     if state.hold & supply.HOLD_LOCKED:
@@ -129,7 +130,7 @@ def alarms(state: "State", profile: "Profile", now):
     if credit.offered(state, profile):
         found.append(say("emergency_offer"))
     if state.credit_wh <= 0:
-        # Supply without credit: friendly hours, or a utility that never cuts.
+        # Supply without credit: friendly hours, or a profile that never disconnects.
         friendly = state.switch_closed and not profile.credit_never_cut
         found.append(say("friendly" if friendly else "no_credit"))
     elif state.warned:
@@ -138,7 +139,7 @@ def alarms(state: "State", profile: "Profile", now):
 
 
 def idle(state: "State", profile: "Profile", screen, now):
-    """Return the lines of a meter that is left alone; several alarms take turns."""
+    """Return the lines of the idle screen; several alarms alternate."""
     say = profile.say
     if not state.provisioned:
         return [say("not_provisioned")]
@@ -161,9 +162,9 @@ def idle(state: "State", profile: "Profile", screen, now):
 
 
 def entry(keyed, profile: "Profile", screen):
-    """Return the lines while a token or short code is keyed: `keyed` is the Entry.
+    """Return the lines while a token or short code is keyed in; `keyed` is the Entry.
 
-    Digits come in at the right and scroll to the left; a display of four lines shows all of them.
+    Digits enter at the right and scroll to the left; a display of four lines shows all of them.
     """
     digits = keyed.digits
     if keyed.code:
@@ -179,7 +180,7 @@ def entry(keyed, profile: "Profile", screen):
 
 
 def result_pages(outcome, digits, meter: "Meter"):
-    """Return the pages that tell what became of a token."""
+    """Return the pages that show the result of a token."""
     state, profile, screen = meter.state, meter.profile, meter.screen
     say = profile.say
     result, token = outcome.result, outcome.token

@@ -1,4 +1,4 @@
-"""Setting a meter up: what a configuration must say, checked before anything is touched.
+"""Sets a meter up: checks a configuration completely before anything is changed.
 
 The names are those of Prism's TokenApi in lower case (DRN, EA, SGC, KRN, TI, KEN, BDT).
 """
@@ -8,7 +8,7 @@ from . import state as states
 from .profile import Profile
 from .sts import keys
 from .sts.digits import is_digits, luhn_ok
-from .sts.tids import MAX_TID, OCTETS, TidStore
+from .sts.tids import BYTES, MAX_TID, TidStore
 from .values import shown, whole
 
 TYPE_CHECKING = False
@@ -41,7 +41,7 @@ _BASE_DATES = ("93", "14", "35")
 
 
 def _profile_name(value):
-    """Return the name of a profile: it becomes a file's name, and has 16 octets in the record."""
+    """Return the name of a profile: a file name of at most 16 bytes, as stored in the record."""
     good = isinstance(value, str) and 0 < len(value) <= 16
     for c in value if good else "":
         good = good and ("a" <= c <= "z" or "0" <= c <= "9" or c == "_")
@@ -61,15 +61,18 @@ def _drn(value):
 
 
 def _key(value, ea):
-    """Return the octets of a hexadecimal key. No error repeats a key: keys are write-only."""
-    length = 2 * keys.key_octets(ea)
+    """Return the bytes of a hexadecimal key.
+
+    No error message contains a key: keys are write-only.
+    """
+    length = 2 * keys.key_bytes(ea)
     if not isinstance(value, str):
         raise ValueError("decoder_key must be a string of %d hexadecimal digits" % length)
     if len(value) != length:
         raise ValueError(
             "decoder_key has %d hexadecimal digits; EA%02d needs %d" % (len(value), ea, length)
         )
-    # bytes.fromhex would pass over blanks, and make a shorter key.
+    # bytes.fromhex ignores blanks and would return a shorter key.
     for c in value:
         if c not in "0123456789abcdefABCDEF":
             raise ValueError("decoder_key must be hexadecimal digits only")
@@ -80,27 +83,27 @@ def _tids(value, tid0):
     store = TidStore()
     store.fill(whole("tid0", tid0, 0, MAX_TID))
     if value is None:
-        return bytes(store.octets)
+        return bytes(store.data)
     try:
-        octets = bytes.fromhex(value)
-        tids = [octets[i : i + 3] for i in range(0, OCTETS, 3)]
-        if len(octets) != OCTETS or tids != sorted(tids):
+        data = bytes.fromhex(value)
+        tids = [data[i : i + 3] for i in range(0, BYTES, 3)]
+        if len(data) != BYTES or tids != sorted(tids):
             raise ValueError
     except (TypeError, ValueError):
         raise ValueError("tids must be 50 identifiers, smallest first, 6 hexadecimal digits each")
-    return octets
+    return data
 
 
 def configured(config, profiles: "ports.Profiles"):
     """Return the State of a new meter set up by `config`; raise ValueError with one line.
 
-    `config` holds `drn` (11 or 13 digits), `decoder_key` (hexadecimal, 64 bits for EA07, 128 for
-    EA11) and, where the default does not serve: `ea` 7 or 11; `tables` "certified" or "sample"
-    (EA07); `kt` 0 to 2; `sgc` six digits; `ti` 0 to 99; `krn` 1 to 9; `ken` 0 to 255; `bdt` "93",
-    "14" or "35" (for information: a meter never uses it); `kct` key change tokens supported;
-    `mfr_code`; `profile`; `tid0`, the TID of the date of manufacture, which fills the store, or
-    `tids`, the whole store in hexadecimal digits, of a meter that is set up anew; `credit_wh`;
-    `display` [rows, columns]. `clock` belongs to whoever keeps the time.
+    `config` holds `drn` (11 or 13 digits) and `decoder_key` (hexadecimal, 64 bits for EA07, 128
+    for EA11). Optional: `ea` 7 or 11; `tables` "certified" or "sample" (EA07); `kt` 0 to 2; `sgc`
+    six digits; `ti` 0 to 99; `krn` 1 to 9; `ken` 0 to 255; `bdt` "93", "14" or "35" (for
+    information: a meter never uses it); `kct` key change tokens supported; `mfr_code`; `profile`;
+    `tid0`, the TID of the date of manufacture, which fills the store, or `tids`, the whole store
+    in hexadecimal digits, for a meter that is set up again; `credit_wh`; `display` [rows,
+    columns]. `clock` is not used here: the caller sets its clock.
     """
     if not isinstance(config, dict):
         raise ValueError("a configuration is a dictionary")
@@ -166,7 +169,7 @@ def configured(config, profiles: "ports.Profiles"):
 
 
 def begin(state: "State", profile: "Profile", now):
-    """Let a new meter begin at `now`: its log, its switch, its history."""
+    """Start a new meter at `now`: its log, history and switch."""
     state.clock = now
     events.record(state, now, events.PROVISIONED)
     history.begin(state, now)

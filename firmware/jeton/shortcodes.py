@@ -1,6 +1,6 @@
-"""What short codes and the class 1 tests show: registers as pages. Imported when one is asked for.
+"""The pages of short codes and class 1 tests: registers. Imported when one is requested.
 
-A page is a list of lines, the words first.
+A page is a list of lines, the label first.
 """
 
 from . import __version__, calendar, events, supply
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .profile import Profile
     from .state import State
 
-# The class 1 test that shows the same register. IEC 62055-41 6.2.3
+# The class 1 test that shows the same register (IEC 62055-41 6.2.3).
 _TESTS = {
     "krn_kt": 4,
     "ti": 5,
@@ -31,7 +31,7 @@ _TESTS = {
 
 
 def test_page(number, meter: "Meter"):
-    """Return the lines of class 1 test `number`, or None if this meter does not have it.
+    """Return the lines of class 1 test `number`, or None if this meter lacks the test.
 
     IEC 62055-41 6.2.3.
     """
@@ -77,7 +77,7 @@ def test_page(number, meter: "Meter"):
 
 
 def code(keyed, meter: "Meter", now):
-    """Return the pages of a short code as it was keyed; some codes also do something."""
+    """Return the pages of a short code that was keyed in; some codes also have an effect."""
     found = find(meter.profile.codes_show, keyed)
     if not found:
         return [[meter.profile.say("no_code"), keyed]]

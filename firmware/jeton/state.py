@@ -1,15 +1,15 @@
 """The one persistent record: all that must survive a power cut, packed by one table.
 
 "Token used" and "credit added", or key, identifiers and registers, are in one record and so in one
-commit. What mere time changes is also saved apart, as a tick of 46 octets, which wears a flash 20
-times less. Where and how both are written is the storage port's matter.
+commit. The fields that change with time alone are also saved separately, as a tick of 46 bytes,
+which causes 20 times less flash wear. The storage port decides where and how both are written.
 """
 
 import struct
 from binascii import crc32
 
 from . import events
-from .sts.tids import OCTETS as TID_OCTETS
+from .sts.tids import BYTES as TID_BYTES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,24 +22,25 @@ MAGIC = b"JTON"
 VERSION = 3
 
 # Name, struct code. Flat, because a tuple for each field would cost a small heap 3 KB. A text
-# field ends at its first NUL. A new meter has 0 or no octets, save what State.__init__ sets.
+# field ends at its first NUL. In a new meter all fields are 0 or empty, except those that
+# State.__init__ sets.
 # fmt: off
 _table = (
-    # What a tick carries.
+    # The fields that a tick carries.
     "credit_wh", "q",
     "charged_wh", "Q",
     "total_wh", "Q",
     "rest_ws", "H",
     "load_w", "I",
     "clock", "I",
-    # From here on a change is an event, and the whole record is written.
+    # A change of any field from here on is an event, after which the whole record is written.
     "provisioned", "B",
     "drn", "13s",
     "profile", "16s",
-    "language", "2s",  # empty: the first of the profile's that the display can draw
+    "language", "2s",  # empty: the profile's first that the display can draw
     "rows", "B",
     "cols", "B",
-    "graphic", "B",  # a display of dots, which can draw every script
+    "graphic", "B",  # a graphic display, which can draw every script
     "ea", "B",
     "sample_tables", "B",
     "decoder_key", "16s",
@@ -51,8 +52,8 @@ _table = (
     "bdt", "B",
     "kct", "B",
     "mfr_code", "H",
-    "tids", "%ds" % TID_OCTETS,
-    # The ledger (credit.py): with charged_wh they make up credit_wh at every moment.
+    "tids", "%ds" % TID_BYTES,
+    # The ledger (credit.py): the sum of these and charged_wh is always credit_wh.
     "initial_wh", "q",
     "tokens_wh", "Q",
     "advances_wh", "Q",
@@ -63,11 +64,11 @@ _table = (
     "advance_debt_wh", "Q",
     "warned", "B",  # credit.LOW | credit.ALARM
     "muted", "B",
-    # Energy, and the load that draws it.
+    # Energy and load.
     "unbalance_w", "I",
     "load_from", "q",  # before 2000 if the clock was set back
     "load_repeat_s", "I",
-    "day", "H",  # days since 2000-01-01 of the day that is being counted
+    "day", "H",  # the current day, counted from 2000-01-01
     "day_from_wh", "Q",
     "month_from_wh", "Q",
     "days", "186s",  # history.py
@@ -83,9 +84,9 @@ _table = (
     "trips", "B",
     "reconnect_at", "I",
     "reconnected", "I",
-    # Tokens and who keys them.
+    # Tokens and lock-out.
     "result", "B",
-    "sections", "32s",  # of a key change half done, as they were keyed, where a profile keeps them
+    "sections", "32s",  # of an unfinished key change, if the profile keeps them
     "sections_from", "I",
     "last_token", "20s",
     "last_tid", "I",
@@ -93,42 +94,44 @@ _table = (
     "lock_count", "B",
     "lock_until", "I",
     "lock_first", "I",
-    # What happened.
+    # Event log and fault reports.
     "power_fails", "H",
     "event_seq", "I",
     "report_seq", "I",
     "report_done", "I",
     "report_lost", "H",
-    "lock", "53s",  # LOCK_OCTETS; zeros: not locked; else locked.py
+    "lock", "53s",  # LOCK_BYTES; all zeros: not locked; else see locked.py
 )
 # fmt: on
 FIELDS = [_table[i] for i in range(0, len(_table), 2)]
 FORMAT = "<" + "".join([_table[i] for i in range(1, len(_table), 2)])
 TICK_FORMAT = "<" + "".join([_table[i] for i in range(1, 12, 2)])
 del _table
-# Magic, version, CRC-32 of all that follows it, epoch: one more each time the record is written.
+# Magic, version, CRC-32 of everything after the CRC, epoch: incremented each time the record is
+# written.
 HEAD = "<4sHII"
 TICK_START = 14
 SIZE = TICK_START + struct.calcsize(FORMAT)
-LOCK_OCTETS = 53  # the last of them
-# A tick: CRC-32 of what follows it, begun with that of its record; epoch of its record; sequence.
+LOCK_BYTES = 53  # the last field
+# A tick: CRC-32 of what follows it, started from the CRC of its record; epoch of its record;
+# sequence number.
 TICK_HEAD = "<III"
-# From TICK_START to TICK_END stands in a record what a tick carries.
+# The fields of a tick are in a record from TICK_START to TICK_END.
 TICK_END = TICK_START + struct.calcsize(TICK_FORMAT)
-TICK_OCTETS = 12 + TICK_END - TICK_START
-# After the fields: the rings, and the steps of a load, as many as there are (load.py).
+TICK_BYTES = 12 + TICK_END - TICK_START
+# After the fields come the rings, then the steps of a load, of variable number (load.py).
 RINGS = (
-    ("events", events.LOG_OCTETS),
-    ("reports", events.REPORT_OCTETS),
-    ("history", events.HISTORY_OCTETS),
+    ("events", events.LOG_BYTES),
+    ("reports", events.REPORT_BYTES),
+    ("history", events.HISTORY_BYTES),
 )
 
 
 class State(Record):
-    """The record as attributes: those of FIELDS, the rings of `events`, and `load_steps`."""
+    """The record as attributes: FIELDS, the rings of `events`, and `load_steps`."""
 
     def __init__(self, values=None):
-        """Take the values of FIELDS in their order; without them be as a new meter is."""
+        """Set the values of FIELDS in their order; without values, those of a new meter."""
         fresh = values is None
         if fresh:
             values = struct.unpack(FORMAT, bytes(SIZE - TICK_START))
@@ -138,14 +141,14 @@ class State(Record):
             self.profile = b"generic"
             self.rows, self.cols = 2, 16
             self.ea, self.kct, self.krn, self.ken = 7, 2, 1, 255
-            for name, octets in RINGS:
-                setattr(self, name, bytearray(octets))
+            for name, size in RINGS:
+                setattr(self, name, bytearray(size))
             self.load_steps = b""
 
     def copy(self):
-        """Return a record with the same values, to go back to.
+        """Return a record with the same values, for rollback.
 
-        It shares the rings: what is written to them after its counts has never happened.
+        The rings are shared: entries written after a ring's count are ignored.
         """
         other = State([getattr(self, name) for name in FIELDS])
         for name, _ in RINGS:
@@ -154,11 +157,11 @@ class State(Record):
         return other
 
     def parts(self, record):
-        """Return the whole record as a list of octets, one part after the other.
+        """Return the whole record as a list of byte strings, in the order of writing.
 
-        The fields are written into `record`, SIZE octets, whose head stays as it is (see `seal`).
-        The rings and the steps of the load, which follow, are not copied: a heap in splinters has
-        no room for that.
+        The fields are packed into `record`, SIZE bytes, whose head stays unchanged (see `seal`).
+        The rings and the load steps, which follow, are not copied: a fragmented heap has no
+        contiguous block for them.
         """
         found = [getattr(self, name) for name in FIELDS]
         struct.pack_into(FORMAT, record, TICK_START, *found)
@@ -166,7 +169,7 @@ class State(Record):
 
 
 def seal(parts):
-    """Make these parts a record of their own, later than the one in whose place they come."""
+    """Write header, epoch and CRC: the record becomes valid and newer than its predecessor."""
     record = parts[0]
     epoch = struct.unpack_from(HEAD, record)[3] + 1 & 0xFFFFFFFF
     struct.pack_into(HEAD, record, 0, MAGIC, VERSION, 0, epoch)
@@ -177,9 +180,10 @@ def seal(parts):
 
 
 def tick_into(tick, record, fresh=False):
-    """Write into `tick` what `record`, sealed but for what has changed since, is to be now.
+    """Write into `tick` the current tick of `record`; return whether the tick has changed.
 
-    Tell whether that is something else than it was; `fresh` begins with what was just sealed.
+    The head of `record` must be that of the last sealed record. `fresh` starts the ticks of a
+    record that was just sealed.
     """
     values = memoryview(record)[TICK_START:TICK_END]
     if not fresh and memoryview(tick)[12:] == values:

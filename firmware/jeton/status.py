@@ -1,4 +1,4 @@
-"""What a meter tells a client of itself: registers, attributes, states, ledger; never a key."""
+"""The status that a client reads: registers, attributes, states, ledger; never a key."""
 
 from . import credit, supply
 from .sts.results import NAMES
@@ -55,7 +55,7 @@ def status(meter: "Meter", now):
 
 
 def led(meter: "Meter"):
-    """Return the LED: its pulses since the meter began, how many a kWh has, whether lit."""
+    """Return the LED: pulses since the meter began, pulses a kWh, and whether it is lit."""
     state = meter.state
     per_kwh = meter.profile.supply_pulses_per_kwh
     used_ws = state.total_wh * credit.WS_PER_WH + state.rest_ws
@@ -67,9 +67,9 @@ def led(meter: "Meter"):
 
 
 def ledger(state: "State"):
-    """Return what makes up the credit (the identity of `credit`), and what is owed."""
+    """Return the parts of the credit (the sum in `credit`) and the debts."""
     found = {name: getattr(state, name) for name in _LEDGER}
-    # What flowed when the register was as low as it goes.
+    # Energy that flowed while the register was at its minimum.
     found["uncharged_wh"] = state.total_wh - state.charged_wh
     return found
 

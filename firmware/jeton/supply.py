@@ -1,4 +1,4 @@
-"""The load switch: what holds it open, when it trips, and what closes it again."""
+"""The load switch: what keeps it open, when it trips, and what closes it again."""
 
 from . import credit, events
 
@@ -26,14 +26,14 @@ REASONS = (
 NOT_PROVISIONED, CREDIT, NO_CREDIT, TEST, CLEAR_CREDIT = range(5)
 OVER_POWER, LOCKED, TAMPER, UNBALANCE, WAIT_KEY, RECONNECTED, KEY, STORE = range(5, 13)
 
-# What holds the switch open; it closes when nothing does. Bits are stored: append only.
+# Conditions that keep the switch open; it closes when none is left. Bits are stored: append only.
 HOLD_NO_CREDIT = 1
-HOLD_POWER = 2  # tripped; a delay or a key ends it
+HOLD_POWER = 2  # tripped; ended by a delay or a key
 HOLD_LOCKED = 4  # after the profile's number of trips
 HOLD_TAMPER = 8
 HOLD_UNBALANCE = 16
-HOLD_KEY = 32  # all is well; somebody at the meter must say that the load may come
-HOLD_STORE = 64  # what is used cannot be saved
+HOLD_KEY = 32  # the supply is available; a person must press a key
+HOLD_STORE = 64  # consumption cannot be saved
 _BY_BIT = (NO_CREDIT, OVER_POWER, LOCKED, TAMPER, UNBALANCE, WAIT_KEY, STORE)
 _TRIPPED = HOLD_POWER | HOLD_LOCKED | HOLD_UNBALANCE
 
@@ -47,13 +47,13 @@ def _switch(state: "State", closed, reason, now):
 
 
 def hold(state: "State", bit, reason, now):
-    """Open the switch, or keep it open, for one more reason."""
+    """Open the switch, or keep it open, for one more condition."""
     state.hold |= bit
     _switch(state, False, reason, now)
 
 
 def release(state: "State", bits, reason, now):
-    """End what holds the switch open; it closes when nothing else does."""
+    """End conditions that keep the switch open; close it if none is left."""
     if not state.hold & bits:
         return
     state.hold &= ~bits
@@ -75,7 +75,7 @@ def begin(state: "State", profile: "Profile", now):
 
 
 def follow_credit(state: "State", profile: "Profile", now, reason=NO_CREDIT):
-    """Open the switch where there is no credit and no protection, close it on new credit."""
+    """Open the switch without credit and protection; close it when there is credit again."""
     credit.take_by_itself(state, profile, now)
     protected = state.credit_wh <= 0 and credit.protected(state, profile, now)
     if state.credit_wh > 0 or (protected and profile.credit_never_cut):
@@ -95,7 +95,7 @@ def test(state: "State", now):
 
 
 def power_w(state: "State"):
-    """Return the active power through the meter: the load's, while the switch is closed."""
+    """Return the active power through the meter: the load while the switch is closed, else 0."""
     return state.load_w if state.switch_closed else 0
 
 
@@ -105,17 +105,17 @@ def _unbalanced(state: "State", profile: "Profile"):
 
 
 def exceeds(state: "State", profile: "Profile"):
-    """Tell whether the load is above a limit while the switch is closed."""
+    """Return whether the load is above a limit while the switch is closed."""
     if not state.switch_closed:
         return False
     return 0 < state.max_power_limit_w < state.load_w or _unbalanced(state, profile)
 
 
 def trip(state: "State", profile: "Profile", now):
-    """Open the switch because the load was above a limit for longer than the profile's delay.
+    """Open the switch: the load was above a limit for longer than the profile's delay.
 
-    Trips count up to the lock; they are forgotten when the supply stayed on for the time of a
-    lock since it came back.
+    Trips are counted up to the lock. The count restarts if the supply has stayed on for longer
+    than the time of a lock since the last reconnection.
     """
     if state.trips and now - state.reconnected > profile.supply_lock_s:
         state.trips = 0
@@ -137,7 +137,7 @@ def trip(state: "State", profile: "Profile", now):
 
 
 def due(state: "State", profile: "Profile", now):
-    """Do what `reconnect_at` is for: the delay after a trip, or the lock, is over."""
+    """Act on `reconnect_at`: the delay after a trip, or the lock, is over."""
     state.reconnect_at = 0
     if state.hold & HOLD_LOCKED:
         state.trips = 0
@@ -149,7 +149,7 @@ def due(state: "State", profile: "Profile", now):
 
 
 def waits_for_key(state: "State", profile: "Profile"):
-    """Tell whether a key would bring the supply back, or one reason less against it."""
+    """Return the conditions that a key would end, as bits; 0 if none."""
     bits = HOLD_KEY
     if profile.supply_reconnect_s is None:
         bits |= HOLD_POWER | HOLD_UNBALANCE
@@ -157,7 +157,7 @@ def waits_for_key(state: "State", profile: "Profile"):
 
 
 def by_key(state: "State", profile: "Profile", now):
-    """Reconnect because somebody at the meter wants it; tell whether that did anything."""
+    """Reconnect at the request of a person at the meter; return whether that had an effect."""
     bits = waits_for_key(state, profile)
     if bits:
         _reconnect(state, bits, KEY, now)
@@ -172,7 +172,7 @@ def _reconnect(state: "State", bits, reason, now):
 
 
 def set_tamper(state: "State", profile: "Profile", on, now):
-    """Raise the tamper condition or clear it, and do what the profile's policy says."""
+    """Set or clear the tamper condition and apply the profile's policy."""
     if bool(state.tamper) == on:
         return
     state.tamper = int(on)

@@ -1,8 +1,8 @@
-"""Time and energy: what happens by itself as time passes, and when the next of it comes.
+"""Time and energy: the events caused by the passing of time, and when the next one is due.
 
-Functions over a meter. `_at` is up to when time has passed, `_next` when the next event comes by
-time, `_level` the credit at which one comes; `_load` are the steps of a load that changes, and
-`_trip_at` is when a load above its limit opens the switch.
+Functions over a meter. `_at` is the time up to which the meter has been advanced, `_next` the time
+of the next event, `_level` the credit at which one occurs, `_load` the steps of a changing load,
+and `_trip_at` the time at which a load above its limit opens the switch.
 """
 
 from . import commit, credit, events, supply
@@ -12,15 +12,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .meter import Meter
 
-# Consumption is saved each 0.01 kWh and at most every 10 s: flash wears (20 years at 23 kW).
+# Consumption is saved each 0.01 kWh and at most every 10 s, to limit flash wear (20 years at 23
+# kW).
 SAVE_WH = 10
 SAVE_S = 10
 
 
 def process(meter: "Meter", now):
-    """Let time pass up to `now` and return when something happens next by itself, or None.
+    """Advance the meter to time `now`; return when the next timed event is due, or None.
 
-    A clock that went back takes no time away.
+    A clock that was set back does not turn the meter back.
     """
     if meter._before or now > meter._at:
         commit.begin(meter)
@@ -35,9 +36,9 @@ def process(meter: "Meter", now):
 
 
 def count(meter: "Meter", energy_wh, now):
-    """Count energy that a sensor saw, in Wh, whatever the switch says.
+    """Count energy in Wh that a sensor measured, whatever the state of the switch.
 
-    It is saved as what time uses is, not each time: flash wears.
+    It is saved at the interval for consumption, not at each call, to limit flash wear.
     """
     process(meter, now)
     state = meter.state
@@ -49,7 +50,7 @@ def count(meter: "Meter", energy_wh, now):
 
 
 def settle(meter: "Meter"):
-    """Let switch and warnings follow what has changed."""
+    """Update switch and warnings after a change."""
     at = meter._at
     credit.watch(meter.state, meter.profile, at)
     supply.follow_credit(meter.state, meter.profile, at)
@@ -58,15 +59,15 @@ def settle(meter: "Meter"):
         _due(meter, at)
 
 
-def save_or_note(meter: "Meter", anew=False):
-    """Save what time alone has changed; a failure is noted and tried again, time goes on.
+def save_or_note(meter: "Meter", full=False):
+    """Save what time alone has changed; after a failure note it, retry later and continue.
 
-    The switch is open meanwhile, save where a profile never opens it: a power cut would give
-    back what was used.
+    `full` writes the whole record. Until saving works again the switch is open, unless the profile
+    never opens it: a power cut would give back the consumption that was not saved.
     """
     state = meter.state
     try:
-        commit.save(meter, anew)
+        commit.save(meter, full)
         if state.hold & supply.HOLD_STORE:
             supply.release(state, supply.HOLD_STORE, supply.CREDIT, meter._at)
             plan(meter)
@@ -79,14 +80,14 @@ def save_or_note(meter: "Meter", anew=False):
 
 
 def _run(meter: "Meter", now):
-    """Go from event to event up to `now`: a step of the load, a level of credit, midnight."""
+    """Advance from event to event up to `now`: a load step, a credit level, midnight."""
     state = meter.state
     profile = meter.profile
     at = meter._at
     seq = state.event_seq
     while at < now:
         if state.event_seq - seq >= events.SPARE // 2:
-            # The rings have no room to go back further.
+            # The rings have no spare slots left for a longer rollback: start a new snapshot.
             meter._before = None
             commit.begin(meter)
             seq = state.event_seq
@@ -104,7 +105,7 @@ def _run(meter: "Meter", now):
 
 
 def _due(meter: "Meter", at):
-    """Do what is due at `at`, then find what comes next."""
+    """Do what is due at `at`, then plan the next event."""
     state = meter.state
     load = meter._load
     if load is not None and load.next is not None and at >= load.next:
@@ -128,7 +129,7 @@ def _due(meter: "Meter", at):
 
 
 def plan(meter: "Meter"):
-    """Find when the next event comes by time, and at which credit."""
+    """Calculate the time of the next event and the credit level of the next event."""
     state = meter.state
     profile = meter.profile
     found = (state.day + 1) * credit.DAY_S
@@ -169,7 +170,7 @@ def _deadline(meter: "Meter", now):
 
 
 def find_load(meter: "Meter"):
-    """Find the place in the steps of a load, where the record has such a load."""
+    """Find the position in the load steps, if the record has any."""
     meter._load = None
     if meter.state.load_steps:
         from . import load
@@ -178,7 +179,7 @@ def find_load(meter: "Meter"):
 
 
 def begin_load(meter: "Meter"):
-    """Find the place in the steps of a load, and draw what it says there."""
+    """Find the position in the load steps and apply the load of that step."""
     find_load(meter)
     watts = meter._load.watts() if meter._load else None
     if watts is not None:
@@ -186,7 +187,7 @@ def begin_load(meter: "Meter"):
 
 
 def jump(meter: "Meter", was, now):
-    """Move all that is by the clock, which was set from `was` to `now`; the caller commits."""
+    """Move all stored times after the clock was set from `was` to `now`; the caller commits."""
     moved = now - was
     state = meter.state
     meter._at = now
@@ -201,7 +202,7 @@ def jump(meter: "Meter", was, now):
         meter._trip_at += moved
     if meter._load is not None:
         if state.load_repeat_s and was >= state.load_from:
-            # Over and over is by the clock: a household's evening is in the evening.
+            # A repeated load follows the clock: a household's evening stays in the evening.
             turns = (now - state.load_from) // state.load_repeat_s
             state.load_from += turns * state.load_repeat_s
         else:

@@ -1,4 +1,4 @@
-"""Verbs of the console that are called now and then: loaded with the first of them."""
+"""Verbs of the console that are called rarely: imported with the first call of one."""
 
 from .sts.results import NAMES
 from .sts.tids import MAX_TID
@@ -6,12 +6,12 @@ from .values import whole
 
 _LONGEST_ADVANCE_S = 100 * 366 * 86400
 _LATEST = 0xFFFFFFFF
-# Seconds of work for the interpreter; ten years of a household have less.
+# The interpreter needs some seconds for this many; ten years of a household have fewer.
 _MOST_CHANGES = 150000
 
 
 def provision(console, config):
-    """Make this a new meter (`setup.configured` says what a configuration holds)."""
+    """Set this up as a new meter (`setup.configured` describes a configuration)."""
     clock = config.get("clock") if isinstance(config, dict) else None
     if clock is not None:
         whole("clock", clock, 0, _LATEST)
@@ -32,8 +32,8 @@ def load(console, watts):
 def load_profile(console, load):
     """Connect a load in steps [[seconds, W], …] that begins now.
 
-    Or {"steps": …, "repeat_s": over and over, "at": seconds since 2000 when it begins,
-    "more": true for steps that follow those that are there}.
+    Or {"steps": …, "repeat_s": the period of a repeated load, "at": start in seconds since 2000,
+    "more": true to append the steps to those already there}.
     """
     from . import load as loads
 
@@ -62,12 +62,12 @@ def emergency(console):
 
 
 def ledger(console):
-    """Return what makes up the credit, and what is owed."""
+    """Return the parts of the credit and the debts."""
     return console._meter.ledger(console._now())
 
 
 def reconnect(console):
-    """Press the key that closes the switch where it waits for one."""
+    """Press the key that closes the switch, if it waits for one."""
     return {"done": console._meter.reconnect(console._now()), "status": console.status()}
 
 
@@ -78,7 +78,7 @@ def mute(console):
 
 
 def language(console, language=None):
-    """Return the display's language and those there are; with an argument choose it first."""
+    """Return the display's language and the available ones; with an argument, set it first."""
     if language is not None:
         console._meter.set_language(language, console._now())
     profile = console._meter.profile
@@ -86,7 +86,7 @@ def language(console, language=None):
 
 
 def history(console):
-    """Return what was used by day and month."""
+    """Return the consumption by day and month."""
     return console._meter.history(console._now())
 
 
@@ -96,23 +96,23 @@ def led(console):
 
 
 def reports(console):
-    """Return the fault reports that wait to be acknowledged, oldest first."""
+    """Return the fault reports not acknowledged yet, oldest first."""
     return console._meter.reports(console._now())
 
 
 def acknowledge(console, seq):
-    """Let fault reports up to this number go; return how many still wait."""
+    """Remove the fault reports up to this number; return how many are left."""
     return console._meter.acknowledge(seq, console._now())
 
 
 def consume(console, energy_wh):
-    """Count energy that flowed, as pulses of a meter would."""
+    """Count energy in Wh that flowed, as pulses of a meter would."""
     console._meter.use_energy(energy_wh, console._now())
     return console.status()
 
 
 def advance(console, seconds):
-    """Let time pass for the meter; `next_s` is how long until something happens by itself."""
+    """Advance the meter's time; `next_s` is the time until the next event, in seconds."""
     whole("seconds", seconds, 0, _LONGEST_ADVANCE_S)
     if console._now() + seconds > _LATEST:
         raise ValueError("the clock ends in 2136")
@@ -128,14 +128,14 @@ def advance(console, seconds):
 
 
 def lock(console, code):
-    """Lock the meter by an unlock code: the board starts anew, and has no REPL any more."""
+    """Lock the meter with an unlock code: the board restarts without a REPL."""
     from . import locked
 
     locked.lock(console._meter, code, console._line(), console._now())
 
 
 def clock(console, seconds=None):
-    """Return the clock, seconds since 2000-01-01 UTC; with an argument set it first."""
+    """Return the clock, seconds since 2000-01-01 UTC; with an argument, set it first."""
     if seconds is not None:
         whole("clock", seconds, 0, _LATEST)
         console._meter.clock_set(console._now(), seconds)
@@ -144,7 +144,7 @@ def clock(console, seconds=None):
 
 
 def rate(console, rate):
-    """Let the clock run at `rate` meter seconds a second; 0 stops it."""
+    """Run the clock at `rate` meter seconds per real second; 0 stops it."""
     now = console._now()
     console._clock.rate = whole("rate", rate, 0, 1000000)
     console._meter.process(now)
@@ -152,12 +152,12 @@ def rate(console, rate):
 
 
 def tamper(console, on):
-    """Raise the tamper input; the condition stays until a token clears it."""
+    """Set the tamper input; the condition stays until a token clears it."""
     console._meter.set_tamper(bool(on), console._now())
     return console.status()
 
 
 def tid(console, tid):
-    """Return what the meter would say of a token identifier: Accept, UsedError, OldError, …"""
+    """Return the result that a token identifier would have: Accept, UsedError, OldError, …"""
     whole("tid", tid, 0, MAX_TID)
     return NAMES[console._meter.tids.check(tid, console._meter.state.ken)]

@@ -1,4 +1,4 @@
-"""Reports what a board runs and holds, as one line of JSON; works with and without a meter."""
+"""Prints what runs on a board and what it stores, as one line of JSON, with or without a meter."""
 
 import gc
 import json
@@ -65,7 +65,7 @@ def setup():
 
 
 def interpreter():
-    """Print a list: version, _mpy, whether there is littlefs, whether SIGUSR2 interrupts."""
+    """Print a list: version, _mpy, whether littlefs is there, whether SIGUSR2 interrupts."""
     try:
         from vfs import VfsLfs2  # noqa: F401
 
@@ -86,4 +86,4 @@ def mac():
     """Print the MAC address as hexadecimal digits."""
     import machine
 
-    print("".join(["%02x" % octet for octet in machine.unique_id()]))
+    print("".join(["%02x" % byte for byte in machine.unique_id()]))

@@ -1,8 +1,7 @@
-"""The adapter: fingers and eyes at the pins of a meter, on a second board with MicroPython.
+"""The adapter: a second board with MicroPython that operates and reads the pins of a meter.
 
-Its names are global there, since an interrupt that calls a closure may allocate. Nothing is
-stored, and a reset leaves nothing of it. The host says which pins are wired to what; this knows
-no meters.
+Its names are global there, because an interrupt handler that is a closure may allocate. It stores
+no file, and a reset removes it. The host says which pins are wired to what.
 """
 
 import sys
@@ -12,20 +11,20 @@ from time import sleep_ms, ticks_diff, ticks_ms  # type: ignore[attr-defined]
 import machine
 from machine import Pin
 
-_WAVE_MS = 20  # two edges of one sound lie closer together than this
+_WAVE_MS = 20  # edges of one sound are closer together than this
 
 
 def probe():
-    """Print the chip's family, MicroPython's version, and 1 if the chip can listen on I2C."""
+    """Print the chip's family, MicroPython's version, and 1 if the chip can be an I2C target."""
     version = ".".join([str(n) for n in sys.implementation.version[:3]])
     print(sys.platform, version, int(hasattr(machine, "I2CTarget")))
 
 
 class Input:
-    """A pin that is looked at, and whose edges to its `active` level are counted."""
+    """A pin that is read, and whose edges to its `active` level are counted."""
 
     def __init__(self, number, active, wave):
-        # A wire that is not there reads as off.
+        # A missing wire reads as off.
         self._pin = Pin(number, Pin.IN, Pin.PULL_DOWN if active else Pin.PULL_UP)
         self._active = active
         self._wave = wave
@@ -35,29 +34,29 @@ class Input:
         self._pin.irq(self._edge, edge, hard=True)
 
     def _edge(self, pin):
-        # An interrupt at once, in which nothing can be allocated.
+        # A hard interrupt: nothing may be allocated here.
         now = ticks_ms()
         if not self._wave or ticks_diff(now, self._last) >= _WAVE_MS:
             self.count += 1
         self._last = now
 
     def state(self):
-        """Return whether it is on, or has just had an edge of a wave; and the count."""
+        """Return whether the pin is on, or has just had an edge of a wave; and the count."""
         on = self._pin() == self._active
         if self._wave:
             on = self.count > 0 and ticks_diff(ticks_ms(), self._last) < _WAVE_MS
         return int(on), self.count
 
     def end(self):
-        """Let the pin go."""
+        """Release the pin."""
         self._pin.irq(None)
 
 
-class Ear:
-    """Takes what a controller writes to an address, as a second chip there that only listens.
+class Receiver:
+    """Receives what a controller writes to an address, as a second, silent I2C target there.
 
-    The chip keeps 16 octets and then holds SCL low until they are taken, so none is lost on the
-    bus; where the ring is full what follows is lost, and counted.
+    The chip buffers 16 bytes and then holds SCL low until they are read, so the bus loses none.
+    When the ring is full, further bytes are lost, and counted.
     """
 
     def __init__(self, bus, sda, scl, address, size):
@@ -70,7 +69,7 @@ class Ear:
         self._target.irq(self._take, trigger=kind.IRQ_WRITE_REQ, hard=True)
 
     def _take(self, target):
-        # An interrupt at once, in which nothing can be allocated.
+        # A hard interrupt: nothing may be allocated here.
         count = target.readinto(self._chunk)
         head = self._head
         if self._lost or (head - self._tail) % self._size + count >= self._size:
@@ -84,7 +83,7 @@ class Ear:
         self._head = head
 
     def read(self, most):
-        """Return how many octets were lost, and the next ones as hexadecimal digits."""
+        """Return how many bytes were lost, and the next ones as hexadecimal digits."""
         tail, head = self._tail, self._head
         end = head if head >= tail else self._size
         end = min(end, tail + most)
@@ -93,7 +92,7 @@ class Ear:
         return self._lost, found
 
     def clear(self):
-        """Forget all there is; what was lost too."""
+        """Drop all bytes received and the count of lost ones."""
         self._tail = self._head
         self._lost = 0
 
@@ -104,29 +103,29 @@ class Ear:
 
 
 class Adapter:
-    """All of it: `select` are the address lines of two multiplexers, `inhibit` opens both."""
+    """All pins: `select` are the address lines of two multiplexers, `inhibit` opens both."""
 
     def __init__(self, select, inhibit, inputs, signs):
-        self._inhibit = Pin(inhibit, Pin.OUT, value=1)  # before all else: no key is closed
+        self._inhibit = Pin(inhibit, Pin.OUT, value=1)  # first: no key is closed
         self._select = [Pin(number, Pin.OUT, value=0) for number in select]
         self._inputs = {name: Input(*settings) for name, settings in inputs.items()}
-        # A sign is given by driving the pin; a resistor ends it.
+        # A signal is given by driving the pin; a resistor ends it.
         self._signs = {name: (Pin(number, Pin.IN), on) for name, (number, on) in signs.items()}
-        self.ear = None
+        self.receiver = None
 
     def listen(self, *settings):
-        """Take what is written to the display from now on."""
-        self.deaf()
-        self.ear = Ear(*settings)
+        """Receive what is written to the display from now on."""
+        self.stop_listening()
+        self.receiver = Receiver(*settings)
 
-    def deaf(self):
-        """Leave the display alone."""
-        if self.ear:
-            self.ear.end()
-        self.ear = None
+    def stop_listening(self):
+        """Stop receiving from the display."""
+        if self.receiver:
+            self.receiver.end()
+        self.receiver = None
 
     def key(self, row=-1, column=-1):
-        """Close the key where a row and a column cross, or open what is closed."""
+        """Close the key at a row and a column, or open the closed one."""
         self._inhibit(1)
         if row < 0:
             return
@@ -136,11 +135,11 @@ class Adapter:
         self._inhibit(0)
 
     def state(self):
-        """Return name -> whether it is on, and how often it went on."""
+        """Return name -> whether the input is on, and how often it was switched on."""
         return {name: pin.state() for name, pin in self._inputs.items()}
 
     def sign(self, name, on):
-        """Give a sign, or end it."""
+        """Give a signal, or end it."""
         pin, level = self._signs[name]
         if on:
             pin.init(Pin.OUT, value=level)
@@ -148,7 +147,7 @@ class Adapter:
             pin.init(Pin.IN)
 
     def pulse(self, name, count, ms):
-        """Give so many signs, each of so many milliseconds, as far apart."""
+        """Give `count` signals of `ms` milliseconds each, with gaps as long."""
         for _ in range(count):
             self.sign(name, True)
             sleep_ms(ms)
@@ -156,10 +155,10 @@ class Adapter:
             sleep_ms(ms)
 
     def close(self):
-        """Let everything go."""
+        """Release all pins."""
         self.key()
         for name in self._signs:
             self.sign(name, False)
         for pin in self._inputs.values():
             pin.end()
-        self.deaf()
+        self.stop_listening()

@@ -1,6 +1,6 @@
-"""Tests the parts of a board one by one, while its meter runs and leaves them alone.
+"""Tests the parts of a board one by one while its meter runs but does not use them.
 
-Each test prints one word a line, which the host follows: what is to be pressed, what was seen.
+Each test prints one line a step, which the host reads: what to press, what was detected.
 """
 
 from time import sleep_ms, ticks_add, ticks_diff, ticks_ms  # type: ignore[attr-defined]
@@ -11,7 +11,7 @@ from jeton_main import runtime  # type: ignore[import-not-found]
 def alone(test):
     """Return a test as a function that runs while the meter's timer does nothing.
 
-    The meter draws its display again after it, however the test ends.
+    After the test the meter draws its display again, also after an error.
     """
 
     def run(*arguments):
@@ -26,7 +26,7 @@ def alone(test):
 
 
 def wait(ms):
-    """Yield every 10 ms for this long."""
+    """Yield every 10 ms for `ms` milliseconds."""
     end = ticks_add(ticks_ms(), ms)
     while ticks_diff(end, ticks_ms()) > 0:
         sleep_ms(10)
@@ -34,7 +34,7 @@ def wait(ms):
 
 
 def ticks(count):
-    """Sleep for this many ticks of 20 ms: a virtual board's models follow each of them."""
+    """Sleep for this many ticks of 20 ms: the models of a virtual board update at each tick."""
     for _ in range(count):
         sleep_ms(20)
 
@@ -44,7 +44,7 @@ def ticks(count):
 
 @alone
 def show(parts, lines, count):
-    """Draw lines and leave them there for this many ticks."""
+    """Draw lines and keep them on the display for this many ticks."""
     display = parts["display"]
     while display.show(lines):
         sleep_ms(5)
@@ -54,7 +54,7 @@ def show(parts, lines, count):
 
 @alone
 def redraw(parts):
-    """Draw what the meter shows again, all of it; an OSError where the display has gone."""
+    """Draw the meter's display again completely; OSError if the display does not answer."""
     display = parts["display"]
     display.renew()
     lines = runtime.lines
@@ -63,7 +63,7 @@ def redraw(parts):
 
 
 def begin_display():
-    """Set the display up again and have the meter draw all; print its fault, if it has one."""
+    """Initialize the display again and redraw it; print its fault, if any."""
     with runtime.lock:
         runtime.make(("display",))
         runtime.lines = []
@@ -72,7 +72,7 @@ def begin_display():
 
 
 def display_address():
-    """Print the display's address on its I2C bus, 0 where it has none."""
+    """Print the display's address on its I2C bus, 0 if it has none."""
     print(getattr(runtime.parts.get("display"), "address", 0))
 
 
@@ -81,7 +81,7 @@ def display_address():
 
 @alone
 def await_keys(parts, keys, limit_ms):
-    """Print each key that is pressed, until all were or for `limit_ms` none is."""
+    """Print each pressed key, until all were pressed or none for `limit_ms`."""
     keypad = parts["keypad"]
     left = keys
     while keypad.take():
@@ -99,9 +99,9 @@ def await_keys(parts, keys, limit_ms):
 
 @alone
 def hold_keys(parts, count, looks):
-    """Have the host hold each of `count` keys, and print which were seen in `looks` of 10 ms.
+    """Let the host hold each of `count` keys; print the keys detected in `looks` scans of 10 ms.
 
-    A key that was not seen is held once more.
+    A key that was not detected is held once more.
     """
     keypad = parts["keypad"]
     rest = keypad.held()
@@ -144,7 +144,7 @@ def switch(parts, name, times, ms):
 
 @alone
 def count_outputs(parts, times, count):
-    """Switch each output on as often as `times` says: the host knows it by that number."""
+    """Switch each output on as often as `times` says: that number identifies it to the host."""
     for name in times:
         parts[name].set(False)
     ticks(count)
@@ -164,13 +164,13 @@ def count_outputs(parts, times, count):
 
 
 def gives_sign(parts, name):
-    """Return whether an input has its sign: the pulses that came, or the contact's level."""
+    """Return whether an input has its signal: the pulses received, or the contact's level."""
     return parts[name].take() if name == "pulses" else parts[name].on()
 
 
 @alone
 def await_sign(parts, name, limit_ms):
-    """Print whether the sign of an input came within `limit_ms`."""
+    """Print whether the signal of an input came within `limit_ms`."""
     print("ready")
     for _ in wait(limit_ms):
         if gives_sign(parts, name):
@@ -179,7 +179,7 @@ def await_sign(parts, name, limit_ms):
 
 
 def signs_seen(parts, names, most, more):
-    """Return the inputs that have their sign, in `most` looks of 10 ms; `more` after the first."""
+    """Return the inputs with a signal in `most` looks of 10 ms, at most `more` after the first."""
     found = set()
     while most:
         most -= 1
@@ -196,7 +196,7 @@ def signs_seen(parts, names, most, more):
 
 @alone
 def give_signs(parts, names, looks):
-    """Have the host give the sign of each input, and print which inputs saw it."""
+    """Let the host give the signal of each input; print which inputs detected it."""
     signs_seen(parts, names, 1, 0)
     print("rest", *signs_seen(parts, names, 3, 3))
     for name in names:

@@ -22,7 +22,7 @@ def _remove(path):
 
 
 def forget_meter():
-    """Remove the meter's store; the running meter does not write it again."""
+    """Remove the meter's store, and keep the running meter from writing it again."""
     import jeton_main  # type: ignore[import-not-found]
 
     # A meter that is not set up saves nothing when the board is reset.
@@ -39,7 +39,7 @@ class Files:
         os.chdir("/")
 
     def begin(self, name):
-        """Create NAME.new, and the folders it lies in."""
+        """Create NAME.new, and its folders."""
         parts = name.split("/")
         for i in range(1, len(parts)):
             try:
@@ -49,18 +49,18 @@ class Files:
         self._file = open(name + ".new", "wb")
 
     def put(self, text):
-        """Append bytes in base64 to the file that was begun."""
+        """Append bytes in base64 to the open file."""
         assert self._file
         self._file.write(a2b_base64(text))
 
     def close(self):
-        """Close the file that was begun, if any: else its rest is written when it is collected."""
+        """Close the open file, if any: else its rest would be written at a heap collection."""
         if self._file:
             self._file.close()
             self._file = None
 
     def hash(self, name):
-        """Return the SHA-256 of a file as hexadecimal digits, None where there is none."""
+        """Return the SHA-256 of a file as hexadecimal digits, None if there is no file."""
         found = sha256()
         buffer = self._buffer
         try:
@@ -90,18 +90,18 @@ class Files:
         try:
             os.rename(name + ".new", name)
         except OSError:
-            self.remove(name)  # a file system whose rename does not replace
+            self.remove(name)  # on a file system whose rename does not replace
             os.rename(name + ".new", name)
 
     def remove(self, name):
-        """Remove a file, if there is one."""
+        """Remove a file if it exists."""
         try:
             os.remove(name)
         except OSError:
             pass
 
     def keep(self, name):
-        """Rename a file to a free name, NAME.old, and print that."""
+        """Rename a file to a free name, NAME.old (or NAME.old-, …), and print that name."""
         there, other = os.listdir("/"), name + ".old"
         while other in there:
             other += "-"

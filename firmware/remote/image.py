@@ -9,10 +9,10 @@ import vfs
 
 
 class Flash:
-    """A block device over a file, which mkfs, updates and the running board share.
+    """A block device in a file, shared by mkfs, updates and the running board.
 
-    Its sizes are those of the ESP32 port: 4096 bytes are erased at once; littlefs then reads and
-    writes 32 by default. An erased byte is 0xFF.
+    Its sizes are those of the ESP32 port: blocks of 4096 bytes are erased; littlefs then reads and
+    writes 32 bytes by default. An erased byte is 0xFF.
     """
 
     def __init__(self, path, mode="r+b"):
@@ -43,26 +43,28 @@ class Flash:
 
 
 class FlashToRead(Flash):
-    """A block device that is never written."""
+    """A block device that is read-only."""
 
     def writeblocks(self, block, buf, offset=0):
-        """Refuse."""
+        """Raise OSError: read-only."""
         raise OSError(errno.EROFS)
 
     def ioctl(self, op, arg):
-        """Refuse to erase."""
+        """Raise OSError for an erase: read-only."""
         if op == 6:
             raise OSError(errno.EROFS)
         return Flash.ioctl(self, op, arg)
 
 
 def write(image, tree, names, needs):
-    """Bring the files of a flash image up to date and print what became of it.
+    """Bring the files of a flash image up to date and print the result.
 
-    `names` are "new" to format it or "update", the firmware's hash, and its files, which lie in
-    `tree`. Unless the flash has one of the files `needs`, if there are any, nothing is written.
-    /firmware.id has the hash on the first line, then the files that came with it. It is written
-    last, so that an update that was cut short is done again.
+    `names` are "new" (format it) or "update", the firmware's hash, and its files, which are in
+    `tree`. If `needs` is not empty and the flash has none of those files, nothing is written.
+    /firmware.id has the hash on the first line, then the installed files. It is written last, so
+    that an interrupted update is repeated.
+
+    Prints "written", "current" (no change needed), "lacking" (no file of `needs`) or "unreadable".
     """
     flash = Flash(image)
     if names[0] == "new":
@@ -112,8 +114,8 @@ def write(image, tree, names, needs):
 def read(image, start, most):
     """Print the free blocks and the files whose names begin with `start`, as JSON.
 
-    Each file has its first `most` bytes in hexadecimal, None where it cannot be read. A file
-    system that cannot be mounted is null.
+    Each file has its first `most` bytes in hexadecimal, None if it cannot be read. The whole
+    answer is null if the file system cannot be mounted.
     """
     try:
         flash = FlashToRead(image, "rb")
@@ -142,9 +144,9 @@ def read(image, start, most):
 def play(path, mark, files, shared):
     """Start a virtual board: mount its flash, then run these files of it, one after another.
 
-    All is as on a board: no file of the host, the working folder at the root, the board's path.
-    `mark` is printed where the board's own output begins and where it ends. `shared` is the
-    path of boards/virtual/modelled/files.py where a thread uses the files too, else "".
+    The state is that of a board: no file of the host, the current folder at the root, the board's
+    path. `mark` is printed at the beginning and at the end of the board's own output. `shared` is
+    the path of boards/virtual/modelled/files.py if a thread uses the files too, else "".
     """
     import sys
 
@@ -173,10 +175,10 @@ def play(path, mark, files, shared):
         except BaseException as error:
             import io
 
-            said = io.StringIO()
-            sys.print_exception(error, said)  # type: ignore[attr-defined]
-            lines = said.getvalue().split("\n")
-            if '"<stdin>"' in lines[1]:  # this program, which no board has
+            text = io.StringIO()
+            sys.print_exception(error, text)  # type: ignore[attr-defined]
+            lines = text.getvalue().split("\n")
+            if '"<stdin>"' in lines[1]:  # this program: a board's traceback lacks it
                 del lines[1]
             print("\n".join(lines), end="")
             break

@@ -1,4 +1,4 @@
-"""Keys tokens into a meter of its own, whose record is in RAM, on a virtual board."""
+"""Enters tokens into a separate meter with its record in RAM, on a virtual board."""
 
 import json
 
@@ -10,7 +10,7 @@ from .spare import Memory, profile
 
 
 class KeyIn:
-    """One meter after another: each is set up in the place of the one before."""
+    """A meter that can be set up again for each set of tokens."""
 
     def __init__(self):
         meter = Meter(Memory(), profile)
@@ -23,16 +23,17 @@ class KeyIn:
         print(self._meter.rpc(request))
 
     def key(self, rows):
-        """Key in tokens, (request, waits) each; print the answer and then the status of each.
+        """Enter tokens, (request, waits) each; print the answer and then the status of each.
 
-        A meter that is locked out after wrong tokens is waited for on its own clock, if `waits`.
+        If `waits`, and the meter is locked out after wrong tokens, advance its clock to the end of
+        the lock and retry.
         """
         meter = self._meter
         for request, waits in rows:
-            said = meter.rpc(request)
-            if waits and '"LockOut"' in said:
+            answer = meter.rpc(request)
+            if waits and '"LockOut"' in answer:
                 status = json.loads(meter.rpc('["status"]'))["ok"]
                 meter.rpc('["advance",%d]' % (status["lock_until"] - status["clock"]))
-                said = meter.rpc(request)
-            print(said)
+                answer = meter.rpc(request)
+            print(answer)
             print(meter.rpc('["status"]'))

@@ -1,6 +1,6 @@
-"""Measures the firmware on the board it runs on: times in microseconds, heap in bytes, as JSON.
+"""Measures the firmware on the board: times in microseconds, heap in bytes, as JSON.
 
-Tokens are entered into a meter of its own, in a file of its own: the board's meter is not touched.
+Tokens are entered into a separate meter with its own file: the board's meter is not touched.
 """
 
 import json
@@ -14,10 +14,10 @@ from .spare import Memory, profile
 
 
 def blocks(block, key, key11):
-    """Print how long a block takes in each cipher; all are hexadecimal digits."""
+    """Print the time of a block in each cipher; all arguments are hexadecimal digits."""
     from jeton.sts import ea07, ea11
 
-    octets = bytes.fromhex(block)
+    data = bytes.fromhex(block)
 
     def best(function, key):
         found = None
@@ -25,7 +25,7 @@ def blocks(block, key, key11):
             collect()
             start = ticks_us()
             for _ in range(20):
-                function(key, octets)
+                function(key, data)
             took = ticks_diff(ticks_us(), start) / 20
             found = took if found is None else min(found, took)
         return found
@@ -42,9 +42,10 @@ def blocks(block, key, key11):
 
 
 def tokens(key, codes, display, flash):
-    """Print how long tokens and keys take in a meter of this decoder key and display.
+    """Print the times of tokens and keys in a meter with this decoder key and display.
 
-    With `flash` its record is saved, else it is in RAM. A key takes its echo and its drawing.
+    With `flash` its record is saved to flash, else it is in RAM. The time of a key is that of its
+    echo; drawing is separate.
     """
     from drivers.storage import Storage
     from jeton.meter import Meter
@@ -121,10 +122,11 @@ def sizes():
 
 
 def models(path, values):
-    """Print the heap that a virtual board's pins take: those of a chip take none.
+    """Print the heap used by the pins of a virtual board: the pins of a chip use none.
 
     `path` is the board's /lib, `values` are the pins' numbers. Of the names here only `used` and
-    `before` are new to MicroPython: with more, its table of names may grow in between.
+    `before` are new to MicroPython: more new names could make its name table grow between the
+    measurements.
     """
     sys.path[:] = [path]
     import board  # noqa: F401
@@ -142,10 +144,10 @@ def models(path, values):
 
 
 def files(path, program):
-    """Print the heap that the files of a virtual board take beside the timer's thread.
+    """Print the heap used by the files of a virtual board with a timer thread.
 
     `path` is the board's /lib, `program` the path of boards/virtual/modelled/files.py. As in
-    `models`, no name here is new to MicroPython but `used` and `before`.
+    `models`, no name here is new to MicroPython except `used` and `before`.
     """
     sys.path[:] = [path]
 
@@ -164,7 +166,7 @@ def files(path, program):
 
 
 def imports(lib, modules):
-    """Print how long the imports of a start take."""
+    """Print the time of the imports of a start."""
     sys.path.insert(0, lib)
     start = ticks_us()
     for module in modules:

@@ -1,26 +1,26 @@
-"""What a second meter on a board is made with: a store that keeps nothing, and the profiles."""
+"""Parts of a second meter on a board: a store that keeps nothing, and the profiles."""
 
 import json
 
 
 class Memory:
-    """A store that keeps nothing, so a meter in it is gone with the board's power."""
+    """A store that keeps nothing: the meter exists only in RAM."""
 
     def load(self, which):
-        """Return no record."""
+        """Return None: there is no record."""
 
     def save(self, parts):
-        """Keep nothing."""
+        """Do nothing."""
 
     def save_tick(self, tick):
-        """Keep nothing."""
+        """Do nothing."""
 
     def holds(self, parts, start, end):
-        """Return that the record is not there."""
+        """Return False: there is no record."""
         return False
 
     def set_aside(self):
-        """Keep nothing."""
+        """Do nothing."""
 
 
 def profile(name, language=None):

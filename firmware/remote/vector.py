@@ -1,10 +1,10 @@
-"""Computes the parts of a token on the board, as published vectors ask for them."""
+"""Computes parts of a token on the board, for published test vectors."""
 
 from jeton.sts import crc, digits, keys
 
 
 def decipher(ea, key, sample, block):
-    """Decipher a block, all in hexadecimal; `sample` takes the standard's sample tables."""
+    """Print a decrypted block, all in hexadecimal; `sample` selects the sample tables."""
     print(keys.cipher(ea, bytes.fromhex(key), sample)(bytes.fromhex(block)).hex())
 
 
@@ -14,5 +14,5 @@ def checksum(data):
 
 
 def check_digit(number):
-    """Print whether a number's last digit is the right one (ISO/IEC 7812-1)."""
+    """Print whether the last digit of a number is correct (ISO/IEC 7812-1)."""
     print(digits.luhn_ok(number))

@@ -15,7 +15,7 @@ def test_a_tick_counts_for_its_own_record_only():
     meter.set_load(3600, T0)
     meter.process(T0 + 50)
     first = store.octets, store.tick
-    assert len(store.tick) == states.TICK_OCTETS <= 128
+    assert len(store.tick) == states.TICK_BYTES <= 128
     found = reading.unpack(*first)
     assert (found.credit_wh, found.total_wh, found.clock) == (99_950, 50, T0 + 50)
     assert reading.unpack(first[0]).credit_wh == 100_000
@@ -147,7 +147,7 @@ def test_a_meter_of_the_first_release_keeps_key_credit_and_identifiers():
     body = struct.pack(
         "<B13s16sBBBB16sBBBBIBBH150sqQHIIIHBBBBII",
         *(1, s.drn, b"generic", 2, 16, 7, 0, s.decoder_key, s.kt, s.krn, s.ti, s.ken, s.sgc),
-        *(s.bdt, s.kct, 0, bytes(meter.tids.octets), 25_000, 77, 12, 900, 4000, 0, 3, 0, 1, 1),
+        *(s.bdt, s.kct, 0, bytes(meter.tids.data), 25_000, 77, 12, 900, 4000, 0, 3, 0, 1, 1),
         *(1, T0 + 9, 102),
     )
     body += bytes([i % 251 for i in range(1200)])

@@ -168,7 +168,7 @@ def test_store_of_50_identifiers():
     assert store.check(700) == TokenResult.OLD
     store.add(16777215)
     assert (store.oldest, store.newest) == (1001, 16777215)
-    assert len(store.octets) == 150
+    assert len(store.data) == 150
 
 
 def test_key_expiry_comes_first():
@@ -196,8 +196,8 @@ def test_decoder_results():
 
 
 def test_keys_of_the_wrong_length():
-    assert "8 octets" in raises(ValueError, keys.cipher, 7, KEY11)
-    assert "16 octets" in raises(ValueError, keys.cipher, 11, KEY)
+    assert "8 bytes" in raises(ValueError, keys.cipher, 7, KEY11)
+    assert "16 bytes" in raises(ValueError, keys.cipher, 11, KEY)
     assert "EA" in raises(ValueError, keys.cipher, 9, KEY)
 
 

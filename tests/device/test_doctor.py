@@ -48,13 +48,13 @@ class Attentive:
         self.next = ""
         self.wanted = doctor.pattern(*self.bench.board.display[:2])
 
-    def tell(self, text: str) -> None:
+    def say(self, text: str) -> None:
         self.next = text.partition(":")[0]
 
     def heard(self, what: str) -> None:
         if what == "shown":
             self._look()
-        if self.next.startswith("Give the sign of the tamper"):
+        if self.next.startswith("Activate the tamper"):
             self.bench.part("tamper").set(what == "ready")
         if what == "ready" and self.next.startswith("Give a pulse"):
             self.bench.part("pulses").pulse()
@@ -121,13 +121,13 @@ def test_what_does_not_work_is_said(wired: VirtualBoard) -> None:
 
 def test_a_rig_that_says_yes(wired: VirtualBoard, monkeypatch: pytest.MonkeyPatch) -> None:
     person = Attentive(wired)
-    whole = cli_boards._Bystander.tell
+    whole = cli_boards._Bystander.say
 
-    def tell(self: Any, text: str) -> None:
-        person.tell(text)
+    def say(self: Any, text: str) -> None:
+        person.say(text)
         whole(self, text)
 
-    monkeypatch.setattr(cli_boards._Bystander, "tell", tell)
+    monkeypatch.setattr(cli_boards._Bystander, "say", say)
     monkeypatch.setattr(cli_boards._Bystander, "heard", lambda self, what: person.heard(what))
     said = jeton("doctor", wired.path, "--yes")
     assert "Keypad: press each key once: 1 2 3 A 4 5 6 B 7 8 9 C * 0 # D\n" in said

@@ -407,7 +407,7 @@ def test_ceet_fails_where_the_key_change_costs_credit(monkeypatch: pytest.Monkey
         "state.credit_wh += 5000; state.tokens_wh += 5000",  # credited more than was sold
         "state.credit_wh -= 5000; state.tokens_wh -= 5000",
         "state.credit_wh += 5000",  # out of nothing
-        "tids = meter._meter.tids; tids.octets = bytearray(len(tids.octets))",  # forgotten
+        "tids = meter._meter.tids; tids.data = bytearray(len(tids.data))",  # forgotten
     ],
 )
 def test_eneo_fails_where_a_purchase_is_not_credited_exactly_once(
@@ -433,7 +433,7 @@ def test_eneo_fails_where_a_loan_is_forgotten(monkeypatch: pytest.MonkeyPatch) -
     [
         "state.credit_wh -= 5000; state.tokens_wh -= 5000",  # the last purchase is lost
         "state.credit_wh += 5000; state.tokens_wh += 5000",  # or doubled
-        "tids = meter._meter.tids; tids.octets = bytearray(len(tids.octets))",
+        "tids = meter._meter.tids; tids.data = bytearray(len(tids.data))",
     ],
 )
 def test_eneo_fails_where_a_power_cut_in_the_backlog_changes_anything(

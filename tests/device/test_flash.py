@@ -199,7 +199,7 @@ def test_erases_the_meter_when_told_to(board: VirtualBoard, tmp_path: Path) -> N
     file = tmp_path / "meter.json"
     file.write_text(json.dumps(other))
     line = refused_late("flash", board.path, "--board", "virtual", "--config", str(file))
-    assert "already, and not 00000000000: --erase-meter gives it up" in line
+    assert "already, and not 00000000000: --erase-meter removes it" in line
     found = flash(board, "--config", str(file), "--erase-meter")
     assert (found["erased"], found["drn"]) == (True, "00000000000")
     with Meter(board.path) as meter:
@@ -218,7 +218,7 @@ def test_leaves_a_damaged_store_alone(board: VirtualBoard, tmp_path: Path) -> No
     file.write_text(json.dumps(make_config()))
     said = ran("flash", board.path, "--board", "virtual", "--config", str(file))
     assert said.status == 1
-    assert "its store was left as it is; --erase-meter gives it up" in said.err
+    assert "its store was not changed; --erase-meter removes it" in said.err
     assert [name for name in files_on(board) if name.startswith("meter.bin")]
     assert flash(board, "--config", str(file), "--erase-meter")["fault"] is None
 
@@ -335,10 +335,10 @@ class Nobody:
 
     present = False
 
-    def tell(self, text: str) -> None:
+    def say(self, text: str) -> None:
         raise AssertionError(text)
 
-    heard = tell
+    heard = say
 
     def ask(self, question: str) -> bool:
         raise AssertionError(question)
@@ -519,7 +519,7 @@ def test_refuses_usage(board: VirtualBoard, tmp_path: Path) -> None:
         line = refused(*command, "--display", "16x2", status=2)
         assert "'16x2' is none of 2x16, 2x20, 4x16, 4x20: rows x columns" in line
     file = tmp_path / "x.json"
-    for text, said in (("{", "is not JSON"), ("[]", "needs drn and decoder_key at least")):
+    for text, said in (("{", "is not JSON"), ("[]", "drn and decoder_key are required")):
         file.write_text(text)
         assert said in refused("flash", board.path, "--board", "virtual", "--config", str(file))
     file.unlink()
@@ -543,11 +543,11 @@ def refused_late(*arguments: str) -> str:
     ("changed", "said"),
     [
         ({"version": (1, 22, 2)}, "runs MicroPython 1.22.2, which is too old: 1.23 or newer"),
-        ({"machine": "ESP32C3 module with ESP32C3"}, "the chip is an ESP32-C3, and the board"),
-        ({"machine": "LOLIN_C3_MINI with ESP32-C3FH4"}, "the chip is an ESP32-C3, and the board"),
-        ({"machine": "A board of mine"}, "the chip is an A board of mine, and the board"),
+        ({"machine": "ESP32C3 module with ESP32C3"}, "the chip is an ESP32-C3, but the board"),
+        ({"machine": "LOLIN_C3_MINI with ESP32-C3FH4"}, "the chip is an ESP32-C3, but the board"),
+        ({"machine": "A board of mine"}, "the chip is an A board of mine, but the board"),
         ({"platform": "rp2", "machine": "Pico with RP2040"}, "the chip is an Pico with RP2040"),
-        ({"mpy": 6 | 2 << 8 | XTENSAWIN << 10}, "loads .mpy files of version 6.2, and mpy-cross"),
+        ({"mpy": 6 | 2 << 8 | XTENSAWIN << 10}, "loads .mpy files of version 6.2, but mpy-cross"),
     ],
 )
 def test_refuses_what_it_cannot_run_on(
@@ -589,7 +589,7 @@ def test_what_esptool_finds_goes_before_what_micropython_says() -> None:
         (1, 24, 0), 6 | 3 << 8 | XTENSAWIN << 10, "A board of mine", "esp32", (), (), 1 << 20
     )
     flashing.check(about, boards.load("esp32_lcd2004"), "here", "ESP32")
-    with pytest.raises(BoardError, match="the chip is an ESP32-C3, and the board esp32_lcd2004"):
+    with pytest.raises(BoardError, match="the chip is an ESP32-C3, but the board esp32_lcd2004"):
         flashing.check(about, boards.load("esp32_lcd2004"), "here", "ESP32-C3")
 
 
@@ -600,20 +600,20 @@ def test_refuses_other_interpreters(board: VirtualBoard, monkeypatch: pytest.Mon
     assert line.endswith("runs circuitpython: Jeton needs MicroPython")
     said[0] = "hello"
     line = refused_late("flash", board.path, "--board", "virtual")
-    assert line.endswith("does not say what it is")
+    assert line.endswith("does not report what it is")
 
 
 def test_refuses_boards_that_do_not_fit(
     board: VirtualBoard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line = refused_late("flash", board.path, "--board", "esp32_oled")
-    assert line.endswith("is a virtual board without parts: --board virtual is what fits there")
+    assert line.endswith("is a virtual board without parts: use --board virtual")
     whole = facts.facts
     monkeypatch.setattr(
         "jeton_host.bench.facts.facts", lambda m: replace(whole(m), platform="esp32")
     )
     line = refused_late("flash", board.path, "--board", "virtual")
-    assert "is no virtual board: say by --board what is on it" in line
+    assert "is not a virtual board: name its board with --board" in line
 
 
 def test_refuses_a_full_flash(board: VirtualBoard, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -642,12 +642,12 @@ def test_a_flash_full_of_ones_own_files(
     spoil(board, SUPPLY)
     run_on(board, FILL)
     line = refused_late("flash", board.path, "--board", "virtual")
-    assert re.search(r"has \d KB free, and 68 KB are needed: remove files of your own", line)
+    assert re.search(r"has \d KB free, and 68 KB are needed: remove your own files", line)
     # A file system that does not say how full it is.
     whole = facts.facts
     monkeypatch.setattr("jeton_host.bench.facts.facts", lambda m: replace(whole(m), free=1 << 30))
     line = refused_late("flash", board.path, "--board", "virtual")
-    assert line.startswith(f"the flash of {board.path} is full: remove files of your own from it")
+    assert line.startswith(f"the flash of {board.path} is full: remove your own files from it")
     monkeypatch.undo()
     run_on(board, "import os\nfor name in os.listdir('mine'): os.remove('mine/' + name)")
     assert flash(board)["copied"] == [SUPPLY]
@@ -850,7 +850,7 @@ def test_asks_the_chip(wired: VirtualBoard, chip: Any) -> None:
     assert chip.asked() == [["--port", wired.path, "flash-id"]]
     chip("ESP32-C3")
     assert refused_late("flash", "auto", "--board", "esp32_lcd2004") == (
-        "the chip is an ESP32-C3, and the board esp32_lcd2004 has an ESP32"
+        "the chip is an ESP32-C3, but the board esp32_lcd2004 has an ESP32"
     )
     chip(flash="2MB")
     line = refused_late("flash", "auto", "--board", "esp32_lcd2004")
@@ -893,7 +893,7 @@ def test_without_esptool(
     line = refused_late(
         "flash", "auto", "--board", "esp32_lcd2004", "--image", str(image), "--sha256", sha256
     )
-    assert line == "esptool is not installed, and is needed here: pip install 'jeton-meter[flash]'"
+    assert line == "esptool is required here but not installed: pip install 'jeton-meter[flash]'"
 
 
 def test_a_chip_without_micropython(
@@ -930,9 +930,9 @@ def test_writes_an_image(wired: VirtualBoard, chip: Any, tmp_path: Path) -> None
     for same in (f"sha256:{sha256}", f"{sha256}  {image}\n"):
         assert told(*options, "--sha256", same)["image_sha256"] == sha256
     line = refused_late(*options, "--sha256", "12345")
-    assert line.startswith("'12345' is no SHA-256: give its 64 hexadecimal digits, or the line")
+    assert line.startswith("'12345' is not a SHA-256: give its 64 hexadecimal digits, or the line")
     line = refused_late(*options, "--sha256", "0" * 64)
-    assert line == f"{image} is not the image you mean: its SHA-256 is {sha256}"
+    assert line == f"{image} is not the expected image: its SHA-256 is {sha256}"
     count = len(chip.asked())
     chip(unverified=True)
     assert "did not verify it" in refused_late(*options, "--sha256", sha256)
@@ -961,7 +961,7 @@ def test_refuses_images(
     octets[256 + 16 : 256 + 48] = about
     image.write_bytes(octets[:0x7000])  # an .app-bin, for an update by itself
     sha256 = hashlib.sha256(image.read_bytes()).hexdigest()
-    assert "has no partition table: it is an app alone" in refused_late(
+    assert "has no partition table: it is an app image" in refused_late(
         *options, "--sha256", sha256
     )
     image.write_text("<html>not found</html>" * 10)
@@ -1016,7 +1016,7 @@ def test_an_image_does_not_lose_the_meter(
         jeton(*options, "--sha256", sha256)
     else:
         line = refused_late(*options, "--sha256", sha256)
-        assert line.endswith("the meter on the board would be lost: --erase-meter gives it up")
+        assert line.endswith("the meter on the board would be lost; --erase-meter removes it")
     assert good == any("write-flash" in arguments for arguments in chip.asked())
 
 
@@ -1047,7 +1047,7 @@ def test_a_locked_meter_on_usb(wired: VirtualBoard, chip: Any, tmp_path: Path) -
     code = tmp_path / "code"
     code.write_text("correct horse\n")
     said = jeton("flash", "auto", "--board", "esp32_lcd2004", "--code-file", str(code))
-    assert "the meter's lock is taken away for this, and put back at the end" in said
+    assert "the meter is unlocked for flashing, and locked again at the end" in said
     assert len(chip.asked()) == 1
     with Meter(wired.path) as meter:
         assert meter.locked

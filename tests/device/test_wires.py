@@ -197,20 +197,22 @@ def test_what_was_lost_is_drawn_anew_and_never_shown_wrong(
     with adapted("esp32_oled", pos) as (meter, board):
         pins = meter.wires
         assert isinstance(pins, AdapterWires)
-        pins._do("ear._take(adapter.ear._target)")  # nothing waits: nothing happens
-        pins._run("adapter.ear._lost = 7")
+        pins._do("receiver._take(adapter.receiver._target)")  # nothing waits: nothing happens
+        pins._run("adapter.receiver._lost = 7")
         meter.press("1")  # what it draws is not kept by the adapter
         assert pins.lost >= 7
         assert list(meter.display().lines) == _bench(board).part("display").text()
         # A part of a transfer: the rest is not taken for another one.
-        pins._run("adapter.ear._ring[adapter.ear._head] = 0x40\nadapter.ear._head += 1")
+        pins._run(
+            "adapter.receiver._ring[adapter.receiver._head] = 0x40\nadapter.receiver._head += 1"
+        )
         before = pins.lost
         meter.press("2")
         assert pins.lost > before
         assert list(meter.display().lines) == _bench(board).part("display").text()
     monkeypatch.setattr(wires, "_RING", 300)
     with (
-        pytest.raises(BoardError, match="loses octets of the display again and again"),
+        pytest.raises(BoardError, match="loses bytes of the display repeatedly"),
         adapted("esp32_oled", pos) as (meter, board),
     ):
         meter.display()
@@ -253,9 +255,9 @@ def test_what_pins_cannot_do_is_refused(pos: PointOfSale) -> None:
     with adapted("cyd", pos) as (meter, _):
         pins = meter.wires
         for what, said in (
-            (lambda: meter.press("1"), "the keys of cyd are drawn on its glass"),
-            (meter.display, "the display of cyd hangs on SPI"),
-            (lambda: pins.lamp, "the credit of cyd has no pin that a wire could reach"),
+            (lambda: meter.press("1"), "the keys of cyd are on its touch panel"),
+            (meter.display, "the display of cyd is on SPI"),
+            (lambda: pins.lamp, "the credit of cyd has no pin that a wire can reach"),
             (pins.tamper, "the board cyd has no tamper"),
         ):
             with pytest.raises(BoardError, match=said) as refusal:
@@ -273,14 +275,14 @@ def test_what_is_no_adapter_and_what_has_no_pins(pos: PointOfSale) -> None:
     with VirtualBoard() as other:
         with (
             VirtualBoard(board="esp32_lcd2004") as board,
-            pytest.raises(BoardError, match="is no adapter: that takes an RP2040"),
+            pytest.raises(BoardError, match="is not an adapter: an RP2040"),
         ):
             Meter.open(board.path, wires=other.path)
         with pytest.raises(BoardError, match="has no pins to wire"):
             Meter.open(other.path, wires="models")
     with (
         VirtualBoard(board="esp32_lcd2004") as board,
-        pytest.raises(BoardError, match="only such a one has models"),
+        pytest.raises(BoardError, match="only such a board has models"),
     ):
         Meter.open(board.path, wires=ModelWires())
     with pytest.raises(BoardError, match='is for "virtual"'):
@@ -309,17 +311,19 @@ def test_jeton_wires_tells_which_wire_is_wrong(monkeypatch: pytest.MonkeyPatch) 
         assert (said.status, said.err) == (1, "")
         assert (said.json["good"], said.json["board"]) == (False, "esp32_lcd2004")
         found = {(f["part"], f["result"], f["note"]) for f in said.json["findings"]}
-        hears = f"the adapter at {adapter.path} hears nothing of the display: do its SDA, SCL and"
+        hears = (
+            f"the adapter at {adapter.path} receives nothing from the display: are its SDA, SCL"
+        )
         wrong = {
             ("keypad", "held down without the adapter: 5"),
             ("keypad", "R2: none of its keys arrives; its wire is missing"),
             ("keypad", "C1: its keys are those of C4"),
             ("keypad", "C4: its keys are those of C1"),
-            ("relay", "it is switched and nothing is seen: is its wire there?"),
-            ("led", "it is seen where credit should be"),
-            ("credit", "it is seen where led should be"),
-            ("tamper", "gives its sign by itself: are its wire, and GND, in place?"),
-            ("display", f"{hears} GND go to the meter's?"),
+            ("relay", "it is switched and the adapter sees no change: is its wire there?"),
+            ("led", "it is seen in place of credit"),
+            ("credit", "it is seen in place of led"),
+            ("tamper", "is active without a signal: are its wire and GND in place?"),
+            ("display", f"{hears} and GND connected to the meter's?"),
         }
         well = {("buzzer", "ok", None), ("pulses", "ok", None)}
         assert found == {(part, "failed", note) for part, note in wrong} | well

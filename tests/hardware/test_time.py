@@ -129,15 +129,15 @@ def test_a_verb_in_a_callback_during_another_verb_is_an_error(rig: Rig) -> None:
         "storage.save = slow\nbegan = rig_time.ms"
     )
     rig.rpc("advance_grant", 5000)
-    assert rig.ask("said") == ["a verb is under way: call it again"]
+    assert rig.ask("said") == ["another verb is running: call it again"]
     assert rig.ask("rig_time.ms - began") == 0
     assert rig.ask("runtime.lock.locked()") is False
-    assert rig.ask("bench.caller") is None
+    assert rig.ask("runtime.caller") is None
 
 
 def test_a_verb_waits_for_another_thread_but_not_for_ever(rig: Rig) -> None:
     rig.run("runtime.lock.acquire()\nbegan = rig_time.ms")
-    with pytest.raises(AssertionError, match="RuntimeError: a verb is under way"):
+    with pytest.raises(AssertionError, match="RuntimeError: another verb is running"):
         rig.run("meter.status()")
     assert rig.ask("rig_time.ms - began") == 1000
     rig.run(

@@ -129,7 +129,7 @@ class Rig:
         meter = self.meter
         state = meter.state
         status = meter.status(self.now)
-        tids = bytes(meter.tids.octets)
+        tids = bytes(meter.tids.data)
         balance = sum([getattr(state, name) for name in LEDGER])
         balance -= sum([getattr(state, name) for name in SPENT])
         return {

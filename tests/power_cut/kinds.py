@@ -184,7 +184,7 @@ def _first_release(meter):
     body = struct.pack(
         "<B13s16sBBBB16sBBBBIBBH150sqQHIIIHBBBBII",
         *(1, s.drn, s.profile, 2, 16, 7, 0, s.decoder_key, s.kt, s.krn, s.ti, s.ken, s.sgc),
-        *(s.bdt, s.kct, 0, bytes(meter.tids.octets), s.credit_wh, s.total_wh, s.rest_ws),
+        *(s.bdt, s.kct, 0, bytes(meter.tids.data), s.credit_wh, s.total_wh, s.rest_ws),
         *(900, 0, 0, 0, 0, 1, 1, 1, s.clock, 3),
     ) + bytes(1200)
     with open(PATH, "wb") as file:

@@ -412,7 +412,7 @@ class CutCase:
                 return ("doubled" if result == R.ACCEPT else "lost"), "again: result %d" % result
             if not right:
                 return "lost", "the credit of the token"
-        key = meter.state.decoder_key[: keys.key_octets(meter.state.ea)]
+        key = meter.state.decoder_key[: keys.key_bytes(meter.state.ea)]
         result, right = key_in(meter, MORE[key], at)
         if result != R.ACCEPT or not right:
             return "lost", "one more token: result %d" % result
@@ -502,7 +502,7 @@ def flips(lab, every):
         store.commits = []
     blocks = nor.snapshot()
     meter, _ = lab.boot(Nor(blocks))
-    right, last_wh, tids = Outcome(meter), meter.state.credit_wh, bytes(meter.tids.octets)
+    right, last_wh, tids = Outcome(meter), meter.state.credit_wh, bytes(meter.tids.data)
     steady = right.lasting(OF_A_START + OF_A_TICK)
     bits = 8 * BLOCK
     used = [i for i in range(BLOCKS) if blocks[i] != b"\xff" * BLOCK]
@@ -525,7 +525,7 @@ def flips(lab, every):
                 what = "new"
             elif not meter.state.provisioned:
                 what = "no record"
-            elif meter.tids.octets != tids:
+            elif meter.tids.data != tids:
                 what = "old"
             elif found.lasting(OF_A_START + OF_A_TICK) == steady and balanced(meter):
                 what = "energy lost"

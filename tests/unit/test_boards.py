@@ -136,7 +136,7 @@ def test_each_operation_has_a_number_of_its_own_and_is_known_to_the_models() -> 
     sent = set()
     for name in ("machine", "i2c_target"):
         text = (folder / f"{name}.py").read_text()
-        sent |= set(re.findall(r"(?:_header|_tell|_ask|_demand)\(_([A-Z0-9_]+)", text))
+        sent |= set(re.findall(r"(?:_header|_send|_ask|_request)\(_([A-Z0-9_]+)", text))
     assert len(sent) == 21
     assert sorted(operations.codes(" ".join(sent))) == list(range(1, 22))
     with pytest.raises(KeyError):

@@ -80,7 +80,7 @@ def lasting(meter: Any) -> tuple[Any, ...]:
             state.krn,
             state.switch_closed,
         ),
-        (state.event_seq, bytes(meter.tids.octets), state.lock_count, meter.display(T0 + HOURS_S)),
+        (state.event_seq, bytes(meter.tids.data), state.lock_count, meter.display(T0 + HOURS_S)),
     )
 
 
@@ -125,4 +125,4 @@ def test_wholly_or_not_at_all(name: str, again: int) -> None:
         state = type(meter)(store, meter._profiles)
         state.start()
         assert state.state.credit_wh == meter.state.credit_wh, at
-        assert bytes(state.tids.octets) == bytes(meter.tids.octets), at
+        assert bytes(state.tids.data) == bytes(meter.tids.data), at

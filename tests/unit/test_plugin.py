@@ -307,7 +307,7 @@ def test_a_meter_that_the_test_has_closed(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(
         ["*- meter -*", "the test has closed it", "its flash is gone: the test has closed it"]
     )
-    result.stdout.no_fnmatch_line("*no virtual board*")
+    result.stdout.no_fnmatch_line("*not a virtual board*")
     result.stdout.no_fnmatch_line("no answer*")
 
 
@@ -354,7 +354,7 @@ def test_a_named_board_is_set_up_anew_for_each_test(
         [
             f"meters: {board.path}",
             f"meters: board virtual at {board.path}, firmware 0.2.0 (????????????????), Micro*",
-            f"SKIPPED * needs a virtual board of its own; --meter is {board.path}",
+            f"SKIPPED * needs its own virtual board; --meter is {board.path}",
             "SKIPPED * needs 2 boards; --meter names 1",
         ]
     )
@@ -678,14 +678,14 @@ def test_more_workers_than_boards(pytester: pytest.Pytester) -> None:
         (["--meter="], "--meter is empty"),
         (["--meter-timeout=0"], "--meter-timeout is 0: give seconds, more than 0"),
         (["--meter-timeout=nan"], "--meter-timeout is nan: "),
-        (["--meter-image="], "--meter-image '' will not do: name a folder"),
+        (["--meter-image="], "--meter-image '' is not usable: name a folder"),
         (
             ["--meter-image=/dev/null/x"],
-            "--meter-image '/dev/null/x' will not do: /dev/null is no",
+            "--meter-image '/dev/null/x' is not usable: /dev/null is no",
         ),
         (
             ["--meter-board=virtual", "--meter-wires=models"],
-            "--meter-wires needs pins, which --meter-board=virtual has not: ",
+            "--meter-wires needs pins, which --meter-board=virtual lacks: ",
         ),
     ],
 )

@@ -27,7 +27,7 @@ profiles: list[ports.Profiles] = [main._profile, host_profiles.port, both_suppor
 clocks: list[ports.Clock] = [Clock()]
 about: ports.About = main._about
 lines: list[ports.Line] = [locked_line, test_locked.Line()]
-played: ports.PlayedBoard = board
+virtual: ports.VirtualBoardModule = board
 wires: ports.BoardWithParts = with_parts
 
 

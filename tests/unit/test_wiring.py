@@ -202,7 +202,7 @@ def test_what_cannot_be_drawn_is_said() -> None:
     with pytest.raises(BoardError, match="virtual has no pins to wire"):
         wiring.header(boards.load("virtual"))
     odd = Board("mine", "ESP32", (2, 16), {}, {"lamp": {"driver": "lamp", "pin": 4}})
-    with pytest.raises(BoardError, match="mine: nobody has drawn a lamp yet"):
+    with pytest.raises(BoardError, match="mine: there is no drawing of a lamp yet"):
         wiring.boxes(odd)
     with pytest.raises(BoardError, match="which part of Wokwi is a lamp"):
         wiring_wokwi.diagram(odd)

@@ -1,21 +1,21 @@
-"""The files of a board whose timer runs in a thread: one thread at a time uses them.
+"""The files of a board whose timer runs in a thread: only one thread at a time uses them.
 
-On a chip nothing comes between the octets of a read from the flash. Here the timer's thread reads
-a font while a program imports a module, and littlefs with its block device is not made for two at
-once: they would get each other's octets, or bring the interpreter down. What the virtual board
-mounts goes through here (jeton_host.virtual.board). What a start needs leaves as little as it can
-between the modules on the heap.
+On a chip nothing interrupts a read from the flash. Here the timer's thread reads a font while a
+program imports a module. littlefs and its block device are not thread-safe: the threads would get
+each other's bytes, or crash the interpreter. The virtual board mounts this file system around its
+own (jeton_host.virtual.board). The module uses as few objects as possible, because those left
+between the modules of a start fragment the heap.
 """
 
 from _thread import allocate_lock
 from io import IOBase
 
 _lock = allocate_lock()
-_CLOSE = 4  # MP_STREAM_CLOSE of py/stream.h: an import closes its file by it
+_CLOSE = 4  # MP_STREAM_CLOSE of py/stream.h: an import closes its file with it
 
 
 def _alone(name):
-    """Return a method that calls the one of this name while no other thread is here."""
+    """Return a method that calls the method of this name under the lock."""
 
     def call(self, *arguments):
         with _lock:
@@ -34,9 +34,9 @@ class _File(IOBase):
         with _lock:
             return self._of.readinto(buffer)
 
-    def seek(self, offset, whence=0):
+    def seek(self, offset, origin=0):
         with _lock:
-            return self._of.seek(offset, whence)
+            return self._of.seek(offset, origin)
 
     def close(self):
         with _lock:
@@ -50,7 +50,7 @@ class _File(IOBase):
     flush = _alone("flush")
 
     def ioctl(self, request, argument):
-        """Do what the interpreter itself asks of a file."""
+        """Handle the stream requests of the interpreter."""
         if request != _CLOSE:
             return -22  # EINVAL
         self.close()
@@ -73,13 +73,13 @@ class _File(IOBase):
 
 
 class Files:
-    """A file system to mount in place of the one it is given."""
+    """A file system that wraps another one, with the lock."""
 
     def __init__(self, of):
         self._of = of
 
     def stat(self, path):
-        """Say what a path is; an import asks this three times."""
+        """Return the status of a path; an import calls this three times."""
         with _lock:
             return self._of.stat(path)
 
@@ -99,6 +99,6 @@ class Files:
     getcwd = _alone("getcwd")
 
     def ilistdir(self, path):
-        """List a folder; all of it at once."""
+        """Return an iterator over the complete listing of a folder."""
         with _lock:
             return iter(list(self._of.ilistdir(path)))

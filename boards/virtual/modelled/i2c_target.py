@@ -1,7 +1,7 @@
-"""What an adapter's `machine` has besides: I2CTarget, as MicroPython's RP2 port has it.
+"""Adds I2CTarget to an adapter's `machine`, as in MicroPython's RP2 port.
 
-The chip has a queue of 16 octets; the program's interrupts are served by a thread of their own
-here, where a chip serves them at once.
+The chip has a queue of 16 bytes. A separate thread calls the program's interrupt handlers; a chip
+calls them at once.
 """
 
 import _thread
@@ -10,7 +10,7 @@ import time
 import machine
 from micropython import const
 
-# Operations, as those of machine.py.
+# Operations; see machine.py.
 _TARGET = const(19)
 _TAKE = const(20)
 _WAITS = const(21)
@@ -19,7 +19,7 @@ _LOOK_MS = const(3)
 
 
 class I2CTarget:
-    """A chip on a bus of two wires, which somebody else controls."""
+    """A chip on a bus of two wires with another controller."""
 
     IRQ_ADDR_MATCH_READ, IRQ_ADDR_MATCH_WRITE, IRQ_READ_REQ = 1, 2, 4
     IRQ_WRITE_REQ, IRQ_END_READ, IRQ_END_WRITE = 8, 16, 32
@@ -32,22 +32,22 @@ class I2CTarget:
         self._sda = sda.id
         self._handler = None
         self._head = bytearray(1)
-        machine._demand(_TARGET, scl.id | addr << 8, bytes([sda.id]))
-        _made[id] = self  # there is one of each, whoever asks for it
+        machine._request(_TARGET, scl.id | addr << 8, bytes([sda.id]))
+        _made[id] = self  # there is one object for each controller
 
     def irq(self, handler=None, trigger=48, hard=False):
-        """Have `handler` called at once when octets came."""
+        """Call `handler` as soon as bytes arrive."""
         if handler and trigger & 15 and not hard:
             raise ValueError("hard IRQ required")
         self._handler = handler
 
     def readinto(self, buf):
-        """Fill a buffer with what came; return how many octets that are."""
+        """Fill a buffer with received bytes; return their number."""
         head = self._head
         with machine._lock:
             machine._header(_TAKE, self._scl, 1)
             head[0] = len(buf)
-            machine._all(head)
+            machine._write_all(head)
             machine._fill(head)
             if head[0]:
                 machine._fill(memoryview(buf)[: head[0]])
@@ -55,7 +55,7 @@ class I2CTarget:
 
     def deinit(self):
         """Leave the bus."""
-        machine._demand(_TARGET, self._scl, bytes([self._sda]))
+        machine._request(_TARGET, self._scl, bytes([self._sda]))
         for id in [id for id in _made if _made[id] is self]:
             del _made[id]
 
@@ -77,7 +77,7 @@ def _serve():
                 while target._handler and target._waits():
                     target._handler(target)
     except OSError:
-        pass  # nobody plays the hardware any more
+        pass  # the host program has ended
 
 
 _thread.start_new_thread(_serve, ())

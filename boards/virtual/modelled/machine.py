@@ -1,9 +1,9 @@
-"""What a wired board's `machine` has, after what the virtual board's has: pins, buses, timers.
+"""The `machine` of a modelled board, added to that of the virtual board: pins, buses, timers.
 
-Each thing done to the hardware is a message over a socket to the models of the parts on the host
-(jeton_host.virtual.models): operation, an argument, a length, the octets; where it is a question,
-the answer comes before anything else happens. The interface is that of MicroPython's ESP32 port,
-as far as the drivers need it. Nothing allocates where that does not either.
+Each operation on the hardware is a message over a socket to the models of the parts on the host
+(jeton_host.virtual.models): operation, argument, length, bytes. A request for a value blocks until
+its answer. The interface is that of MicroPython's ESP32 port, as far as the drivers need it. A
+method allocates only if that of the port does.
 """
 
 import _thread
@@ -40,7 +40,7 @@ _SLEPT = const(18)
 _ENODEV = const(19)
 
 _file = open(int(os.getenv("JETON_BENCH")), "r+b", buffering=0)
-_lock = _thread.allocate_lock()  # a timer's thread speaks too
+_lock = _thread.allocate_lock()  # a timer's thread sends too
 _head = bytearray(6)
 _one = bytearray(1)
 _four = bytearray(4)
@@ -54,14 +54,14 @@ def _header(op, argument, length):
     _head[3] = length & 0xFF
     _head[4] = length >> 8 & 0xFF
     _head[5] = length >> 16
-    _all(_head)
+    _write_all(_head)
 
 
-def _all(octets):
-    """Write all octets: a socket may take a part of many."""
-    done = _file.write(octets)
-    while done < len(octets):
-        done += _file.write(memoryview(octets)[done:])
+def _write_all(data):
+    """Write all bytes: a socket may accept only a part of them."""
+    done = _file.write(data)
+    while done < len(data):
+        done += _file.write(memoryview(data)[done:])
 
 
 def _fill(buffer):
@@ -69,27 +69,27 @@ def _fill(buffer):
     while 0 < done < len(buffer):
         done += _file.readinto(memoryview(buffer)[done:])
     if not done and len(buffer):
-        raise OSError(_ENODEV)  # nobody plays the hardware any more
+        raise OSError(_ENODEV)  # the host program has ended
 
 
-def _tell(op, argument, octets):
+def _send(op, argument, data):
     with _lock:
-        _header(op, argument, len(octets))
-        _all(octets)
+        _header(op, argument, len(data))
+        _write_all(data)
 
 
-def _ask(op, argument, octets, answer):
+def _ask(op, argument, data, answer):
     with _lock:
-        _header(op, argument, len(octets))
-        if octets:
-            _all(octets)
+        _header(op, argument, len(data))
+        if data:
+            _write_all(data)
         _fill(answer)
 
 
-def _demand(op, argument, octets):
-    """Ask for something that the chip may refuse."""
+def _request(op, argument, data):
+    """Request an operation that the chip may refuse."""
     status = bytearray(1)
-    _ask(op, argument, octets, status)
+    _ask(op, argument, data, status)
     if status[0] == 1:
         raise ValueError("invalid pin")
     if status[0] == 2:
@@ -99,7 +99,7 @@ def _demand(op, argument, octets):
 
 
 class Pin:
-    """A pin, by its number."""
+    """A pin, identified by its number."""
 
     IN, OUT, OPEN_DRAIN = 1, 3, 7
     PULL_DOWN, PULL_UP = 1, 2
@@ -115,7 +115,7 @@ class Pin:
         """Set mode, pull and level."""
         level = 2 if value is None else int(bool(value))
         pull = 0 if pull is None else pull
-        _demand(_MODE, self.id, bytes([mode & 0xFF, pull & 0xFF, level]))
+        _request(_MODE, self.id, bytes([mode & 0xFF, pull & 0xFF, level]))
 
     def value(self, value=None):
         """Return the level, or set it."""
@@ -127,24 +127,24 @@ class Pin:
         with _lock:
             _one[0] = 1 if value else 0
             _header(_SET, self.id, 1)
-            _all(_one)
+            _write_all(_one)
 
     __call__ = value
 
     def on(self):
-        """Set it high."""
+        """Set the pin high."""
         self.value(1)
 
     def off(self):
-        """Set it low."""
+        """Set the pin low."""
         self.value(0)
 
     def irq(self, handler=None, trigger=3, hard=False):
-        """Have `handler` called at edges: by the next timer tick here, at once on a chip."""
+        """Call `handler` at edges: at the next timer tick here, at once on a chip."""
         self.handler = handler
-        _tell(_IRQ, self.id, bytes([trigger]))
+        _send(_IRQ, self.id, bytes([trigger]))
         for pin in _irqs:
-            if pin.id == self.id:  # there is one of each pin, however often it is made
+            if pin.id == self.id:  # one entry for each pin, however often it is constructed
                 _irqs.remove(pin)
                 break
         _irqs.append(self)
@@ -169,11 +169,11 @@ def _pins(*pins):
 
 
 class I2C:
-    """A bus of two wires, as its controller."""
+    """The controller of a bus of two wires."""
 
     def __init__(self, id=-1, *, scl=None, sda=None, freq=400000, timeout=50000):
-        self.id = scl.id  # whichever controller it is, its wires say which bus
-        _demand(_BUS, self.id, b"i" + _pins(scl, sda))
+        self.id = scl.id  # the wires identify the bus, not the number of the controller
+        _request(_BUS, self.id, b"i" + _pins(scl, sda))
 
     def scan(self):
         """Return the addresses that answer."""
@@ -187,11 +187,11 @@ class I2C:
         return found
 
     def writeto(self, addr, buf, stop=True):
-        """Write octets; OSError where nobody acknowledges."""
+        """Write bytes; OSError if there is no acknowledgement."""
         with _lock:
             _header(_I2C_WRITE, self.id | addr << 8, len(buf))
             if len(buf):
-                _all(buf)
+                _write_all(buf)
             _fill(_status)
             failed = _status[0]
         if failed:
@@ -199,12 +199,12 @@ class I2C:
         return len(buf)
 
     def readfrom_into(self, addr, buf, stop=True):
-        """Fill a buffer; OSError where nobody acknowledges."""
+        """Fill a buffer; OSError if there is no acknowledgement."""
         with _lock:
             _four[0] = len(buf) & 0xFF
             _four[1] = len(buf) >> 8
             _header(_I2C_READ, self.id | addr << 8, 4)
-            _all(_four)
+            _write_all(_four)
             _fill(_status)
             failed = _status[0]
             if not failed:
@@ -213,13 +213,13 @@ class I2C:
             raise OSError(_ENODEV)
 
     def readfrom(self, addr, nbytes, stop=True):
-        """Return octets."""
+        """Return bytes read from an address."""
         buffer = bytearray(nbytes)
         self.readfrom_into(addr, buffer)
         return bytes(buffer)
 
     def writevto(self, addr, vector, stop=True):
-        """Write several pieces in one transfer."""
+        """Write several buffers in one transfer."""
         return self.writeto(addr, b"".join([bytes(piece) for piece in vector]))
 
     def writeto_mem(self, addr, memaddr, buf, *, addrsize=8):
@@ -232,21 +232,21 @@ class I2C:
         self.readfrom_into(addr, buf)
 
     def readfrom_mem(self, addr, memaddr, nbytes, *, addrsize=8):
-        """Return what a register holds."""
+        """Return the content of a register."""
         buffer = bytearray(nbytes)
         self.readfrom_mem_into(addr, memaddr, buffer)
         return bytes(buffer)
 
 
 class SoftI2C(I2C):
-    """The same, by program."""
+    """The same bus, bit-banged."""
 
     def __init__(self, scl, sda, *, freq=400000, timeout=50000):
         super().__init__(scl=scl, sda=sda, freq=freq)
 
 
 class SPI:
-    """A bus of three wires, as its controller."""
+    """The controller of a bus of three wires."""
 
     MSB, LSB = 0, 1
 
@@ -264,42 +264,42 @@ class SPI:
         miso=None,
     ):
         self.id = sck.id
-        _demand(_BUS, self.id, b"s" + _pins(sck, mosi, miso))
+        _request(_BUS, self.id, b"s" + _pins(sck, mosi, miso))
 
     def init(self, baudrate=500000, **settings):
-        """Take another speed."""
+        """Set another speed: no effect here."""
 
     def deinit(self):
-        """Let the pins go."""
+        """Release the pins: no effect here."""
 
     def write(self, buf):
-        """Write octets."""
+        """Write bytes."""
         if not buf:
             raise ValueError("buffer too short")
         with _lock:
             _header(_SPI, self.id, len(buf))
-            _all(buf)
+            _write_all(buf)
 
     def write_readinto(self, write_buf, read_buf):
-        """Write octets, and read as many meanwhile."""
+        """Write bytes and read as many at the same time."""
         with _lock:
             _header(_SPI_READ, self.id, len(write_buf))
-            _all(write_buf)
+            _write_all(write_buf)
             _fill(read_buf)
 
     def readinto(self, buf, write=0):
-        """Fill a buffer, writing the same octet over and over."""
+        """Fill a buffer while writing the same byte repeatedly."""
         self.write_readinto(bytes([write]) * len(buf), buf)
 
     def read(self, nbytes, write=0):
-        """Return octets."""
+        """Return bytes read."""
         buffer = bytearray(nbytes)
         self.readinto(buffer, write)
         return bytes(buffer)
 
 
 class SoftSPI(SPI):
-    """The same, by program."""
+    """The same bus, bit-banged."""
 
     def __init__(self, baudrate=500000, **settings):
         super().__init__(-1, baudrate, **settings)
@@ -311,48 +311,49 @@ class PWM:
     def __init__(self, dest, freq=0, duty_u16=0, **settings):
         self._pin = dest.id
         self._freq, self._duty = freq, duty_u16
-        self._tell()
+        self._report()
 
-    def _tell(self):
+    def _report(self):
         _head_ = self._freq | self._duty << 16
         with _lock:
             for i in range(4):
                 _four[i] = _head_ >> 8 * i & 0xFF
             _header(_PWM, self._pin, 4)
-            _all(_four)
+            _write_all(_four)
 
     def freq(self, value=None):
         """Return the frequency in Hz, or set it."""
         if value is None:
             return self._freq
         self._freq = value
-        self._tell()
+        self._report()
 
     def duty_u16(self, value=None):
-        """Return the duty, of 65536, or set it."""
+        """Return the duty cycle, of 65536, or set it."""
         if value is None:
             return self._duty
         self._duty = value
-        self._tell()
+        self._report()
 
     def deinit(self):
-        """Stop."""
+        """Stop the wave."""
         self.duty_u16(0)
 
 
 class Timer:
-    """Calls a function over and over, or once.
+    """Calls a function repeatedly, or once.
 
-    Not in between what runs, as on a chip, but beside it, in a thread: so it runs at the prompt
-    too. With $JETON_TICKS set nothing runs by itself: `fire` of `timers` does.
+    The callback runs in a thread of its own, also while the board waits at the prompt; on a chip
+    it interrupts the running code. With $JETON_TICKS set no timer runs by itself: a program calls
+    `fire` of `timers`.
     """
 
     ONE_SHOT, PERIODIC = 0, 1
-    timers = {}  # those that run
+    timers = {}  # the running timers
     _made = {}
 
     def __new__(cls, id, **settings):
-        """Return the timer of this number: there is one, whoever asks for it."""
+        """Return the only timer with this number."""
         if not 0 <= id < (4 if board.CHIP == "ESP32" else 2):
             raise ValueError("invalid Timer number")
         if id not in cls._made:
@@ -366,7 +367,7 @@ class Timer:
             self.init(**settings)
 
     def init(self, *, mode=1, period=-1, callback=None, hard=False):
-        """Begin."""
+        """Start the timer."""
         self._life += 1
         self._callback, self._period, self._mode = callback, period, mode
         self.timers[self.id] = self
@@ -374,12 +375,12 @@ class Timer:
             _thread.start_new_thread(self._run, (self._life,))
 
     def deinit(self):
-        """Stop."""
+        """Stop the timer."""
         self._life += 1
         self.timers.pop(self.id, None)
 
     def fire(self):
-        """Do what is done each period."""
+        """Serve pin interrupts and call the callback, as at each period."""
         _serve_irqs()
         self._callback(self)
 
@@ -398,13 +399,13 @@ class Timer:
 if board.CHIP == "ESP32":  # the C3 has no pulse counter
 
     class Counter:
-        """Counts edges of a pin by itself."""
+        """Counts edges of a pin in hardware."""
 
         RISING, FALLING = 1, 2
 
         def __init__(self, id, src=None, *, edge=1, direction=1, filter_ns=0):
             self._id = src.id
-            _tell(_COUNTER, src.id, bytes([edge]))
+            _send(_COUNTER, src.id, bytes([edge]))
 
         def value(self, value=None):
             """Return the count, or set it."""
@@ -420,36 +421,36 @@ class UART:
 
     def __init__(self, id, baudrate=115200, *, tx=None, rx=None, timeout=0, **settings):
         self._id = tx.id
-        _demand(_BUS, self._id, b"u" + _pins(tx, rx))
+        _request(_BUS, self._id, b"u" + _pins(tx, rx))
 
     def write(self, buf):
-        """Write octets and return how many."""
-        _tell(_UART_WRITE, self._id, buf)
+        """Write bytes and return their number."""
+        _send(_UART_WRITE, self._id, buf)
         return len(buf)
 
     def any(self):
-        """Return how many octets wait."""
+        """Return the number of bytes that can be read."""
         with _lock:
             _one[0] = 0
             _header(_UART_READ, self._id, 1)
-            _all(_one)
+            _write_all(_one)
             _fill(_one)
             return _one[0]
 
     def readinto(self, buf, nbytes=-1):
-        """Fill a buffer with what waits and return how many octets that are, or None."""
+        """Fill a buffer with received bytes; return their number, or None."""
         count = min(self.any(), len(buf))
         if not count:
             return None
         with _lock:
             _one[0] = count
             _header(_UART_READ, self._id, 1)
-            _all(_one)
+            _write_all(_one)
             _fill(memoryview(buf)[:count])
         return count
 
     def read(self, nbytes=-1):
-        """Return what waits, or None."""
+        """Return received bytes, or None."""
         buffer = bytearray(self.any() if nbytes < 0 else nbytes)
         count = self.readinto(buffer)
         return bytes(buffer[:count]) if count else None
@@ -459,11 +460,11 @@ class WDT:
     """The watchdog."""
 
     def __init__(self, id=0, timeout=5000):
-        octets = bytes([timeout & 0xFF, timeout >> 8 & 0xFF, timeout >> 16 & 0xFF])
-        _tell(_WDT, 1, octets)
+        data = bytes([timeout & 0xFF, timeout >> 8 & 0xFF, timeout >> 16 & 0xFF])
+        _send(_WDT, 1, data)
 
     def feed(self):
-        """Begin its time anew."""
+        """Restart the watchdog's time."""
         with _lock:
             _header(_WDT, 0, 0)
 
@@ -476,6 +477,6 @@ def reset_cause():
 
 
 def slept(ms):
-    """Tell that the board has slept, where time is not what it is on the host."""
+    """Report a sleep of `ms` to the models, where the time of the board is simulated."""
     with _lock:
         _header(_SLEPT, ms, 0)

@@ -1,1 +1,1 @@
-"""IEC 62055-41 on the meter side: from 20 digits to fields, and what guards them."""
+"""IEC 62055-41 on the meter side: decoding, decryption and checks of tokens of 20 digits."""

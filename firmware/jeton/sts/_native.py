@@ -1,6 +1,7 @@
-"""What lets a module with viper code import in CPython too, where it runs as ordinary Python.
+"""Names for modules with viper code, which CPython imports and runs as ordinary Python.
 
-MicroPython's compiler itself knows `micropython.viper` and the ptr types: it uses nothing here.
+MicroPython's compiler handles `micropython.viper` and the pointer types itself and does not use
+this module.
 """
 
 from array import array
@@ -10,15 +11,15 @@ try:
 except ImportError:
 
     class micropython:  # type: ignore[no-redef]
-        """Stands in for MicroPython's module of the same name."""
+        """Replaces MicroPython's module of the same name in CPython."""
 
         @staticmethod
         def viper(function):
-            """Return the function as it is: CPython has no native emitter."""
+            """Return the function unchanged: CPython has no native emitter."""
             return function
 
 
-# Pointers to the octets, 16-bit and 32-bit words of a buffer.
+# Pointers to bytes, 16-bit words and 32-bit words of a buffer.
 ptr8 = bytearray
 ptr16 = array
 ptr32 = array

@@ -1,4 +1,4 @@
-"""From 20 digits to an authenticated token (IEC 62055-41 7.3.2 to 7.3.4), under a key."""
+"""Decode 20 digits into an authenticated token under a key (IEC 62055-41 7.3.2 to 7.3.4)."""
 
 from . import digits as _digits
 from . import tokens
@@ -6,7 +6,7 @@ from .results import TokenResult
 
 
 class Token:
-    """What a token says: its class and subclass, the standard's name for it, and its fields."""
+    """A decoded token: its class and subclass, its name in the standard, and its fields."""
 
     def __init__(self, cls, sub, name, fields):
         self.cls = cls
@@ -16,15 +16,16 @@ class Token:
 
     @property
     def tid(self):
-        """Return the token identifier, or None for the tokens that have none."""
+        """Return the token identifier, or None for a token without one."""
         return self.fields.get("tid")
 
 
 def decode(digits, decrypt, ea, mfr_code=0):
-    """Return (result, token, message) of 20 digits under a function of `keys.cipher`.
+    """Return (result, token, message) of 20 digits; `decrypt` is a function from `keys.cipher`.
 
-    The result is ACCEPT for an authentic token, else FORMAT (with a message and no token), CRC (no
-    token) or MFR_CODE. `mfr_code` is the meter maker's own; code 0 works on every meter.
+    The result is ACCEPT for an authentic token; else FORMAT (with a message and no token), CRC (no
+    token) or MFR_CODE. `mfr_code` is the code of this meter's maker; a token with code 0 works on
+    every meter.
     """
     try:
         cls, block = _digits.split(_digits.clean(digits))

@@ -1,19 +1,19 @@
-"""The 20 digits of a token and the 66 bits behind them (IEC 62055-41 6.4.2 to 6.4.4)."""
+"""The 20 digits of a token and the 66 bits that they encode (IEC 62055-41 6.4.2 to 6.4.4)."""
 
 DIGITS = 20
 LIMIT = 1 << 66
-# Bits 28 and 27 of the block make room for the class; what stood there goes to bits 65 and 64.
+# The class takes the place of bits 28 and 27 of the block; those two bits move to 65 and 64.
 _HOLE = 3 << 27
 _BLOCK = (1 << 64) - 1
 
 
 def clean(text):
-    """Return `text` without the spaces and dashes people put between groups."""
+    """Return `text` without the spaces and dashes that people write between groups of digits."""
     return text.replace(" ", "").replace("-", "")
 
 
 def is_digits(text):
-    """Tell whether `text` is one or more of the characters 0 to 9, and nothing else."""
+    """Return whether `text` has at least one character and only the characters 0 to 9."""
     for c in text:
         if not "0" <= c <= "9":
             return False
@@ -21,9 +21,9 @@ def is_digits(text):
 
 
 def split(digits):
-    """Return (class, block) of a token of 20 digits; the block is 8 octets as transmitted.
+    """Return (class, block) of a token of 20 digits; the block is 8 bytes as transmitted.
 
-    Raise ValueError with one line for people if `digits` is no token at all.
+    Raise ValueError with one line for people if `digits` is not a token.
     """
     if len(digits) != DIGITS:
         raise ValueError("a token has 20 digits, this has %d" % len(digits))
@@ -38,7 +38,7 @@ def split(digits):
 
 
 def join(cls, block):
-    """Return the 20 digits of a token: its class (0 to 3) and its block of 8 octets."""
+    """Return the 20 digits of a token from its class (0 to 3) and its block of 8 bytes."""
     number = int.from_bytes(block, "big")
     high = (number >> 27) & 3
     return "%020d" % ((high << 64) | (number & ~_HOLE) | (cls << 27))
@@ -50,7 +50,7 @@ def grouped(digits, separator=" "):
 
 
 def luhn_ok(number):
-    """Tell whether the last digit of `number` is its Luhn check digit (DRN, PAN)."""
+    """Return whether the last digit of `number` is its Luhn check digit (DRN, PAN)."""
     total = 0
     for i, c in enumerate(reversed(number)):
         digit = ord(c) - 48

@@ -1,7 +1,8 @@
 """EA07, the STA block cipher: decryption under a 64-bit key (IEC 62055-41 6.5.4, 7.2).
 
-A meter only ever decrypts, so encryption stands on the vending side. This is the plain path; where
-the interpreter has a native emitter, `ea07_viper` does the same rounds some hundred times faster.
+A meter only decrypts; encryption is in the vending package of the host. This module is ordinary
+Python; where the interpreter has a native emitter, `ea07_viper` does the same rounds some hundred
+times faster.
 """
 
 from array import array
@@ -10,7 +11,7 @@ from array import array
 class Tables:
     """One set of substitution and permutation tables.
 
-    `s1`, `s2`: 16 nibbles each; `p`: when encrypting, input bit i goes to output bit p[i], bit 0
+    `s1`, `s2`: 16 nibbles each. `p`: in encryption, input bit i goes to output bit p[i]; bit 0 is
     the least significant.
     """
 
@@ -23,7 +24,10 @@ class Tables:
 
     @property
     def boxes(self):
-        """Return D1 and D2, 32 octets. D1 undoes S2, D2 S1: encryption complements the key."""
+        """Return D1 and D2, 32 bytes.
+
+        D1 inverts S2 and D2 inverts S1, because encryption complements the key.
+        """
         if self._boxes is None:
             boxes = bytearray(32)
             for n in range(16):
@@ -34,10 +38,10 @@ class Tables:
 
     @property
     def spread(self):
-        """Return where the inverse permutation sends each nibble, as 32-bit words (2 KiB).
+        """Return the inverse permutation of each nibble, as 32-bit words (2 KiB).
 
-        Words 2·(16·i + v) and the next are the low and high half of what the inverse permutation
-        makes of a block in which only nibble i is set, to v.
+        Words 2·(16·i + v) and 2·(16·i + v) + 1 are the low and the high half of the inverse
+        permutation of a block in which nibble i has the value v and all others are 0.
         """
         if self._spread is None:
             to = bytearray(64)
@@ -82,7 +86,7 @@ SAMPLE = Tables(
 
 
 def decrypt_plain(key, block, tables=CERTIFIED):
-    """Return the plain block (8 octets) of `block` under `key` (8 octets), by ordinary Python."""
+    """Return the plain block (8 bytes) of `block` under `key` (8 bytes), in ordinary Python."""
     spread = tables.spread
     boxes = tables.boxes
     low = int.from_bytes(block[4:], "big")
@@ -98,7 +102,7 @@ def decrypt_plain(key, block, tables=CERTIFIED):
             new_high |= spread[at + 1]
         low = high = 0
         for i in range(8):
-            # Nibble i is substituted by D1 or D2 as bit 4i of the key, turned right r times, says.
+            # Bit 4i of the key, rotated right r times, selects D1 or D2 for nibble i.
             bit = (4 * i + r) & 63
             box = (key[7 - (bit >> 3)] >> (bit & 7) & 1) << 4
             low |= boxes[box | (new_low >> 4 * i & 15)] << 4 * i
@@ -109,7 +113,7 @@ def decrypt_plain(key, block, tables=CERTIFIED):
 
 
 def _decrypt_viper(key, block, tables=CERTIFIED):
-    """Return what `decrypt_plain` returns, by native code."""
+    """Return the result of `decrypt_plain`, computed by native code."""
     out = bytearray(block)
     _rounds(out, key, tables.spread, tables.boxes)
     return bytes(out)

@@ -9,7 +9,7 @@ NATIVE = sys.implementation.name == "micropython"
 
 @micropython.viper
 def rounds(block: ptr8, key: ptr8, spread: ptr32, boxes: ptr8):
-    """Decrypt the 8 octets of `block` in place under the 8 octets of `key`.
+    """Decrypt the 8 bytes of `block` in place under the 8 bytes of `key`.
 
     `spread` and `boxes` are those of `ea07.Tables`.
     """

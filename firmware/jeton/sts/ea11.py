@@ -1,12 +1,13 @@
 """EA11: MISTY1 with 8 rounds, 128-bit key, 64-bit block (RFC 2994; IEC 62055-41 6.5.5).
 
-A meter only ever decrypts; what encryption shares with it (key schedule, FO, FL) is public here.
-This is the plain path; where the interpreter has a native emitter, `ea11_viper` does the same.
+A meter only decrypts. The functions that encryption needs too (key schedule, FO, FL) are public.
+This module is ordinary Python; where the interpreter has a native emitter, `ea11_viper` does the
+same.
 """
 
 from array import array
 
-# S7 and S9 of RFC 2994, two and three hex digits an entry.
+# S7 and S9 of RFC 2994: two hex digits an entry in S7, three in S9.
 _S7 = bytearray(
     bytes.fromhex(
         "1b32335a3b1017545b1a72736b2c66491f24136c372e3f4a5d0f405625511c040b46200d7b3544422b1e41144b79156f"
@@ -38,7 +39,7 @@ for _i in range(512):
 
 
 def fi(x, k):
-    """Return function FI of RFC 2994 2.3.2: 16 bits `x` under the 16 key bits `k`."""
+    """Return FI of RFC 2994 2.3.2 of the 16 bits `x` under the 16 key bits `k`."""
     nine = _S9[x >> 7] ^ (x & 127)
     seven = _S7[x & 127] ^ (nine & 127) ^ (k >> 9)
     nine = _S9[nine ^ (k & 511)] ^ seven
@@ -46,7 +47,7 @@ def fi(x, k):
 
 
 def schedule(key):
-    """Return the 16 words of the expanded key (EK[0] to EK[15] of RFC 2994 2.2) of 16 octets."""
+    """Return the expanded key of 16 bytes: 16 words, EK[0] to EK[15] (RFC 2994 2.2)."""
     ek = array("H", bytes(32))
     for i in range(8):
         ek[i] = key[2 * i] << 8 | key[2 * i + 1]
@@ -56,7 +57,7 @@ def schedule(key):
 
 
 def fo(ek, high, low, k):
-    """Return function FO of RFC 2994 2.3.1 of two 16-bit halves, as (high, low); k is 0 to 7."""
+    """Return FO of RFC 2994 2.3.1 of two 16-bit halves, as (high, low); `k` is 0 to 7."""
     a, b = high, low
     for own, inner in ((0, 5), (2, 1), (7, 3)):
         a = fi(a ^ ek[(k + own) & 7], ek[8 + ((k + inner) & 7)]) ^ b
@@ -65,7 +66,7 @@ def fo(ek, high, low, k):
 
 
 def fl_keys(ek, k):
-    """Return the two words that FL number k (0 to 9) uses: the one it ANDs, the one it ORs."""
+    """Return the two words that FL number `k` (0 to 9) uses: for its AND, for its OR."""
     n = k >> 1
     if k & 1:
         return ek[8 + ((n + 2) & 7)], ek[(n + 4) & 7]
@@ -73,7 +74,7 @@ def fl_keys(ek, k):
 
 
 def fl(ek, high, low, k):
-    """Return function FL of RFC 2994 2.3.3 of two 16-bit halves, as (high, low)."""
+    """Return FL of RFC 2994 2.3.3 of two 16-bit halves, as (high, low)."""
     conjoined, disjoined = fl_keys(ek, k)
     low ^= high & conjoined
     return high ^ (low | disjoined), low
@@ -86,7 +87,7 @@ def _fl_inverse(ek, high, low, k):
 
 
 def decrypt_plain(ek, block):
-    """Return the plain block (8 octets) of `block` under an expanded key, by ordinary Python."""
+    """Return the plain block (8 bytes) of `block` under an expanded key, in ordinary Python."""
     b0, b1, a0, a1 = [block[i] << 8 | block[i + 1] for i in (0, 2, 4, 6)]
     for k in (8, 6, 4, 2, 0):
         a0, a1 = _fl_inverse(ek, a0, a1, k)
@@ -102,7 +103,7 @@ def decrypt_plain(ek, block):
 
 
 def _decrypt_viper(ek, block):
-    """Return what `decrypt_plain` returns, by native code."""
+    """Return the result of `decrypt_plain`, computed by native code."""
     out = bytearray(block)
     _rounds(out, ek, _S7, _S9)
     return bytes(out)
@@ -118,5 +119,5 @@ decrypt_expanded = _decrypt_viper if NATIVE else decrypt_plain
 
 
 def decrypt(key, block):
-    """Return the plain block (8 octets) of `block` under `key` (16 octets)."""
+    """Return the plain block (8 bytes) of `block` under `key` (16 bytes)."""
     return decrypt_expanded(schedule(key), block)

@@ -9,9 +9,9 @@ NATIVE = sys.implementation.name == "micropython"
 
 @micropython.viper
 def rounds(block: ptr8, ek: ptr16, s7: ptr8, s9: ptr16):
-    """Decrypt the 8 octets of `block` in place under the 16 words of the expanded key `ek`.
+    """Decrypt the 8 bytes of `block` in place under the 16 words of the expanded key `ek`.
 
-    RFC 2994 2.3; all functions stand in line, as a call costs more than the work in it.
+    RFC 2994 2.3. All functions are inline: a call would cost more than the work in it.
     """
     b0 = block[0] << 8 | block[1]
     b1 = block[2] << 8 | block[3]
@@ -19,14 +19,14 @@ def rounds(block: ptr8, ek: ptr16, s7: ptr8, s9: ptr16):
     a1 = block[6] << 8 | block[7]
     n = 4
     while True:
-        # FL inverse, numbers 2n and 2n + 1.
+        # Inverse of FL, numbers 2n and 2n + 1.
         a0 ^= a1 | ek[8 + (n + 6 & 7)]
         a1 ^= a0 & ek[n]
         b0 ^= b1 | ek[n + 4 & 7]
         b1 ^= b0 & ek[8 + (n + 2 & 7)]
         if n == 0:
             break
-        # FO number 2n - 1 of b into a, then number 2n - 2 of a into b.
+        # FO number 2n - 1 of b, XORed into a; then number 2n - 2 of a, XORed into b.
         k = 2 * n - 1
         half = 0
         while half < 2:

@@ -1,33 +1,34 @@
 """The decoder key register and key change sets (IEC 62055-41 6.5.2, 7.3.7 to 7.3.10).
 
-A meter never has a vending key; nothing here derives keys.
+A meter never has a vending key: this module derives no keys.
 """
 
 from .results import SECTION, TokenResult
 
 DITK, DDTK, DUTK, DCTK = 0, 1, 2, 3
 
-# Parent key type → children it may be changed to. DCTK belongs to magnetic cards (TCT 01), which
-# this meter does not read, so no change leads to it.
+# Parent key type → key types that a key change may lead to. DCTK is for magnetic cards (TCT 01),
+# which this meter does not read, so no change leads to it.
 _CHILDREN = {DITK: (DITK, DDTK, DUTK), DDTK: (DDTK, DUTK), DUTK: (DUTK, DDTK), DCTK: (DDTK,)}
 
 
-def key_octets(ea):
-    """Return the length of a decoder key for an encryption algorithm, 7 or 11."""
+def key_bytes(ea):
+    """Return the length in bytes of a decoder key for an encryption algorithm, 7 or 11."""
     return 8 if ea == 7 else 16
 
 
 def cipher(ea, key, sample=False):
-    """Return the function that decrypts a block of 8 octets under `key`, its expanded key kept.
+    """Return the function that decrypts a block of 8 bytes under `key`; it holds the expanded key.
 
-    `sample` takes the sample tables of EA07. Raise ValueError for a wrong EA or key length. Only
-    the algorithm in use is loaded: the other's tables would cost a small chip some 4 KB of heap.
+    `sample` selects the sample tables of EA07. Raise ValueError for a wrong EA or key length. Only
+    the algorithm in use is loaded: the tables of the other would take about 4 KB of heap on a
+    small chip.
     """
     if ea not in (7, 11):
         raise ValueError("EA must be 7 or 11, not %s" % ea)
-    if len(key) != key_octets(ea):
+    if len(key) != key_bytes(ea):
         raise ValueError(
-            "a key for EA%02d has %d octets, this has %d" % (ea, key_octets(ea), len(key))
+            "a key for EA%02d has %d bytes, this has %d" % (ea, key_bytes(ea), len(key))
         )
     if ea == 7:
         from . import ea07
@@ -41,13 +42,14 @@ def cipher(ea, key, sample=False):
 
 
 class KeyChange:
-    """Sections of a key change set as they come in; nothing changes until the set is whole."""
+    """The sections of a key change set received so far; an incomplete set changes nothing."""
 
     def __init__(self, ea, kct, ordered=False, window_s=None):
-        """Prepare for sets of an algorithm.
+        """Prepare for the key change sets of an encryption algorithm.
 
-        `kct`: key change tokens the meter supports (2 or 3 under EA07, 4 under EA11); `ordered`:
-        sections must come first to last; `window_s`: seconds from the first section to the last.
+        `kct`: key change tokens that the meter supports (2 or 3 under EA07, 4 under EA11);
+        `ordered`: sections must arrive in ascending order; `window_s`: longest time from the first
+        section to the last.
         """
         self._ea = ea
         self._kct = kct
@@ -56,22 +58,22 @@ class KeyChange:
         self.forget()
 
     def forget(self):
-        """Drop what has come in."""
+        """Drop all sections received so far."""
         self.sections = {}
         self._since = 0
 
     def deadline(self):
-        """Return when an incomplete set is forgotten, or None."""
+        """Return the time after which an incomplete set is dropped, or None."""
         if self.sections and self._window_s is not None:
             return self._since + self._window_s
         return None
 
     def shift(self, seconds):
-        """Follow a clock that was set forward by `seconds` (negative: back)."""
+        """Adjust to a clock that was set forward by `seconds` (negative: back)."""
         self._since += seconds
 
     def process(self, now):
-        """Forget an incomplete set whose window has passed; tell whether it was forgotten."""
+        """Drop an incomplete set whose window has passed; return whether it was dropped."""
         deadline = self.deadline()
         if deadline is not None and now > deadline:
             self.forget()
@@ -79,7 +81,7 @@ class KeyChange:
         return False
 
     def needed(self):
-        """Return the numbers of the sections that make the set whole, as far as is known yet."""
+        """Return the numbers of the sections of a complete set, as far as known so far."""
         if self._ea == 11:
             return (1, 2, 3, 4)
         first = self.sections.get(1)
@@ -88,19 +90,19 @@ class KeyChange:
         return (1, 2)
 
     def missing(self):
-        """Return the numbers of the sections still to come."""
+        """Return the numbers of the sections not received yet."""
         return [n for n in self.needed() if n not in self.sections]
 
     def accepts(self, number):
-        """Tell whether this meter knows such a section at all."""
+        """Return whether this meter supports the section with this number."""
         return number <= (4 if self._ea == 11 else 3 if self._kct >= 3 else 2)
 
     def add(self, number, fields, now):
-        """Take section `number` (1 to 4), return its TokenResult; ACCEPT: the set is whole.
+        """Add section `number` (1 to 4); return its TokenResult; ACCEPT: the set is complete.
 
-        A section entered again replaces the earlier one. RANGE for a KRN, TI or SGC that no key
-        has, FORMAT for padding that is not zero. In an ordered set a section that comes too early
-        is NOT_READY and is not kept.
+        A section entered again replaces the earlier one. RANGE for a KRN, TI or SGC outside its
+        range, FORMAT for padding that is not zero. In an ordered set, a section that arrives too
+        early is NOT_READY and is not stored.
         """
         if fields.get("pad"):
             return TokenResult.FORMAT
@@ -112,7 +114,7 @@ class KeyChange:
                     return TokenResult.NOT_READY
         if not self.sections:
             self._since = now
-        sections = dict(self.sections)  # replaced, so that a snapshot keeps the earlier one
+        sections = dict(self.sections)  # a new dictionary: a snapshot may hold the old one
         sections[number] = fields
         self.sections = sections
         return SECTION[number - 1] if self.missing() else TokenResult.ACCEPT
@@ -120,7 +122,7 @@ class KeyChange:
     def combine(self, parent_kt):
         """Return the new key as a dictionary, or the TokenResult that refuses the set.
 
-        It has `key`, `krn`, `kt`, `ti`, `ken`, `ro` and `sgc` (None if that was not transferred).
+        Its keys: `key`, `krn`, `kt`, `ti`, `ken`, `ro` and `sgc` (None if it was not transferred).
         """
         first, second = self.sections[1], self.sections[2]
         if first["kt"] not in _CHILDREN[parent_kt]:
@@ -134,7 +136,7 @@ class KeyChange:
         elif 3 in self.needed():
             sgc = self.sections[3]["sgc"]
         elif self._kct == 2:
-            sgc = 0  # a meter of two tokens cannot know the new SGC (IEC 62055-41 7.3.7)
+            sgc = 0  # a set of two tokens does not transfer the SGC (IEC 62055-41 7.3.7)
         if sgc is not None and sgc > 999999:
             return TokenResult.RANGE
         return {

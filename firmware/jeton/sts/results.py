@@ -1,8 +1,8 @@
-"""One enumeration for what became of a token (IEC 62055-41 8.2 and 8.3)."""
+"""The enumeration of token results (IEC 62055-41 8.2 and 8.3)."""
 
 
 class TokenResult:
-    """Result numbers; the display, the serial line and the event log all derive from them.
+    """Result numbers; the display, the serial line and the event log all use them.
 
     1 to 16 are those of the token result register that Conlog meters show (M); 17 and 18 extend it
     to the third and fourth section of a key change.
@@ -28,7 +28,7 @@ class TokenResult:
     KCT4 = 18
 
 
-# The standard's names, by number; 0 is "no token yet".
+# The names in the standard, by number; 0 means "no token yet".
 NAMES = (
     "None",
     "Accept",
@@ -51,8 +51,8 @@ NAMES = (
     "4thKCT",
 )
 
-# Result of a section of a key change set that is not yet complete, by section number - 1.
+# Result of a section of a key change set that is not complete yet, by section number - 1.
 SECTION = (TokenResult.KCT1, TokenResult.KCT2, TokenResult.KCT3, TokenResult.KCT4)
 
-# Results that mean "the token did its work".
+# Results that mean "the token was executed".
 GOOD = (TokenResult.ACCEPT,) + SECTION

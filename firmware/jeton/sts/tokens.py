@@ -1,7 +1,7 @@
-"""The one table of token layouts, and packing and unpacking by it (IEC 62055-41 6.2, 6.3).
+"""The table of token layouts, and packing and unpacking by it (IEC 62055-41 6.2, 6.3).
 
-The decoder on the device and the encoder on the host read the same table. Nothing here knows keys,
-meters or time: a block goes in or out plain.
+The decoder on the device and the encoder on the host use the same table. Blocks are plain here:
+keys, meters and time are outside this module.
 """
 
 from .crc import token_crc
@@ -9,8 +9,9 @@ from .crc import token_crc
 BODY_BITS = 44
 
 # Class and subclass (hexadecimal), name, then the fields with their bits, most significant first.
-# One string: as tuples in a dictionary it would take 8 KB of a small heap. + is the 3rd section
-# under EA07, p and q are makers' own subclasses, ? is what no public text lays out.
+# One string: as tuples in a dictionary the table would take 8 KB of a small heap. + is the 3rd
+# section under EA07, p and q are proprietary subclasses, ? is a token whose layout no public text
+# gives.
 _TABLE = """
 00 TransferCredit:Electricity rnd:4 tid:24 amount:16
 01 TransferCredit:Water rnd:4 tid:24 amount:16
@@ -45,9 +46,9 @@ _TABLE = """
 def layout(cls, sub, ea=7):
     """Return (name, ((field, bits), …)) of a token, most significant field first, 44 bits in all.
 
-    Makers' own subclasses stand in no table, but have a form. `ea` (7 or 11) matters for
-    Set3rdSectionDecoderKey alone: under EA07 it carries the whole SGC. What the standard reserves
-    is named "Reserved" and carried as one number.
+    Proprietary subclasses are not in the standard's table, but have a known form. `ea` (7 or 11)
+    matters only for Set3rdSectionDecoderKey: under EA07 it carries the whole SGC. A reserved token
+    has the name "Reserved" and one field.
     """
     form = "%x" % sub
     if ea == 7 and cls == 2 and sub == 8:
@@ -68,14 +69,14 @@ def layout(cls, sub, ea=7):
 
 
 def is_currency(cls, sub):
-    """Tell whether a token carries currency, and so CRC_C instead of CRC."""
+    """Return whether a token carries currency, and so CRC_C instead of CRC."""
     return cls == 0 and 4 <= sub <= 7
 
 
 def pack(cls, sub, fields, ea=7):
-    """Return the plain block of 8 octets, checksum included, for a dictionary of field values.
+    """Return the plain block of 8 bytes, checksum included, from a dictionary of field values.
 
-    Raise ValueError with one line if a field is missing, unknown or does not fit its bits.
+    Raise ValueError with one line if a field is missing, unknown or too large for its bits.
     """
     name, places = layout(cls, sub, ea)
     value = sub
@@ -97,7 +98,7 @@ def pack(cls, sub, fields, ea=7):
 
 
 def unpack(cls, block, ea=7):
-    """Return (subclass, name, fields, crc_ok) of a plain block of 8 octets."""
+    """Return (subclass, name, fields, crc_ok) of a plain block of 8 bytes."""
     sub = block[0] >> 4
     name, places = layout(cls, sub, ea)
     value = int.from_bytes(block[:6], "big")
@@ -111,7 +112,7 @@ def unpack(cls, block, ea=7):
 
 
 def _base(exponent):
-    """Return where the range of an exponent begins: the sum of 2^14·10^(n-1) for n up to it."""
+    """Return the first value of an exponent's range: the sum of 2^14·10^(n-1), n to `exponent`."""
     return (10**exponent - 1) // 9 << 14
 
 
@@ -120,7 +121,7 @@ def _value(exponent, mantissa):
 
 
 def amount_value(code):
-    """Return the units (0.1 kWh, W, …) that a 16-bit amount stands for: 0 to 18201624."""
+    """Return the units (0.1 kWh, W, …) that a 16-bit amount encodes: 0 to 18201624."""
     return _value(code >> 14, code & 0x3FFF)
 
 
@@ -129,14 +130,14 @@ MAX_CURRENCY = _value(31, 0x3FFF)
 
 
 def _series_code(units, exponents, up):
-    """Return (exponent, mantissa) of the nearest value not below (`up`) or not above `units`."""
+    """Return (exponent, mantissa) of the nearest value >= (`up`) or <= `units`."""
     exponent = 0
     while exponent + 1 < exponents and units >= _base(exponent + 1):
         exponent += 1
     step = 10**exponent
     mantissa = (units - _base(exponent) + (step - 1 if up else 0)) // step
     if mantissa >= 1 << 14:
-        # Between the last value of one exponent and the first of the next.
+        # `units` is between the last value of one exponent and the first of the next.
         if up:
             return exponent + 1, 0
         mantissa = (1 << 14) - 1
@@ -144,7 +145,7 @@ def _series_code(units, exponents, up):
 
 
 def amount_code(units):
-    """Return the smallest 16-bit amount that is worth at least `units`, in favour of the customer.
+    """Return the smallest 16-bit amount worth at least `units`: rounded in the customer's favour.
 
     Raise ValueError if `units` is negative or above MAX_AMOUNT.
     """
@@ -155,15 +156,16 @@ def amount_code(units):
 
 
 def currency_value(se, amount):
-    """Return the 1e-5 units of currency of an S&E nibble and an amount; sign 1 deducts."""
+    """Return units of 1e-5 of the currency from an S&E nibble and an amount; sign 1 deducts."""
     value = _value((se & 7) << 2 | amount >> 14, amount & 0x3FFF)
     return -value if se & 8 else value
 
 
 def currency_code(units):
-    """Return (S&E nibble, amount) for 1e-5 units of currency, rounded towards plus infinity.
+    """Return (S&E nibble, amount) for units of 1e-5 of the currency.
 
-    Raise ValueError if the magnitude is above MAX_CURRENCY.
+    The value is rounded towards plus infinity. Raise ValueError if the magnitude is above
+    MAX_CURRENCY.
     """
     if not -MAX_CURRENCY <= units <= MAX_CURRENCY:
         raise ValueError("a currency amount must be at most %d units of 1e-5" % MAX_CURRENCY)

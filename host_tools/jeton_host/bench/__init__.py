@@ -1,1 +1,1 @@
-"""Real boards: flashing, examining, measuring, wires and drawings of them."""
+"""Work on real boards: flashing, tests of parts, measurements, wires and wiring drawings."""

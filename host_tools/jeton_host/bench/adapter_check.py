@@ -1,7 +1,7 @@
-"""Goes through the wires between a meter and its adapter, one by one, and says which are wrong.
+"""Checks the wires between a meter and its adapter, one by one, and reports the wrong ones.
 
-While it does so the meter leaves its parts alone, and it goes on after: no key is keyed into it,
-and no switch of its relay is the meter's.
+During the check the meter does not use its parts, and continues afterwards: no key is entered into
+it, and the switching of the relay is not the meter's.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,11 +14,11 @@ from jeton_host.client.client import MeterClient
 from jeton_host.errors import BoardError
 from jeton_host.firmware import remote
 
-_PATIENCE_S = 10.0  # for a line of the board under test
+_PATIENCE_S = 10.0  # longest wait for a line of the board under test
 
-_LOOKS = 40  # of 10 ms each, while something is waited for
-_WAIT = 15  # ticks in which this reads what was counted
-_TRIES = 3  # at what a busy computer may have missed
+_LOOKS = 40  # of 10 ms each, for an expected key or signal
+_WAIT = 15  # ticks in which the host reads the counts
+_TRIES = 3  # of a step that a busy computer may have missed
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class _Key:
 
 
 class Check:
-    """The wires of one bench."""
+    """The check of the wires of one bench."""
 
     def __init__(self, meter: MeterClient, wires: AdapterWires) -> None:
         if meter.locked:
@@ -44,11 +44,11 @@ class Check:
         self._faults = dict(meter.info().faults)
 
     def run(self) -> Iterator[Finding]:
-        """Test each part's wires in turn; what the meter itself has found is told first."""
+        """Test the wires of each part in turn; a fault that the meter reports comes first."""
         if "keypad" in self._parts and self._parts["keypad"]["driver"] in KEYPADS:
             yield from self._fault("keypad") or self._keys()
         yield from self._outputs()
-        yield from self._signs()
+        yield from self._signals()
         if self._wires.readable:
             yield from self._display()
 
@@ -57,7 +57,7 @@ class Check:
         return [Finding(name, FAILED, fault)] if fault and "held down" not in fault else []
 
     def _do(self, heard: Callable[[str], None], test: str, *arguments: object) -> None:
-        """Run a test on the board: it prints each thing to do, which is done before it goes on."""
+        """Run a test on the board: it prints each step and waits until `heard` has done it."""
         source = remote.once("examine", test, *arguments)
         self._meter.run(source, timeout=_PATIENCE_S, heard=heard)
 
@@ -77,7 +77,7 @@ class Check:
                 self._wires.hold(*divmod(at, 4))
             elif word == "got":
                 got[at] = rest
-                self._wires.let_go()
+                self._wires.release()
             elif word == "stuck":
                 stuck = rest
 
@@ -95,8 +95,8 @@ class Check:
             yield Finding("keypad", FAILED, cause)
         if not causes:
             for key in wrong:
-                said = f"is seen as {key.got}" if key.got else "is not seen"
-                yield Finding("keypad", FAILED, f"key {key.name} {said}")
+                note = f"is detected as {key.got}" if key.got else "is not detected"
+                yield Finding("keypad", FAILED, f"key {key.name} {note}")
 
     # Outputs and inputs
 
@@ -112,18 +112,20 @@ class Check:
             at = {where for where, count in counted.items() if count == times[name]}
             if not counted[name] and not at:
                 yield Finding(
-                    name, FAILED, "it is switched and nothing is seen: is its wire there?"
+                    name,
+                    FAILED,
+                    "it is switched and the adapter sees no change: is its wire there?",
                 )
             elif at == {name}:
                 yield Finding(name, OK)
             elif at:
-                yield Finding(name, FAILED, f"it is seen where {', '.join(sorted(at))} should be")
+                yield Finding(name, FAILED, f"it is seen in place of {', '.join(sorted(at))}")
             else:
-                said = f"switched {times[name]} times, it is seen to go on {counted[name]} times"
-                yield Finding(name, FAILED, said)
+                note = f"it is switched on {times[name]} times, and seen {counted[name]} times"
+                yield Finding(name, FAILED, note)
 
     def _counted(self, times: dict[str, int]) -> dict[str, int]:
-        """Return how often each input of the adapter went on while all outputs did."""
+        """Return how often each input of the adapter went on while all outputs were switched."""
         counts: dict[str, dict[str, int]] = {}
 
         def heard(line: str) -> None:
@@ -132,7 +134,7 @@ class Check:
         self._do(heard, "count_outputs", times, _WAIT)
         return {name: counts["done"][name] - counts["base"][name] for name in times}
 
-    def _signs(self) -> Iterator[Finding]:
+    def _signals(self) -> Iterator[Finding]:
         names = [n for n in ("pulses", "tamper") if n in self._parts and n not in self._faults]
         if not names:
             return
@@ -156,18 +158,18 @@ class Check:
         self._do(heard, "give_signs", names, _LOOKS)
         for name in names:
             if name in rest:
-                said = "gives its sign by itself: are its wire, and GND, in place?"
-                yield Finding(name, FAILED, said)
+                note = "is active without a signal: are its wire and GND in place?"
+                yield Finding(name, FAILED, note)
                 continue
             there = seen.get(name, set()) - rest
             if there == {name}:
                 yield Finding(name, OK)
             elif not there:
-                said = "its sign is given and nothing is seen: is its wire there?"
-                yield Finding(name, FAILED, said)
+                note = "its signal is given and the meter sees none: is its wire there?"
+                yield Finding(name, FAILED, note)
             else:
-                said = f"where its sign is given, {', '.join(sorted(there))} has one"
-                yield Finding(name, FAILED, said)
+                note = f"its signal arrives at {', '.join(sorted(there))}"
+                yield Finding(name, FAILED, note)
 
     def _display(self) -> Iterator[Finding]:
         wanted = pattern(*self._wires.board.display[:2])
@@ -189,20 +191,20 @@ class Check:
         if shown == wanted:
             lost = self._wires.lost
             yield Finding(
-                "display", OK, f"{lost} octets were lost, and drawn anew" if lost else ""
+                "display", OK, f"{lost} bytes were lost, and drawn again" if lost else ""
             )
         else:
             at = next(i for i, line in enumerate(wanted) if line != shown[i])
-            said = f"row {at + 1} is {shown[at]!r} and should be {wanted[at]!r}"
-            yield Finding("display", FAILED, said)
+            note = f"row {at + 1} is {shown[at]!r} and should be {wanted[at]!r}"
+            yield Finding("display", FAILED, note)
 
 
 def _causes(keys: list[_Key], names: str) -> Iterator[str]:
-    """Give the wires that explain what was seen; none where no wire does."""
+    """Yield the wires that explain the wrong keys; nothing if no wire does."""
     if not any(key.got for key in keys):
         yield (
-            "no key arrives: is GND joined, have the multiplexers 3V3, does their inhibit have "
-            "its wire, are their commons (pin 3) joined?"
+            "no key arrives: are GND, the 3V3 of the multiplexers and their inhibit connected, "
+            "and their commons (pin 3) joined?"
         )
         return
     rows: dict[int, set[int]] = {}

@@ -1,7 +1,7 @@
-"""Tests the parts of a bench, with the person who stands before it.
+"""Tests the parts of a bench together with a person in front of it.
 
-Each test is one program on the board that ends by itself: whatever becomes of this one, the meter
-goes on. While it runs the meter leaves the parts alone, and it shows its display again after.
+Each test is one program on the board that ends by itself: if this program stops, the meter
+continues. During a test the meter does not use its parts; afterwards it draws its display again.
 """
 
 from collections.abc import Callable
@@ -18,17 +18,17 @@ from jeton_host.firmware import boards, remote
 from jeton_host.firmware.boards import Board
 
 OK, FAILED, SKIPPED = "ok", "failed", "not tested"
-HOLD_MS = 4000  # that something is shown to a person
-TIMES = 3  # that something is switched
+HOLD_MS = 4000  # how long a test pattern is shown
+TIMES = 3  # how often an output is switched
 SWITCH_MS = 400
-LIMIT_S = 20  # to wait for a key or a sign
+LIMIT_S = 20  # longest wait for a key or a signal
 _GRACE_S = 10.0
 _TICK_MS = 20
-_TOO_FULL = 8192  # octets of heap that a verb may need
+_TOO_FULL = 8192  # bytes of heap that a verb may need
 
-_SIGNS = {
-    "tamper": "Give the sign of the tamper switch",
-    "supply": "Give the sign of a power failure",
+_SIGNALS = {
+    "tamper": "Activate the tamper switch",
+    "supply": "Activate the power failure input",
     "pulses": "Give a pulse at the pulse input",
 }
 _SWITCHED = {
@@ -40,15 +40,15 @@ _SWITCHED = {
 
 
 class Person(Protocol):
-    """Who stands before the bench, or does not."""
+    """The person in front of the bench, if present."""
 
     present: bool
 
-    def tell(self, text: str) -> None:
-        """Say what is to be done or looked at."""
+    def say(self, text: str) -> None:
+        """Show what to do or what to look at."""
 
     def heard(self, what: str) -> None:
-        """Take note of what the board has noticed: a key, that something is shown."""
+        """Show what the board has detected: a key, or that something is shown."""
 
     def ask(self, question: str) -> bool:
         """Return the answer to a question."""
@@ -56,20 +56,20 @@ class Person(Protocol):
 
 @dataclass(frozen=True)
 class Finding:
-    """What one test came to: OK, FAILED or SKIPPED."""
+    """The result of one test: OK, FAILED or SKIPPED."""
 
     part: str
     result: str
     note: str = ""
 
     def as_dict(self) -> dict[str, str | None]:
-        """Return it for --json."""
+        """Return the finding for --json."""
         return {"part": self.part, "result": self.result, "note": self.note or None}
 
 
 @dataclass(frozen=True)
 class Report:
-    """What was found on one board."""
+    """The findings of one board."""
 
     port: str
     when: datetime
@@ -78,11 +78,11 @@ class Report:
 
     @property
     def good(self) -> bool:
-        """Return whether nothing has failed."""
+        """Return whether no test has failed."""
         return all(finding.result != FAILED for finding in self.findings)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it for --json."""
+        """Return the report for --json."""
         return {
             "port": self.port,
             "time": self.when.isoformat(timespec="seconds"),
@@ -92,7 +92,7 @@ class Report:
         }
 
     def markdown(self) -> str:
-        """Return it as a page of Markdown."""
+        """Return the report as a page of Markdown."""
         info = self.info
         lines = [
             f"# {info.board} at {self.port}",
@@ -111,7 +111,7 @@ class Report:
 
 
 def examine(meter: MeterClient, person: Person) -> Report:
-    """Test the board of an open line; BoardError where it is no board to test."""
+    """Test the board of an open line; BoardError if it cannot be tested."""
     if meter.locked:
         raise BoardError(
             f"the meter at {meter.port} is locked, and a test needs its REPL: "
@@ -160,19 +160,19 @@ class _Bench:
             if fault:
                 found.append(Finding(name, FAILED, fault))
             elif not self._person.present:
-                found.append(self._there(name))
+                found.append(self._unattended(name))
             else:
                 found.append(self._tested(name))
         return found
 
-    def _there(self, name: str) -> Finding:
-        """Return what can be said of a part that nobody looks at."""
+    def _unattended(self, name: str) -> Finding:
+        """Return the finding for a part that no person looks at."""
         if name == "display":
-            try:  # since a start it may have gone
+            try:  # it may have failed since the start
                 self._do(0, lambda line: None, "redraw")
             except BoardError:
                 return Finding(name, FAILED, "it does not answer any more")
-        return Finding(name, SKIPPED, "it is there; nobody is, to look at it")
+        return Finding(name, SKIPPED, "it is there, but no person is present to check it")
 
     def _tested(self, name: str) -> Finding:
         try:
@@ -182,14 +182,14 @@ class _Bench:
                 return self._keypad()
             if name in _SWITCHED:
                 return self._switched(name)
-            if name in _SIGNS:
-                return self._sign(name)
+            if name in _SIGNALS:
+                return self._signal(name)
         except BoardError as error:
             return Finding(name, FAILED, str(error))
         return Finding(name, OK, "it answers")
 
     def _do(self, seconds: float, heard: Callable[[str], None], test: str, *of: object) -> None:
-        """Run a test on the board; `seconds` is the longest it says nothing."""
+        """Run a test on the board; `seconds` is its longest time without output."""
         source = remote.once("examine", test, *of)
         self._meter.run(source, timeout=seconds + _GRACE_S, heard=heard)
 
@@ -199,54 +199,56 @@ class _Bench:
 
     def _display(self) -> Finding:
         rows, cols = self._board.display[:2]
-        if self._meter.status().provisioned:  # its set-up may have fewer than the board
+        if self._meter.status().provisioned:  # the meter may use fewer than the board has
             size = self._meter.display()
             rows, cols = size.rows, size.cols
         lines = pattern(rows, cols)
-        self._person.tell("Display: look, each row begins with its number, no place is empty")
+        self._person.say(
+            "Display: check that each row begins with its number and no place is empty"
+        )
         self._do(HOLD_MS / 1000, self._person.heard, "show", lines, HOLD_MS // _TICK_MS)
         return self._answered("display", f"Were there {rows} rows of {cols} characters")
 
     def _switched(self, name: str) -> Finding:
         if name == "relay":
-            self._person.tell("Relay: it switches now; what hangs on it goes on and off")
+            self._person.say("Relay: it switches now; its load goes on and off")
         seconds = 2 * TIMES * SWITCH_MS / 1000
         self._do(seconds, self._person.heard, "switch", name, TIMES, SWITCH_MS)
         return self._answered(name, f"{_SWITCHED[name]}, {TIMES} times")
 
     def _keypad(self) -> Finding:
         keys = str(self._board.parts["keypad"]["keys"])
-        came: list[str] = []
+        pressed: list[str] = []
 
         def heard(line: str) -> None:
             word, _, key = line.partition(" ")
             if word == "key":
-                came.append(key)
+                pressed.append(key)
             self._person.heard(line)
 
-        self._person.tell(f"Keypad: press each key once: {' '.join(keys)}")
+        self._person.say(f"Keypad: press each key once: {' '.join(keys)}")
         self._do(LIMIT_S, heard, "await_keys", keys, LIMIT_S * 1000)
-        missing = [key for key in keys if key not in came]
+        missing = [key for key in keys if key not in pressed]
         if missing:
             return Finding("keypad", FAILED, f"never came: {' '.join(missing)}")
-        again = sorted({key for key in came if came.count(key) > 1})
+        again = sorted({key for key in pressed if pressed.count(key) > 1})
         return Finding("keypad", OK, f"more than once: {' '.join(again)}" if again else "")
 
-    def _sign(self, name: str) -> Finding:
+    def _signal(self, name: str) -> Finding:
         seen: list[str] = []
 
         def heard(line: str) -> None:
             seen.append(line)
             self._person.heard(line)
 
-        self._person.tell(f"{_SIGNS[name]}, within {LIMIT_S} s")
+        self._person.say(f"{_SIGNALS[name]}, within {LIMIT_S} s")
         self._do(LIMIT_S, heard, "await_sign", name, LIMIT_S * 1000)
         if "sign" in seen:
             return Finding(name, OK)
-        return Finding(name, FAILED, f"no sign came within {LIMIT_S} s")
+        return Finding(name, FAILED, f"no signal came within {LIMIT_S} s")
 
 
 def pattern(rows: int, cols: int) -> list[str]:
-    """Return what a display is tested with: each row begins with its number, none is alike."""
+    """Return the test pattern of a display: each row begins with its number, all rows differ."""
     letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
     return [(str(row + 1) + letters[row * 7 % 26 :] + letters)[:cols] for row in range(rows)]

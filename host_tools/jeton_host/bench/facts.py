@@ -1,4 +1,4 @@
-"""What a board is: its chip, its MicroPython and the firmware that it has."""
+"""The facts about a board: its chip, its MicroPython and its firmware."""
 
 import json
 import re
@@ -9,12 +9,12 @@ from jeton_host.errors import BoardError
 from jeton_host.firmware import remote
 from jeton_host.firmware.boards import Board
 
-_PLAYED = ("linux", "darwin")
+_COMPUTERS = ("linux", "darwin")
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What the MicroPython on a board says of itself."""
+    """The facts that the MicroPython on a board reports."""
 
     version: tuple[int, int, int]
     mpy: int
@@ -22,18 +22,21 @@ class Facts:
     platform: str
     store: tuple[str, ...]  # the files of a meter's store
     firmware: tuple[str, ...]  # the lines of /firmware.id
-    free: int  # octets
-    disk: tuple[int, int] | None = None  # where the file system is in the flash, and how large
+    free: int  # bytes
+    disk: tuple[int, int] | None = None  # address and size of the file system in the flash
     modelled: bool = False  # a virtual board with models of parts
 
     @property
-    def played(self) -> bool:
-        """Return whether the unix port plays it: a virtual board."""
-        return self.platform in _PLAYED
+    def virtual(self) -> bool:
+        """Return whether it is a virtual board: MicroPython's unix port."""
+        return self.platform in _COMPUTERS
 
     @property
     def chip(self) -> str:
-        """Return the chip, as esptool names it: "ESP32-C3"; nothing where it does not say."""
+        """Return the chip by its name in esptool, such as "ESP32-C3".
+
+        Empty if the board does not report it.
+        """
         if self.platform != "esp32":
             return ""
         # "Generic ESP32C3 module with ESP32C3", or a variant: ESP32-C3FH4, ESP32-PICO-D4.
@@ -45,51 +48,51 @@ class Facts:
 
     @property
     def shown(self) -> str:
-        """Return the version for people."""
+        """Return the version as text."""
         return ".".join(map(str, self.version))
 
 
-# What a locked meter says of its board.
+# The facts of a board with a locked meter, which reports none.
 NOTHING = Facts((0, 0, 0), 0, "", "", (), (), 0)
 
 
 def facts(meter: MeterClient) -> Facts:
-    """Return what the board says of itself."""
+    """Return the facts that the board reports."""
     answer = meter.run(remote.once("about", "facts"))
     try:
-        said = json.loads(answer.strip().splitlines()[-1])
-        if said["name"] != "micropython":
+        found = json.loads(answer.strip().splitlines()[-1])
+        if found["name"] != "micropython":
             raise BoardError(
-                f"the board at {meter.port} runs {said['name']}: Jeton needs MicroPython"
+                f"the board at {meter.port} runs {found['name']}: Jeton needs MicroPython"
             )
         return Facts(
-            version=tuple(said["version"]),
-            mpy=said["mpy"],
-            machine=said["machine"],
-            platform=said["platform"],
-            store=tuple(sorted(said["store"])),
-            firmware=tuple(line for line in said["firmware"] if line),
-            free=said["free"],
-            disk=tuple(said["disk"]) if said["disk"] else None,
-            modelled=said["modelled"],
+            version=tuple(found["version"]),
+            mpy=found["mpy"],
+            machine=found["machine"],
+            platform=found["platform"],
+            store=tuple(sorted(found["store"])),
+            firmware=tuple(line for line in found["firmware"] if line),
+            free=found["free"],
+            disk=tuple(found["disk"]) if found["disk"] else None,
+            modelled=found["modelled"],
         )
     except (ValueError, KeyError, IndexError, TypeError):
-        raise BoardError(f"the board at {meter.port} does not say what it is") from None
+        raise BoardError(f"the board at {meter.port} does not report what it is") from None
 
 
 def as_before(meter: MeterClient, board: Board) -> tuple[tuple[str, ...], dict[str, int]]:
-    """Return what the board of an open line was flashed with: parts left out, levels of others.
+    """Return how the board was flashed before: parts left out, active levels of others.
 
-    Where another board, or none, was flashed there, it is nothing; a locked meter does not say.
+    Empty if another board or none was flashed, or if the meter is locked.
     """
     if meter.locked:
         return (), {}
     try:
-        said = json.loads(meter.run(remote.once("about", "setup")).strip().splitlines()[-1])
-        if said["board"] != board.name:
+        found = json.loads(meter.run(remote.once("about", "setup")).strip().splitlines()[-1])
+        if found["board"] != board.name:
             return (), {}
-        without = tuple(n for n in said["without"] if n in board.parts)
-        active = {n: v for n, v in said["active"].items() if "active" in board.parts.get(n, {})}
+        without = tuple(n for n in found["without"] if n in board.parts)
+        active = {n: v for n, v in found["active"].items() if "active" in board.parts.get(n, {})}
     except (ValueError, KeyError, IndexError, TypeError, AttributeError):
         return (), {}
     return without, active

@@ -1,7 +1,7 @@
-"""Measures a board on the board itself, and estimates an ESP32 from what a virtual one takes.
+"""Measures a board on the board itself; estimates an ESP32 from a virtual board.
 
-The tokens are entered into a meter of their own, in a file of its own: the board's meter is not
-touched. It is started anew once, which it saves for.
+Tokens are entered into a separate meter with its own file: the board's meter is not touched. The
+board is restarted once, after the meter has saved.
 """
 
 import contextlib
@@ -26,26 +26,26 @@ _TID = 10_000_000
 _KEY = bytes.fromhex("87f3ecbb2e46b48f")  # of published test vectors
 _KEY11 = bytes.fromhex("929bd3a415c9420a05ec5ee9f3ce91c3")
 _BLOCK = "d431f4b09e0e9f62"
-_LONG = 120.0
-HEAP_KIB = 110  # in use after a start, in the 64-bit words of a virtual board: 76 on a chip
-_SCAN_MS = 40  # two looks at the keypad, 20 ms apart: until then a key may bounce
+_LONG = 120.0  # longest measurement, in s
+HEAP_KIB = 110  # in use after a start, in 64-bit words of a virtual board; 76 on a chip
+_SCAN_MS = 40  # two scans of the keypad, 20 ms apart, because a key may bounce
 
-# EA07 as it once was, on an ESP32 at 160 MHz (MicroPython 1.24) and on an x86-64 host: by 64-bit
-# integers, which is the interpreter's work alone, and by viper, which is native code.
+# EA07 as measured earlier on an ESP32 at 160 MHz (MicroPython 1.24) and on an x86-64 host: with
+# 64-bit integers (interpreter only), and with viper (native code).
 _PLAIN = 28_000 / 1_311
 _NATIVE = 330 / 11.6
 
 _TAKEN = "import gc; gc.collect(); print(gc.mem_alloc())"
 
-# Bits on the bus of a display, as its model counts them: for what one more digit changes, and for
-# another screen. On I2C an octet is nine.
+# Bits on the bus of a display, as its model counts them: for one more digit, and for another
+# screen. A byte on I2C has nine bits.
 _BITS = {"lcd": (220, 2_800), "ssd1306": (480, 6_800), "ili9341": (14_000, 370_000)}
-_SLICE_MS, _TICK_MS = 12, 20  # of drawing in each tick of the timer
+_SLICE_MS, _TICK_MS = 12, 20  # of drawing in each tick of the timer, and the tick
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One thing measured; `limit` is the target, `estimate` what an ESP32 at 160 MHz may take."""
+    """One measured value; `limit` is the target, `estimate` is for an ESP32 at 160 MHz."""
 
     name: str
     value: float
@@ -55,12 +55,12 @@ class Figure:
 
     @property
     def slow(self) -> bool:
-        """Return whether the target is missed: by the estimate, where there is one."""
+        """Return whether the target is missed: by the estimate, if there is one."""
         value = self.value if self.estimate is None else self.estimate
         return self.limit is not None and value > self.limit
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it for --json."""
+        """Return the figure for --json."""
         return {
             "name": self.name,
             "value": round(self.value, 3),
@@ -73,7 +73,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured on a board, and by which method an ESP32 was estimated from it."""
+    """The measurements of a board, and the method of the estimates for an ESP32."""
 
     port: str
     board: str
@@ -83,7 +83,7 @@ class Measured:
     method: str
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it for --json."""
+        """Return the measurements for --json."""
         return {
             "port": self.port,
             "board": self.board,
@@ -102,19 +102,19 @@ def measure(meter: MeterClient) -> Measured:
             "`jeton unlock --for-good` removes the lock"
         )
     about = facts.facts(meter)
-    played = about.played
+    virtual = about.virtual
     start_ms = _start(meter)
     taken = int(meter.run(_TAKEN))
     info = meter.info()
-    if played:
+    if virtual:
         taken -= models(info.board)
     shown = meter.display()
     size = [shown.rows, shown.cols]
-    on_flash = _entered(meter, True, size)  # the first: nothing else has loaded its modules
+    on_flash = _entered(meter, True, size)  # first, while its modules are not loaded yet
     in_memory = _entered(meter, False, size)
-    blocks = _said(meter, "blocks", _BLOCK, _KEY.hex(), _KEY11.hex())
-    sizes: dict[str, int] = _said(meter, "sizes")
-    meter.soft_reset()  # what was loaded to measure leaves the heap
+    blocks = _answer_of(meter, "blocks", _BLOCK, _KEY.hex(), _KEY11.hex())
+    sizes: dict[str, int] = _answer_of(meter, "sizes")
+    meter.soft_reset()  # removes the measuring code from the heap
     token = statistics.median(in_memory["token_us"]) / 1000
     key = statistics.median(in_memory["key_us"]) / 1000
     draw = statistics.median(in_memory["draw_us"]) / 1000
@@ -123,14 +123,14 @@ def measure(meter: MeterClient) -> Measured:
     ea07, ea11 = blocks["ea07_us"], blocks["ea11_us"]
 
     def guess(value: float, ratio: float, more: float = 0.0) -> float | None:
-        return value * ratio + more if played else None
+        return value * ratio + more if virtual else None
 
-    drawn = _drawn_ms(boards.load(info.board)) if played else None
+    drawn = _drawn_ms(boards.load(info.board)) if virtual else None
     once_ms, screen_ms = drawn or (0.0, 0.0)
-    # A screen takes several ticks: each draws for a while, and looks at the keys.
+    # A whole screen takes several ticks: in each, drawing takes a part and the keys are scanned.
     screen_ms += screen_ms // _SLICE_MS * (_TICK_MS - _SLICE_MS)
     figures = [
-        Figure("start to first display", start_ms, "ms", None if played else 2000),
+        Figure("start to first display", start_ms, "ms", None if virtual else 2000),
         Figure(
             "key to echo, two scans of 20 ms with it",
             key + draw + _SCAN_MS,
@@ -140,42 +140,42 @@ def measure(meter: MeterClient) -> Measured:
         ),
         Figure("  of that the drawing", draw, "ms"),
         Figure("first token after a start, its modules loaded with it", first, "ms"),
-        Figure("token to result, saved on flash", saved, "ms", None if played else 150),
+        Figure("token to result, saved on flash", saved, "ms", None if virtual else 150),
         Figure("token to result, without the flash", token, "ms", 150, guess(token, _PLAIN)),
         Figure("EA07, a block", ea07, "µs", None, guess(ea07, _NATIVE)),
         Figure("EA11, a block with key schedule", ea11, "µs", None, guess(ea11, _NATIVE)),
-        Figure("heap in use after a start", taken / 1024, "KiB", HEAP_KIB if played else None),
+        Figure("heap in use after a start", taken / 1024, "KiB", HEAP_KIB if virtual else None),
         Figure("  after the first token", (taken + on_flash["token_heap"]) / 1024, "KiB"),
         Figure("heap free after a start", info.mem_free / 1024, "KiB"),
         Figure(".mpy files", sum(sizes.values()) / 1024, "KiB", 96),
     ]
-    if played:
+    if virtual:
         imports_ms = _imports(info.board) / 1000
         figures.insert(
             1, Figure("  its imports", imports_ms, "ms", 2000, guess(imports_ms, _NATIVE))
         )
-    method = METHOD if played else ""
+    method = METHOD if virtual else ""
     if drawn:
         whole_ms = key * _PLAIN + _SCAN_MS + screen_ms
-        method += f" The first key on another screen, all drawn anew, takes {whole_ms:.0f} ms so."
+        method += f" The first key on another screen, all drawn again, takes {whole_ms:.0f} ms."
     return Measured(meter.port, info.board, info.interpreter, tuple(figures), sizes, method)
 
 
 METHOD = (
-    "Estimated for an ESP32 at 160 MHz, not measured there: what the interpreter works is "
-    "multiplied by 21.4, native code and imports by 28.4. So much longer took EA07 there than on "
-    "an x86-64 host, in plain MicroPython (28 ms and 1,311 µs) and as viper code (0.33 ms and "
-    "11.6 µs); this host is taken to be as fast as that one, and to have nothing else to do. A "
-    "key has the bits with it that its model counts on the display's bus. Of a start only the "
-    "imports are estimated: reading the flash, setting up the display (50 ms of an LCD, 130 of "
-    "an ILI9341) and the start of the chip itself are not in it, nor is writing the flash in a "
-    "token. The heap in use is without what stands in for a chip's pins and buses; words are "
-    "twice as long here as there."
+    "Estimated for an ESP32 at 160 MHz, not measured there: the time of interpreted code is "
+    "multiplied by 21.4, that of native code and imports by 28.4. These are the ratios of EA07 "
+    "there and on an x86-64 host, in plain MicroPython (28 ms and 1,311 µs) and as viper code "
+    "(0.33 ms and 11.6 µs); this host is assumed to be as fast as that one, and idle. A key "
+    "includes the bits that the display's model counts on its bus. Of a start only the imports "
+    "are estimated: not included are reading the flash, initializing the display (50 ms of an "
+    "LCD, 130 of an ILI9341) and the start of the chip itself. A token does not include writing "
+    "the flash. The heap in use does not include the models of the chip's pins and buses; words "
+    "are twice as long here as there."
 )
 
 
 def _start(meter: MeterClient) -> float:
-    """Return the milliseconds from a reset to the first answer; the display comes with it."""
+    """Return the milliseconds from a reset to the first answer, which needs the display."""
     meter.save()
     begin = time.perf_counter()
     meter.reset()
@@ -183,24 +183,24 @@ def _start(meter: MeterClient) -> float:
     return 1000 * (time.perf_counter() - begin)
 
 
-def _said(meter: MeterClient, function: str, *arguments: object) -> Any:
+def _answer_of(meter: MeterClient, function: str, *arguments: object) -> Any:
     source = remote.once("measure", function, *arguments)
     answer = meter.run(source, timeout=_LONG).strip().splitlines()
     try:
         return json.loads(answer[-1])
     except (ValueError, IndexError):
-        raise BoardError(f"the board at {meter.port} measured nothing") from None
+        raise BoardError(f"the board at {meter.port} returned no measurement") from None
 
 
 def _entered(meter: MeterClient, flash: bool, display: list[int]) -> Any:
     codes = [
         encode(0, 0, {"rnd": 1, "tid": _TID + i, "amount": 5}, key=_KEY) for i in range(TOKENS)
     ]
-    return _said(meter, "tokens", _KEY.hex(), codes, display, flash)
+    return _answer_of(meter, "tokens", _KEY.hex(), codes, display, flash)
 
 
 def models(name: str) -> int:
-    """Return the octets of heap that stand in for a chip's pins and buses on a virtual board."""
+    """Return the bytes of heap that model the pins and buses of a chip on a virtual board."""
     board = boards.load(name)
     if not board.parts:
         return 0
@@ -209,7 +209,7 @@ def models(name: str) -> int:
 
 
 def files(name: str) -> int:
-    """Return the octets of heap by which a virtual board with a timer shares its files."""
+    """Return the bytes of heap with which a virtual board with a timer shares its files."""
     board = boards.load(name)
     if not board.parts:
         return 0
@@ -217,9 +217,9 @@ def files(name: str) -> int:
 
 
 def _imports(name: str) -> float:
-    """Return the microseconds of all that a start imports, in a fresh interpreter on this host.
+    """Return the microseconds of all imports of a start, in a fresh interpreter on this host.
 
-    On a wired board that is with the drivers of its parts, whose models answer nothing here.
+    On a modelled board this includes the drivers of its parts, whose models do not answer here.
     """
     board = boards.load(name)
     modules = ["board", "drivers.clock", "drivers.storage", "jeton.console", "jeton.meter"]
@@ -230,7 +230,7 @@ def _imports(name: str) -> float:
 
 
 def _alone(board: boards.Board, function: str, argument: object) -> str:
-    """Return what a function prints in an interpreter of its own, with the board's /lib."""
+    """Return the output of a function in a separate interpreter with the board's /lib."""
     micropython = interpreter.find()
     lib = firmware_build.build(micropython, board).tree / "lib"
     source = remote.once("measure", function, str(lib), argument)
@@ -252,7 +252,7 @@ def _alone(board: boards.Board, function: str, argument: object) -> str:
 
 
 def _drawn_ms(board: boards.Board) -> tuple[float, float] | None:
-    """Return the milliseconds of bus for what a key changes, and for a whole other screen."""
+    """Return the milliseconds of bus time for one key, and for a whole other screen."""
     display = board.parts.get("display", {})
     bits = _BITS.get(display.get("driver", ""))
     if bits is None:

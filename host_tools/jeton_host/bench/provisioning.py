@@ -1,4 +1,4 @@
-"""Sets a meter up on a board, starts it, and removes it."""
+"""Sets up, starts and removes the meter of a board."""
 
 import contextlib
 import json
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from jeton_host.bench.flashing import LONG_S, Teller
+from jeton_host.bench.flashing import LONG_S, Reporter
 from jeton_host.client.client import MeterClient
 from jeton_host.errors import BoardError
 from jeton_host.firmware import remote
@@ -14,13 +14,13 @@ from jeton_host.firmware.boards import Board
 
 
 def forget_meter(meter: MeterClient) -> None:
-    """Give the meter on a board up, with all, and start anew; the firmware stays."""
+    """Remove the meter of a board with its whole record, and restart; the firmware stays."""
     meter.run(remote.once("flash", "forget_meter"), timeout=LONG_S)
     start(meter)
 
 
 def start(meter: MeterClient) -> None:
-    """Start the meter anew and see that it answers; BoardError says why it does not."""
+    """Restart the meter and check that it answers; BoardError gives the reason if not."""
     meter.soft_reset()
     check_runs(meter)
 
@@ -42,9 +42,9 @@ def check_runs(meter: MeterClient) -> None:
 
 @contextlib.contextmanager
 def opened_up(
-    meter: MeterClient, code: str | None, tell: Teller, *, again: bool = True
+    meter: MeterClient, code: str | None, reporter: Reporter, *, again: bool = True
 ) -> Iterator[None]:
-    """Take the lock of a locked meter away while it is flashed, and lock it `again`."""
+    """Unlock a locked meter while it is flashed; then lock it `again`."""
     if not meter.locked:
         yield
         return
@@ -57,23 +57,23 @@ def opened_up(
     if not again:
         yield
         return
-    tell.line("the meter's lock is taken away for this, and put back at the end")
+    reporter.line("the meter is unlocked for flashing, and locked again at the end")
     try:
         yield
     finally:
-        _lock_again(meter, code, tell)
+        _lock_again(meter, code, reporter)
 
 
-def _lock_again(meter: MeterClient, code: str, tell: Teller) -> None:
+def _lock_again(meter: MeterClient, code: str, reporter: Reporter) -> None:
     try:
         if not meter.locked and meter.status().provisioned:
             meter.lock(code)
     except BoardError:
-        tell.line("the meter is NOT locked now: `jeton lock` does that when it runs again")
+        reporter.line("the meter is NOT locked now: run `jeton lock` when it answers again")
 
 
 def configuration(path: Path) -> dict[str, Any]:
-    """Return the set-up of a meter from a file of JSON."""
+    """Return the configuration of a meter from a file of JSON."""
     try:
         value = json.loads(path.read_text())
     except OSError as error:
@@ -81,12 +81,14 @@ def configuration(path: Path) -> dict[str, Any]:
     except ValueError:
         raise BoardError(f"{path} is not JSON") from None
     if not isinstance(value, dict) or "drn" not in value or "decoder_key" not in value:
-        raise BoardError(f"{path} is no set-up of a meter: it needs drn and decoder_key at least")
+        raise BoardError(
+            f"{path} is not a configuration of a meter: drn and decoder_key are required"
+        )
     return value
 
 
 def display_of(board: Board, rows: int, cols: int) -> list[int]:
-    """Return what a meter is set up with for a display of this size on this board."""
+    """Return the display setting of a meter for a display of this size on this board."""
     if rows > board.display[0] or cols > board.display[1]:
         most = "x".join(map(str, board.display[:2]))
         raise BoardError(
@@ -96,17 +98,17 @@ def display_of(board: Board, rows: int, cols: int) -> list[int]:
 
 
 def provision(meter: MeterClient, config: Mapping[str, Any]) -> None:
-    """Set up the meter, unless it is that one already; BoardError where it is another."""
+    """Set up the meter, unless it is set up already; BoardError if it is another meter."""
     now = meter.status()
     if now.fault:
         raise BoardError(
-            f"the meter at {meter.port} has a fault, {now.fault}: its store was left as it is; "
-            "--erase-meter gives it up"
+            f"the meter at {meter.port} has a fault, {now.fault}: its store was not changed; "
+            "--erase-meter removes it"
         )
     if now.provisioned and now.drn != config["drn"]:
         raise BoardError(
             f"there is meter {now.drn} on {meter.port} already, and not {config['drn']}: "
-            "--erase-meter gives it up, with its credit"
+            "--erase-meter removes it, with its credit"
         )
     if not now.provisioned:
         meter.provision(config)

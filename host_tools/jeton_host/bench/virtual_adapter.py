@@ -1,8 +1,8 @@
-"""A bench with its adapter, in software: two interpreters, and the wires between their pins.
+"""A virtual bench with an adapter: two interpreters, and the wires between their pins.
 
-The adapter's own program runs in an interpreter of its own, behind a serial port of its own; what
-it does to its pins happens to the pins of a meter's board, and back. Wires can be left out or
-swapped, as people do.
+The adapter's own program runs in its own interpreter, behind its own serial port. Changes of its
+pins reach the pins of the meter's board, and vice versa. Wires can be missing or swapped, as on a
+real bench.
 """
 
 from collections import deque
@@ -22,46 +22,46 @@ from jeton_host.virtual.models.hardware import Bench
 from jeton_host.virtual.models.operations import codes
 
 _TARGET, _TAKE, _WAITS = codes("TARGET TAKE WAITS")
-_QUEUE = 16  # octets the chip's own queue gives at a time
+_QUEUE = 16  # bytes in the chip's own queue
 
 _BOOT = b"import i2c_target\nimport machine\n\nmachine.I2CTarget = i2c_target.I2CTarget\n"
 _BOARD = Board(name="adapter", chip="RP2040", display=(1, 1))
 
 
 class AdapterBench(Bench):
-    """The adapter's pins, and its ear on the meter's bus."""
+    """The models of an adapter's pins, and its receiver on the meter's bus."""
 
     def __init__(self, meter: Bench) -> None:
         super().__init__(_BOARD, meter.now, meter.lock)
         self.address: int | None = None
-        self.heard: deque[int] = deque()
+        self.received: deque[int] = deque()
 
-    def ear(self, sda: int, scl: int, address: int, octets: bytes) -> bool:
-        """Take what a controller wrote, where the wires lead to the pins that listen."""
+    def receive(self, sda: int, scl: int, address: int, data: bytes) -> bool:
+        """Receive bytes from a controller, if the wires lead to the receiving pins."""
         if address != self.address or (sda, scl) != (I2C.sda, I2C.scl):
             return False
-        self.heard.extend(octets)
+        self.received.extend(data)
         return True
 
-    def _do(self, op: int, argument: int, octets: bytes) -> bytes | None:
+    def _do(self, op: int, argument: int, data: bytes) -> bytes | None:
         if op == _TARGET:
             self.address = argument >> 8 or None
-            self.heard.clear()
+            self.received.clear()
             return b"\x00"
         if op == _WAITS:
-            return bytes([min(len(self.heard), _QUEUE)])
+            return bytes([min(len(self.received), _QUEUE)])
         if op == _TAKE:
-            count = min(octets[0], len(self.heard), _QUEUE)
-            return bytes([count, *[self.heard.popleft() for _ in range(count)]])
-        return super()._do(op, argument, octets)
+            count = min(data[0], len(self.received), _QUEUE)
+            return bytes([count, *[self.received.popleft() for _ in range(count)]])
+        return super()._do(op, argument, data)
 
 
 class VirtualAdapter(VirtualBoard):
-    """A board with MicroPython that is wired to the bench of a virtual board, which has started.
+    """A board with MicroPython that is wired to the bench of a started virtual board.
 
-    `missing` are wires that nobody has plugged in: "R2", "C3", "SDA", "inhibit", or what stands
-    in the table of the board's README ("relay", "led", "tamper", …). `swapped` maps a wire to the
-    one in whose place it is.
+    `missing` are wires that are not plugged in: "R2", "C3", "SDA", "inhibit", or a part in the
+    table of the board's README ("relay", "led", "tamper", …). `swapped` maps a wire to the wire
+    whose place it takes.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class VirtualAdapter(VirtualBoard):
     # The wires
 
     def _leads(self, wire: str) -> str | None:
-        """Return where a wire leads to; None where it is not plugged in."""
+        """Return where a wire leads to; None if it is not plugged in."""
         return None if wire in self._missing else self._swapped.get(wire, wire)
 
     def _wire(self) -> None:
@@ -113,37 +113,37 @@ class VirtualAdapter(VirtualBoard):
                 pin.watch(follow)
                 pin.listen(partial(self._wave, number))
         for name in set(SIGNS) & within:
-            theirs[parts[name]["pin"]].drive(1)  # the pull-up alone, where no wire leads
+            theirs[parts[name]["pin"]].drive(1)  # the pull-up, if no wire is there
         for name, number in SIGNS.items():
             lead = self._leads(name)
             if name in within and lead in within:
-                # The resistor hangs on the wire, and goes with it.
+                # The resistor is part of the wire and moves with it.
                 rest = 1 - parts[name].get("active", 0)
                 theirs[parts[lead]["pin"]].drive(rest)
-                mine[number].watch(partial(self._sign, parts[lead]["pin"], rest))
+                mine[number].watch(partial(self._signal, parts[lead]["pin"], rest))
         display = parts.get("display", {})
         bus = self.meter.board.buses.get(display.get("bus", ""), {})
         if "scl" in bus:
             leads = {wire: self._leads(wire) for wire in ("SDA", "SCL")}
             numbers = {"SDA": I2C.sda, "SCL": I2C.scl, None: -1}
             sda, scl = (numbers.get(leads[wire], -1) for wire in ("SDA", "SCL"))
-            self.meter.overhear(bus["scl"], partial(self.bench.ear, sda, scl))
+            self.meter.overhear(bus["scl"], partial(self.bench.receive, sda, scl))
 
     def _follow(self, number: int, off: int, level: int | None) -> None:
         self.bench.pins[number].drive(off if level is None else level)
 
     def _wave(self, number: int, on: bool) -> None:
-        """Let a wave's first edge be seen: it stands for all of them."""
+        """Show one edge for a whole wave: one is enough for the adapter."""
         if on:
             self.bench.pins[number].drive(1)
         self.bench.pins[number].drive(0)
 
-    def _sign(self, number: int, rest: int, level: int | None) -> None:
+    def _signal(self, number: int, rest: int, level: int | None) -> None:
         self.meter.pins[number].drive(rest if level is None else level)
 
     def _select(self, level: int | None) -> None:
-        """Close the key that the multiplexers join, as their address lines stand."""
-        key = self._joined()
+        """Close the key that the multiplexers select by their address lines."""
+        key = self._selected()
         if key == self._held:
             return
         keypad = self.meter.part("keypad")
@@ -153,8 +153,9 @@ class VirtualAdapter(VirtualBoard):
         if key is not None:
             keypad.press(key)
 
-    def _joined(self) -> str | None:
-        # A wire of the keypad that leads elsewhere; the pull-up at `inhibit` opens all.
+    def _selected(self) -> str | None:
+        # A wire of the keypad may lead elsewhere; without the wire at `inhibit` its pull-up opens
+        # all keys.
         pins = self.bench.pins
         if self._leads("inhibit") is None or pins[INHIBIT].level != 0:
             return None
@@ -166,7 +167,7 @@ class VirtualAdapter(VirtualBoard):
         if row is None or column is None:
             return None
         at = {row[0]: int(row[1]) - 1, column[0]: int(column[1]) - 1}
-        if len(at) < 2:  # two rows, or two columns: no key lies there
+        if len(at) < 2:  # two rows, or two columns: there is no key
             return None
         keys: Any = self.meter.board.parts["keypad"]["keys"]
         return str(keys[4 * at["R"] + at["C"]])

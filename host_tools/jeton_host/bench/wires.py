@@ -1,15 +1,15 @@
-"""Pins in place of the wire: keys pressed and parts looked at as a finger and an eye would.
+"""Pins instead of the serial line: keys are pressed and parts are read at the pins.
 
-`jeton_host.client.pins.Wires` says what that is. Here are an adapter, which is a second board with
-MicroPython (docs/hardware/bench.md), and the models of a virtual board. An adapter listens to the
-display as a second chip at its address, and what it heard is drawn here by the models of the
-chips.
+`jeton_host.client.pins.Wires` describes the interface. It is implemented here with an adapter, a
+second board with MicroPython (docs/hardware/bench.md), and with the models of a virtual board. An adapter
+receives the display's data as a second chip at its address; the models of the chips draw what it
+received.
 
-An adapter is an RP2040 or RP2350 with MicroPython 1.26 or newer. Its I2CTarget keeps 16 octets and
-then holds the clock, so none is lost however late the program is (ports/rp2/machine_i2c_target.c
-of MicroPython sets RX_FIFO_FULL_HLD_CTRL). An ESP32 cannot hold it (esp-idf issue 4173; later ones
-can), its port hands a transfer over only at its end, and on an S3 octets were added (micropython
-issue 19494).
+An adapter is an RP2040 or RP2350 with MicroPython 1.26 or newer. Its I2CTarget buffers 16 bytes
+and then holds the clock, so none is lost, even if its program is late
+(ports/rp2/machine_i2c_target.c of MicroPython sets RX_FIFO_FULL_HLD_CTRL). An ESP32 cannot hold it
+(esp-idf issue 4173; later chips can), its port delivers a transfer only at its end, and on an S3
+bytes were added (micropython issue 19494).
 """
 
 import ast
@@ -44,55 +44,56 @@ from jeton_host.bench.adapter_pins import (
 )
 from jeton_host.bench.glass import Glass, OutOfStep
 
-HOLD_MS = 70  # a key counts that two looks running find down; they are 20 ms apart
+HOLD_MS = 70  # a key counts after two scans, 20 ms apart
 HOLD_VARIABLE = "JETON_HOLD_MS"
-PULSE_MS = 40  # a pulse of an S0 output takes 30 at least (EN 62053-31)
-_BEATS = 3  # looks of the board in HOLD_MS
-SEEN_S = 5.0  # in which a board has looked so often, and seen a key
-_STEPS = 2  # of the board, until its pins have followed
-_AGAIN_S = 0.02  # from one question what it has seen to the next: it takes its steps in between
-_RING = 16384  # octets the adapter keeps: some ten pictures of a display
-_PART = 2048  # octets it tells at a time
-_LOOKS = 60  # at a display that does not come to rest
-_ANEW = 3  # times a display is drawn anew because some of it was lost
-_BLINK = 10  # looks while it may be blank because it flashes
+PULSE_MS = 40  # a pulse of an S0 output takes at least 30 (EN 62053-31)
+_BEATS = 3  # steps of the board in HOLD_MS
+SEEN_S = 5.0  # longest time for that many steps, or until a key is detected
+_STEPS = 2  # of the board, until its pins are up to date
+_AGAIN_S = 0.02  # between two requests for its progress: it makes its steps in between
+_RING = 16384  # bytes buffered in the adapter: about ten screens of a display
+_PART = 2048  # bytes in one answer of the adapter
+_LOOKS = 60  # readings of a display that keeps changing
+_REDRAWS = 3  # times a display is drawn again because of lost bytes
+_BLINK = 10  # readings of a blank display, which may be flashing
 
 
 class _Pins:
-    """What the two have in common: how long a key takes, and when a display is at rest.
+    """Common parts of both: how long a key is pressed, and when a display has stopped changing.
 
-    The board says what it has seen; where its firmware does not, time has to do (`held`).
+    The board reports what it has detected; if its firmware does not, a fixed time is used
+    (`held`).
     """
 
     def __init__(self, pause: Callable[[], None] | None = None) -> None:
         self._pause = pause or held()
         self._timed = pause is not None
-        self._tells = False  # the board says what it has seen
+        self._reports = False  # the board reports what it has detected
         self._heard_buzzer = 0
         self.flashes = False
         self.board: Board
         self._of: MeterClient
-        self._settled_at = -1  # what the meter's `talks` were when its pins had followed
+        self._settled_at = -1  # `talks` of the meter when its pins were up to date
 
     def begin(self, meter: MeterClient) -> None:
-        """Look at the board that the meter is on."""
+        """Find out the board of the meter."""
         self._of = meter
         info = meter.info()
         if info.board not in boards.names() or not boards.load(info.board).parts:
             having = ", ".join(name for name in boards.names() if boards.load(name).parts)
             raise BoardError(
-                f"the board {info.board} at {meter.port} has no pins to wire; those that have are "
+                f"the board {info.board} at {meter.port} has no pins to wire; boards with pins: "
                 f"{having}"
             )
 
         shipped = boards.load(info.board)
         self.board = shipped.changed(*facts.as_before(meter, shipped))
-        self._tells = meter.seen() is not None
-        played = _board_of(meter)
-        bench = played.bench if played else None
+        self._reports = meter.seen() is not None
+        virtual = _board_of(meter)
+        bench = virtual.bench if virtual else None
         if not self._timed and bench is not None and bench.beat is not None:
             self._pause = beats(bench)
-        elif not self._timed and self._tells:
+        elif not self._timed and self._reports:
             self._pause = self._settle
 
     def _part(self, name: str) -> dict[str, Any]:
@@ -107,12 +108,12 @@ class _Pins:
         return keys.index(key)
 
     def press(self, key: str) -> None:
-        """Press a key until the meter has taken it, and let it go until that is seen, too.
+        """Press a key until the meter has detected it, and release it until that is detected, too.
 
-        BoardError where that does not come, or where no wires lead to keys.
+        Raise BoardError if it is not detected, or if no wires lead to keys.
         """
         at = self._key(key)
-        before = self._of.seen() if self._tells else None
+        before = self._of.seen() if self._reports else None
         self._hold(at)
         try:
             if before is None:
@@ -121,22 +122,22 @@ class _Pins:
                 taken = before.keys_taken
                 self._until(lambda now: now.keys_taken != taken, f"key {key!r} go down")
         finally:
-            self._let_go()
+            self._release_key()
         if before is None:
             self._pause()
         else:
             self._until(lambda now: key not in now.keys_down, f"key {key!r} come up")
 
     def _hold(self, at: int) -> None:
-        """Close the key with this place on the keypad."""
+        """Close the key at this place on the keypad."""
         raise NotImplementedError
 
-    def _let_go(self) -> None:
-        """Open the key that is closed."""
+    def _release_key(self) -> None:
+        """Open the closed key."""
         raise NotImplementedError
 
     def _until(self, done: Callable[[Seen], bool], what: str) -> None:
-        """Wait until the board has seen something."""
+        """Wait until the board reports that something was detected."""
         end = time.monotonic() + SEEN_S
         while (now := self._of.seen()) is None or not done(now):
             if time.monotonic() >= end:
@@ -147,7 +148,7 @@ class _Pins:
             time.sleep(_AGAIN_S)
 
     def _settle(self) -> None:
-        """Wait until the board has looked after its parts twice, and has drawn its display."""
+        """Wait until the board has made two more steps and has drawn its display."""
         end = time.monotonic() + SEEN_S
         steps: set[int] = set()
         while True:
@@ -157,40 +158,40 @@ class _Pins:
                 if len(steps) > _STEPS and not now.draws:
                     return
             if time.monotonic() >= end:
-                raise BoardError(f"the board {self.board.name} stands still: has it power?")
+                raise BoardError(f"the board {self.board.name} does not run: does it have power?")
             time.sleep(_AGAIN_S)
 
     def lines(self) -> list[str]:
-        """Return what stands on the display when it has come to rest."""
+        """Return the display's lines once they have stopped changing."""
         self._part("display")
         self.flashes = False
         for _ in range(_BLINK):
-            text = self._rested()
+            text = self._stable()
             if any(line.strip() for line in text):
                 return text
-            self.flashes = True  # or there is nothing on it
+            self.flashes = True  # or the display is empty
         self.flashes = False
         return text
 
-    def _rested(self) -> list[str]:
+    def _stable(self) -> list[str]:
         for _ in range(_LOOKS):
             self._pause()
-            if not self._moved():
+            if not self._changed():
                 return self._text()
-        raise BoardError(f"the display of {self.board.name} does not come to rest")
+        raise BoardError(f"the display of {self.board.name} does not stop changing")
 
-    def _moved(self) -> bool:
+    def _changed(self) -> bool:
         raise NotImplementedError
 
     def _text(self) -> list[str]:
         raise NotImplementedError
 
     def _state(self, name: str) -> tuple[bool, int]:
-        """Return whether a part is on, and how often it went on."""
+        """Return whether a part is on, and how often it was switched on."""
         raise NotImplementedError
 
     def _followed(self, name: str) -> tuple[bool, int]:
-        """Return `_state` when the pins have followed what was done over the line."""
+        """Return `_state` after the pins are up to date with the last request on the line."""
         board = _board_of(self._of)
         if self._settled_at != self._of.talks and (board is None or board.running):
             self._pause()
@@ -199,7 +200,7 @@ class _Pins:
 
     @property
     def relay(self) -> bool:
-        """Return whether the relay has current."""
+        """Return whether the relay is energized."""
         return self._followed("relay")[0]
 
     @property
@@ -209,69 +210,72 @@ class _Pins:
 
     @property
     def buzzer(self) -> bool:
-        """Return whether the buzzer sounds, or has begun to since this was asked last."""
+        """Return whether the buzzer sounds, or has started since the last call."""
         on, count = self._followed("buzzer")
         before, self._heard_buzzer = self._heard_buzzer, count
         return on or count > before
 
     def pulses(self) -> int:
-        """Return how often the pulse LED was lit since these wires were begun with."""
+        """Return how often the pulse LED was lit since `begin`."""
         return self._followed("led")[1]
 
 
 def _board_of(meter: MeterClient) -> VirtualBoard | None:
-    """Return the virtual board that this program has started for a meter, None without one."""
+    """Return the virtual board that this program has started for a meter, or None."""
     board = getattr(meter, "board", None)
     return board if isinstance(board, VirtualBoard) else None
 
 
 def held() -> Callable[[], None]:
-    """Return a pause for as long as a key is held."""
-    said = os.environ.get(HOLD_VARIABLE) or str(HOLD_MS)
-    if not said.isdecimal() or not 1 <= int(said) <= 2000:
-        raise BoardError(f"${HOLD_VARIABLE} is {said!r}: say how many ms a key is held, 1 to 2000")
-    return partial(time.sleep, int(said) / 1000)
+    """Return a pause as long as a key is held."""
+    text = os.environ.get(HOLD_VARIABLE) or str(HOLD_MS)
+    if not text.isdecimal() or not 1 <= int(text) <= 2000:
+        raise BoardError(
+            f"${HOLD_VARIABLE} is {text!r}: give the ms for which a key is held, 1 to 2000"
+        )
+    return partial(time.sleep, int(text) / 1000)
 
 
 def beats(bench: "Bench") -> Callable[[], None]:
-    """Return a pause of three ticks of a virtual board, however long they take."""
+    """Return a pause of three ticks of a virtual board, in its own time."""
 
     def pause() -> None:
         if not bench.wait_beats(_BEATS, SEEN_S):
-            raise BoardError(f"the board {bench.board.name} stands still: has it power?")
+            raise BoardError(f"the board {bench.board.name} does not run: does it have power?")
 
     return pause
 
 
 class ModelWires(_Pins):
-    """The models of the parts of a virtual board that this program has started."""
+    """Wires to the models of the parts of a virtual board that this program has started."""
 
     def begin(self, meter: MeterClient) -> None:
-        """Take the models of the meter's board."""
+        """Find the models of the meter's board."""
         super().begin(meter)
-        played = _board_of(meter)
-        if played is None or played.bench is None:
+        virtual = _board_of(meter)
+        if virtual is None or virtual.bench is None:
             raise BoardError(
-                f"{meter.port} is no virtual board of this program: only such a one has models"
+                f"{meter.port} is not a virtual board of this program: only such a board has "
+                "models"
             )
-        self._bench = played.bench
+        self._bench = virtual.bench
         self._seen = -1
         self._sounds = 0
         if "buzzer" in self.board.parts:
-            self._bench.pins[self.board.parts["buzzer"]["pin"]].listen(self._sound)
+            self._bench.pins[self.board.parts["buzzer"]["pin"]].listen(self._count_sound)
         self._flashes_before = self._bench.part("led").flashes if "led" in self.board.parts else 0
 
-    def _sound(self, on: bool) -> None:
+    def _count_sound(self, on: bool) -> None:
         self._sounds += on
 
     def _hold(self, at: int) -> None:
         self._held_key = str(self.board.parts["keypad"]["keys"])[at]
         self._bench.part("keypad").press(self._held_key)
 
-    def _let_go(self) -> None:
+    def _release_key(self) -> None:
         self._bench.part("keypad").release(self._held_key)
 
-    def _moved(self) -> bool:
+    def _changed(self) -> bool:
         before, self._seen = self._seen, self._bench.part("display").octets
         return before != self._seen
 
@@ -288,7 +292,7 @@ class ModelWires(_Pins):
         return model.lit, model.flashes - (self._flashes_before if name == "led" else 0)
 
     def tamper(self, on: bool = True) -> None:
-        """Open the cover, or shut it, and give the board time to see it."""
+        """Open or close the cover, and give the board time to detect it."""
         self._part("tamper")
         self._bench.part("tamper").set(on)
         self._pause()
@@ -304,28 +308,28 @@ class ModelWires(_Pins):
             self._pause()
 
     def close(self) -> None:
-        """Let all keys go; there is nothing else to end."""
+        """Do nothing: there is nothing to release."""
 
 
 class AdapterWires(_Pins):
-    """An adapter at a serial port; docs/hardware/bench.md says how it is wired.
+    """Wires to an adapter at a serial port; docs/hardware/bench.md describes its wiring.
 
-    `pause` waits until the board has looked at its parts twice, and some; else the board is asked,
-    and where its firmware does not say, that is HOLD_MS, or what $JETON_HOLD_MS says. What was
-    lost of a display's octets is counted in `lost`, and the display drawn anew.
+    `pause` waits for at least two steps of the board. Without it, the board is asked for its
+    progress, or, if its firmware does not report it, the pause is HOLD_MS, or $JETON_HOLD_MS.
+    `lost` counts lost bytes of the display, which is then drawn again.
     """
 
     def __init__(self, port: str, *, pause: Callable[[], None] | None = None) -> None:
         super().__init__(pause)
         self.port = port
         self.lost = 0
-        self._anew = 0  # how often it was drawn anew since it was at rest
+        self._redraws = 0  # redraws since it was last stable
         self._line: MeterClient | None = None
         self._meter: MeterClient | None = None
         self.glass: Glass | None = None
 
     def begin(self, meter: MeterClient) -> None:
-        """Send the adapter its program, and have the meter draw its display for it."""
+        """Send the adapter its program, and let the meter draw its display for it."""
         self.connect(meter)
         try:
             if self.readable:
@@ -342,7 +346,7 @@ class AdapterWires(_Pins):
         self._line = MeterClient(self.port)
         try:
             self._check()
-            self._line.run(remote.gone("adapter"))  # of one whose program was killed
+            self._line.run(remote.gone("adapter"))  # left by a program that was killed
             self._line.run(remote.source("adapter"))
             self._line.run(f"adapter = Adapter{self._settings()!r}")
         except BaseException:
@@ -353,8 +357,8 @@ class AdapterWires(_Pins):
         platform, version, listens = self._run(remote.once("adapter", "probe")).split()
         if platform not in ("rp2", "linux") or listens != "1":
             raise BoardError(
-                f"the board at {self.port} ({platform}, MicroPython {version}) is no adapter: "
-                "that takes an RP2040 or RP2350 (a Pico) with 1.26 or newer"
+                f"the board at {self.port} ({platform}, MicroPython {version}) is not an "
+                "adapter: an RP2040 or RP2350 (a Pico) with 1.26 or newer is needed"
             )
 
     def _settings(self) -> tuple[Any, ...]:
@@ -373,11 +377,11 @@ class AdapterWires(_Pins):
 
     @property
     def readable(self) -> bool:
-        """Return whether the board has a display that an adapter can listen to."""
+        """Return whether the board has a display that an adapter can receive."""
         return self.board.parts.get("display", {}).get("driver") in DISPLAYS
 
     def _address(self) -> int:
-        """Return the display's address: where the meter has found it, else the usual one."""
+        """Return the display's address: as found by the meter, else the usual one."""
         assert self._meter is not None
         found = 0
         if not self._meter.locked:
@@ -385,7 +389,7 @@ class AdapterWires(_Pins):
         return found or int(self.board.parts["display"]["addresses"][0])
 
     def listen(self) -> None:
-        """Listen to the display, and have the meter draw it; BoardError where it finds none."""
+        """Listen to the display and let the meter draw it; BoardError if nothing is received."""
         assert self._meter is not None
         self.glass = Glass(self.board)
         self._do(f"listen({I2C.number}, {I2C.sda}, {I2C.scl}, {self._address()}, {_RING})")
@@ -394,11 +398,11 @@ class AdapterWires(_Pins):
         self._draw()
         for _ in range(_BLINK):
             self._pause()
-            if self._moved():
+            if self._changed():
                 return
         raise BoardError(
-            f"the adapter at {self.port} hears nothing of the display: do its SDA, SCL and GND go "
-            "to the meter's?"
+            f"the adapter at {self.port} receives nothing from the display: are its SDA, SCL and "
+            "GND connected to the meter's?"
         )
 
     def _draw(self) -> None:
@@ -406,15 +410,15 @@ class AdapterWires(_Pins):
         fault = self._meter.run(remote.once("examine", "begin_display")).strip()
         if fault:
             raise BoardError(
-                f"the meter finds no display: {fault}; do SDA, SCL and GND of the adapter at "
-                f"{self.port} go to the display's?"
+                f"the meter finds no display: {fault}; are SDA, SCL and GND of the adapter at "
+                f"{self.port} connected to the display's?"
             )
 
     # The adapter
 
     def _run(self, source: str, timeout: float | None = None) -> str:
         if self._line is None:
-            raise BoardError(f"the adapter at {self.port} is closed: open the meter anew")
+            raise BoardError(f"the adapter at {self.port} is closed: open the meter again")
         return self._line.run(source, timeout=timeout)
 
     def _do(self, call: str, timeout: float | None = None) -> str:
@@ -423,30 +427,30 @@ class AdapterWires(_Pins):
     def _check_reached(self, name: str) -> None:
         self._part(name)
         if name not in self._reached:
-            raise BoardError(f"the {name} of {self.board.name} has no pin that a wire could reach")
+            raise BoardError(f"the {name} of {self.board.name} has no pin that a wire can reach")
 
     def hold(self, row: int, column: int) -> None:
-        """Close the key where a row and a column cross, counted from 0, until `let_go`."""
+        """Close the key at a row and a column, counted from 0, until `release`."""
         self._do(f"key({row}, {column})")
 
-    def let_go(self) -> None:
-        """Open the key that is closed."""
+    def release(self) -> None:
+        """Open the closed key."""
         self._do("key()")
 
-    def _let_go(self) -> None:
-        self.let_go()
+    def _release_key(self) -> None:
+        self.release()
 
     def _hold(self, at: int) -> None:
         driver = self.board.parts["keypad"]["driver"]
         if driver not in KEYPADS:
             raise BoardError(
-                f"the keys of {self.board.name} are drawn on its glass ({driver}): an adapter "
+                f"the keys of {self.board.name} are on its touch panel ({driver}): an adapter "
                 "closes contacts, and cannot touch"
             )
         self.hold(*divmod(at, 4))
 
     def states(self) -> dict[str, tuple[bool, int]]:
-        """Return part -> whether it is on, and how often it went on since the beginning."""
+        """Return part -> whether it is on, and how often it was switched on since `begin`."""
         found = ast.literal_eval(self._do("state()"))
         return {name: (bool(on), count) for name, (on, count) in found.items()}
 
@@ -457,12 +461,12 @@ class AdapterWires(_Pins):
         return self.states()[name]
 
     def sign(self, name: str, on: bool) -> None:
-        """Give the sign of an input, or end it."""
+        """Give the signal of an input, or end it."""
         self._check_reached(name)
         self._do(f"sign({name!r}, {on})")
 
     def tamper(self, on: bool = True) -> None:
-        """Open the cover, or shut it, and give the board time to see it."""
+        """Open or close the cover, and give the board time to detect it."""
         self.sign("tamper", on)
         self._pause()
         self._pause()
@@ -476,49 +480,49 @@ class AdapterWires(_Pins):
     # The display
 
     def lines(self) -> list[str]:
-        """Return what stands on the display when it has come to rest."""
+        """Return the display's lines once they have stopped changing."""
         self._part("display")
         if self.glass is None:
             bus = self.board.buses[self.board.parts["display"]["bus"]]["kind"]
             raise BoardError(
-                f"the display of {self.board.name} hangs on {bus}: an adapter reads I2C only"
+                f"the display of {self.board.name} is on {bus}: an adapter reads I2C only"
             )
-        self._anew = 0
+        self._redraws = 0
         return super().lines()
 
     def _read(self) -> tuple[int, bytes]:
-        """Return how many octets were lost, and those the adapter has heard since."""
+        """Return the number of lost bytes, and the bytes received since the last call."""
         found = b""
         while True:
-            lost, octets = ast.literal_eval(self._do(f"ear.read({_PART})"))
-            found += bytes.fromhex(octets)
-            if not octets or len(found) > _RING:
+            lost, data = ast.literal_eval(self._do(f"receiver.read({_PART})"))
+            found += bytes.fromhex(data)
+            if not data or len(found) > _RING:
                 return lost, found
 
-    def _moved(self) -> bool:
+    def _changed(self) -> bool:
         assert self.glass is not None
-        lost, octets = self._read()
+        lost, data = self._read()
         try:
-            self.glass.feed(octets)
+            self.glass.feed(data)
         except OutOfStep:
             lost = lost or 1
-        if lost or not (octets or self.glass.whole):
-            self._begin_anew(lost)
+        if lost or not (data or self.glass.whole):
+            self._redraw(lost)
             return True
-        return bool(octets)
+        return bool(data)
 
-    def _begin_anew(self, lost: int) -> None:
-        """Have the display drawn anew, since some of it was not heard."""
+    def _redraw(self, lost: int) -> None:
+        """Let the meter draw the display again after lost bytes."""
         assert self.glass is not None
         self.lost += max(lost, 1)
-        self._anew += 1
-        if self._anew > _ANEW:
+        self._redraws += 1
+        if self._redraws > _REDRAWS:
             raise BoardError(
-                f"the adapter at {self.port} loses octets of the display again and again, "
+                f"the adapter at {self.port} loses bytes of the display repeatedly, "
                 f"{self.lost} by now: it is too slow, or SDA and SCL are too long"
             )
-        for _ in range(_LOOKS):  # until the bus is at rest: a transfer comes next
-            self._do("ear.clear()")
+        for _ in range(_LOOKS):  # until the bus is idle: the next byte begins a transfer
+            self._do("receiver.clear()")
             self._pause()
             if self._read() == (0, b""):
                 break
@@ -531,13 +535,13 @@ class AdapterWires(_Pins):
         assert self.glass is not None
         if not self.glass.known:
             raise BoardError(
-                f"the display of {self.board.name} is not known before a locked meter draws it: "
-                "reset the meter"
+                f"the display of {self.board.name} is unknown until a locked meter draws it "
+                "again: reset the meter"
             )
         return self.glass.text()
 
     def close(self) -> None:
-        """Let everything go; the adapter is what it was before."""
+        """Release all pins and remove the program from the adapter."""
         line, self._line = self._line, None
         if line is not None:
             with contextlib.suppress(BoardError):
@@ -546,9 +550,9 @@ class AdapterWires(_Pins):
 
 
 def connect(where: str, board: VirtualBoard | None = None) -> Wires:
-    """Return the wires that a word means: `models`, or the port of an adapter.
+    """Return the wires for `models` or for the port of an adapter.
 
-    `board` is the virtual board that this program has started, where there is one.
+    `board` is the virtual board that this program has started, if any.
     """
     from jeton_host.meters import ports
 

@@ -25,7 +25,7 @@ class _Bystander:
         self._told = told
         self._agrees = agrees
 
-    def tell(self, text: str) -> None:
+    def say(self, text: str) -> None:
         """Say what is to be done or looked at."""
         self._told.line(text)
 

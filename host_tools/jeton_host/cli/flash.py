@@ -130,7 +130,7 @@ def flash(
         given = code() if line.locked else None
         with provisioning.opened_up(line, given, told, again=not erase_meter):
             about = facts.facts(line)
-            what = about.chip or ("a virtual board" if about.played else about.machine)
+            what = about.chip or ("a virtual board" if about.virtual else about.machine)
             told.line(f"runs: MicroPython {about.shown} on {what}")
             flashing.check(about, described, found.device, chip.name if chip else "")
             described = _as_wired(line, described, without, levels, told)
@@ -219,7 +219,7 @@ def _flash(
     if copied.files or copied.removed or erase:
         told.line(
             f"copied: {len(copied.files)} of {len(firmware.files())} files, "
-            f"{copied.octets / 1024:.0f} KB, each compared by its SHA-256"
+            f"{copied.size / 1024:.0f} KB, each compared by its SHA-256"
         )
         provisioning.start(line)
     else:
@@ -250,7 +250,7 @@ def _flash(
     return {
         "firmware": firmware.hash,
         "copied": list(copied.files),
-        "octets": copied.octets,
+        "octets": copied.size,
         "removed": list(copied.removed),
         "kept_boot": copied.kept or None,
         "erased": bool(erase and about.store),

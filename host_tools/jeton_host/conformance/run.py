@@ -538,9 +538,9 @@ def _head(meter: Meter, profile: str, began: datetime) -> dict[str, str]:
     return {
         "board": info.board,
         "port": meter.name,
-        "chip": about.chip or ("none: a virtual board" if about.played else about.machine),
+        "chip": about.chip or ("none: a virtual board" if about.virtual else about.machine),
         # The unix port has no name of a machine there, but a part of its compiler's.
-        **({} if about.played else {"machine": about.machine}),
+        **({} if about.virtual else {"machine": about.machine}),
         "interpreter": f"{info.interpreter}",
         "MicroPython": about.shown,
         "firmware": info.firmware,

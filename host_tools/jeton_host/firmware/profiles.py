@@ -110,7 +110,7 @@ class Setting:
         elif self.kind == "choice":
             words = " or ".join(json.dumps(choice) for choice in self.choices)
         elif self.kind == "char":
-            words = "one character that is no digit"
+            words = "one character that is not a digit"
         elif self.kind == "int":
             words = f"a whole number from {self.low} to {self.high}"
         else:
@@ -169,7 +169,7 @@ class Setting:
 
 
 _WANTED = {
-    "codes": "an object of codes and what they show",
+    "codes": "an object: code -> what it shows",
     "steps": f"a list of at most {MOST['steps']} numbers of seconds, 1 to {DAY_S}",
     "hours": f"a list of at most {MOST['hours']} spans "
     "[weekday 0 = Monday, from second, to second]",
@@ -196,60 +196,68 @@ def _choice(choices: str, about: str) -> Setting:
 
 SETTINGS = {
     "entry.auto_enter": _flag("digit 20 enters by itself"),
-    "entry.separator": Setting("char", "stands after every four digits"),
+    "entry.separator": Setting("char", "separator after every four digits"),
     "entry.counter": _flag("the display counts the digits"),
-    "entry.idle_timeout_s": _number(1, 3600, "an entry nobody goes on with is dropped, s"),
-    "entry.clear_s": _number(1, 10, "a second backspace within this clears all, s", null=True),
-    "entry.several": _choice("split|refuse", "40 or 60 digits in one go: tokens, or an error"),
-    "entry.lock_while_result": _flag("keys do nothing while a result shows"),
+    "entry.idle_timeout_s": _number(1, 3600, "time without a key until an entry is dropped, s"),
+    "entry.clear_s": _number(
+        1, 10, "a second backspace within this time clears all, s", null=True
+    ),
+    "entry.several": _choice(
+        "split|refuse", "40 or 60 digits in one entry: split into tokens, or refused"
+    ),
+    "entry.lock_while_result": _flag("keys have no effect while a result is shown"),
     "codes.start": _choice("|#|i", "the key before a short code"),
     "codes.digits": _number(1, 19, "a code ends by itself after so many digits", null=True),
     "codes.show": Setting("codes", "short codes and what they show"),
     "lockout.after": _number(1, 100, "wrong tokens before the keypad locks", null=True),
     "lockout.within_s": _number(
-        1, DAY_S, "only those within this count, s; null: in a row", null=True
+        1, DAY_S, "time within which wrong tokens count, s; null: consecutive ones", null=True
     ),
-    "lockout.steps_s": Setting("steps", "how long it locks, time after time, s"),
-    "lockout.cleared_by_power_cycle": _flag("a power cut ends it"),
-    "screens.result_s": _number(1, 600, "a result shows so long, s"),
+    "lockout.steps_s": Setting("steps", "duration of each lock in turn, s"),
+    "lockout.cleared_by_power_cycle": _flag("a power cut ends the lock"),
+    "screens.result_s": _number(1, 600, "how long a result is shown, s"),
     "screens.amount_s": _number(
-        1, 600, "then the amount, s; null: it stands below the result", null=True
+        1, 600, "then how long the amount is shown, s; null: below the result", null=True
     ),
-    "screens.page_s": _number(1, 600, "each of several pages shows so long, s"),
+    "screens.page_s": _number(1, 600, "how long each of several pages is shown, s"),
     "screens.flash": _flag("results flash at 1 Hz"),
-    "key_change.ordered": _flag("the codes of a key change go in order"),
+    "key_change.ordered": _flag("the codes of a key change must be entered in order"),
     "key_change.window_s": _number(
-        1, _WEEK_S, "a key change half done is forgotten after, s", null=True
+        1, _WEEK_S, "time until an unfinished key change is dropped, s", null=True
     ),
-    "key_change.tokens": _number(2, 3, "key change tokens a meter with EA07 supports"),
-    "key_change.keep_at_power_up": _flag("a key change half done outlives a power cut"),
-    "credit.max_wh": _number(1, _ENERGY_WH, "what the register can hold, Wh"),
-    "credit.min_wh": _number(-_ENERGY_WH, 0, "how far it may go below zero, Wh"),
-    "credit.low_wh": _number(0, _ENERGY_WH, "low credit shows at or below, Wh", null=True),
-    "credit.alarm_wh": _number(0, _ENERGY_WH, "the buzzer sounds at or below, Wh", null=True),
+    "key_change.tokens": _number(2, 3, "key change tokens that a meter with EA07 supports"),
+    "key_change.keep_at_power_up": _flag("an unfinished key change survives a power cut"),
+    "credit.max_wh": _number(1, _ENERGY_WH, "largest value of the register, Wh"),
+    "credit.min_wh": _number(-_ENERGY_WH, 0, "smallest value of the register, Wh"),
+    "credit.low_wh": _number(0, _ENERGY_WH, "low credit is shown at or below this, Wh", null=True),
+    "credit.alarm_wh": _number(0, _ENERGY_WH, "the buzzer sounds at or below this, Wh", null=True),
     "credit.mute_any_key": _flag("any key mutes the buzzer"),
     "credit.emergency_wh": _number(0, _ENERGY_WH, "emergency credit, Wh; 0: there is none"),
-    "credit.emergency_offer_wh": _number(0, _ENERGY_WH, "it is offered at or below, Wh"),
+    "credit.emergency_offer_wh": _number(
+        0, _ENERGY_WH, "emergency credit is offered at or below this, Wh"
+    ),
     "credit.emergency_by": _choice(
-        "code|enter|auto", "what takes it: a short code, Enter too, or zero credit by itself"
+        "code|enter|auto", "what takes it: a short code, also Enter, or zero credit automatically"
     ),
     "credit.advance_share": _number(
         0, 100, "per cent of each purchase that repays an advance; 0: no advances"
     ),
-    "credit.never_cut": _flag("nobody is disconnected for debt"),
-    "credit.friendly": Setting("hours", "no disconnection then: [weekday, from, to] in s"),
-    "credit.holidays": Setting("days", "no disconnection on these days"),
-    "supply.limit_delay_s": _number(0, 3600, "so long over the limit trips the switch, s"),
+    "credit.never_cut": _flag("the supply is never disconnected for debt"),
+    "credit.friendly": Setting("hours", "hours without disconnection: [weekday, from, to] in s"),
+    "credit.holidays": Setting("days", "days without disconnection"),
+    "supply.limit_delay_s": _number(0, 3600, "time above the limit until the switch trips, s"),
     "supply.reconnect_s": _number(
-        1, DAY_S, "the switch closes again after, s; null: by key only", null=True
+        1, DAY_S, "time until the switch closes again, s; null: by key only", null=True
     ),
     "supply.trips": _number(1, 100, "trips before the switch stays open", null=True),
-    "supply.lock_s": _number(1, DAY_S, "how long it then stays open, s"),
-    "supply.reconnect": _choice("auto|manual", "after credit returns: by itself or by key"),
+    "supply.lock_s": _number(1, DAY_S, "how long the switch then stays open, s"),
+    "supply.reconnect": _choice(
+        "auto|manual", "reconnection after new credit: automatic or by key"
+    ),
     "supply.unbalance": _flag("unbalanced phases trip the switch"),
-    "supply.tamper": _choice("open|log|open_at_zero", "what tamper does to the supply"),
-    "supply.tamper_takes": _choice("all|clearing", "tokens taken while tampered"),
-    "supply.pulses_per_kwh": _number(1, 100_000, "pulses of the LED for a kWh"),
+    "supply.tamper": _choice("open|log|open_at_zero", "effect of tampering on the supply"),
+    "supply.tamper_takes": _choice("all|clearing", "tokens accepted while tampered"),
+    "supply.pulses_per_kwh": _number(1, 100_000, "pulses of the LED a kWh"),
 }
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_]{0,15}")

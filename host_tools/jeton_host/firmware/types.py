@@ -1,8 +1,8 @@
-"""The types of the meter's record and of a profile's settings, as a type checker reads them.
+"""Generates the types of the record's fields and of a profile's settings for type checkers.
 
 `make types` writes them, from the firmware's table of the record and from the profiles' table of
-settings, into firmware/jeton/fields.pyi: a file that no board gets. `State` and `Profile` are
-made of these tables while they run, which a type checker cannot see.
+settings, into firmware/jeton/fields.pyi, which is not installed on a board. `State` and `Profile`
+get these attributes at run time, which a type checker cannot see.
 """
 
 import re
@@ -15,9 +15,9 @@ from jeton_host.firmware.profiles import Setting
 from jeton_host.paths import firmware_dir
 
 _HEAD = '''\
-"""What the tables say of the record and of a profile, for type checkers: written by `make types`.
+"""Types of the fields of the record and of a profile, for type checkers; `make types` writes it.
 
-No board gets this file. Change firmware/jeton/state.py or jeton_host.firmware.profiles instead.
+It is not installed on a board. Change firmware/jeton/state.py or jeton_host.firmware.profiles.
 """
 
 from typing import Literal
@@ -30,11 +30,11 @@ class Record:
 '''
 _SETTINGS = '''\
 class Settings:
-    """The settings of a `Profile`, as a board has them (profiles.settings_for_board)."""
+    """The settings of a `Profile`, in the form of a board (profiles.settings_for_board)."""
 
 '''
 _KINDS = {"bool": "bool", "int": "int", "char": "str", "steps": "list[int]", "days": "list[str]"}
-# What a board has in another form than a profile's file: attribute and type.
+# Settings that have another form on a board than in the profile's file: attribute and type.
 _ON_BOARD = {
     "codes.show": ("codes_list", "str"),
     "credit.friendly": ("credit_friendly", "list[int]"),
@@ -42,12 +42,12 @@ _ON_BOARD = {
 
 
 def path() -> Path:
-    """Return the file that has the types."""
+    """Return the path of the generated file."""
     return firmware_dir() / "jeton" / "fields.pyi"
 
 
 def source() -> str:
-    """Return what it must hold."""
+    """Return the content of the generated file."""
     found = [_HEAD, _RECORD]
     found += [f"    {name}: {kind}\n" for name, kind in record()]
     found += ["\n", _SETTINGS]
@@ -56,7 +56,7 @@ def source() -> str:
 
 
 def record() -> list[tuple[str, str]]:
-    """Return (field, type) of the record: its packed fields, its rings, the steps of its load."""
+    """Return (field, type) of the record: packed fields, rings, load steps."""
     codes = re.findall(r"\d*([a-zA-Z])", FORMAT)
     fields = [
         (name, "bytes" if code == "s" else "int") for name, code in zip(FIELDS, codes, strict=True)

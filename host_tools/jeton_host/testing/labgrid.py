@@ -1,9 +1,9 @@
 """Meters on a farm of boards: a driver and a strategy for labgrid (the extra `labgrid`).
 
 A labgrid environment names this module under `imports:`. The driver gives the typed client of
-`jeton_host.meter` over whatever serial port labgrid has for the board, here or on another
-computer; the strategy brings the board to where a test can begin. docs/hardware/farm.md
-shows both.
+`jeton_host.meter` over any serial port that labgrid has for the board, here or on another
+computer; the strategy brings the board into the state that a test needs. docs/hardware/farm.md shows
+both.
 """
 
 import enum
@@ -40,8 +40,9 @@ _AGAIN_S = 0.1
 class JetonMeterDriver(Driver):
     """The client of a meter, over a serial port here or on another computer.
 
-    Active it has the line open, and `meter` is a `jeton_host.meter.Meter`. `timeout` is for how
-    many seconds a board may be silent. The unlock code of a locked meter is $JETON_UNLOCK_CODE.
+    While active it keeps the line open, and `meter` is a `jeton_host.meter.Meter`. `timeout` is
+    the longest silence of a board, in seconds. The unlock code of a locked meter is in
+    $JETON_UNLOCK_CODE.
     """
 
     bindings = {"port": {"SerialPort", "NetworkSerialPort"}}  # noqa: RUF012 (labgrid's way)
@@ -55,20 +56,20 @@ class JetonMeterDriver(Driver):
 
     @property
     def url(self) -> str:
-        """Return where the meter is: a path, or the URL of a port on another computer."""
+        """Return the address of the meter: a path, or the URL of a port on another computer."""
         if isinstance(self.port, SerialPort):  # RawSerialPort, USBSerialPort
             return str(self.port.port)
         assert isinstance(self.port, NetworkSerialPort)
         scheme = _SCHEMES.get(self.port.protocol)
         if scheme is None:
             raise BoardError(
-                f"no serial port speaks {self.port.protocol!r}: {' or '.join(_SCHEMES)}"
+                f"protocol {self.port.protocol!r} is not supported: use {' or '.join(_SCHEMES)}"
             )
         host, port = proxymanager.get_host_and_port(self.port)
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
     def on_activate(self) -> None:
-        """Open the line; a board that was just switched on may take its time."""
+        """Open the line; retry while a board that was just switched on is starting."""
         deadline = time.monotonic() + flashing.PATIENCE
         while True:
             try:
@@ -82,7 +83,7 @@ class JetonMeterDriver(Driver):
         self._meter.folder = Path(self._folder.name)
 
     def on_deactivate(self) -> None:
-        """Close the line; the meter goes on."""
+        """Close the line; the meter continues."""
         if self._meter is not None:
             self._meter.close()
             self._meter = None
@@ -92,7 +93,7 @@ class JetonMeterDriver(Driver):
 
     @property
     def meter(self) -> PoolMeter:
-        """Return the client; StateError where the driver is not active."""
+        """Return the client; StateError if the driver is not active."""
         return self._client()
 
     @Driver.check_active
@@ -102,7 +103,7 @@ class JetonMeterDriver(Driver):
 
 
 class Status(enum.Enum):
-    """Where a board is on its way to a test."""
+    """The states of a board on its way to a test."""
 
     unknown = 0
     off = 1
@@ -113,14 +114,14 @@ class Status(enum.Enum):
 
 @attr.s
 class _Quiet:
-    """Is told how flashing goes, and says nothing."""
+    """Receives the progress of flashing and shows nothing."""
 
     def line(self, text: str) -> None:
-        """Take a line."""
+        """Ignore a line."""
 
     @staticmethod
     def bar(what: str, total: int) -> Any:
-        """Give a function that takes how far it is."""
+        """Return a context with a function that ignores the progress."""
         from contextlib import nullcontext
 
         return nullcontext(lambda done: None)
@@ -131,15 +132,15 @@ class _Quiet:
 class JetonStrategy(Strategy):
     """Brings a board to `off`, `flashed`, `provisioned` or `running`.
 
-    * off: no power, where the place has a driver for that; else only the line is closed;
-    * flashed: it runs the firmware of this Jeton. A real board is flashed where it does not, a
-      virtual one is served by a Jeton of its own: there another firmware is an error;
-    * provisioned: a meter is set up: `config`, as `provision` takes it, else a meter of `profile`
-      under the published test keys. One that is there and has another number is an error, unless
-      `erase_meter`: then the meter is a fresh one each time;
-    * running: it answers, it has no fault, and its clock is right and goes.
+    * off: no power, if the place has a power driver; else only the line is closed;
+    * flashed: it runs the firmware of this Jeton. A real board with another firmware is flashed.
+      A virtual board is served by its own Jeton: another firmware there is an error;
+    * provisioned: a meter is set up with `config`, in the form of `provision`, else a meter of
+      `profile` under the published test keys. A meter with another number is an error, unless
+      `erase_meter` is set: then each time a new meter is set up;
+    * running: it answers, it has no fault, and its clock is right and runs.
 
-    `board` is what `jeton flash --board` takes; empty: what the board says it is.
+    `board` is as for `jeton flash --board`; empty: the board that the firmware reports.
     """
 
     bindings = {  # noqa: RUF012 (labgrid's way)
@@ -160,15 +161,15 @@ class JetonStrategy(Strategy):
 
     @property
     def pos(self) -> MeterPos:
-        """Return a point of sale that sells for the meter that was set up."""
+        """Return a point of sale that vends for the meter that was set up."""
         if not self.meter.config:
-            raise StrategyError("there is no meter to sell for: transition to provisioned first")
+            raise StrategyError("there is no meter to vend for: transition to provisioned first")
         return self.meter.pos
 
     @never_retry
     @step(args=["status"])
     def transition(self, status: Status | str, *, step: Any) -> None:
-        """Bring the board to a state, from whatever state it is in."""
+        """Bring the board to a state, from any state."""
         wanted = Status[status] if isinstance(status, str) else status
         if wanted is Status.unknown:
             raise StrategyError(f"can not transition to {wanted}")
@@ -191,7 +192,7 @@ class JetonStrategy(Strategy):
     @never_retry
     @step(args=["status"])
     def force(self, status: Status | str, *, step: Any) -> None:
-        """Take the board to be in a state already (pytest --lg-initial-state)."""
+        """Assume that the board is in a state already (pytest --lg-initial-state)."""
         wanted = Status[status] if isinstance(status, str) else status
         if wanted is Status.unknown:
             raise StrategyError(f"can not force state {wanted}")
@@ -223,31 +224,31 @@ class JetonStrategy(Strategy):
                 f"the meter at {meter.port} is locked: `jeton unlock {meter.port} --for-good`"
             )
         about = facts.facts(meter)
-        board = boards.load(self.board or self._said())
+        board = boards.load(self.board or self._reported_board())
         flashing.check(about, board, meter.port)
         firmware = flashing.firmware_for(about, board)
         if about.firmware[:1] == (firmware.hash,):
             return
-        if about.played:
+        if about.virtual:
             found = about.firmware[0] if about.firmware else "none"
             raise StrategyError(
-                f"the virtual board at {meter.port} has firmware {found}, and this Jeton has "
+                f"the virtual board at {meter.port} has firmware {found}, but this Jeton has "
                 f"{firmware.hash}: serve it with the same version"
             )
         flashing.Flasher(meter, about, firmware, _Quiet()).run()
         provisioning.start(meter)
 
-    def _said(self) -> str:
-        """Return which board it is, as its firmware says."""
+    def _reported_board(self) -> str:
+        """Return the name of the board, as its firmware reports it."""
         with suppress(BoardError):
             return self.meter.info().board
         raise StrategyError(
-            f"the board at {self.meter.port} does not say what it is: name it, "
+            f"the board at {self.meter.port} does not report what it is: name it, "
             "`JetonStrategy: {board: esp32_lcd2004}`"
         )
 
     def _wanted(self) -> dict[str, Any]:
-        """Return the set-up of the meter, its clock right."""
+        """Return the configuration of the meter, with the right time."""
         if isinstance(self.config, Mapping):
             return dict(self.config)
         return make_config(profile=self.profile)
@@ -258,12 +259,12 @@ class JetonStrategy(Strategy):
         if there.provisioned and there.drn != wanted["drn"] and not self.erase_meter:
             raise StrategyError(
                 f"there is meter {there.drn} on {meter.port}, and not {wanted['drn']}: "
-                "`JetonStrategy: {erase_meter: true}` gives it up, with its credit"
+                "`JetonStrategy: {erase_meter: true}` removes it, with its credit"
             )
         if self.erase_meter or not there.provisioned:
             meter.provision(wanted)
         meter.config = wanted
-        meter.__dict__.pop("pos", None)  # it sold for the meter that was there before
+        meter.__dict__.pop("pos", None)  # it vended for the earlier meter
         assert meter.folder is not None
         (meter.folder / "pos.sqlite").unlink(missing_ok=True)
 
@@ -271,7 +272,7 @@ class JetonStrategy(Strategy):
         meter = self.meter
         if meter.status().rate != 1:
             meter.set_rate(1)
-        if not self.erase_meter:  # a fresh one has the right time
+        if not self.erase_meter:  # a new meter has the right time
             meter.clock(clock.now())
         now = meter.status()
         if now.fault or not now.provisioned:

@@ -14,10 +14,11 @@ Amount = str | int | Decimal
 
 
 class MeterPos:
-    """The point of sale of one meter: what PointOfSale does, without the meter's name.
+    """The point of sale of one meter: the methods of PointOfSale, without the meter's name.
 
-    Every method takes the keyword arguments of that of PointOfSale, and raises VendingError.
-    `pos` is the whole point of sale, `path` its SQLite file, `name` the meter's name in it.
+    Every method accepts the keyword arguments of the same method of PointOfSale, and raises
+    VendingError. `pos` is the whole point of sale, `path` its SQLite file, `name` the meter's name
+    in it.
     """
 
     def __init__(self, pos: PointOfSale, name: str) -> None:
@@ -31,7 +32,7 @@ class MeterPos:
 
     @property
     def record(self) -> MeterRecord:
-        """Return the meter as the point of sale knows it."""
+        """Return the record of the meter at the point of sale."""
         return self.pos.meter(self.name)
 
     @property
@@ -80,7 +81,7 @@ class MeterPos:
         return self.pos.test(self.name, numbers, **how)
 
     def key_change(self, **to: Any) -> list[Issued]:
-        """Issue a key change set; what is issued from then on is for the new key."""
+        """Issue a key change set; later tokens are for the new key."""
         return self.pos.key_change(self.name, **to)
 
     def issued(self) -> list[Issued]:
@@ -89,7 +90,7 @@ class MeterPos:
 
 
 class PoolMeter(Meter):
-    """A meter in a test: a Meter that knows its point of sale and its configuration."""
+    """A meter in a test: a Meter with its point of sale and its configuration."""
 
     def __init__(self, port: str, **options: Any) -> None:
         self.config: dict[str, Any] = {}
@@ -99,7 +100,7 @@ class PoolMeter(Meter):
         super().__init__(port, **options)
 
     def lock(self, code: str | None = None) -> None:
-        """Lock the meter as `Meter.lock` does; a named board is opened again after the test."""
+        """Lock the meter as `Meter.lock` does; a named board is unlocked after the test."""
         super().lock(code)
         self._locked_by = code or self._locked_by
 
@@ -109,20 +110,20 @@ class PoolMeter(Meter):
         super().close()
 
     def reopen(self) -> None:
-        """Remove the lock that a test has left."""
+        """Remove the lock that a test has set."""
         code, self._locked_by = self._locked_by, None
         if code is not None and self.locked:
             self.open_up(code)
 
     @cached_property
     def pos(self) -> MeterPos:
-        """Return the point of sale that has this meter, made when it is first asked for."""
+        """Return the point of sale that has this meter, created at first use."""
         assert self.folder is not None
         return register(self, PointOfSale(self.folder / "pos.sqlite"))
 
 
 def register(meter: PoolMeter, pos: PointOfSale) -> MeterPos:
-    """Register a meter at a point of sale, as the meter says that it is."""
+    """Register a meter at a point of sale, with the attributes that the meter reports."""
     status = meter.status()
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", meter.name).strip("-._")[:64] or "meter"
     facts: dict[str, Any] = {
@@ -140,7 +141,7 @@ def register(meter: PoolMeter, pos: PointOfSale) -> MeterPos:
         "mfr_code": meter.config.get("mfr_code"),
     }
     key = bytes.fromhex(meter.config["decoder_key"])
-    if status.kt:  # else it is not derived
+    if status.kt:  # a key of type 0 is not derived
         record = pos.add_meter(name, **facts)
         if pos.decoder_key(record) == key:
             return MeterPos(pos, name)

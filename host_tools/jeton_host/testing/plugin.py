@@ -1,7 +1,7 @@
-"""The pytest plugin: meters as fixtures, on virtual boards or on those that --meter names.
+"""The pytest plugin: meters as fixtures, on virtual boards or on those named with --meter.
 
-It is loaded with every run of pytest where Jeton is installed: nothing but pytest is imported
-before a test wants a meter.
+It is loaded in every pytest run if Jeton is installed: until a test requests a meter, only pytest
+is imported.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _WITH_PARTS = "esp32_lcd2004"  # a virtual board with pins
 _PLACES = pytest.StashKey[Sequence[str]]()
 _BENCH = pytest.StashKey["MeterPool"]()
 _METERS = pytest.StashKey[dict[str, "PoolMeter"]]()
-_TOLD = pytest.StashKey[list[tuple[str, str]]]()  # of meters that were open in a teardown
+_SECTIONS = pytest.StashKey[list[tuple[str, str]]]()  # reports of meters open in a teardown
 _FREE = pytest.StashKey[dict[str, str]]()  # on the controller: worker -> board
 _USED = pytest.StashKey[dict[str, list[str]]]()
 
 _MARKERS = (
     "meter_profile(name): the profile of this test's meter",
-    "needs_board: needs a board that --meter names, not a fresh virtual one",
-    "virtual_only: needs a virtual board of its own, as for power cuts",
+    "needs_board: needs a board named with --meter, not a new virtual one",
+    "virtual_only: needs its own virtual board, for example for power cuts",
 )
 
 
@@ -43,9 +43,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--meter",
         action="append",
         metavar="WHERE",
-        help="where meters are: virtual (fresh boards, the default), a serial port, auto (the "
+        help="where meters are: virtual (new boards, the default), a serial port, auto (the "
         "only one on USB), a MAC, the name of a served meter, or socket://HOST:PORT; given "
-        "several times, each worker of pytest-xdist gets one of its own",
+        "several times, each worker of pytest-xdist gets one",
     )
     group.addoption(
         "--meter-profile", default="generic", metavar="NAME", help="profile of the meters"
@@ -69,12 +69,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=float,
         default=4.5,
         metavar="SECONDS",
-        help="how long a board may be silent (default 4.5)",
+        help="longest silence of a board (default 4.5)",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Say the markers, and where this process has its meters."""
+    """Register the markers, and find where this process has its meters."""
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
     places = list(config.getoption("--meter") or [_VIRTUAL])
@@ -94,29 +94,29 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _check_options(config: pytest.Config) -> None:
-    """Refuse what cannot be, before anything is collected."""
+    """Refuse impossible options before tests are collected."""
     timeout = config.getoption("--meter-timeout")
     if not (timeout > 0 and math.isfinite(timeout)):
         raise pytest.UsageError(f"--meter-timeout is {timeout:g}: give seconds, more than 0")
     if config.getoption("--meter-wires") and config.getoption("--meter-board") == _VIRTUAL:
         raise pytest.UsageError(
-            f"--meter-wires needs pins, which --meter-board={_VIRTUAL} has not: leave that out, "
+            f"--meter-wires needs pins, which --meter-board={_VIRTUAL} lacks: leave that out, "
             f"or name a board with parts, such as {_WITH_PARTS}"
         )
     folder = config.getoption("--meter-image")
     if folder is None:
         return
     path = Path(folder).absolute()
-    while not os.path.lexists(path):  # it is made when the first flash is kept
+    while not os.path.lexists(path):  # the folder is created when the first flash is kept
         path = path.parent
     if not folder or not path.is_dir() or not os.access(path, os.W_OK | os.X_OK):
-        what = "is no folder" if not path.is_dir() else "cannot be written to"
+        what = "is not a folder" if not path.is_dir() else "cannot be written to"
         why = f"{path} {what}" if folder else "name a folder"
-        raise pytest.UsageError(f"--meter-image {folder!r} will not do: {why}")
+        raise pytest.UsageError(f"--meter-image {folder!r} is not usable: {why}")
 
 
 def _check_same(named: Sequence[str]) -> None:
-    """Refuse a board that is named in two ways, as far as that is seen without opening it."""
+    """Refuse a board that is named twice, as far as that is known without opening it."""
     from jeton_host.meters import ports
 
     known: dict[str, str] = {}
@@ -129,10 +129,10 @@ def _check_same(named: Sequence[str]) -> None:
 
 
 def _check_root(config: pytest.Config, places: Sequence[str]) -> None:
-    """Refuse to run where pytest took a port for the folder of the tests.
+    """Refuse to run if pytest took a port for the root folder of the tests.
 
-    It looks for its configuration before it knows of --meter, and a path after a space is then
-    one of a test.
+    Pytest looks for its configuration before it knows --meter, and then takes a path after a space
+    for that of a test.
     """
     here, root = config.invocation_params.dir, config.rootpath
     for place in places:
@@ -144,7 +144,7 @@ def _check_root(config: pytest.Config, places: Sequence[str]) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Let go of the boards."""
+    """Release the boards."""
     if _BENCH in config.stash:
         config.stash[_BENCH].close()
 
@@ -153,7 +153,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def _workers(config: pytest.Config) -> int:
-    """Return how many workers this controls, 0 where there are none."""
+    """Return how many workers this process controls, 0 if none."""
     if hasattr(config, "workerinput") or config.getoption("dist", "no") == "no":
         return 0
     count = 0
@@ -165,7 +165,7 @@ def _workers(config: pytest.Config) -> int:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Refuse more workers than there are boards, before anything is opened."""
+    """Refuse more workers than boards, before any board is opened."""
     places, workers = session.config.stash[_PLACES], _workers(session.config)
     if workers > len(places) and places != [_VIRTUAL]:
         boards = "1 board" if len(places) == 1 else f"{len(places)} boards"
@@ -177,7 +177,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Give a worker a board of its own."""
+    """Assign a board to a worker."""
     places, held = node.config.stash[_PLACES], node.config.stash[_FREE]
     if places != [_VIRTUAL]:
         free = [place for place in places if place not in held.values()]
@@ -187,15 +187,15 @@ def pytest_configure_node(node: Any) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:
-    """Take the board back from a worker that has ended, and hear what it was."""
+    """Free the board of a worker that has ended, and collect its description."""
     node.config.stash[_FREE].pop(node.gateway.id, None)
-    said = getattr(node, "workeroutput", {}).get("jeton_boards")
-    if said:
-        node.config.stash[_USED][node.gateway.id] = said
+    used = getattr(node, "workeroutput", {}).get("jeton_boards")
+    if used:
+        node.config.stash[_USED][node.gateway.id] = used
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Tell the controller what boards this worker had."""
+    """Send the controller the descriptions of this worker's boards."""
     output = getattr(session.config, "workeroutput", None)
     if output is not None and _BENCH in session.config.stash:
         output["jeton_boards"] = session.config.stash[_BENCH].used
@@ -205,7 +205,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
-    """Name where the meters are, if that was said."""
+    """Show where the meters are, if --meter was given."""
     places = config.stash[_PLACES]
     return None if places == [_VIRTUAL] else f"meters: {', '.join(places)}"
 
@@ -213,7 +213,7 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 def pytest_report_collectionfinish(
     config: pytest.Config, items: Sequence[pytest.Item]
 ) -> list[str]:
-    """Name board, firmware and interpreter, where a test wants a meter; nothing is started."""
+    """Show board, firmware and interpreter if a test uses a meter; start nothing."""
     if config.getoption("collectonly") or config.get_verbosity() < 0 or _workers(config):
         return []
     if not any(_wants(item) for item in items):
@@ -227,12 +227,12 @@ def _wants(item: pytest.Item) -> bool:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Name the boards of the workers: the controller itself opens none."""
+    """Show the boards of the workers: the controller itself opens none."""
     if config.get_verbosity() < 0:
         return
     lines: dict[str, list[str]] = {}
-    for worker, said in sorted(config.stash[_USED].items()):
-        for line in said:
+    for worker, used in sorted(config.stash[_USED].items()):
+        for line in used:
             lines.setdefault(line, []).append(worker)
     for line, workers in lines.items():
         terminalreporter.write_line(f"meters of {', '.join(workers)}: {line}")
@@ -242,14 +242,14 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip what the boards of this run cannot do, and say why."""
+    """Skip tests that the boards of this run cannot do, with a reason."""
     places = config.stash[_PLACES]
     virtual = places[0] == _VIRTUAL
     for item in items:
         if virtual and item.get_closest_marker("needs_board"):
             why = "needs a board: name one with --meter PORT"
         elif not virtual and item.get_closest_marker("virtual_only"):
-            why = f"needs a virtual board of its own; --meter is {places[0]}"
+            why = f"needs its own virtual board; --meter is {places[0]}"
         else:
             continue
         item.add_marker(pytest.mark.skip(reason=why))
@@ -286,7 +286,7 @@ def _profile(request: pytest.FixtureRequest) -> str:
 
 
 class _OneLine:
-    """Turns what is wrong with a board or a request into a failure of one line."""
+    """Turns an error of a board or a request into a failure of one line."""
 
     def __enter__(self) -> None:
         pass
@@ -300,9 +300,9 @@ class _OneLine:
 
 @pytest.fixture
 def meter_config(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """Return what `meter` is set up with: a meter of the profile, under the published test keys.
+    """Return the configuration of `meter`: a meter of the profile, with the published test keys.
 
-    Override it to have another: `return meter_config | {"credit_wh": 50_000}`.
+    Override it to change the meter: `return meter_config | {"credit_wh": 50_000}`.
     """
     with _OneLine():
         return _bench(request.config).config(_profile(request))
@@ -314,9 +314,9 @@ def meter(
     meter_config: Mapping[str, Any],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[PoolMeter]:
-    """Give a meter that was set up just now; see `jeton_host.meter.Meter`.
+    """Give a meter that was just set up; see `jeton_host.meter.Meter`.
 
-    It is on a temporary virtual board, or on that of --meter, which is set up anew for each test.
+    It is on a temporary virtual board, or on that of --meter, which is set up again for each test.
     """
     bench = _bench(request.config)
     folder = tmp_path_factory.mktemp("meter")
@@ -339,11 +339,11 @@ def meter_pos(meter: PoolMeter) -> MeterPos:
 def meter_street(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., list[PoolMeter]]]:
-    """Give a function that makes a street: `meter_street(n, **changes)` -> n meters.
+    """Give a function that creates a street: `meter_street(n, **changes)` -> n meters.
 
-    Each has a number and a key of its own, which neither `meter` nor another street of the test
-    has, a name (meter1, meter2, …) and a `pos` like `meter_pos`. `changes` are made to every
-    configuration, `profile` first of all. On boards of --meter there are as many as it names.
+    Each has its own number and key, different from those of `meter` and of other streets of the
+    test, a name (meter1, meter2, …) and a `pos` like `meter_pos`. `changes` are applied to every
+    configuration, `profile` first. With --meter there are at most as many as it names.
     """
     bench = _bench(request.config)
     streets = 0
@@ -386,13 +386,13 @@ def _meters(item: pytest.Item) -> dict[str, PoolMeter]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add what the meters of a failed test show to its report."""
+    """Add the reports of the meters of a failed test to its report."""
     report = yield
     if report.failed and call.when != "teardown":
         report.sections += _described(item)
-    elif report.failed and _TOLD in item.stash:  # of meters that are closed by now
-        told = item.stash[_TOLD]
-        report.sections += told
+    elif report.failed and _SECTIONS in item.stash:  # the meters are closed now
+        sections = item.stash[_SECTIONS]
+        report.sections += sections
     return report
 
 
@@ -400,7 +400,7 @@ def pytest_runtest_makereport(
 def pytest_fixture_setup(
     fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
 ) -> Generator[None, Any, Any]:
-    """Have the meters looked at when the teardown of a test's fixture fails: they close next."""
+    """Collect the reports when the teardown of a fixture fails, before the meters close."""
     item = request.node
     if not isinstance(item, pytest.Item):
         return (yield)
@@ -411,8 +411,8 @@ def pytest_fixture_setup(
             try:
                 finalizer()
             except BaseException:
-                if _TOLD not in item.stash:
-                    item.stash[_TOLD] = _described(item)
+                if _SECTIONS not in item.stash:
+                    item.stash[_SECTIONS] = _described(item)
                 raise
 
         add(watched)
@@ -425,7 +425,7 @@ def pytest_fixture_setup(
 
 
 def _described(item: pytest.Item) -> list[tuple[str, str]]:
-    """Return a section for each meter of a test that is open."""
+    """Return a section for each open meter of a test."""
     found = item.stash.get(_METERS, None)
     if not found:
         return []

@@ -1,6 +1,6 @@
-"""What the pytest plugin does when a test uses a meter: boards, points of sale, reports.
+"""Boards, points of sale and reports for the tests that use a meter.
 
-Loaded with the first meter that a test asks for: the plugin itself costs next to nothing.
+Imported when a test requests its first meter, so that the plugin itself loads fast.
 """
 
 import contextlib
@@ -28,17 +28,17 @@ from jeton_host.vending.pos import PointOfSale
 from jeton_host.virtual.board import VirtualBoard
 
 VIRTUAL = "virtual"
-SILENT_S = 2.0  # for a board that has just failed a test to say what it shows
+SILENT_S = 2.0  # longest wait for a board after a failed test, in s
 EVENTS = 8
-_STARTERS = 4  # boards of a street that are started at once
+_STARTERS = 4  # boards of a street started at the same time
 FILE_CHARACTERS = 120
 
 
 @dataclass
 class MeterPool:
-    """The boards of one process of pytest: fresh virtual ones, or those that are named.
+    """The boards of one pytest process: new virtual boards, or the named ones.
 
-    A board that cannot be had, or that stops answering, is out of order from then on.
+    A board that cannot be opened, or that stops answering, is out of order from then on.
     """
 
     places: Sequence[str]
@@ -48,23 +48,25 @@ class MeterPool:
     timeout: float = TIMEOUT
     _open: dict[str, PoolMeter] = field(default_factory=dict)
     _broken: dict[str, str] = field(default_factory=dict)
-    _reported: dict[str, str] = field(default_factory=dict)  # what is said from then on
+    _reported: dict[str, str] = field(
+        default_factory=dict
+    )  # the short message after the first one
     _firmware: dict[Any, Firmware] = field(default_factory=dict)
     _configs: dict[Any, dict[str, Any]] = field(default_factory=dict)
     _described: dict[str, str] = field(default_factory=dict)
-    _started: bool = False  # a virtual board was
+    _started: bool = False  # a virtual board was started
 
     @property
     def virtual(self) -> bool:
-        """Return whether the meters are fresh virtual ones."""
+        """Return whether the meters are on new virtual boards."""
         return self.places[0] == VIRTUAL
 
     # Configurations
 
     def config(self, profile: str, number: int = 0) -> dict[str, Any]:
-        """Return the configuration of a fresh meter, the clock right; `number` makes it another.
+        """Return the configuration of a new meter with the right time.
 
-        The meters are under the published test keys.
+        Each `number` is another meter. The meters have the published test keys.
         """
         key = (profile, number, _own_profiles())
         if key not in self._configs:
@@ -86,7 +88,7 @@ class MeterPool:
     def meter(
         self, config: Mapping[str, Any], folder: Path, *, place: str = "", name: str = ""
     ) -> Iterator[PoolMeter]:
-        """Give a meter that was set up just now, on a virtual board or on a named one."""
+        """Give a meter that was just set up, on a virtual board or on a named one."""
         place = place or self.places[0]
         self._check(place)
         if place == VIRTUAL:
@@ -128,11 +130,11 @@ class MeterPool:
             board.close()
 
     def _named(self, place: str) -> PoolMeter:
-        """Return the client of a board that is there; it keeps the port for itself."""
+        """Return the client of an existing board; the client keeps the port open."""
         if place in self._open:
             return self._open[place]
         try:
-            # Other workers ask boards for their MAC, too: not while this one takes its own.
+            # Other workers also query boards for their MAC: not while this one opens its port.
             with locks.alone(cache_home() / "ports.lock"):
                 port = ports.find(place).device
                 options: dict[str, Any] = {"timeout": self.timeout}
@@ -158,8 +160,8 @@ class MeterPool:
             raise
 
     def answers(self, meter: Meter) -> bool:
-        """Return whether a board still answers, soon."""
-        with hurried(meter):
+        """Return whether a board still answers, within a short time."""
+        with short_timeout(meter):
             try:
                 meter.info()
             except BoardError:
@@ -167,16 +169,16 @@ class MeterPool:
         return True
 
     def _check(self, place: str) -> None:
-        """Raise what is wrong with a board, once in full and from then on in a few words."""
+        """Raise the fault of a board: the first time in full, later in a few words."""
         if place not in self._broken:
             return
         if place in self._reported:
             raise OutOfOrderError(self._reported[place])
-        self._reported[place] = f"not tried: there is no board at {place}, as said before"
+        self._reported[place] = f"not tried: there is no board at {place}, as reported before"
         raise BoardError(self._broken[place])
 
     def stopped(self, meter: Meter, test: str) -> None:
-        """Note that a named board does not answer any more, which a test's report says."""
+        """Mark a named board as not answering any more; later failures name this test."""
         for place, other in self._open.items():
             if other is meter and place not in self._broken:
                 self._broken[place] = "it stopped answering"
@@ -185,14 +187,14 @@ class MeterPool:
                 )
 
     def firmware(self) -> Firmware:
-        """Return the firmware of the virtual boards, built once, and again for other profiles."""
+        """Return the firmware of the virtual boards, built once for each set of profiles."""
         key = self.kind, _own_profiles()
         if key not in self._firmware:
             self._firmware[key] = firmware_build.build(interpreter.find(), self.kind)
         return self._firmware[key]
 
     def close(self) -> None:
-        """Let go of all boards."""
+        """Release all boards."""
         for meter in self._open.values():
             with contextlib.suppress(BoardError):
                 meter.reopen()
@@ -204,9 +206,9 @@ class MeterPool:
     def street(
         self, configs: Sequence[Mapping[str, Any]], folder: Path
     ) -> Iterator[list[PoolMeter]]:
-        """Give as many meters as there are configurations, started a few at a time.
+        """Give one meter for each configuration, started a few at a time.
 
-        Of named boards there must be as many.
+        There must be as many named boards.
         """
         names = [f"meter{number}" for number in range(1, len(configs) + 1)]
         places = [VIRTUAL] * len(configs) if self.virtual else self.places
@@ -236,12 +238,13 @@ class MeterPool:
                 raise errors[0]
             yield street
 
-    # What they are
+    # Descriptions
 
     def describe(self) -> list[str]:
         """Return a line for each board: its name, firmware and interpreter.
 
-        A virtual board is not started for that; one that cannot be had is said to be missing.
+        A virtual board is not started for this; a board that cannot be opened is listed as
+        missing.
         """
         return [self._describe(place) for place in dict.fromkeys(self.places)]
 
@@ -264,12 +267,12 @@ class MeterPool:
 
     @property
     def used(self) -> list[str]:
-        """Return a line for each board that was used, in the words of `describe`."""
+        """Return a line for each board that was used, as in `describe`."""
         return [self._describe(place) for place in [*self._open, *([VIRTUAL] * self._started)]]
 
 
 def _own_profiles() -> tuple[Any, ...]:
-    """Return what changes when a profile of the user's own does."""
+    """Return a value that changes when a profile of the user changes."""
     folder = profiles.user_dir()
     try:
         files = sorted(folder.glob("*.json"))
@@ -284,7 +287,7 @@ def _about(meter: Meter) -> str:
     if not meter.locked:
         with contextlib.suppress(BoardError):
             mark = meter.run("with open('/firmware.id') as f: print(f.readline())").strip()
-    faults = ", ".join(f"{part}: {said}" for part, said in info.faults.items())
+    faults = ", ".join(f"{part}: {fault}" for part, fault in info.faults.items())
     return (
         f"board {info.board} at {meter.port}, firmware {info.firmware} ({mark or 'no hash'}), "
         f"{info.interpreter}{f'; faults: {faults}' if faults else ''}"
@@ -303,8 +306,8 @@ def _wires(where: str, board: VirtualBoard | None) -> Any:
 
 
 @contextlib.contextmanager
-def hurried(meter: Meter) -> Iterator[None]:
-    """Wait no longer than a moment for a board that may be dead."""
+def short_timeout(meter: Meter) -> Iterator[None]:
+    """Use a short timeout for a board that may not answer."""
     before, meter.timeout = meter.timeout, min(meter.timeout, SILENT_S)
     try:
         yield

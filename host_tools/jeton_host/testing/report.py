@@ -1,4 +1,4 @@
-"""What a failed test reports of its meter."""
+"""The report of a failed test about its meter."""
 
 import re
 from pathlib import Path
@@ -7,19 +7,19 @@ from jeton_host.client.waiting import brief
 from jeton_host.errors import BoardError
 from jeton_host.meter import Meter
 from jeton_host.testing.meter_pos import PoolMeter
-from jeton_host.testing.pool import EVENTS, FILE_CHARACTERS, MeterPool, hurried
+from jeton_host.testing.pool import EVENTS, FILE_CHARACTERS, MeterPool, short_timeout
 
 
 def report(bench: MeterPool, meter: PoolMeter, test: str, lines: int) -> str:
-    """Return what a meter shows, is and has logged, and the last lines of its serial line.
+    """Return the display, status and log of a meter, and the last lines of its serial line.
 
-    A named board that does not answer any more is noted.
+    A named board that does not answer any more is marked as stopped.
     """
-    said = [f"  {line}" for line in meter.transcript.lines(lines)]  # before it is asked more
+    sent = [f"  {line}" for line in meter.transcript.lines(lines)]  # before further requests
     if meter.ended:
-        return "\n".join(["the test has closed it", "serial line:", *(said or ["  nothing"])])
+        return "\n".join(["the test has closed it", "serial line:", *(sent or ["  nothing"])])
     parts: list[str] = []
-    with hurried(meter):
+    with short_timeout(meter):
         try:
             display = meter.display()
             width = display.cols
@@ -31,23 +31,23 @@ def report(bench: MeterPool, meter: PoolMeter, test: str, lines: int) -> str:
             parts.append(f"no answer: {error}")
             if meter.board is None and not bench.answers(meter):
                 bench.stopped(meter, test)
-    return "\n".join([*parts, "serial line:", *(said or ["  nothing"])])
+    return "\n".join([*parts, "serial line:", *(sent or ["  nothing"])])
 
 
 def _status(meter: Meter) -> list[str]:
     known = meter.status().as_dict()
-    told, line = [], " "
+    rows, line = [], " "
     for name, value in known.items():
         word = f" {name}={value}"
         if len(line) + len(word) > 96:
-            told.append(line)
+            rows.append(line)
             line = " "
         line += word
-    return [*told, line]
+    return [*rows, line]
 
 
 def image_path(folder: Path, test: str, name: str) -> Path:
-    """Return where the flash of a failed test is kept."""
+    """Return a free path for the flash of a failed test."""
     words = re.sub(r"[^A-Za-z0-9._-]+", "-", test.replace(".py::", "::")).strip("-")
     words = f"{words[-FILE_CHARACTERS:]}{f'-{name}' if name else ''}"
     path = folder / f"{words}.img"
@@ -59,11 +59,11 @@ def image_path(folder: Path, test: str, name: str) -> Path:
 
 
 def keep_image(folder: Path, meter: PoolMeter, test: str, name: str) -> str:
-    """Have the flash of a meter kept when it is closed; return what to say about it."""
+    """Keep the flash of a meter when it is closed; return a message about it."""
     if meter.ended:
         return "its flash is gone: the test has closed it"
     if meter.board is None:
-        return f"the flash of the board at {meter.port} cannot be kept: it is no virtual board"
+        return f"the flash of the board at {meter.port} cannot be kept: it is not a virtual board"
     if meter.board.keep is None:
         meter.board.keep = image_path(folder, test, name)
     path = meter.board.keep

@@ -1,1 +1,1 @@
-"""The wires of a board as tables, pictures and simulator files."""
+"""The wiring of a board as tables, pictures and simulator files."""

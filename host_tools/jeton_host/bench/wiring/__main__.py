@@ -20,7 +20,7 @@ def wired() -> list[Board]:
 
 
 def files(board: Board) -> dict[Path, str]:
-    """Return what is made from the data of a board: path -> content."""
+    """Return the generated files of a board: path -> content."""
     pages = docs_dir() / "hardware"
     page = pages / f"{board.name}.md"
     return {
@@ -31,7 +31,7 @@ def files(board: Board) -> dict[Path, str]:
 
 
 def main() -> int:
-    """Write all of it."""
+    """Write all files."""
     for board in wired():
         for path, content in files(board).items():
             path.write_text(content, encoding="utf-8")

@@ -1,7 +1,7 @@
 """Draws the wires of a bench as SVG: the board in the middle, its parts at both sides.
 
-Between board and parts run the supplies as on a breadboard, one rail each; a wire crosses them
-and touches none. Dots are joints.
+Between board and parts are the supplies, one rail each, as on a breadboard. Wires cross rails
+without contact; dots are connections.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from jeton_host.firmware.boards import Board
 
 _PITCH = 26
 _PART_W, _BEHIND_W, _BOARD_W = 170, 170, 190
-_LINK = 60  # from a part to what is behind it
+_LINK = 60  # from a part to the part behind it
 _RAIL, _LANE = 16, 13
 _TOP = 112
 _GAP = 30  # between parts
@@ -35,7 +35,7 @@ _STYLE = (
 
 @dataclass(frozen=True)
 class _Place:
-    """A part on the drawing: where its box begins, and the heights of its rows."""
+    """A part in the drawing: the top of its box, and the heights of its rows."""
 
     box: Box
     top: float
@@ -43,13 +43,13 @@ class _Place:
 
     @property
     def links(self) -> list[float]:
-        """Return the heights of the wires to what is behind it."""
+        """Return the heights of the wires to the part behind it."""
         assert self.box.behind
         return [self.top + 40 + i * _PITCH for i in range(len(self.box.behind.links))]
 
     @property
     def bottom(self) -> float:
-        """Return where the box ends."""
+        """Return the bottom of the box."""
         last = max(self.heights)
         if self.box.behind:
             last = max(last, *self.links)
@@ -57,7 +57,7 @@ class _Place:
 
 
 class _Side:
-    """One side of the drawing, left or right: x grows away from the board in both."""
+    """One side of the drawing, left or right; x grows away from the board on both."""
 
     def __init__(self, board: Board, pins: Header, names: tuple[str, ...], sign: int) -> None:
         self.sign = sign
@@ -72,7 +72,7 @@ class _Side:
         self.places: list[_Place] = []
 
     def settle(self, height_of: dict[int, float]) -> None:
-        """Give each part its place, in the order of the pins it goes to."""
+        """Place the parts, in the order of the pins that they go to."""
 
         def middle(box: Box) -> float:
             ys = [height_of.get(row.to, 0.0) for row in box.rows if isinstance(row.to, int)]
@@ -123,7 +123,7 @@ class _Drawing:
     # Places
 
     def _geometry(self) -> None:
-        """Say how far from the board's edge lanes, rails and parts are, the same on both sides."""
+        """Calculate how far lanes, rails and parts are from the board, equal on both sides."""
         self._lanes = max(len(self._wires(side)) for side in self._sides) + 1
         self._rails_at = 26 + self._lanes * _LANE
         self._parts_at = self._rails_at + 3 * _RAIL + 66
@@ -171,7 +171,7 @@ class _Drawing:
 
     def _line(self, points: list[tuple[float, float]], colour: str, kind: str = "w") -> None:
         path = "L".join(f"{x:g} {y:g}" for x, y in points)
-        # A wire that crosses another passes over it: light beside it.
+        # A wire that crosses another one is drawn over it, with a light border.
         if kind == "w":
             self._add(f'<path d="M{path}" class="w" stroke="#fff" style="stroke-width:5"/>')
         self._add(f'<path d="M{path}" class="{kind}" stroke="{colour}"/>')
@@ -183,16 +183,20 @@ class _Drawing:
         self._box(x - 24, y - 9, 48, 18, "g", 3)
         self._text(x, y + 4, label, "s", "middle")
 
-    # The whole
+    # The drawing
 
     def text(self) -> str:
-        """Draw it."""
+        """Return the drawing as SVG."""
         self._geometry()
         self._text(24, 34, f"{self._board.name}: wiring", "h")
-        said = "USB below. Go by the names printed on your board: others have other orders."
+        note = (
+            "USB at the bottom. Use the names printed on your board: the order of pins can differ."
+        )
         if self._pins.on_board:
-            said = "Display, touch panel and LEDs are on the board; the rest goes to connectors."
-        self._text(24, 54, said, "s")
+            note = (
+                "Display, touch panel and LEDs are on the board; the other parts go to connectors."
+            )
+        self._text(24, 54, note, "s")
         for side in self._sides:
             self._supplies(side)
         self._bridges()
@@ -223,7 +227,7 @@ class _Drawing:
         return found
 
     def _supplies(self, side: _Side) -> None:
-        """Draw the rails of a side, and the board's pins to them."""
+        """Draw the rails of a side, and the wires to the board's supply pins."""
         needs = self._needs(side)
         other = self._needs(self._sides[0] if side.sign > 0 else self._sides[1])
         for net, colour in _NETS.items():
@@ -246,7 +250,7 @@ class _Drawing:
                 self._dot(x, y, colour)
 
     def _bridged(self, net: str) -> bool:
-        """Tell whether a side needs a supply that only the other side's pins have."""
+        """Return whether a side needs a supply that only the other side's pins have."""
         return any(net in self._needs(side) and net not in side.nets for side in self._sides)
 
     def _bridge_y(self, net: str) -> float:
@@ -263,7 +267,7 @@ class _Drawing:
                 self._text(x, y + 4, net, "s", "middle")
 
     def _signals(self, side: _Side) -> None:
-        """Draw the wires of a side, each with a lane of its own."""
+        """Draw the wires of a side, each in its own lane."""
         wires = self._wires(side)
         down: list[tuple[Connection, float, float]] = []
         up: list[tuple[Connection, float, float]] = []
@@ -275,8 +279,8 @@ class _Drawing:
                 around.append((row, y))
             else:
                 (down if end > y else up).append((row, y, end))
-        # No two cross where none has to: of those that go down the upper ones keep to the
-        # board, of those that go up the upper ones keep to the parts.
+        # Lanes are assigned so that wires cross only if they must: of wires that go down, the
+        # upper ones use lanes near the board; of wires that go up, lanes near the parts.
         lanes = count(1)
         order = sorted(down, key=lambda w: w[1]) + sorted(up, key=lambda w: -w[1])
         done: dict[int | str, float] = {}
@@ -285,14 +289,14 @@ class _Drawing:
             colour = self._colour.setdefault(row.to, "#444444")
             start = self._x(side, self._parts_at)
             self._line([(start, y), (lane, y), (lane, level), (self._x(side, 0), level)], colour)
-            if row.to in done:  # two parts on one bus part at the lane that comes first
+            if row.to in done:  # two parts on one bus: connect at the outermost lane
                 self._dot(max((lane, done[row.to]), key=lambda x: abs(x - start)), level, colour)
             done[row.to] = lane
         for i, (row, y) in enumerate(around):
             self._around(side, row, y, 14 + next(lanes) * _LANE, i)
 
     def _around(self, side: _Side, row: Connection, y: float, away: float, which: int) -> None:
-        """Draw a wire to the other side of the board, below it."""
+        """Draw a wire to the other side of the board, below the board."""
         other = self._sides[0] if side.sign > 0 else self._sides[1]
         assert isinstance(row.to, int)
         colour = self._colour[row.to]
@@ -338,7 +342,7 @@ class _Drawing:
         return box.rows[box.rows.index(row) - 1].to
 
     def _pin_name(self, edge: float, y: float, name: str, sign: int) -> None:
-        """Write a pin's name inside the box whose edge is there."""
+        """Write a pin's name inside the box with this edge."""
         self._text(edge + sign * 8, y + 4, name, "", "start" if sign > 0 else "end")
 
     def _behind(self, side: _Side, place: _Place, left: float) -> None:
@@ -349,7 +353,7 @@ class _Drawing:
         heights = place.links
         own = {row.pin: self._colour.get(row.to) for row in place.box.rows}
         for i, ((mine, _), y) in enumerate(zip(behind.links, heights, strict=True)):
-            # What a level shifter passes on keeps its colour: LV1 is HV1.
+            # A signal keeps its colour through a level shifter: LV1 is HV1.
             colour = own.get(mine) or own.get(mine.replace("HV", "LV")) or _COLOURS[i]
             self._line([(far, y), (edge, y)], colour)
             self._pin_name(far, y, mine, -side.sign)
@@ -398,9 +402,9 @@ class _Drawing:
             y += 14
 
     def _safety(self) -> Iterator[str]:
-        yield "12 V at the relay's contacts, never the mains. Plug USB in when all is wired."
+        yield "12 V at the relay's contacts, never mains voltage. Connect USB after wiring."
         names = {place.box.name for side in self._sides for place in side.places}
         if "pulses" in names:
-            yield "10 kΩ are a pull-up to 3V3. Without a meter at S0 it stays, alone."
+            yield "10 kΩ: pull-up to 3V3. It is needed even without a meter at S0."
         if "tamper" in names:
-            yield "Without a cover switch its two wires are joined."
+            yield "Without a cover switch, connect its two wires."

@@ -1,4 +1,4 @@
-"""The wires of a bench, from its board's data: which pin goes to which pin of which part.
+"""The wiring of a bench, from its board's data: which pin goes to which pin of which part.
 
 `make wiring` writes from it the tables in docs/hardware/<name>.md, wiring.svg and diagram.json.
 """
@@ -14,29 +14,30 @@ GND, V3, V5 = "GND", "3V3", "5V"
 
 @dataclass(frozen=True)
 class Header:
-    """A development board as one holds it, USB below: its pins from the top, as printed on it.
+    """A development board with USB at the bottom: its pins from the top, as printed on it.
 
-    `names` is where a GPIO's number is not its name; `wokwi` the simulator's part.
+    `names` are the GPIOs whose pin has another name than their number; `wokwi` is the simulator's
+    part.
     """
 
     title: str
     left: tuple[str, ...]
     right: tuple[str, ...]
     names: tuple[tuple[int, str], ...]
-    supplies: tuple[tuple[str, str], ...]  # net -> what the pin's name ends in
+    supplies: tuple[tuple[str, str], ...]  # net -> name of its pin
     wokwi: str
     on_board: tuple[str, ...] = ()  # parts that need no wire
-    behind: tuple[str, ...] = ()  # parts whose pin is not the chip's: an amplifier's, say
+    behind: tuple[str, ...] = ()  # parts behind another circuit, such as an amplifier
 
     def label(self, gpio: int) -> str:
-        """Return the name of a GPIO's pin; BoardError where it has none."""
+        """Return the name of a GPIO's pin; BoardError if it has none."""
         label = dict(self.names).get(gpio, str(gpio))
         if label not in self.left + self.right:
             raise BoardError(f"{self.title} has no pin for GPIO{gpio}")
         return label
 
     def supply(self, net: str) -> str:
-        """Return what the pins of a supply are called."""
+        """Return the name of the pins of a supply."""
         return dict(self.supplies).get(net, net)
 
 
@@ -62,7 +63,7 @@ DEVKITM = Header(
     (),
     "board-esp32-c3-devkitm-1",
 )
-# The connectors of the ESP32-2432S028R; its users' list of pins (witnessmenow, PINS.md).
+# The connectors of the ESP32-2432S028R; list of pins by its users (witnessmenow, PINS.md).
 CYD = Header(
     "ESP32-2432S028R",
     ("P3 GND", "P3 IO35", "P3 IO22", "P3 IO21"),
@@ -82,10 +83,10 @@ _BY_CHIP = {"ESP32": DEVKITC, "ESP32-C3": DEVKITM}
 
 @dataclass(frozen=True)
 class Connection:
-    """A pin of a part, and what it is wired to: the number of a GPIO, or a supply.
+    """A pin of a part and what it is wired to: the number of a GPIO, or a supply.
 
-    `through` lies in the wire. With `joins` it is no pin of its own: what is in the wire goes
-    from the pin above to the supply.
+    `through` is a resistor in the wire. With `joins` there is no pin: the resistor goes from the
+    pin above to the supply.
     """
 
     pin: str
@@ -96,7 +97,7 @@ class Connection:
 
 @dataclass(frozen=True)
 class Behind:
-    """What is wired to a part, not to the board: pairs of the part's pins and its own."""
+    """A part that is wired to another part, not to the board: pairs of pins of both."""
 
     title: str
     links: tuple[tuple[str, str], ...]
@@ -104,9 +105,9 @@ class Behind:
 
 @dataclass(frozen=True)
 class Box:
-    """A part as one buys it, with the pins that go to the board."""
+    """A part as it is sold, with the pins that go to the board."""
 
-    name: str  # in the board's data
+    name: str  # its name in the board's data
     title: str
     rows: tuple[Connection, ...]
     behind: Behind | None = None
@@ -114,7 +115,7 @@ class Box:
 
 
 def header(board: Board) -> Header:
-    """Return the development board of a bench; BoardError where it has none."""
+    """Return the development board of a bench; BoardError if there is none."""
     found = _HEADERS.get(board.name) or _BY_CHIP.get(board.chip)
     if found is None:
         raise BoardError(f"board {board.name} has no pins to wire")
@@ -128,14 +129,14 @@ def boxes(board: Board) -> list[Box]:
 
 
 def inside(board: Board) -> list[PinUse]:
-    """Return the pins whose wires are on the board itself."""
+    """Return the pins that are connected on the board itself."""
     parts = set(header(board).on_board)
     buses = {board.parts[name].get("bus") for name in parts}
     return [use for use in board.pins() if use.user in parts or use.user in buses]
 
 
 def on_board(board: Board) -> dict[str, str]:
-    """Return part or bus on the board itself -> its pins, as one line."""
+    """Return the parts and buses on the board itself -> their pins, as one line."""
     found: dict[str, list[str]] = {}
     for use in inside(board):
         found.setdefault(use.user, []).append(f"{use.name} {use.number}")
@@ -147,7 +148,7 @@ def _box(board: Board, name: str) -> Box:
     kind = part.get("driver") or name
     make = _KINDS.get(kind)
     if make is None:
-        raise BoardError(f"{board.name}: nobody has drawn a {kind} yet")
+        raise BoardError(f"{board.name}: there is no drawing of a {kind} yet")
     return make(board, name, part)
 
 
@@ -259,6 +260,6 @@ _KINDS = {
 
 
 def reachable(board: Board) -> set[str]:
-    """Return the parts whose own pins can be reached with a wire."""
+    """Return the parts whose own pins a wire can reach."""
     pins = header(board)
     return set(board.parts) - set(pins.on_board) - set(pins.behind)

@@ -21,7 +21,7 @@ ADAPTER_END = "<!-- end of the adapter's -->"
 
 
 def table(board: Board) -> str:
-    """Return the wires as a table of Markdown, by part."""
+    """Return the wires as a Markdown table, by part."""
     pins = header(board)
     lines = ["| part | its pin | goes to | |", "|---|---|---|---|"]
     for box in boxes(board):
@@ -47,7 +47,7 @@ def table(board: Board) -> str:
 
 
 def adapter_table(board: Board) -> str:
-    """Return the wires between a board and its adapter, as a table of Markdown."""
+    """Return the wires between a board and its adapter, as a Markdown table."""
 
     pins, parts, within = header(board), board.parts, reachable(board)
 
@@ -100,7 +100,7 @@ def _multiplexers(
 
 
 def with_table(page: str, board: Board) -> str:
-    """Return a board's page with its tables made from the board's data."""
+    """Return a board's page with its tables replaced by those of the board's data."""
     for begin, end, made in ((BEGIN, END, table), (ADAPTER, ADAPTER_END, adapter_table)):
         if page.count(begin) != 1 or page.count(end) != 1 or page.index(begin) > page.index(end):
             raise BoardError(

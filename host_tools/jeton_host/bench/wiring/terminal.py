@@ -1,6 +1,6 @@
-"""Draws what a terminal shows of `jeton flash` as SVG (`make pictures`).
+"""Writes the terminal output of `jeton flash` and other commands as SVG (`make pictures`).
 
-The board is a virtual one with stock MicroPython, at a path of its own; all else is as at a bench.
+The board is a virtual one with stock MicroPython, at its own path; the rest is as on a bench.
 """
 
 import io
@@ -24,7 +24,7 @@ from jeton_host.virtual.models.hardware import Bench
 _BOARD = "esp32_lcd2004"
 _WIDTH = 96
 WIPE = remote.once("flash", "erase", "")
-# Name of the picture -> what is typed, {port} being the board's.
+# Name of the picture -> commands; {port} is the port of the board.
 SHOWN = {
     "flash": (
         f"flash {{port}} --board {_BOARD} --meter lome --profile ceet",
@@ -36,12 +36,12 @@ SHOWN = {
 
 
 def jeton(line: str, home: str, person: Callable[[str], None]) -> str:
-    """Run a command as in a terminal of that width; return what it says, errors too.
+    """Run a command as in a terminal of that width; return its output, with errors.
 
-    `person` hears each line.
+    `person` receives each line.
     """
     program = "from jeton_host.cli.app import main; main()"
-    said = ""
+    output = ""
     with subprocess.Popen(
         [sys.executable, "-u", "-c", program, *line.split()],
         env=os.environ | {"JETON_HOME": home, "COLUMNS": str(_WIDTH), "NO_COLOR": "1"},
@@ -51,48 +51,48 @@ def jeton(line: str, home: str, person: Callable[[str], None]) -> str:
     ) as running:
         assert running.stdout is not None
         for row in running.stdout:
-            said += row
+            output += row
             person(row)
-    return said.rstrip()
+    return output.rstrip()
 
 
 class Person:
-    """Does what the doctor asks for: keys, pulse, cover; one at a time, until it is noticed."""
+    """Does what the doctor asks for (keys, pulse, cover), each until it is detected."""
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
         self._wanted = threading.Event()
-        self._noticed = threading.Event()
-        self._all: list[str] = []
+        self._detected = threading.Event()
+        self._keys: list[str] = []
         threading.Thread(target=self._press, daemon=True).start()
 
     def hear(self, line: str) -> None:
-        """Take a line of the doctor's."""
+        """Process a line of the doctor's output."""
         if line.startswith("Keypad:"):
-            self._all = line.split(":")[-1].split()
+            self._keys = line.split(":")[-1].split()
             self._wanted.set()
         elif line.startswith("  key "):
-            self._noticed.set()
+            self._detected.set()
         elif line.startswith("Give a pulse"):
             threading.Timer(1.5, self._bench.part("pulses").pulse).start()
-        elif line.startswith("Give the sign of the tamper"):
+        elif line.startswith("Activate the tamper"):
             threading.Timer(1.5, self._bench.part("tamper").set, (True,)).start()
-        elif line.startswith("meter "):  # all is tested
+        elif line.startswith("meter "):  # the tests are finished
             self._bench.part("tamper").set(False)
 
     def _press(self) -> None:
         keypad = self._bench.part("keypad")
         self._wanted.wait()
-        for key in self._all:
-            self._noticed.clear()
-            while not self._noticed.is_set():
+        for key in self._keys:
+            self._detected.clear()
+            while not self._detected.is_set():
                 keypad.press(key)
-                self._noticed.wait(0.3)
+                self._detected.wait(0.3)
                 keypad.release(key)
 
 
 def main() -> int:
-    """Run the commands and save what a terminal would show."""
+    """Run the commands and save the terminal output as pictures."""
     with tempfile.TemporaryDirectory(prefix="jeton-") as home:
         port = Path(home) / "board"
         with VirtualBoard(board=_BOARD, link=port) as board:
@@ -106,13 +106,13 @@ def main() -> int:
                     record=True, force_terminal=True, width=_WIDTH, file=io.StringIO()
                 )
                 for line in lines:
-                    said = jeton(line.format(port=port), home, person.hear)
-                    said = said.replace(str(port), "./board")
+                    output = jeton(line.format(port=port), home, person.hear)
+                    output = output.replace(str(port), "./board")
                     shown = line.format(port="./board")
                     console.print(Text(f"$ jeton {shown}", style="bold cyan"))
-                    console.print(Text(said))
+                    console.print(Text(output))
                 path = docs_dir() / "hardware" / _BOARD / f"{name}.svg"
-                title = "on a virtual board, played by the models of its parts"
+                title = "on a virtual board with models of its parts"
                 console.save_svg(str(path), title=title, unique_id=name)
                 print(path.relative_to(docs_dir().parent))
     return 0

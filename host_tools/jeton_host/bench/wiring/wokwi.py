@@ -1,7 +1,7 @@
 """The bench for the Wokwi simulator: a board's diagram.json, from the wires of its data.
 
-What Wokwi has no part for is left out (`absent`): a PCF8574 with a keypad, an XPT2046. Levels are
-no matter there, so the LCD is wired without its level shifter.
+Parts that Wokwi lacks are left out (`absent`): a PCF8574 with a keypad, an XPT2046. Voltage levels
+do not matter there, so the LCD is wired without its level shifter.
 """
 
 import json
@@ -23,7 +23,7 @@ _DRIVERS = {
     "ili9341": ("wokwi-ili9341", {}),
     "matrix": ("wokwi-membrane-keypad", {}),
 }
-_ABSENT = ("expander", "xpt2046")  # drivers of parts that the simulator has not got
+_ABSENT = ("expander", "xpt2046")  # drivers of parts that the simulator lacks
 
 
 def absent(board: Board) -> list[str]:
@@ -34,7 +34,7 @@ def absent(board: Board) -> list[str]:
 def diagram(board: Board) -> str:
     """Return diagram.json of a board."""
     made = _Diagram(board)
-    # A line for each part and wire, as its editor writes them.
+    # One line for each part and wire, as the simulator's editor writes them.
     parts, wires = (
         ",\n    ".join(map(json.dumps, rows)) for rows in (made.parts, made.connections)
     )
@@ -48,7 +48,7 @@ def diagram(board: Board) -> str:
 class _Diagram:
     def __init__(self, board: Board) -> None:
         self._board = board
-        # A board without a part of its own there is played by a plain one with that chip.
+        # A plain board with the same chip replaces a board that the simulator lacks.
         self._pins: Header = wiring.header(board)
         if self._pins is wiring.CYD:
             self._pins = wiring.DEVKITC
@@ -71,7 +71,7 @@ class _Diagram:
         return name
 
     def _place(self, side: int, high: int) -> tuple[int, int]:
-        """Return left and top of a part on a side, for one that is so high."""
+        """Return left and top of the next part on a side, for a part of height `high`."""
         top = self._tops[side]
         self._tops[side] += high
         return (-420 if side < 0 else 260), top
@@ -83,7 +83,7 @@ class _Diagram:
         return f"{_ESP}:{self._pins.label(number)}"
 
     def _supply(self, net: str, end: str) -> None:
-        """Wire a pin to a supply; where the board has several pins of it, to the first."""
+        """Wire a pin to a supply; if the board has several pins of it, to the first."""
         several = (self._pins.left + self._pins.right).count(net) > 1
         self._wire(f"{_ESP}:{net}.1" if several else f"{_ESP}:{net}", end, _COLOURS[net])
 
@@ -112,7 +112,7 @@ class _Diagram:
             self._wire(self._gpio(number), f"{name}:{pin}")
 
     def _driver_pins(self, part: dict[str, Any]) -> Iterator[tuple[int, str]]:
-        """Give a GPIO and the name of the pin it goes to."""
+        """Yield each GPIO and the name of the pin it goes to."""
         bus = self._board.buses.get(part.get("bus", ""), {})
         for wire in ("sda", "scl", "sck", "mosi", "miso"):
             if wire in bus:
@@ -160,7 +160,7 @@ class _Diagram:
 
     def _pulses(self, name: str, part: dict[str, Any]) -> None:
         left, top = self._place(-1, 110)
-        # A key that is pressed is a pulse. Its contact would bounce into several.
+        # A pressed key is a pulse. With bounce, one press would be several pulses.
         self._put(name, "wokwi-pushbutton", left, top, color="blue", label="S0", bounce="0")
         self._pulled_up(name, part, left, top)
         self._wire(self._gpio(part["pin"]), f"{name}:1.l")
@@ -168,7 +168,7 @@ class _Diagram:
 
     def _tamper(self, name: str, part: dict[str, Any]) -> None:
         left, top = self._place(-1, 90)
-        # To the left the cover is shut: the contact joins the pin to GND.
+        # On the left the cover is closed: the contact connects the pin to GND.
         self._put(name, "wokwi-slide-switch", left, top, value="")
         self._pulled_up(name, part, left, top)
         self._wire(self._gpio(part["pin"]), f"{name}:2")
