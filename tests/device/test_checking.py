@@ -78,7 +78,7 @@ def test_a_wh_more_or_less_is_not_as_expected(pos: PointOfSale, drn: str) -> Non
     token = pos.credit("home", "12.5", at=AT).token
     (found,) = check(pos, (drn, token, "12.501"))
     assert not found.as_expected
-    assert found.told == "expected 12.501 kWh, got Accept, 12.5 kWh"
+    assert found.problem == "expected 12.501 kWh, got Accept, 12.5 kWh"
 
 
 def test_without_an_expectation_a_token_is_to_be_accepted(pos: PointOfSale, drn: str) -> None:
@@ -164,7 +164,7 @@ def test_meters_that_nobody_knows_are_set_up_by_columns_and_options(pos: PointOf
     found = checking.check(
         check_rows.read(text.encode()).rows, pos=pos, setup={"sgc": "123456"}, at=AT
     )
-    assert [checked.told for checked in found if not checked.as_expected] == []
+    assert [checked.problem for checked in found if not checked.as_expected] == []
     assert [checked.drn for checked in found] == [make_drn(5), make_drn(6)]
 
 
@@ -249,7 +249,7 @@ def test_rows_that_are_wrong_are_told_with_the_others(pos: PointOfSale, drn: str
     assert "a spreadsheet has rounded it" in found[4].why
     assert names(found)[4:7] == ["FormatError"] * 3
     assert found[7].as_expected
-    assert all(checked.why and "\n" not in checked.told for checked in found[8:])
+    assert all(checked.why and "\n" not in checked.problem for checked in found[8:])
 
 
 def test_a_meter_is_set_up_once(pos: PointOfSale) -> None:

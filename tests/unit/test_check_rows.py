@@ -199,9 +199,9 @@ def test_a_bad_line_of_json_does_not_spoil_the_others(line: str) -> None:
 
 
 def test_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(check_rows, "MOST_ROWS", 3)
+    monkeypatch.setattr(check_rows, "MAX_ROWS", 3)
     assert "more than 3 rows" in refused(b"meter,token\n" + b"m,1\n" * 4)
-    monkeypatch.setattr(check_rows, "MOST_OCTETS", 10)
+    monkeypatch.setattr(check_rows, "MAX_BYTES", 10)
     assert "too large" in refused(b"meter,token\nm,1")
 
 

@@ -23,7 +23,12 @@ RETIRED = re.compile(
 )
 
 # Places where such a word is right: file, a part of the line, and the reason.
-EXCEPTIONS: tuple[tuple[str, str, str], ...] = ()
+EXCEPTIONS: tuple[tuple[str, str, str], ...] = (
+    ("host_tools/jeton_host/vending/records.py", "def told(self)", "public: Issued.told"),
+    ("host_tools/jeton_host/cli/vending.py", "issued.told", "public: Issued.told"),
+    ("host_tools/jeton_host/screen/app.py", "issued[0].told", "public: Issued.told"),
+    ("tests/unit/test_vending_pos.py", "issued.told ==", "public: Issued.told"),
+)
 
 
 def texts() -> Iterator[Path]:

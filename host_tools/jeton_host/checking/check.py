@@ -27,9 +27,9 @@ from jeton_host.vending.explain import Explanation, explain
 from jeton_host.vending.keys import parse_ti
 from jeton_host.vending.pan import check_drn, split_pan
 from jeton_host.vending.pos import PointOfSale
+from jeton_host.vending.predictions import KEY_CHANGE_SUBS
 from jeton_host.vending.records import Issued, MeterKey, MeterRecord, configuration, describe_meter
 from jeton_host.vending.tokens import decode, describe
-from jeton_host.vending.verdicts import KEY_CHANGE_SUBS
 from jeton_host.virtual.board import VirtualBoard
 
 SEARCHES = 50

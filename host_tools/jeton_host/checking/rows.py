@@ -19,8 +19,8 @@ from jeton_host.vending import batch
 
 SETUP = ("ea", "dkga", "sgc", "ti", "krn", "kt", "ken", "bdt", "kct", "tables", "profile", "made")
 """Columns that say how a meter is set up, by the names of PointOfSale.add_meter."""
-MOST_ROWS = 1_000_000
-MOST_OCTETS = 256 << 20
+MAX_ROWS = 1_000_000
+MAX_BYTES = 256 << 20
 
 _COLUMNS = {
     "meter": ("meter", "drn", "pan", "meternumber", "meterno"),
@@ -77,7 +77,7 @@ def read(data: bytes, columns: Mapping[str, str] | None = None) -> TokenFile:
 
     `columns` says which header a column has that is not called as here: {"token": "STS code"}.
     """
-    if len(data) > MOST_OCTETS:
+    if len(data) > MAX_BYTES:
         raise JetonError(f"a file of {len(data) >> 20} MiB is too large: split it")
     if data.startswith(b"PK\x03\x04"):
         raise JetonError("this is a spreadsheet's own file: save it as CSV UTF-8")
@@ -98,8 +98,8 @@ def read(data: bytes, columns: Mapping[str, str] | None = None) -> TokenFile:
         if names and names != head:
             place = _places(names, wanted, strict=not head)
             head = names
-        if len(rows) == MOST_ROWS:
-            raise JetonError(f"more than {MOST_ROWS} rows: split the file")
+        if len(rows) == MAX_ROWS:
+            raise JetonError(f"more than {MAX_ROWS} rows: split the file")
         row = TokenRow(number, problem=problem)
         rows.append(row if problem else _row(number, place, values, comma))
     if not rows:
