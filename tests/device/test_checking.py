@@ -94,7 +94,7 @@ def test_what_was_keyed_in_already_names_its_line(pos: PointOfSale, drn: str) ->
     first, again = check(pos, (drn, token, 1), (drn, token, "UsedError"))
     assert first.as_expected
     assert again.as_expected
-    assert (again.cause, again.why) == ("used", "it was keyed in already, line 2")
+    assert (again.cause, again.why) == ("used", "it was entered before, line 2")
 
 
 @pytest.mark.parametrize("ea", [7, 11])
