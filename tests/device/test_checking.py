@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from jeton_host.checking import check as checking
 from jeton_host.checking import rows as check_rows
 from jeton_host.checking.check import Checked
-from jeton_host.checking.rows import Row
+from jeton_host.checking.rows import TokenRow
 from jeton_host.cli import checking as cli_checking
 from jeton_host.errors import BoardError, JetonError
 from jeton_host.vending.issued_csv import issued_csv
@@ -31,7 +31,7 @@ app = typer.Typer()
 cli_checking.register(app)
 
 
-def rows(*cells: tuple[Any, ...]) -> list[Row]:
+def rows(*cells: tuple[Any, ...]) -> list[TokenRow]:
     """Return rows of (meter, token, expected…), from line 2 on."""
     text = "meter;token;expected\n"
     text += "".join(";".join(map(str, (*row, "", "")[:3])) + "\n" for row in cells)
@@ -145,7 +145,7 @@ def test_a_rollover_known_by_the_file_alone(pos: PointOfSale, tmp_path: Path) ->
     text = issued_csv(pos.issued(), {"m": pos.meter("m")})
     token = pos.issued()[0].token
     found = checking.check(
-        [*check_rows.read(text.encode()).rows, Row(99, make_drn(1), token)],
+        [*check_rows.read(text.encode()).rows, TokenRow(99, make_drn(1), token)],
         pos=PointOfSale(tmp_path / "other.sqlite"),
         at=AT,
     )
@@ -270,7 +270,7 @@ def test_a_meter_is_set_up_once(pos: PointOfSale) -> None:
         ("kt", "x", "a whole number"),
         ("bdt", "12", "base date"),
         ("profile", "../x", "profile"),
-        ("made", "yesterday", "no date"),
+        ("made", "yesterday", "not a date"),
         ("sgc", "999999", "no vending key"),
     ],
 )
