@@ -243,7 +243,7 @@ def test_rows_that_are_wrong_are_told_with_the_others(pos: PointOfSale, drn: str
     )
     assert [checked.row.line for checked in found] == list(range(2, 12))
     assert "check digit" in found[0].why
-    assert "knows no meter 'nobody'" in found[1].why
+    assert "has no meter 'nobody'" in found[1].why
     assert "leading zeros" in check(pos, ("18000000", UNKNOWN))[0].why
     assert found[3].as_expected
     assert "a spreadsheet has rounded it" in found[4].why

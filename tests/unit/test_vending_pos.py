@@ -207,7 +207,7 @@ def test_a_limit_that_will_not_do(pos: PointOfSale, watts: Any) -> None:
     pos.add_meter("home")
     for issue, what in (
         (pos.power_limit, "power limit"),
-        (pos.unbalance_limit, "limit of unbalance"),
+        (pos.unbalance_limit, "phase unbalance limit"),
     ):
         with pytest.raises(VendingError) as caught:
             issue("home", watts)

@@ -260,7 +260,7 @@ def _meter_rows(
             record = combined.find(row.meter, drn := _drn(row.meter))
             if record is None and drn is None:
                 raise VendingError(
-                    f"the point of sale knows no meter {_short(row.meter)}, and this is not a "
+                    f"the point of sale has no meter {_short(row.meter)}, and this is not a "
                     "meter number"
                 )
             drn = record.drn if record is not None else drn

@@ -1,6 +1,6 @@
 """Read a file of issued tokens: CSV or JSON lines, one token in each row.
 
-This module must not know of meters or keys. An error of the whole file is a JetonError; an error
+This module must not use meters or keys. An error of the whole file is a JetonError; an error
 of one row is in the `problem` of that row, and the other rows are valid.
 """
 

@@ -100,9 +100,9 @@ class Chain:
     def possible(self, status: Mapping[str, Any], events: Events | None) -> list[MeterKey]:
         """Return the keys that a meter with this `status` can have, newest first.
 
-        Without a status: all keys, because the point of sale does not know what was entered. If
-        the status matches none of them, another system changed the key: return the key that the
-        meter shows, with number 0.
+        Without a status: all keys, because it is not known what was entered. If the status matches
+        none of them, another system changed the key: return the key that the meter shows, with
+        number 0.
         """
         if "krn" not in status:
             return self.keys[::-1]

@@ -8,8 +8,8 @@ are tried. A match is likely, never certain: the checksum has 16 bits, so one wr
 matches by chance. Therefore few guesses are tried, they are ranked by how plausible the issue date
 of the token would be, and each text says that it is a guess.
 
-A point of sale does not know which key changes were entered on the meter. Without a live meter,
-the explanation lists the result for each case.
+A point of sale has no data about which key changes were entered on the meter. Without a live
+meter, the explanation lists the result for each case.
 """
 
 from collections.abc import Mapping
@@ -257,9 +257,8 @@ class _Explainer(Guesser):
             )
         else:
             tail = (
-                f"it matches no present or previous key of the {len(known)} meters that this "
-                "point of sale knows. It is mistyped or for another meter; name a meter to search "
-                "further"
+                f"it matches no present or previous key of the {len(known)} meters of this point "
+                "of sale. It is mistyped or for another meter; name a meter to search further"
             )
         return Explanation(f"A {kind} token (class {cls}); {tail}.", None, "unknown")
 
@@ -320,7 +319,7 @@ class _Explainer(Guesser):
         details.append(
             "What the meter shows matches more than one of its keys."
             if "krn" in self._status
-            else "This point of sale does not know which key changes were entered on the meter."
+            else "It is not known which key changes were entered on the meter."
         )
         return Explanation(
             f"{what}: {results}.", None, "key-change", tuple(details),

@@ -40,7 +40,7 @@ class Guess:
 
 
 class Guesser(Predictor):
-    """Tries other keys, other meters and typing errors until a token is authentic."""
+    """Tries other keys, other meters and typing errors that make a token authentic."""
 
     def _near(self, text: str, meter: MeterRecord | None) -> list[Guess]:
         if meter is None:
@@ -97,7 +97,7 @@ class Guesser(Predictor):
         if decoded.cls == 2 and decoded.sub in KEY_CHANGE_SUBS:
             effect = "it belongs to a key change that the meter has already done"
         else:
-            effect = "a token that was not entered before the change is lost"
+            effect = "tokens that were not entered before the change are lost"
         if route:
             tokens = ", ".join(step.tokens for step in route)
             effect += f", unless the key change {tokens} brings that key back"

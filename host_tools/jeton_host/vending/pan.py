@@ -1,6 +1,6 @@
 """Meter numbers: the check digit, the DRN (printed on the meter) and the PAN (for key derivation).
 
-This module must not know of keys or tokens. Sources: IEC 62055-41 6.1.2; ISO/IEC 7812 for the
+This module must not use keys or tokens. Sources: IEC 62055-41 6.1.2; ISO/IEC 7812 for the
 check digit.
 """
 

@@ -235,7 +235,7 @@ class PointOfSale(Store):
         units = units_up(value, 10)
         if units > tokens.MAX_AMOUNT:
             raise VendingError(
-                f"{value} {unit} does not fit into one token: at most "
+                f"{value} {unit} does not fit into one token: give at most "
                 f"{tokens.MAX_AMOUNT // 10}.{tokens.MAX_AMOUNT % 10} {unit}"
             )
         code = tokens.amount_code(units)
@@ -251,14 +251,15 @@ class PointOfSale(Store):
         kind: str = "electricity",
         at: datetime | None = None,
     ) -> Issued:
-        """Issue credit in the base currency, for meters that count money; below 0 deducts.
+        """Issue credit in the base currency, for meters that count money; deduct if below 0.
 
-        What no token can say is rounded up; `rounded` is then what was asked for.
+        An amount that a token cannot contain is rounded up; `rounded` is then the amount that was
+        requested.
         """
         sub = 4 + _kind(kind)
         value = _number(amount, "an amount")
         if value == 0:
-            raise VendingError("an amount of 0 changes nothing: give one above or below 0")
+            raise VendingError("an amount of 0 changes nothing: give an amount above or below 0")
         units = units_up(value, UNITS_PER_CURRENCY)
         try:
             se, code = tokens.currency_code(units)
@@ -279,7 +280,7 @@ class PointOfSale(Store):
         self, name: str, watts: Watts, *, at: datetime | None = None, rnd: int | None = None
     ) -> Issued:
         """Issue a SetMaximumPhasePowerUnbalanceLimit in W, rounded up like a power limit."""
-        code, rounded = _watts(watts, "limit of unbalance")
+        code, rounded = _watts(watts, "phase unbalance limit")
         return self._issue(name, at, 2, 6, {"mppul": code}, rnd, rounded)
 
     def clear_credit(

@@ -200,8 +200,8 @@ def record_of(db: sqlite3.Connection, name: str) -> MeterRecord:
     row = db.execute("SELECT * FROM meters WHERE name = ?", (name,)).fetchone()
     if row is None:
         known = [r["name"] for r in db.execute("SELECT name FROM meters ORDER BY name LIMIT 9")]
-        hint = f"; it knows {', '.join(known)}" if known else "; it has no meter, see: jeton new"
-        raise VendingError(f"the point of sale knows no meter {name!r}{hint}")
+        hint = f"; it has {', '.join(known)}" if known else "; it is empty, see: jeton new"
+        raise VendingError(f"the point of sale has no meter {name!r}{hint}")
     key = db.execute(
         "SELECT * FROM keys WHERE meter = ? ORDER BY number DESC LIMIT 1", (row["id"],)
     ).fetchone()
