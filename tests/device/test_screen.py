@@ -200,9 +200,9 @@ def test_the_rest_of_the_desk(demo: str) -> None:
             await s.typed("credit", "x")
             await s.until(lambda: "must be a decimal number" in s.said)
             await s.typed("test", "1 99")
-            await s.until(lambda: "test 99 is none" in s.said)
+            await s.until(lambda: "test 99 does not exist" in s.said)
             await s.typed("power-limit", "²")
-            await s.until(lambda: "a power limit of '²' will not do" in s.said)
+            await s.until(lambda: "a power limit of '²' is not valid" in s.said)
             assert "a whole number of W, 0 to 18201624" in s.said
             assert getattr(s.screen.focused, "id", None) == "power-limit"
             await s.pilot.press("escape")

@@ -175,9 +175,11 @@ def issued_tokens(data: bytes) -> None:
     except JetonError as error:
         _said(error)
         return
-    book = checking._Book(PointOfSale(_file(b"", "nobody.sqlite").with_name("no.sqlite")))
-    subjects, wrong = checking._subjects(rows, book, {}, datetime(2026, 1, 1, tzinfo=UTC))
-    assert len(wrong) + sum(len(subject.rows) for subject in subjects) == len(rows)
+    combined = checking._CombinedPos(
+        PointOfSale(_file(b"", "nobody.sqlite").with_name("no.sqlite"))
+    )
+    meters, wrong = checking._meter_rows(rows, combined, {}, datetime(2026, 1, 1, tzinfo=UTC))
+    assert len(wrong) + sum(len(meter.rows) for meter in meters) == len(rows)
     for checked in wrong:
         assert checked.why
         assert "\n" not in checked.why
@@ -217,7 +219,7 @@ def provisioning(data: bytes) -> None:
             assert key in str(others) or key not in text
 
 
-def _batch(data: bytes, row: batch.Row) -> None:
+def _batch(data: bytes, row: batch.RowConverter) -> None:
     sink = io.BytesIO()
     batch.run(io.BytesIO(data), sink, row)
     lines = [line for line in data.removeprefix(b"\xef\xbb\xbf").split(b"\n") if line.strip()]

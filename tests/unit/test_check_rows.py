@@ -158,11 +158,11 @@ def test_a_delimiter_is_what_parts_the_columns(delimiter: str) -> None:
         (b"1,2\n3,4", "no column meter"),
         (b"00000000018,12345678901234567890\n", "no column meter"),
         (b"\0\0\n\0,\0", "no column meter"),
-        (b"meter,drn,token\n1,2,3", "two columns say the meter"),
+        (b"meter,drn,token\n1,2,3", "two columns contain the meter"),
         (b"meter,token\n1,\xff\n", "line 2 is not UTF-8"),
         (b"\xff\xfem", "not UTF-16"),
         (b'[{"meter": 1}]', "one object a line"),
-        (b"meter,token\n" + b'"' + b"x" * 200_000, "is no CSV"),
+        (b"meter,token\n" + b'"' + b"x" * 200_000, "is not CSV"),
         (b"\x89PNG\r\n\x1a\n", "not UTF-8"),
         (b"PK\x03\x04" + b"x" * 50, "save it as CSV"),
     ],
@@ -199,9 +199,9 @@ def test_a_bad_line_of_json_does_not_spoil_the_others(line: str) -> None:
 
 
 def test_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(check_rows, "MOST_ROWS", 3)
+    monkeypatch.setattr(check_rows, "MAX_ROWS", 3)
     assert "more than 3 rows" in refused(b"meter,token\n" + b"m,1\n" * 4)
-    monkeypatch.setattr(check_rows, "MOST_OCTETS", 10)
+    monkeypatch.setattr(check_rows, "MAX_BYTES", 10)
     assert "too large" in refused(b"meter,token\nm,1")
 
 

@@ -512,7 +512,7 @@ def test_the_interface_says_what_is_answered(ask: Ask, server: VendServer, drn: 
     ("method", "path", "body", "status", "said"),
     [
         ("GET", "/nowhere", None, 404, "there is no such address"),
-        ("DELETE", "/meters", None, 405, "it does not take DELETE"),
+        ("DELETE", "/meters", None, 405, "this address does not support DELETE"),
         ("POST", "/explain", {"token": 5}, 422, "token: must be a string"),
         ("POST", "/explain", {}, 422, "token: it is missing"),
         ("POST", "/explain", [], 422, "the body: must be an object"),
@@ -585,7 +585,7 @@ def test_the_server_ends_in_order_and_its_file_is_gone() -> None:
 def test_a_port_that_is_taken_is_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(VendingError, match=f"cannot listen at 127.0.0.1:{port}"):
+        with pytest.raises(VendingError, match=f"cannot listen on 127.0.0.1:{port}"):
             VendServer(port=port).start()
     for host in ("nowhere.invalid", "1.2.3.4", "\0"):
         with pytest.raises(VendingError, match="cannot listen"):
@@ -628,8 +628,8 @@ def test_the_command(tmp_path: Path, end: signal.Signals, as_json: bool) -> None
     ("arguments", "said"),
     [
         (["--fault", "x"], "NAME=VALUE"),
-        (["--fault", "x=1"], "fault x will not do"),
-        (["--fault", "slow_s=fast"], "fault slow_s will not do"),
+        (["--fault", "x=1"], "fault x is not valid"),
+        (["--fault", "slow_s=fast"], "fault slow_s is not valid"),
         (["--host", "1.2.3.4"], "cannot listen"),
         (["--keys", "nothing.json"], "cannot be read"),
     ],

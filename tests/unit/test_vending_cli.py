@@ -118,7 +118,7 @@ def test_a_bad_line_stands_in_its_place(home: Path) -> None:
         (b'{"token": true}', "token must be text"),
         (b'{"token": "123"}', "20 digits"),
         (b'{"token": "70630503470028726114"}', "decoder key"),
-        (b'{"token": "70630503470028726114", "decoder_key": "87f3"}', "8 octets"),
+        (b'{"token": "70630503470028726114", "decoder_key": "87f3"}', "8 bytes"),
         (b'{"token": "70630503470028726114", "decoder_key": "zz"}', "hex"),
         (b'{"token": "70630503470028726114", "decoder_key": "87f3ecbb2e46b48f", "ea": 11}', "16"),
         (b'{"token": "70630503470028726114", "decoder_key": "87f3ecbb2e46b48f", "ea": 9}', "EA09"),
@@ -423,7 +423,7 @@ def test_explain() -> None:
     assert isinstance(run("explain", token, "--meter", "x").exception, VendingError)
     two = run("explain", token.replace(" ", "") * 2)
     assert two.exit_code == 1
-    assert "2 tokens in one go" in two.stdout
+    assert "40 digits are 2 tokens" in two.stdout
 
 
 class Kept:
@@ -481,5 +481,5 @@ def test_a_rounded_amount_and_a_wrong_limit() -> None:
     assert "rounded" not in done.output
     done = run("vend", "home", "power-limit", "-5")
     assert str(done.exception) == (
-        "a power limit of '-5' will not do: a whole number of W, 0 to 18201624"
+        "a power limit of '-5' is not valid: give a whole number of W, 0 to 18201624"
     )

@@ -64,7 +64,7 @@ def test_two_tokens_in_one_go(pos: PointOfSale) -> None:
     pos.add_meter("home")
     two = pos.credit("home", 1, at=NOW).token + pos.credit("home", 2, at=NOW).token
     found = ask(pos, two)
-    assert "2 tokens in one go" in found.summary
+    assert "40 digits are 2 tokens" in found.summary
     assert len(found.details) == 2
     assert "2.0 kWh" in found.details[1]
 
@@ -101,11 +101,11 @@ def test_a_token_older_than_the_meter(pos: PointOfSale) -> None:
     for live in (bare, {"status": store, "tid_state": lambda _: "Old"}):
         found = ask(pos, before.token, **live)
         assert (found.result, found.cause) == ("OldError", "old")
-        assert "before the meter's own starting date, 2026-04-01" in found.summary
+        assert "before the meter's date of manufacture, 2026-04-01" in found.summary
         assert "50 tokens" not in found.summary
     found = ask(pos, first.token)
     assert (found.result, found.cause) == ("UsedError", "used")
-    assert "the one that the meter began with, of 2026-04-01 00:00 UTC" in found.summary
+    assert "the one that the meter was set up with, of 2026-04-01 00:00 UTC" in found.summary
     assert "entered before" not in found.summary
 
 
@@ -118,7 +118,7 @@ def test_a_token_older_than_what_a_meter_was_set_up_with(pos: PointOfSale) -> No
     assert "before the one that the meter was set up with, of 2026-04-01 13:00 UTC" in said
     live["tid_newest"] += 1
     said = ask(pos, issued.token, status=live, tid_state=lambda _: "Old").summary
-    assert "older than the 50 tokens the meter remembers" in said
+    assert "older than the 50 tokens that the meter remembers" in said
 
 
 def test_expired_and_default_keys(pos: PointOfSale) -> None:
@@ -205,7 +205,7 @@ def test_a_typing_error_in_a_token_nobody_remembers(pos: PointOfSale) -> None:
     wrong = token[:place] + token[place + 1] + token[place] + token[place + 2 :]
     found = ask(pos, wrong)
     assert "likely a typing error" in found.summary
-    assert f"swapping digits {place + 1} and {place + 2}" in found.summary
+    assert f"digits {place + 1} and {place + 2} swapped" in found.summary
 
 
 @pytest.mark.parametrize(

@@ -295,7 +295,7 @@ def test_without_a_live_meter_nothing_is_certain(pos: PointOfSale) -> None:
             said = found.as_dict()
             assert said["cases"][1]["result"] == "CRCError"
             assert change[0].grouped in " ".join(found.details)
-            assert "only the meter knows" in " ".join(found.details)
+            assert "not known which key changes were entered" in " ".join(found.details)
     used = explain(new.token, pos=pos, meter="e", now=NOW, tid_state=lambda _: "Used")
     assert (
         "if the key change of 2024-11-01 00:00 UTC to KRN 2 was entered, refused" in used.summary
@@ -370,7 +370,7 @@ def test_an_ordered_meter(pos: PointOfSale) -> None:
     found = bench.check(two, "order")
     assert (found.result, "section 1" in found.summary) == ("NotReady", True)
     bench.check(one, "none")
-    assert "last of its set" in bench.check(two, "none").summary
+    assert "the last section of its key change" in bench.check(two, "none").summary
 
 
 @pytest.mark.parametrize("ea", [7, 11])
@@ -513,7 +513,7 @@ def test_a_locked_meter(pos: PointOfSale) -> None:
         found = bench.ask(wrong, **bench.live())
         assert (found.result, found.cause) == ("LockOut", "lock-out")
         assert bench.enter(wrong) == ["LockOut"]
-    assert "10 s more" in found.summary
+    assert "another 10 s" in found.summary
     for exempt in ("12", pos.test("e", [4])):
         assert bench.enter(exempt) == [bench.ask(exempt, **bench.live()).result]
     bench.check(token, "none")

@@ -91,7 +91,7 @@ def test_tid_of_another_time_zone() -> None:
         (datetime(2046, 1, 1), "93", "key-change --bdt 35"),
         (datetime(2013, 12, 31, 23, 59), "14", "2014-01-01 to 2045-11-24 20:15"),
         (datetime(2014, 1, 1, 0, 0, tzinfo=UTC), "15", "93, 14 or 35"),
-        (datetime(2070, 1, 1), "35", "past"),
+        (datetime(2070, 1, 1), "35", "after the range"),
     ],
 )
 def test_dates_out_of_range(moment: datetime, bdt: str, says: str) -> None:
@@ -158,7 +158,7 @@ def test_refused_parameters(changed: dict[str, Any], says: str) -> None:
 
 @pytest.mark.parametrize(("vk", "dkga"), [(VK4, 2), (VK2, 4), (b"", 2), (VK4[:16], 4)])
 def test_vending_key_of_a_wrong_length(vk: bytes, dkga: int) -> None:
-    with pytest.raises(VendingError, match="octets") as caught:
+    with pytest.raises(VendingError, match="bytes") as caught:
         keys.derive(vk, parameters(dkga=dkga))
     assert "abab" not in str(caught.value)
 
@@ -167,7 +167,7 @@ def test_vending_key_of_a_wrong_length(vk: bytes, dkga: int) -> None:
 
 
 def test_only_published_test_keys_ship() -> None:
-    shipped = [(key.dkga, key.octets, key.test) for key in keys.load_keys()]
+    shipped = [(key.dkga, key.value, key.test) for key in keys.load_keys()]
     assert shipped == [(2, VK2, True), (4, VK4, True)]
 
 
@@ -188,10 +188,10 @@ def test_the_most_specific_key_of_the_user_is_taken(tmp_path: Path) -> None:
     ]
     path.write_text(json.dumps({"keys": entries}))
     found = keys.load_keys(path)
-    assert found.find(4, 2, "123456", 2).octets == b"\x33" * 20
-    assert found.find(4, 2, "123456", 1).octets == b"\x22" * 20
-    assert found.find(4, 2, "654321", 1).octets == b"\x11" * 20
-    assert found.find(4, 1, "654321", 1).octets == b"\x44" * 20
+    assert found.find(4, 2, "123456", 2).value == b"\x33" * 20
+    assert found.find(4, 2, "123456", 1).value == b"\x22" * 20
+    assert found.find(4, 2, "654321", 1).value == b"\x11" * 20
+    assert found.find(4, 1, "654321", 1).value == b"\x44" * 20
     assert found.find(2, 2, "123456", 1).test
     assert found.supply_groups == {"123456"}
 

@@ -94,8 +94,8 @@ def test_the_configuration_for_a_board(pos: PointOfSale) -> None:
         ({"ea": 11, "kct": 2}, "supports 4"),
         ({"tables": "mine"}, "certified or sample"),
         ({"made": date(2013, 1, 1)}, "before"),
-        ({"made": date(2025, 1, 1), "bdt": "93"}, "past"),
-        ({"decoder_key": bytes(7)}, "8 octets"),
+        ({"made": date(2025, 1, 1), "bdt": "93"}, "after the range"),
+        ({"decoder_key": bytes(7)}, "8 bytes"),
         ({"mfr_code": 65536}, "maker code"),
     ],
 )
@@ -115,7 +115,7 @@ def test_names_and_numbers_are_taken_once(pos: PointOfSale) -> None:
     pos.add_meter("home", drn="00000000000")
     with pytest.raises(VendingError, match="already"):
         pos.add_meter("home")
-    with pytest.raises(VendingError, match="that of meter home"):
+    with pytest.raises(VendingError, match="meter home already has the meter number"):
         pos.add_meter("other", drn="00000000000")
 
 
@@ -207,13 +207,13 @@ def test_a_limit_that_will_not_do(pos: PointOfSale, watts: Any) -> None:
     pos.add_meter("home")
     for issue, what in (
         (pos.power_limit, "power limit"),
-        (pos.unbalance_limit, "limit of unbalance"),
+        (pos.unbalance_limit, "phase unbalance limit"),
     ):
         with pytest.raises(VendingError) as caught:
             issue("home", watts)
         said = str(caught.value)
         assert said.startswith(f"a {what} of ")
-        assert said.endswith(" will not do: a whole number of W, 0 to 18201624")
+        assert said.endswith(" is not valid: give a whole number of W, 0 to 18201624")
         assert len(said) < 120
     assert pos.issued() == []
 
@@ -318,7 +318,7 @@ def test_the_last_minute_of_a_base_date(pos: PointOfSale) -> None:
     pos.add_meter("old", bdt="93")
     last = datetime(2024, 11, 24, 20, 15)
     assert pos.credit("old", 1, at=last).tid == tid.TID_MAX
-    with pytest.raises(VendingError, match="no unused minute"):
+    with pytest.raises(VendingError, match="no unused TID"):
         pos.credit("old", 1, at=last)
     with pytest.raises(VendingError, match="key-change --bdt 14"):
         pos.credit("old", 1, at=last + timedelta(minutes=1))
@@ -415,15 +415,15 @@ def test_how_many_tokens(
         ({}, {"sgc": "x"}, "6 digits"),
         ({}, {"ken": 300}, "0 to 255"),
         ({}, {"bdt": "35"}, "before"),
-        ({}, {"bdt": "93"}, "past"),
+        ({}, {"bdt": "93"}, "after the range"),
         ({}, {"bdt": "40"}, "93, 14 or 35"),
         ({}, {"krn": 2, "ken": 1}, "would have expired"),
         ({"kct": 2}, {"ti": 2, "three": True}, "2 tokens only"),
         ({"ea": 11}, {"ti": 2, "three": True}, "four"),
         ({"dkga": 2, "bdt": "93"}, {"bdt": "14"}, "another krn"),
         ({"ea": 11}, {"dkga": 2}, "02 with 07"),
-        ({}, {"decoder_key": bytes(3)}, "octets"),
-        ({}, {"krn": 1}, "is DUTK, SGC 201457, TI 01, KRN 1, base date 14 already"),
+        ({}, {"decoder_key": bytes(3)}, "8 bytes"),
+        ({}, {"krn": 1}, "already has the key DUTK, SGC 201457, TI 01, KRN 1, base date 14"),
         ({}, {"krn": 1, "bdt": "14", "ti": 1, "sgc": "201457", "ken": 255}, "already"),
         ({}, {"krn": 1, "three": False}, "already"),
         ({"decoder_key": bytes(8)}, {"decoder_key": bytes(8)}, "already"),

@@ -86,8 +86,8 @@ def test_currency_has_its_own_checksum() -> None:
         ("\N{ARABIC-INDIC DIGIT ZERO}" * 20, "0 to 9"),
         ("73786976294838206464", "larger"),
         ("9" * 20, "larger"),
-        ("1" * 40, "2 tokens in one go"),
-        ("1" * 60, "3 tokens in one go"),
+        ("1" * 40, "40 digits are 2 tokens"),
+        ("1" * 60, "60 digits are 3 tokens"),
     ],
 )
 def test_what_is_no_token(text: str, says: str) -> None:
