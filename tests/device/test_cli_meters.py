@@ -643,7 +643,7 @@ def test_several_commands_at_once(demo: str) -> None:
     for run in runs:
         said, wrong = run.communicate(timeout=30)
         assert run.returncode == 0, said + wrong
-        assert wrong in ("", "jeton: waiting for another program to let go of meter demo\n")
+        assert wrong in ("", "jeton: waiting for another program to release meter demo\n")
     assert _status()["credit_wh"] == 8000
 
 

@@ -643,7 +643,7 @@ def test_a_meter_that_another_program_has(demo: str) -> None:
     with Meter.open(demo):
         ended, wrote = _at_a_terminal(
             demo,
-            wait=b"waiting for another program to let go of meter demo\r\n",
+            wait=b"waiting for another program to release meter demo\r\n",
             then=lambda _, terminal: os.write(terminal, b"\x03"),
         )
     assert ended == 130

@@ -217,7 +217,7 @@ def test_another_client_between_two_calls(meter: Meter) -> None:
     with Meter.open(meter.port) as again:
         assert again.info().provisioned
         for own in (again.power_cut, again.power_on):
-            with pytest.raises(BoardError, match="needs a virtual board started here"):
+            with pytest.raises(BoardError, match="needs a virtual board that this program started"):
                 own()
     assert meter.info().provisioned
 
@@ -388,11 +388,11 @@ def test_waiting_for_another_program_is_said_once(monkeypatch: pytest.MonkeyPatc
         said.append(line)
         first.close()
 
-    monkeypatch.setattr("jeton_host.meter.tell_wait", tell)
+    monkeypatch.setattr("jeton_host.meter.report_wait", tell)
     assert said == []
     with Meter.open("one") as second:
         assert second.status().provisioned
-    assert said == ["waiting for another program to let go of meter one"]
+    assert said == ["waiting for another program to release meter one"]
 
 
 @pytest.mark.virtual_only
@@ -410,7 +410,7 @@ def test_a_command_that_waits_says_so_and_can_be_interrupted() -> None:
         line = command.stderr.readline()
         command.send_signal(signal.SIGINT)
         out, more = command.communicate()
-    assert line == b"jeton: waiting for another program to let go of meter one\n"
+    assert line == b"jeton: waiting for another program to release meter one\n"
     assert (out, more, command.returncode) == (b"", b"", 130)
 
 
