@@ -111,9 +111,7 @@ class Meter(MeterClient):
         if not port:
             raise BoardError("the name is empty: give a meter's name or a serial port")
         if board is not None and port != "virtual":
-            raise BoardError(
-                f'board {board!r} is only for "virtual": leave out board=, {port} has its own board'
-            )
+            raise BoardError(f'board {board!r} is only for "virtual": leave board= out for {port}')
         if port == "virtual":
             kind = board or ("esp32_lcd2004" if wires == "models" else "virtual")
             # A board with parts has a larger default heap: the models of the parts use some of it.

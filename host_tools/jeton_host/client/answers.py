@@ -228,10 +228,9 @@ class Status:
         reconnect_at: When the switch closes again by itself, None if it does not.
         lock_until: Until when the keypad accepts no token after too many wrong ones, None if it
             accepts them.
-        max_power_limit_w: The power limit, None if no token has set one.
-        phase_unbalance_limit_w: The limit for the difference between phases, None if no token has
-            set one.
-        tariff_rate: The tariff rate, None if no token has set one.
+        max_power_limit_w: The power limit; 0 is no limit.
+        phase_unbalance_limit_w: The limit for the difference between phases; 0 is no limit.
+        tariff_rate: The tariff rate that a token has set.
         tamper: Whether the meter is in the tampered state.
         result: The number of the last result, see `TokenResult`.
         result_name: The name of the last result, such as UsedError.
