@@ -186,7 +186,7 @@ def test_load_and_time(demo: str) -> None:
     assert "KRN 1" in said
     assert "is not a time span" in refused("advance", demo, "soon")
     for power in ("-5", "abc", "²", "1.5", "9" * 5000, ""):
-        assert "will not do: a whole number of W" in refused("load", demo, power)
+        assert "is not valid: give a whole number of W" in refused("load", demo, power)
     for span in ("-1", "9" * 5000):
         assert "is not a time span" in refused("advance", demo, span)
     assert "must be a whole number from 0 to 4294967295" in refused("load", demo, "99999999999")
@@ -583,7 +583,7 @@ def test_standard_files_that_are_closed_or_full(demo: str) -> None:
     assert "are not keys" in shell(f"printf '\\xff\n' | jeton run {demo}").stdout
     done = shell(f"printf 'load ²\n1\n' | jeton run {demo}")
     assert done.returncode == 1
-    assert "will not do" in done.stdout
+    assert "is not valid" in done.stdout
     assert "empty name" in shell("jeton run ''").stderr
     assert shell("jeton status $'\\xff'").returncode == 1
 

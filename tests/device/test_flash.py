@@ -720,7 +720,8 @@ def test_finds_the_port(plugged: Callable[..., None], tmp_path: Path) -> None:
     assert ports.find("socket://bench:4000").device == "socket://bench:4000"
     plugged(on_usb("/dev/ttyUSB7", "A7"), on_usb("/dev/ttyACM0", "60:55:F9:01:02:03"))
     assert refused("flash", "auto", "--board", "virtual") == (
-        "which one? Name it: /dev/ttyACM0 (CP2102 USB to UART, serial number 60:55:F9:01:02:03), "
+        "several ports match, give one of them: "
+        "/dev/ttyACM0 (CP2102 USB to UART, serial number 60:55:F9:01:02:03), "
         "/dev/ttyUSB7 (CP2102 USB to UART, serial number A7)"
     )
     assert ports.find("6055f9010203").device == "/dev/ttyACM0"

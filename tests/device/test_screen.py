@@ -287,7 +287,7 @@ def test_load_clock_speed_and_time(demo: str) -> None:
             await s.pilot.click("#speed-60")
             await s.until(lambda: "60x" in s.text("#state"))
             for field, text, why in (
-                ("load", "-1", "a load of '-1' will not do"),
+                ("load", "-1", "a load of '-1' is not valid"),
                 ("clock", "noon", "is not a time"),
                 ("advance", "soon", "is not a time span"),
             ):
