@@ -109,7 +109,7 @@ class Meter(MeterClient):
         virtual: VirtualBoard | None = None
         port = str(where)
         if not port:
-            raise BoardError("the name is empty: give a meter's name or a serial port")
+            raise BoardError("empty name: give a meter's name or a serial port")
         if board is not None and port != "virtual":
             raise BoardError(f'board {board!r} is only for "virtual": leave board= out for {port}')
         if port == "virtual":
