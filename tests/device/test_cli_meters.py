@@ -279,7 +279,7 @@ def test_a_served_meter_that_was_killed_can_be_used_again(demo: str) -> None:
 
 
 def test_a_link_that_cannot_be_made(demo: str, tmp_path: Path) -> None:
-    assert "cannot be made" in refused("serve", demo, "--link", str(tmp_path / "no" / "port"))
+    assert "cannot be created" in refused("serve", demo, "--link", str(tmp_path / "no" / "port"))
     assert _status()["credit_wh"] == 2000
 
 
@@ -393,7 +393,7 @@ def test_a_link_of_a_meter_that_runs(demo: str, tmp_path: Path) -> None:
     jeton("new", "two", "--credit", "9")
     link = tmp_path / "port"
     with served(demo, "--link", str(link)) as (process, _):
-        assert "is the link of a board that runs" in refused("serve", "two", "--link", str(link))
+        assert "is the link of a running board" in refused("serve", "two", "--link", str(link))
         assert _status("two")["credit_wh"] == 9000
         target = os.readlink(link)
         assert _status(demo)["credit_wh"] == 2000
