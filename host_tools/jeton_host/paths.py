@@ -9,7 +9,7 @@ from jeton_host.errors import JetonError
 
 _HERE = Path(__file__).resolve().parent
 _PACKAGED = _HERE / "_data"
-# An installed wheel has the data inside the package, a checkout has it beside the package.
+# In an installed wheel the data is inside the package, in a checkout beside it.
 _ROOT = _PACKAGED if _PACKAGED.is_dir() else _HERE.parent.parent
 
 

@@ -16,9 +16,9 @@ from typing import Any
 
 from jeton_host.firmware.interpreter import NUDGE
 from jeton_host.virtual.process import (
+    IDLE_LIMIT,
     PROC,
     SAMPLE,
-    IDLE_LIMIT,
     SILENCE_LIMIT,
     awaits_lock,
     catches_interrupt,
@@ -522,7 +522,7 @@ class PtyBridge(threading.Thread):
         """Return whether Ctrl-C is to be sent as a byte; interrupt a running program instead.
 
         The interpreter handles SIGINT only while a program runs; otherwise the signal would end
-        it. In raw paste mode its terminal sends no signal, so it is sent from here.
+        it. In raw paste mode its terminal sends no signal; this method sends it.
         """
         now = time.monotonic()
         runs = self._program_runs()
