@@ -457,7 +457,7 @@ def test_a_flash_without_a_meter_is_left_alone(demo: str) -> None:
     # Of older firmware, so that it would be brought up to date.
     empty = empty.replace(firmware_build.build(find()).hash.encode(), b"0123456789abcdef")
     flash.write_bytes(empty)
-    assert "holds no meter.bin: it is damaged" in refused("status", demo)
+    assert "contains no meter.bin: it is damaged" in refused("status", demo)
     assert flash.read_bytes() == empty
 
 
