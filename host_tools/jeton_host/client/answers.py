@@ -14,7 +14,7 @@ EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class TokenResult(IntEnum):
-    """The result of a token, as the IEC 62055-41 names it; the numbers are those of the board.
+    """The result of a token, with the names of IEC 62055-41 and the numbers of the board.
 
     `ACCEPT` and `KCT1` to `KCT4` are good; all others refuse the token.
     """

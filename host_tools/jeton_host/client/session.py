@@ -27,7 +27,7 @@ from jeton_host.errors import (
 UNLOCK_VARIABLE = "JETON_UNLOCK_CODE"
 _EXIT_TIMEOUT = 1.0  # seconds to wait for the friendly prompt at the end
 
-# Verbs that may be repeated: they change nothing.
+# Verbs that may be repeated: a second request has no other effect than the first.
 _REPEATABLE = (
     "info",
     "display",
