@@ -446,7 +446,9 @@ def test_a_flash_that_is_gone(demo: str) -> None:
         assert refused(*command) == "the flash of meter demo is missing"
     assert sorted(folder.iterdir()) == before
     assert "damaged: its flash is missing" in jeton("list")
-    assert "its flash is missing: `jeton delete demo`" in refused("new", demo)
+    assert "its flash is missing: remove the rest of it with `jeton delete demo`" in refused(
+        "new", demo
+    )
     jeton("delete", demo)
     jeton("new", demo)
 
