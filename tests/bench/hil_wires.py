@@ -37,11 +37,11 @@ def _measured(
         began = time.perf_counter()
         meter.display()
         yield "  a display through pins", (time.perf_counter() - began) * 1000, "ms"
-        before = display.octets
+        before = display.bus_bytes
         pins.listen()
         meter.display()
         bus = board.bench.board.buses[board.bench.board.parts["display"]["bus"]]
-        octets = display.octets - before
+        octets = display.bus_bytes - before
         yield "  octets of a display begun and drawn", octets, ""
         yield "  those on the bus", 9000 * octets / bus["freq"], "ms"
         yield "  octets lost", pins.lost, ""

@@ -293,7 +293,7 @@ def test_the_level_of_a_relay_holds_until_it_is_said_anew() -> None:
 def test_a_bench_without_parts_and_none_with_others(board: VirtualBoard) -> None:
     base = ("flash", board.path, "--board", "esp32_lcd2004")
     every = [word for name in boards.load("esp32_lcd2004").parts for word in ("--without", name)]
-    assert refused(*base, *every).endswith("without any of its parts is no bench: leave some")
+    assert refused(*base, *every).endswith("cannot run without any part: keep at least one")
     assert refused(*base, "--without", "none", "--without", "led").endswith("give it alone")
     assert refused(*base, "--active", "none", "--active", "relay=0").endswith("give it alone")
 
@@ -325,7 +325,7 @@ def test_files_of_ones_own_do_not_hide_the_boards() -> None:
 def test_parts_that_there_are_not_cannot_be_left_out(board: VirtualBoard) -> None:
     base = ("flash", board.path, "--board", "esp32_lcd2004")
     assert refused(*base, "--without", "lamp").startswith("esp32_lcd2004 has no part 'lamp'; it")
-    assert refused(*base, "--active", "display=0").startswith("display has no level at which")
+    assert refused(*base, "--active", "display=0").startswith("display has no active level")
     for text in ("relay", "relay=2", "relay=low", "=", ""):
         assert "--active" in refused(*base, "--active", text), text
 
@@ -720,7 +720,8 @@ def test_finds_the_port(plugged: Callable[..., None], tmp_path: Path) -> None:
     assert ports.find("socket://bench:4000").device == "socket://bench:4000"
     plugged(on_usb("/dev/ttyUSB7", "A7"), on_usb("/dev/ttyACM0", "60:55:F9:01:02:03"))
     assert refused("flash", "auto", "--board", "virtual") == (
-        "which one? Name it: /dev/ttyACM0 (CP2102 USB to UART, serial number 60:55:F9:01:02:03), "
+        "several ports match, give one of them: "
+        "/dev/ttyACM0 (CP2102 USB to UART, serial number 60:55:F9:01:02:03), "
         "/dev/ttyUSB7 (CP2102 USB to UART, serial number A7)"
     )
     assert ports.find("6055f9010203").device == "/dev/ttyACM0"

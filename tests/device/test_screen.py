@@ -288,7 +288,7 @@ def test_load_clock_speed_and_time(demo: str) -> None:
             await s.pilot.click("#speed-60")
             await s.until(lambda: "60x" in s.text("#state"))
             for field, text, why in (
-                ("load", "-1", "a load of '-1' will not do"),
+                ("load", "-1", "a load of '-1' is not valid"),
                 ("clock", "noon", "is not a time"),
                 ("advance", "soon", "is not a time span"),
             ):
@@ -644,7 +644,7 @@ def test_a_meter_that_another_program_has(demo: str) -> None:
     with Meter.open(demo):
         ended, wrote = _at_a_terminal(
             demo,
-            wait=b"waiting for another program to let go of meter demo\r\n",
+            wait=b"waiting for another program to release meter demo\r\n",
             then=lambda _, terminal: os.write(terminal, b"\x03"),
         )
     assert ended == 130

@@ -285,7 +285,7 @@ def test_what_is_no_adapter_and_what_has_no_pins(pos: PointOfSale) -> None:
         pytest.raises(BoardError, match="only such a board has models"),
     ):
         Meter.open(board.path, wires=ModelWires())
-    with pytest.raises(BoardError, match='is for "virtual"'):
+    with pytest.raises(BoardError, match='is only for "virtual"'):
         Meter.open("nowhere", board="cyd")
 
 

@@ -70,17 +70,17 @@ def wrong(**parts: dict[str, Any]) -> list[str]:
 @pytest.mark.parametrize(
     ("parts", "said"),
     [
-        ({"relay": {"pin": 34}}, "relay has pin on GPIO34, which can only be read"),
-        ({"led": {"pin": 12}}, "led has pin on GPIO12, whose level at reset decides"),
+        ({"relay": {"pin": 34}}, "relay has pin on GPIO34, which is an input only"),
+        ({"led": {"pin": 12}}, "led has pin on GPIO12, whose level at reset selects"),
         ({"led": {"pin": 9}}, "which its flash needs"),
         ({"led": {"pin": 1}}, "which is the serial port of the REPL"),
-        ({"led": {"pin": 24}}, "which this chip has not got"),
-        ({"led": {"pin": 18}, "relay": {"pin": 18}}, "where led (pin) is already"),
+        ({"led": {"pin": 24}}, "which this chip does not have"),
+        ({"led": {"pin": 18}, "relay": {"pin": 18}}, "which led (pin) uses already"),
         ({"keypad": {"columns": (35,)}}, "GPIO35, which has no pull-up"),
-        ({"keypad": {"rows": (36,)}}, "GPIO36, which can only be read"),
+        ({"keypad": {"rows": (36,)}}, "GPIO36, which is an input only"),
         ({"pulses": {"pin": 35, "pull": "up"}}, "GPIO35, which has no pull-up"),
-        ({"pulses": {"pin": 33, "pull": "down"}}, "pulses has a pull 'down': only 'up' is one"),
-        ({"display": {"bus": "i2c"}}, "is on a bus 'i2c' that there is not"),
+        ({"pulses": {"pin": 33, "pull": "down"}}, "pulses has pull 'down': only 'up' is valid"),
+        ({"display": {"bus": "i2c"}}, "is on bus 'i2c', which does not exist"),
     ],
 )
 def test_what_is_wrong_is_said(parts: dict[str, dict[str, Any]], said: str) -> None:
@@ -106,7 +106,7 @@ def test_only_the_drivers_that_a_board_names_go_onto_it(name: str) -> None:
     assert ("runtime" in found) == ("parts" in found) == bool(board.parts)
     assert ("matrix" in found) == ("matrix" in board.drivers())
     assert ("pzem004t" in found) == ("pzem004t" in board.drivers())
-    real = firmware_build.sources(name, native=True, played=False)
+    real = firmware_build.sources(name, native=True, virtual=False)
     assert ("lib/machine.mpy" in real) == (name == "virtual")
     assert ("lib/wiring.mpy" in real) == bool(board.parts)
 
@@ -155,7 +155,7 @@ def test_a_bench_that_is_not_quite_the_one_that_ships() -> None:
     assert other.parts["relay"] == {"pin": 27, "active": 0}
     assert board.parts["relay"]["active"] == 1
     assert "keypad" not in other.parts["display"]  # no keys to draw
-    sources = firmware_build.sources(other, native=True, played=False)
+    sources = firmware_build.sources(other, native=True, virtual=False)
     parts, _, left_out = sources["lib/wiring.mpy"].partition(b"WITHOUT")
     assert b"pulses" not in parts
     assert left_out == b" = ('keypad', 'pulses')\nACTIVE = {'relay': 0}\n"
@@ -163,5 +163,5 @@ def test_a_bench_that_is_not_quite_the_one_that_ships() -> None:
     assert sources["lib/board.mpy"].endswith(b"TIMER = 3\n")
     with pytest.raises(BoardError, match="cyd has no part 'tamper'; it has: display, "):
         board.changed(("tamper",))
-    with pytest.raises(BoardError, match="display has no level at which it is on"):
+    with pytest.raises(BoardError, match="display has no active level"):
         board.changed(active={"display": 0})

@@ -38,7 +38,7 @@ def test_what_is_no_csv_is_one_short_line(tmp_path: Path) -> None:
         from_csv(path)
     assert len(str(caught.value)) < 200 + len(str(path))
     path.write_bytes(b"\xff\xfe0,1\n")
-    with pytest.raises(JetonError, match="no text in UTF-8"):
+    with pytest.raises(JetonError, match="not text in UTF-8"):
         from_csv(path)
     with pytest.raises(JetonError, match="cannot be read: Is a directory"):
         from_csv(tmp_path)

@@ -182,22 +182,22 @@ WRONG: list[tuple[str, Change]] = [
     ("credit.min_wh must be a whole", lambda d: d["credit"].update(min_wh=1)),
     ("credit.advance_share must be a", lambda d: d["credit"].update(advance_share=101)),
     ("lockout.steps_s must be a list", lambda d: d["lockout"].update(steps_s=[0])),
-    ("lockout.steps_s says no time", lambda d: d["lockout"].update(steps_s=[])),
+    ("lockout.steps_s is empty", lambda d: d["lockout"].update(steps_s=[])),
     ("credit.alarm_wh is above", lambda d: d["credit"].update(alarm_wh=6000)),
     ("credit.alarm_wh is above", lambda d: d["credit"].update(low_wh=None)),
     ("credit.never_cut needs a", lambda d: d["credit"].update(never_cut=True)),
-    ("no span", lambda d: d["credit"].update(friendly=[[7, 0, 5]])),
-    ("no span", lambda d: d["credit"].update(friendly=[[0, 5, 5]])),
-    ("no span", lambda d: d["credit"].update(friendly=["Mon"])),
-    ("no day", lambda d: d["credit"].update(holidays=["13-01"])),
-    ("no day", lambda d: d["credit"].update(holidays=[5])),
+    ("is not a span", lambda d: d["credit"].update(friendly=[[7, 0, 5]])),
+    ("is not a span", lambda d: d["credit"].update(friendly=[[0, 5, 5]])),
+    ("is not a span", lambda d: d["credit"].update(friendly=["Mon"])),
+    ("is not a day", lambda d: d["credit"].update(holidays=["13-01"])),
+    ("is not a day", lambda d: d["credit"].update(holidays=[5])),
     ("codes.show code 07 shows", lambda d: d["codes"]["show"].update({"07": "weather"})),
     ("codes.show code 07 shows", lambda d: d["codes"]["show"].update({"07": []})),
-    ("'x' is no code", lambda d: d["codes"]["show"].update({"x": "credit"})),
-    ("'9-3' is no code", lambda d: d["codes"]["show"].update({"9-3": "credit"})),
-    ("'0-333' is no code", lambda d: d["codes"]["show"].update({"0-333": "credit"})),
+    ("'x' is not a code", lambda d: d["codes"]["show"].update({"x": "credit"})),
+    ("'9-3' is not a code", lambda d: d["codes"]["show"].update({"9-3": "credit"})),
+    ("'0-333' is not a code", lambda d: d["codes"]["show"].update({"0-333": "credit"})),
     ("longer than 100", lambda d: d["codes"]["show"].update({"000-900": "credit"})),
-    ("code 112 stands there twice", lambda d: d["codes"]["show"].update({"112-115": "credit"})),
+    ("code 112 is there twice", lambda d: d["codes"]["show"].update({"112-115": "credit"})),
     ("code 07 can never be keyed", lambda d: d["codes"].update(digits=3)),
     ("name must be", lambda d: d.update(name="Generic")),
     ("name must be", lambda d: d.update(name="a" * 17)),
@@ -207,9 +207,9 @@ WRONG: list[tuple[str, Change]] = [
     ("languages must be", lambda d: d.update(languages="en")),
     ("languages are codes", lambda d: d.update(languages=["english"])),
     ("languages are codes", lambda d: d.update(languages=[5])),
-    ("in languages twice", lambda d: d.update(languages=["en", "en"])),
+    ("a language is twice in languages", lambda d: d.update(languages=["en", "en"])),
     ("languages need one that", lambda d: d.update(languages=["ar"])),
-    ("no words for language sw", lambda d: d.update(languages=["en", "sw"])),
+    ("there are no messages in sw", lambda d: d.update(languages=["en", "sw"])),
     ("messages must be", lambda d: d.update(messages=None)),
     ("messages.en must be", lambda d: d.update(messages={"en": 5})),
     ("messages are in ar", lambda d: d.update(messages={"ar": {}})),
@@ -236,11 +236,11 @@ def test_what_is_wrong_is_said_in_one_line(said: str, change: Change) -> None:
         ("Accept", "x" * 17, "too long for the smallest display: 17 of 16 columns"),
         ("token", "Enter token", "11 of 10 columns"),
         ("history", "Token number is {}", "too long"),
-        ("Accept", "Accepté", "displays of characters cannot show"),
-        ("Accept", "two\nlines", "displays of characters cannot show"),
+        ("Accept", "Accepté", "character displays cannot show"),
+        ("Accept", "two\nlines", "character displays cannot show"),
         ("Accept", "", "not empty"),
         ("Accept", None, "not empty"),
-        ("on", "on {}", "has a {} where no value comes"),
+        ("on", "on {}", "has a {} but gets no value"),
         ("wait", "Wait", "needs a {}"),
         ("Accept", "{x}", "has a {"),
         ("Acept", "x", "is not a message; did you mean Accept?"),
@@ -298,7 +298,7 @@ def test_profiles_of_ones_own(jeton_home: Path) -> None:
         profiles.new("ceet", "eneo")
     with pytest.raises(ProfileError, match="no profile 'nothing'"):
         profiles.new("other", "nothing")
-    with pytest.raises(ProfileError, match="will not do"):
+    with pytest.raises(ProfileError, match="is not valid"):
         profiles.new("../other", "eneo")
     # One that is wrong is named when it is used, and keeps no other from the board.
     path.write_text(path.read_text().replace('"counter": true', '"counter": 7'))
@@ -311,7 +311,7 @@ def test_profiles_of_ones_own(jeton_home: Path) -> None:
     with pytest.raises(ProfileError, match="is not JSON"):
         profiles.load("village")
     path.write_text('{"name": "a", "name": "b"}')
-    with pytest.raises(ProfileError, match="'name' stands there twice"):
+    with pytest.raises(ProfileError, match="'name' is there twice"):
         profiles.load("village")
     path.write_text("[" * 100_000)
     with pytest.raises(ProfileError, match="is not JSON"):
@@ -330,15 +330,15 @@ def test_profiles_of_ones_own(jeton_home: Path) -> None:
     ("setting", "value", "says"),
     [
         ("title", "Two\nlines", "title must be"),
-        ("credit.holidays", ["02-30"], "is no day"),
-        ("credit.holidays", ["04-31"], "is no day"),
-        ("credit.holidays", [5], "is no day"),
+        ("credit.holidays", ["02-30"], "is not a day"),
+        ("credit.holidays", ["04-31"], "is not a day"),
+        ("credit.holidays", [5], "is not a day"),
         ("credit.friendly", [[1, 0, 900], [0, 0, 900]], "begins before"),
         ("credit.friendly", [[1, 0, 900], [1, 899, 1000]], "begins before"),
         ("credit.emergency_by", "auto", "emergency_by auto needs"),
         ("credit.friendly", [[1, 0, 900]], "where the debt is kept"),
         ("credit.holidays", ["12-25"], "where the debt is kept"),
-        ("supply.reconnect_s", 1, "5 s at least"),
+        ("supply.reconnect_s", 1, "must be 5 s or more together"),
     ],
 )
 def test_what_looks_right_and_is_not(setting: str, value: object, says: str) -> None:

@@ -97,7 +97,7 @@ def test_new(jeton_home: Path) -> None:
     assert "already" in refused("new", "village")
     assert "already" in refused("new", "generic")
     assert "no profile 'nothing'" in refused("new", "third", "--from", "nothing")
-    assert "will not do" in refused("new", "Third")
+    assert "is not valid" in refused("new", "Third")
     file = Path(about["file"])
     file.write_text(file.read_text().replace('"page_s": 3', '"page_s": 0'))
     assert "WRONG: see jeton profile check second  (your own)" in jeton("list")

@@ -216,8 +216,8 @@ def test_what_cannot_be_drawn_is_said() -> None:
 # What the troubleshooting quotes of Jeton's own messages.
 QUOTED = (
     "no board was found on USB",
-    "may not be opened by you: ",
-    "become one of the group ",
+    "no permission to open port ",
+    "join the group ",
     "is in use by another program",
     "has no MicroPython",
     "does not answer any more",

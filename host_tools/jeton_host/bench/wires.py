@@ -276,7 +276,7 @@ class ModelWires(_Pins):
         self._bench.part("keypad").release(self._held_key)
 
     def _changed(self) -> bool:
-        before, self._seen = self._seen, self._bench.part("display").octets
+        before, self._seen = self._seen, self._bench.part("display").bus_bytes
         return before != self._seen
 
     def _text(self) -> list[str]:

@@ -14,7 +14,7 @@ from jeton.sts.results import NAMES
 from jeton_host.firmware import profiles
 from jeton_host.firmware.profiles import DAY_S, MOST, Setting
 
-# Draft 7: the newest that editors know as a whole.
+# Draft 7: the newest that editors support completely.
 _DRAFT = "http://json-schema.org/draft-07/schema#"
 _NOT_BLANK = r"\S"
 _PLAIN = "[ -z|}]"  # the characters of a character display, without {
@@ -160,12 +160,12 @@ def _messages() -> dict[str, Any]:
         "patternProperties": {
             f"^(?!(?:{right_to_left})$){profiles.LANGUAGE.pattern}$": {
                 "type": "object",
-                "properties": spoken,
+                "properties": for_characters,
                 "additionalProperties": False,
             },
             f"^(?:{right_to_left})$": {
                 "type": "object",
-                "properties": drawn,
+                "properties": for_graphics,
                 "additionalProperties": False,
             },
         },
