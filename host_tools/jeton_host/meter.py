@@ -95,9 +95,9 @@ class Meter(MeterClient):
                 a method needs it.
             board: The kind of board for "virtual", such as "esp32_lcd2004".
             wires: Press keys and read the display through the pins of the board instead of the
-                serial line: the port of an adapter (docs/hardware/bench.md), "models" for the modelled
-                parts of a "virtual" board (by default the board esp32_lcd2004), or an object with
-                the methods of `Wires`.
+                serial line: the port of an adapter (docs/hardware/bench.md), "models" for the
+                modelled parts of a "virtual" board (by default the board esp32_lcd2004), or an
+                object with the methods of `Wires`.
 
         Raises:
             BoardError: There is no such meter or port, it is in use by another program, or it does

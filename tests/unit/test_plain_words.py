@@ -10,16 +10,35 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("firmware", "host_tools", "boards", "tests", "docs")
-FILES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile", "pyproject.toml", "mkdocs.yml")
-KINDS = {".py", ".pyi", ".md", ".toml", ".json", ".jinja", ".html", ".txt", ".css", ".js", ".csv"}
+FILES = (
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "Makefile",
+    "pyproject.toml",
+    "mkdocs.yml",
+)
+KINDS = set(
+    [".py", ".pyi", ".md", ".toml", ".json", ".jinja", ".html", ".txt", ".css", ".js", ".csv"]
+)
 # Not ours: licences, and vectors quote their sources.
-OTHERS = ("firmware/fonts/", "tests/vectors/", "firmware/languages/", "tests/unit/test_plain_words.py")
+OTHERS = (
+    "firmware/fonts/",
+    "firmware/languages/",
+    "tests/vectors/",
+    "tests/unit/test_plain_words.py",
+)
 
 # What to write instead is in CONTRIBUTING.md.
 RETIRED = re.compile(
-    r"(?<![a-z])(?:told|tells?|telling|stands?|stood|anew|bears?|octets?|splinters?|whoever|somebody|nobody"
-    r"|comes? to(?! (?:the|an?) end)|lets? go|let it go|is so\b|so it is|not as it is|has it\b(?! (?:been|ever))"
-    r"|has not got|heed|hither|thereof|whence|amiss|ought to|becomes? of|of its own accord)(?![a-z])"
+    r"""(?<![a-z])(?:
+    told|tells?|telling|stands?|stood|anew|bears?|octets?|splinters?
+    |whoever|somebody|nobody|heed|hither|thereof|whence|amiss
+    |comes?\ to(?!\ (?:the|an?)\ end)|lets?\ go|let\ it\ go
+    |is\ so\b|so\ it\ is|not\ as\ it\ is|has\ it\b(?!\ (?:been|ever))|has\ not\ got
+    |ought\ to|becomes?\ of|of\ its\ own\ accord
+    )(?![a-z])""",
+    re.VERBOSE,
 )
 
 # Places where such a word is right: file, a part of the line, and the reason.
