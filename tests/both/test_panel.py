@@ -134,7 +134,7 @@ def test_result_and_amount_show_in_turn_while_the_keypad_is_locked():
     assert text(meter, T0)[0] == "Token       1/20"
 
 
-def test_separator_and_counter_depend_on_the_profile():
+def test_entry_shows_separator_and_counter_of_the_profile():
     for name, shown in (
         ("clou", ["Token      11/20", "   1234-5678-901"]),
         ("landis_gyr", ["Token", "   1234.5678.901"]),

@@ -217,7 +217,7 @@ def provisioning(data: bytes) -> None:
             assert key in str(others) or key not in text
 
 
-def _batch(data: bytes, row: batch.Row) -> None:
+def _batch(data: bytes, row: batch.RowConverter) -> None:
     sink = io.BytesIO()
     batch.run(io.BytesIO(data), sink, row)
     lines = [line for line in data.removeprefix(b"\xef\xbb\xbf").split(b"\n") if line.strip()]

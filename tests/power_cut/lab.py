@@ -76,7 +76,7 @@ class Recorder(Storage):
     """A store that keeps a snapshot of the flash after each commit."""
 
     nor = None
-    calm = False  # no cut before this start: nothing is half written, so skip `renew`
+    calm = False  # True: no cut before this start, so nothing is half written: skip `renew`
 
     def __init__(self, path):
         super().__init__(path)
