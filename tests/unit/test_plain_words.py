@@ -13,14 +13,23 @@ FOLDERS = ("firmware", "host_tools", "boards", "tests", "docs")
 FILES = (
     "README.md",
     "CHANGELOG.md",
-    "CONTRIBUTING.md",
     "Makefile",
     "pyproject.toml",
     "mkdocs.yml",
 )
-KINDS = set(
-    [".py", ".pyi", ".md", ".toml", ".json", ".jinja", ".html", ".txt", ".css", ".js", ".csv"]
-)
+KINDS = {
+    ".py",
+    ".pyi",
+    ".md",
+    ".toml",
+    ".json",
+    ".jinja",
+    ".html",
+    ".txt",
+    ".css",
+    ".js",
+    ".csv",
+}
 # Not ours: licences, and vectors quote their sources.
 OTHERS = (
     "firmware/fonts/",
