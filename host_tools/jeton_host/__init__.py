@@ -4,6 +4,7 @@ The names in `__all__` are the public interface. Each name is imported at its fi
 """
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -93,6 +94,9 @@ __all__ = [
     "load_keys",
     "make_config",
 ]
+
+if find_spec("fastapi") is None:  # the extra `server` is not installed
+    __all__.remove("VendServer")
 
 _PLACES = {
     "bench.virtual_adapter": ("VirtualAdapter",),

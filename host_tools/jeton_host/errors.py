@@ -5,8 +5,24 @@ the built-in `TypeError` or `ValueError`.
 """
 
 
+import re
+
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_LONGEST = 2000  # characters of a message
+
+
 class JetonError(Exception):
-    """An error that the user can correct; the command prints its message and exits with 1."""
+    """An error that the user can correct; the command prints its message and exits with 1.
+
+    The message is one line, also if it quotes a text with line breaks.
+    """
+
+    def __str__(self) -> str:
+        """Return the message; control characters are escaped, and the end of a long one is cut."""
+        text = super().__str__()
+        if len(text) > _LONGEST:
+            text = text[:_LONGEST] + "…"
+        return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 class WrongTypeError(JetonError, TypeError):

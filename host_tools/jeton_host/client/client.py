@@ -386,9 +386,11 @@ class MeterClient(Session):
             WrongTypeError: There is not exactly one condition, or a value has the wrong type.
             WrongValueError: The condition can never be true, such as an unknown kind of event.
         """
-        return waiting.advance(
-            self, what, shown=display, limit=limit, step=step, registers=registers
-        )
+        # A second thread would see the stopped clock and leave it stopped.
+        with self._advancing:
+            return waiting.advance(
+                self, what, shown=display, limit=limit, step=step, registers=registers
+            )
 
     def wait_display(self, text: waiting.Text, timeout: float = waiting.WAIT_S) -> Display:
         """Wait in real time until the display shows a text; return the display.

@@ -23,6 +23,7 @@ from jeton_host.errors import (
     NotBegunError,
     PortError,
 )
+from jeton_host.typed import typed_methods
 
 UNLOCK_VARIABLE = "JETON_UNLOCK_CODE"
 _EXIT_TIMEOUT = 1.0  # seconds to wait for the friendly prompt at the end
@@ -60,6 +61,7 @@ def exclusive(
     return alone
 
 
+@typed_methods
 class Session:
     """The serial line to one meter: its REPL, or the line of a locked meter.
 
@@ -78,6 +80,7 @@ class Session:
         code: str | None = None,
     ) -> None:
         self._lock = threading.RLock()
+        self._advancing = threading.RLock()  # held by `advance_until`, which stops the clock
         self._closed = False
         self.talks = 0  # number of exchanges; the pins of the board follow a few ticks later
         self.port = port

@@ -189,10 +189,9 @@ def names() -> list[str]:
 
 def source(name: str) -> Path:
     """Return the path of the file that describes a board; BoardError if there is none."""
-    path = boards_dir() / name / "board.py"
-    if not path.is_file():
+    if name not in names():
         raise BoardError(f"there is no board {name!r}; known: {', '.join(names()) or 'none'}")
-    return path
+    return boards_dir() / name / "board.py"
 
 
 def load(name: str) -> Board:

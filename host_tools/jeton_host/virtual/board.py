@@ -26,7 +26,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from jeton_host import locks
-from jeton_host.errors import BoardError
+from jeton_host.errors import BoardError, WrongValueError
 from jeton_host.firmware import boards, remote
 from jeton_host.firmware import build as firmware_build
 from jeton_host.firmware.boards import Board
@@ -125,6 +125,8 @@ class VirtualBoard:
         self.link = None if link is None else Path(link)
         self.needs = needs
         self.firmware = firmware
+        if tick_s < 0:
+            raise WrongValueError(f"tick_s must be 0 s or more, not {tick_s:g}")
         self.tick_s = tick_s
         self.keep: Path | None = None
         self.bench: Bench | None = None
