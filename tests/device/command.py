@@ -55,7 +55,7 @@ def jeton(*arguments: str) -> str:
     return said.out
 
 
-def told(*arguments: str) -> Any:
+def result_of(*arguments: str) -> Any:
     """Run a command that is to succeed with --json; return the value."""
     said = ran(*arguments, "--json")
     assert (said.status, said.err) == (0, ""), said

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 import pytest
-from command import jeton, refused, told
+from command import jeton, refused, result_of
 
 from jeton_host.bench import facts, measuring
 from jeton_host.bench.measuring import Figure
@@ -25,7 +25,7 @@ def found(request: pytest.FixtureRequest) -> dict[str, Any]:
             meter.provision(make_config() | {"credit_wh": 12_340})
             meter.set_rate(0)
             before = meter.status()
-        value: dict[str, Any] = told("bench", board.path)
+        value: dict[str, Any] = result_of("bench", board.path)
         with Meter(board.path) as meter:
             after = meter.status()
             names = meter.run("import os\nprint(os.listdir('/'))")
@@ -81,7 +81,7 @@ def test_a_chip_is_measured_and_not_estimated(monkeypatch: pytest.MonkeyPatch) -
         "jeton_host.bench.facts.facts", lambda m: replace(whole(m), platform="esp32")
     )
     with VirtualBoard() as board:
-        value = told("bench", board.path)
+        value = result_of("bench", board.path)
     figures = {figure["name"].strip(): figure for figure in value["figures"]}
     assert value["method"] is None
     assert all(figure["estimate_esp32"] is None for figure in figures.values())

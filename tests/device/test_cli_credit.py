@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 import pytest
-from command import jeton, ran, refused, told
+from command import jeton, ran, refused, result_of
 
 from jeton_host.vending.pos import PointOfSale
 
@@ -40,9 +40,9 @@ def test_emergency_credit_is_taken_once_and_repaid_first(home: str) -> None:
         "jeton: no emergency credit: it was taken already: a credit token repays it first\n"
     )
     assert "5.00 kWh of emergency credit to repay" in jeton("status", home)
-    entered = told("enter", home, _token(home, "12"))
+    entered = result_of("enter", home, _token(home, "12"))
     assert (entered["amount_wh"], entered["repaid_wh"]) == (12000, 5000)
-    ledger = told("grant", home)
+    ledger = result_of("grant", home)
     assert (ledger["credit_wh"], ledger["emergency_debt_wh"]) == (14000, 0)
     _identity(ledger)
 
@@ -77,7 +77,7 @@ def test_emergency_credit_that_debts_would_swallow_is_refused() -> None:
 
 
 def test_emergency_credit_as_json(home: str) -> None:
-    found = told("emergency", home)
+    found = result_of("emergency", home)
     assert (found["taken"], found["reason"]) == (True, None)
     assert found["ledger"]["credit_wh"] == 7000
 
@@ -95,12 +95,12 @@ def test_an_advance_is_granted_and_recovered(home: str) -> None:
         "=        7.000 kWh  credit\n"
         "7.00 kWh left, 5.00 kWh of advances to repay\n"
     )
-    entered = told("enter", home, _token(home, "6"))
+    entered = result_of("enter", home, _token(home, "6"))
     assert entered["recovered_wh"] == 3000  # half of each token, by this profile
-    ledger = told("grant", home)
+    ledger = result_of("grant", home)
     assert (ledger["credit_wh"], ledger["advance_debt_wh"]) == (10000, 2000)
     _identity(ledger)
-    assert told("enter", home, _token(home, "6"))["recovered_wh"] == 2000
+    assert result_of("enter", home, _token(home, "6"))["recovered_wh"] == 2000
     shown = jeton("grant", home)
     assert "-        5.000 kWh  repaid\n" in shown
     assert shown.endswith("14.00 kWh left, nothing owed\n")
@@ -112,7 +112,7 @@ def test_an_advance_is_granted_and_recovered(home: str) -> None:
 )
 def test_an_advance_that_will_not_do(home: str, amount: str) -> None:
     assert "kWh" in refused("grant", home, amount)
-    assert told("grant", home)["advances_wh"] == 0
+    assert result_of("grant", home)["advances_wh"] == 0
 
 
 def test_a_meter_whose_profile_recovers_none_takes_no_advance() -> None:
@@ -126,7 +126,7 @@ def test_a_meter_whose_profile_recovers_none_takes_no_advance() -> None:
 def test_history_by_day_and_month(home: str) -> None:
     jeton("load", home, "10")
     jeton("advance", home, "100h")
-    found = told("history", home)
+    found = result_of("history", home)
     assert found["days"] == [
         {"date": "2026-01-30", "wh": 240},
         {"date": "2026-01-31", "wh": 240},
@@ -154,22 +154,22 @@ def _kinds(reports: list[dict[str, Any]]) -> list[tuple[int, str]]:
 
 def test_a_fault_waits_until_it_is_acknowledged_and_comes_once(home: str) -> None:
     assert jeton("reports", home) == "no fault reports wait\n"
-    assert told("reports", home) == []
+    assert result_of("reports", home) == []
     jeton("tamper", home)
     jeton("enter", home, PointOfSale().power_limit(home, 1000).token)
     jeton("load", home, "1500")
     jeton("advance", home, "40s")  # longer than the limit's delay
-    waiting = told("reports", home)
+    waiting = result_of("reports", home)
     assert _kinds(waiting) == [(1, "tamper"), (2, "trip")]
     assert waiting[1]["power_w"] == 1500
-    assert told("reports", home) == waiting  # over a power cut, and reading takes none away
+    assert result_of("reports", home) == waiting  # over a power cut, and reading takes none away
     lines = jeton("reports", home).splitlines()
     assert re.fullmatch(r" +1  2026-01-30 00:0\d:\d\d UTC  tamper  on True", lines[0])
     assert re.fullmatch(r" +2  2026-01-30 00:0\d:\d\d UTC  trip  power_w 1500, trips 1", lines[1])
-    assert _kinds(told("reports", home, "--ack", "1")) == [(2, "trip")]
-    assert _kinds(told("reports", home, "--ack", "1")) == [(2, "trip")]  # the answer was lost
+    assert _kinds(result_of("reports", home, "--ack", "1")) == [(2, "trip")]
+    assert _kinds(result_of("reports", home, "--ack", "1")) == [(2, "trip")]  # the answer was lost
     assert jeton("reports", home, "--ack", "2") == "no fault reports wait\n"
-    assert told("reports", home) == []
+    assert result_of("reports", home) == []
 
 
 def test_a_report_that_there_is_not(home: str) -> None:

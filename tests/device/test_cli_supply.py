@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import typer
-from command import jeton, ran, refused, told
+from command import jeton, ran, refused, result_of
 
 from jeton_host import clock
 from jeton_host.cli import app as cli
@@ -56,7 +56,7 @@ def served(name: str) -> Iterator[None]:
 
 
 def _kinds(name: str) -> list[str]:
-    return [event["kind"] for event in told("events", name)]
+    return [event["kind"] for event in result_of("events", name)]
 
 
 # Loads
@@ -64,21 +64,21 @@ def _kinds(name: str) -> list[str]:
 
 def test_a_load_from_a_file_begins_now(home: str, day: str) -> None:
     assert "load 100 W" in jeton("load", home, "--csv", day)
-    assert told("advance", home, "10h")["total_wh"] == 2100
+    assert result_of("advance", home, "10h")["total_wh"] == 2100
 
 
 def test_a_load_from_a_file_over_and_over_begins_at_midnight(home: str, day: str) -> None:
     jeton("clock", home, "2026-03-02T12:00")
     assert "load 0 W" in jeton("load", home, "--csv", day, "--repeat", "1d")
-    assert told("advance", home, "2d")["total_wh"] == 4200
-    found = told("history", home)["days"]
+    assert result_of("advance", home, "2d")["total_wh"] == 4200
+    found = result_of("history", home)["days"]
     assert found[-2:] == [{"date": "2026-03-03", "wh": 2100}, {"date": "2026-03-04", "wh": 2100}]
 
 
 def test_a_load_from_a_file_is_played_at_once(home: str, tmp_path: Path) -> None:
     long = tmp_path / "long.csv"
     long.write_text("".join(f"{minute * 60},{60 * (minute % 3)}\n" for minute in range(601)))
-    said = told("load", home, "--csv", str(long), "--play")
+    said = result_of("load", home, "--csv", str(long), "--play")
     assert (said["total_wh"], said["load_w"], said["rate"]) == (600, 0, 1)
     assert said["clock"].startswith("2026-03-02T10:0")
     assert "600 steps" not in refused("load", home, "--csv", str(long))
@@ -90,21 +90,21 @@ def test_a_load_from_a_file_is_played_at_once(home: str, tmp_path: Path) -> None
 def test_the_load_of_a_household_is_that_of_its_seed(home: str) -> None:
     week = loads.household(7)
     assert f"load {week[0][1]} W" in jeton("load", home, "--profile", "household", "--seed", "7")
-    used = told("advance", home, "7d")["total_wh"]
+    used = result_of("advance", home, "7d")["total_wh"]
     wanted = loads.energy_wh(week, loads.WEEK_S)
     assert wanted - 2 <= used <= wanted + 10
     jeton("load", home, "--profile", "household", "--seed", "1")
-    first = told("status", home)
+    first = result_of("status", home)
     jeton("load", home, "--profile", "household")
-    again = told("status", home)
+    again = result_of("status", home)
     assert first["load_steps"] == again["load_steps"] == len(loads.household(1))
 
 
 def test_loads_on_three_phases_trip_an_unbalance_limit(home: str) -> None:
     jeton("enter", home, PointOfSale().unbalance_limit(home, 2000).token)
-    assert told("load", home, "--phases", "1000,1000,4000")["load_w"] == 6000
+    assert result_of("load", home, "--phases", "1000,1000,4000")["load_w"] == 6000
     assert "switch open (unbalance)" in jeton("advance", home, "40s")
-    assert [report["kind"] for report in told("reports", home)] == ["unbalance"]
+    assert [report["kind"] for report in result_of("reports", home)] == ["unbalance"]
     jeton("new", "even", "--credit", "5")
     jeton("enter", "even", PointOfSale().unbalance_limit("even", 2000).token)
     jeton("load", "even", "--phases", "2000,2000,2000")
@@ -144,7 +144,7 @@ def test_a_load_that_will_not_do(
     line = refused("load", home, *(paths.get(word, word) for word in arguments))
     assert says in line
     assert "Errno" not in line
-    assert told("status", home)["load_w"] == 0
+    assert result_of("status", home)["load_w"] == 0
 
 
 # Clock
@@ -153,18 +153,20 @@ def test_a_load_that_will_not_do(
 def test_the_clock_is_set_and_nothing_is_used(home: str) -> None:
     assert jeton("clock", home).startswith("2026-03-02 00:00:")
     jeton("load", home, "10")
-    before = told("status", home)["total_wh"]
+    before = result_of("status", home)["total_wh"]
     assert jeton("clock", home, "2026-05-04T23:59") == "2026-05-04 23:59:00 UTC\n"
-    assert told("clock", home, "2026-05-04T23:59+02:00") == {
+    assert result_of("clock", home, "2026-05-04T23:59+02:00") == {
         "clock": "2026-05-04T21:59:00+00:00",
         "rate": 1,
     }
-    assert told("status", home)["total_wh"] == before
-    moved = [event["moved_s"] for event in told("events", home) if event["kind"] == "clock_set"]
+    assert result_of("status", home)["total_wh"] == before
+    moved = [
+        event["moved_s"] for event in result_of("events", home) if event["kind"] == "clock_set"
+    ]
     assert 63 * 86400 < moved[0] <= 64 * 86400
     assert -7200 - 60 < moved[1] <= -7200
     began = clock.now().replace(microsecond=0)
-    assert datetime.fromisoformat(told("clock", home, "now")["clock"]) >= began
+    assert datetime.fromisoformat(result_of("clock", home, "now")["clock"]) >= began
 
 
 @pytest.mark.parametrize("time", ["soon", "1999-12-31T23:59", "2136-12-31", "0001-01-01", ""])
@@ -176,13 +178,13 @@ def test_a_time_that_will_not_do(home: str, time: str) -> None:
 def test_the_rate_of_a_clock_that_runs(home: str) -> None:
     assert "stands still when this ends" in refused("clock", home, "--rate", "60")
     with served(home):
-        assert told("clock", home, "2026-05-04T12:00", "--rate", "0") == {
+        assert result_of("clock", home, "2026-05-04T12:00", "--rate", "0") == {
             "clock": "2026-05-04T12:00:00+00:00",
             "rate": 0,
         }
         assert jeton("clock", home) == "2026-05-04 12:00:00 UTC, 0 s a second\n"
-        assert told("clock", home, "--rate", "3600")["rate"] == 3600
-        assert told("status", home)["rate"] == 3600
+        assert result_of("clock", home, "--rate", "3600")["rate"] == 3600
+        assert result_of("status", home)["rate"] == 3600
     for wrong in ("-1", "x", "1000001"):
         assert "--rate" in refused("clock", home, "--rate", wrong, status=2)
 
@@ -194,12 +196,12 @@ def test_tamper_does_what_the_profile_says(home: str) -> None:
     assert "switch closed" in jeton("tamper", home)  # noted, no more
     jeton("new", "strict", "--profile", "hexing", "--credit", "5")
     assert jeton("tamper", "strict").startswith("tampered: 5.00 kWh left")
-    found = told("tamper", "strict")
+    found = result_of("tamper", "strict")
     assert (found["tamper"], found["switch_reason"]) == (True, "tamper")
     assert _kinds("strict").count("tamper") == 1  # however often it is raised
     assert "switch open (tamper)" in jeton("status", "strict")
     jeton("enter", "strict", PointOfSale().clear_tamper("strict").token)
-    found = told("status", "strict")
+    found = result_of("status", "strict")
     assert (found["tamper"], found["switch"]) == (False, "closed")
 
 
@@ -243,7 +245,7 @@ def test_a_switch_that_tripped(home: str) -> None:
     trip("clou")
     jeton("load", "clou", "500")
     assert "switch open (over power)" in jeton("advance", "clou", "1d")  # by key only
-    done = told("reconnect", "clou")
+    done = result_of("reconnect", "clou")
     assert (done["done"], done["status"]["switch"]) == (True, "closed")
 
 
@@ -256,10 +258,10 @@ def test_the_alarm_is_muted_until_credit_was_above_its_level(home: str) -> None:
     assert "the low credit alarm sounds" in jeton("status", "low")
     assert jeton("mute", "low") == "the alarm is silent\n"
     assert "credit is low" in jeton("status", "low")
-    assert told("mute", "low")["alarm"] is False
+    assert result_of("mute", "low")["alarm"] is False
     jeton("enter", "low", PointOfSale().credit("low", "5").token)
     jeton("load", "low", "1000")
-    assert told("advance", "low", "6h")["alarm"] is True
+    assert result_of("advance", "low", "6h")["alarm"] is True
 
 
 # Language
@@ -267,7 +269,7 @@ def test_the_alarm_is_muted_until_credit_was_above_its_level(home: str) -> None:
 
 def test_the_language_is_shown_and_chosen(home: str) -> None:
     assert jeton("language", home) == "en  [en, fr, pt]\n"
-    assert told("language", home, "pt") == {"language": "pt", "languages": ["en", "fr", "pt"]}
+    assert result_of("language", home, "pt") == {"language": "pt", "languages": ["en", "fr", "pt"]}
     assert "de" in refused("language", home, "de")
     assert jeton("language", home) == "pt  [en, fr, pt]\n"
 
@@ -290,7 +292,7 @@ def test_keys_of_short_codes(home: str) -> None:
     assert "1 / 2" in jeton("press", "conlog", "#005#")
     assert "1 / 2" in jeton("press", "conlog", "#005")
     jeton("new", "lg", "--profile", "landis_gyr", "--credit", "3")
-    assert told("press", "lg", "i002")["display"] == ["Credit          ", "3.00 kWh        "]
+    assert result_of("press", "lg", "i002")["display"] == ["Credit          ", "3.00 kWh        "]
 
 
 def test_emergency_credit_is_not_taken_by_an_enter_too_many() -> None:
@@ -299,7 +301,7 @@ def test_emergency_credit_is_not_taken_by_an_enter_too_many() -> None:
     said = ran("press", "lg", "12345678901234567890", "--json")
     assert said.json["result"]["name"] == "CRCError"
     jeton("press", "lg", "i002")
-    assert told("grant", "lg")["emergency_wh"] == 0
+    assert result_of("grant", "lg")["emergency_wh"] == 0
 
 
 def test_a_token_by_its_keys(home: str) -> None:

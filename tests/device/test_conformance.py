@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import jeton, ran, refused, told
+from command import jeton, ran, refused, result_of
 
 from jeton_host.client.answers import TokenResult
 from jeton_host.conformance import cases as conformance_cases
@@ -229,7 +229,7 @@ def test_error_of_the_board_is_a_failed_row(small: None, monkeypatch: pytest.Mon
 
 def test_board_on_a_port(small: None) -> None:
     with VirtualBoard() as board:
-        found = told("conformance", "--meter", board.path)
+        found = result_of("conformance", "--meter", board.path)
         assert found["summary"]["ok"]
         assert found["head"]["port"] == board.path
         with Meter(board.path) as meter:
@@ -242,7 +242,7 @@ def test_board_on_a_port(small: None) -> None:
         assert "--erase-meter" in line
         with Meter(board.path) as meter:
             assert meter.status().credit_wh == 5000
-        assert told("conformance", "--meter", board.path, "--erase-meter")["summary"]["ok"]
+        assert result_of("conformance", "--meter", board.path, "--erase-meter")["summary"]["ok"]
         with Meter(board.path) as meter:
             assert not meter.status().provisioned
             meter.reset()
@@ -255,7 +255,7 @@ def test_board_on_a_port(small: None) -> None:
 def test_kept_meter_is_tested_as_a_copy(small: None) -> None:
     jeton("new", "home", "--profile", "ceet", "--credit", "12.5")
     before = meters.find("home").flash.read_bytes()
-    found = told("conformance", "--meter", "home")
+    found = result_of("conformance", "--meter", "home")
     assert (found["summary"]["ok"], found["head"]["profile"]) == (True, "ceet")
     assert found["head"]["port"] == "a copy of home"
     assert meters.find("home").flash.read_bytes() == before

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import jeton, ran, refused, told
+from command import jeton, ran, refused, result_of
 
 from jeton_host.bench import doctor
 from jeton_host.cli import boards as cli_boards
@@ -137,7 +137,7 @@ def test_a_rig_that_says_yes(wired: VirtualBoard, monkeypatch: pytest.MonkeyPatc
 
 def test_without_a_person(wired: VirtualBoard, tmp_path: Path) -> None:
     file = tmp_path / "bench.md"
-    found = told("doctor", wired.path, "--no-person", "--report", str(file))
+    found = result_of("doctor", wired.path, "--no-person", "--report", str(file))
     assert found["good"]
     results = {f["part"]: f["result"] for f in found["findings"]}
     assert results["meter"] == doctor.OK
@@ -175,7 +175,7 @@ def test_the_meter_goes_on_where_the_person_leaves(wired: VirtualBoard) -> None:
 
 def test_a_virtual_board_has_no_parts() -> None:
     with VirtualBoard() as board:
-        found = told("doctor", board.path, "--no-person")
+        found = result_of("doctor", board.path, "--no-person")
         assert [f["part"] for f in found["findings"]] == ["meter", "heap"]
 
 

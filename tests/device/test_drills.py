@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import ran, refused, told
+from command import ran, refused, result_of
 from rich.console import Console
 
 from jeton.sts.digits import grouped
@@ -110,7 +110,7 @@ REFUSALS = {
 @pytest.mark.parametrize("name", RUNS)
 def test_a_drill_as_a_command(name: str) -> None:
     extra = ["--homes", "2"] if name == "eneo" else []
-    story = told("drill", name, *extra)
+    story = result_of("drill", name, *extra)
     assert story["ok"], [step for step in story["steps"] if not step["ok"]]
     assert story["drill"] == name
     found = " ".join(step["found"] for step in story["steps"])
@@ -118,14 +118,14 @@ def test_a_drill_as_a_command(name: str) -> None:
     points = next(iter(story["series"].values()))
     assert len(points) > 10
     assert points[-1]["total_wh"] > points[0]["total_wh"] == 0
-    again = told("drill", name, *extra)
+    again = result_of("drill", name, *extra)
     for run in (story, again):
         del run["seconds"]
     assert story == again
 
 
 def test_ceet_keys_what_its_customers_keyed() -> None:
-    keyed = [(s["what"], s["found"]) for s in told("drill", "ceet")["steps"] if "digits" in s]
+    keyed = [(s["what"], s["found"]) for s in result_of("drill", "ceet")["steps"] if "digits" in s]
     assert keyed[:6] == [
         ("An unused ticket of 10 kWh, keyed before the update as CEET asks", "Accept"),
         ("Code 1", "1stKCT"),
@@ -137,14 +137,14 @@ def test_ceet_keys_what_its_customers_keyed() -> None:
 
 
 def test_ceet_says_three_words_and_leaves_no_profiles_behind(jeton_home: Path) -> None:
-    steps = told("drill", "ceet")["steps"]
+    steps = result_of("drill", "ceet")["steps"]
     said = [s["display"][0].strip() for s in steps if s["what"].startswith("Code 2 (")]
     assert said == ["ACCEPT", "GOOD", "CONNECT"]
     assert not (jeton_home / "profiles").exists()
 
 
 def test_ceet_has_a_wrong_path_for_each_word_with_a_refusal_of_its_own() -> None:
-    steps = told("drill", "ceet")["steps"]
+    steps = result_of("drill", "ceet")["steps"]
     refused_first = {}
     for word in ceet.WORDS:
         mine = [s for s in steps if s["what"].endswith(f"({word})")]
@@ -165,7 +165,7 @@ def test_arabic_is_seen_as_its_cells_stand(name: str, what: str, word: str) -> N
     seen = jeton("drill", name).stdout
     width = 16
     assert f"     | \u202d{word:>{width}}\u202c |\n" in seen
-    step = next(s for s in told("drill", name)["steps"] if s["what"] == what)
+    step = next(s for s in result_of("drill", name)["steps"] if s["what"] == what)
     assert word in step.get("display", [step["found"]])[0]
     screen = io.StringIO()
     story = Story(name, console=Console(file=screen, force_terminal=True, width=80))
@@ -194,14 +194,14 @@ def test_a_meter_that_stays_french_fails(
 
 
 def test_another_seed_is_another_story_with_the_same_end() -> None:
-    one, two = (told("drill", "onee", "--seed", seed) for seed in ("1", "2"))
+    one, two = (result_of("drill", "onee", "--seed", seed) for seed in ("1", "2"))
     assert one["ok"]
     assert two["ok"]
     assert one["series"] != two["series"]
 
 
 def test_eneo_counts_the_dark_hours_of_each_home() -> None:
-    story = told("drill", "eneo", "--homes", "4")
+    story = result_of("drill", "eneo", "--homes", "4")
     assert list(story["dark_h"]) == ["home-1", "home-2", "home-3", "home-4"]
     for home, hours in story["dark_h"].items():
         points = story["series"][home]
@@ -231,7 +231,7 @@ def test_a_drill_that_there_is_not() -> None:
 
 
 def test_all_drills_in_one_go() -> None:
-    found = told("drill", "all", "--homes", "1")
+    found = result_of("drill", "all", "--homes", "1")
     assert found["ok"]
     assert [story["drill"] for story in found["drills"]] == list(RUNS)
     assert sum(story["seconds"] for story in found["drills"]) <= found["seconds"] + 0.01
@@ -467,7 +467,7 @@ def test_eneo_fails_where_half_a_token_outlives_the_power(
 
 
 def test_eneo_tells_the_backlog_in_its_order() -> None:
-    steps = told("drill", "eneo", "--homes", "2")["steps"]
+    steps = result_of("drill", "eneo", "--homes", "2")["steps"]
     mine = [s for s in steps if s["what"].startswith("home-1: ")][1:]
     kinds = ("keyed and credited", "nothing doubled", "keyed and refused", "exactly once, as sold")
     kinds += ("the loan is repaid first",)

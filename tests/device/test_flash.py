@@ -21,7 +21,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from command import jeton, ran, refused, told
+from command import jeton, ran, refused, result_of
 
 from jeton_host.bench import doctor, esp, facts, flashing
 from jeton_host.bench.facts import NOTHING
@@ -102,7 +102,7 @@ walk("")
 
 
 def flash(board: VirtualBoard, *options: str) -> dict[str, Any]:
-    value: dict[str, Any] = told("flash", board.path, "--board", board.board, *options)
+    value: dict[str, Any] = result_of("flash", board.path, "--board", board.board, *options)
     return value
 
 
@@ -114,8 +114,8 @@ def test_stock_board(stock: VirtualBoard) -> None:
     assert re.fullmatch(r"runs: MicroPython \d+\.\d+\.\d+ on a virtual board", lines[2])
     assert re.fullmatch(r"copied: (\d+) of \1 files, \d+ KB, each .* SHA-256", lines[3])
     assert lines[-1].endswith("profile generic, 0.00 kWh, runs on virtual")
-    token = told("vend", "lome", "credit", "12.5")["tokens"][0]
-    assert told("enter", stock.path, token)["name"] == "Accept"
+    token = result_of("vend", "lome", "credit", "12.5")["tokens"][0]
+    assert result_of("enter", stock.path, token)["name"] == "Accept"
     # Exactly what a virtual board comes with, and the meter's own.
     names = [name for name in files_on(stock) if not name.startswith("meter.bin")]
     with VirtualBoard() as other:
@@ -254,7 +254,7 @@ def test_parts_that_are_not_wired_are_remembered() -> None:
         assert bench is not None
         base = ("flash", wired.path, "--board", "esp32_lcd2004")
         # Nothing is said: it stays as it was flashed.
-        assert (said := told(*base))["copied"] == []
+        assert (said := result_of(*base))["copied"] == []
         assert (said["without"], said["active"]) == (["pulses", "tamper"], {"relay": 0})
         assert parts_of(wired) == set(described.parts) - {"pulses", "tamper"}
         assert bench.pins[23].level == 1  # not provisioned: open
@@ -262,11 +262,11 @@ def test_parts_that_are_not_wired_are_remembered() -> None:
             found = doctor.examine(meter, Nobody())
         assert not {"pulses", "tamper"} & {one.part for one in found.findings}
         # One of the two is said: the other stays.
-        said = told(*base, "--without", "buzzer")
+        said = result_of(*base, "--without", "buzzer")
         assert (said["without"], said["active"]) == (["buzzer"], {"relay": 0})
         assert said["copied"] == ["lib/drivers/pulses.mpy", "lib/wiring.mpy"]
         assert parts_of(wired) == set(described.parts) - {"buzzer"}
-        said = told(*base, "--without", "none", "--active", "none")
+        said = result_of(*base, "--without", "none", "--active", "none")
         assert (said["without"], said["active"]) == ([], {})
         assert parts_of(wired) == set(described.parts)
         shown = jeton(*base, "--without", "tamper", "--active", "relay=0")
@@ -743,9 +743,9 @@ def test_named_meters() -> None:
     jeton("new", "home", "--credit", "3")
     with meters.NamedBoard(meters.find("home")) as board:
         spoil(board, SUPPLY)
-        found = told("flash", "home", "--board", "virtual")
+        found = result_of("flash", "home", "--board", "virtual")
         assert (found["port"], found["copied"]) == (board.device, [SUPPLY])
-        assert told("status", "home")["credit_wh"] == 3000
+        assert result_of("status", "home")["credit_wh"] == 3000
     line = refused("flash", "home", "--board", "virtual")
     assert line.startswith("meter home has no port: it is not served. Run `jeton serve home`")
     assert "does not exist" in refused_late("flash", "/dev/nonesuch", "--board", "virtual")
@@ -924,11 +924,11 @@ def test_writes_an_image(wired: VirtualBoard, chip: Any, tmp_path: Path) -> None
         *("--chip", "esp32", "--port", wired.path, "--baud", "460800"),
         *("write-flash", "0x1000", str(image)),
     ]
-    assert told(*options, "--sha256", sha256)["image_sha256"] == sha256
+    assert result_of(*options, "--sha256", sha256)["image_sha256"] == sha256
     line = refused_late(*options)
     assert line == f"the SHA-256 of {image} is {sha256}: compare it, then give it by --sha256"
     for same in (f"sha256:{sha256}", f"{sha256}  {image}\n"):
-        assert told(*options, "--sha256", same)["image_sha256"] == sha256
+        assert result_of(*options, "--sha256", same)["image_sha256"] == sha256
     line = refused_late(*options, "--sha256", "12345")
     assert line.startswith("'12345' is not a SHA-256: give its 64 hexadecimal digits, or the line")
     line = refused_late(*options, "--sha256", "0" * 64)

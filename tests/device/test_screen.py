@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import jeton, told
+from command import jeton, result_of
 from textual.events import Paste
 from textual.pilot import Pilot
 from textual.widgets import Button, Input, Static
@@ -132,7 +132,7 @@ def test_a_purchase_and_the_token_again(demo: str) -> None:
             await s.until(lambda: "14.50" in s.text("#state") and "Used" in s.said)
 
     run(test)
-    assert told("status", "demo")["credit_wh"] == 14500
+    assert result_of("status", "demo")["credit_wh"] == 14500
     assert [one.what for one in PointOfSale().issued("demo")] == ["credit of 12.5 kWh"]
 
 
@@ -153,7 +153,7 @@ def test_a_wrong_token_changes_nothing(demo: str) -> None:
             assert s.said.startswith("Accept")
 
     run(test)
-    assert told("status", "demo")["credit_wh"] == 7000
+    assert result_of("status", "demo")["credit_wh"] == 7000
 
 
 def test_a_key_change_and_a_token_under_the_new_key() -> None:
@@ -174,7 +174,7 @@ def test_a_key_change_and_a_token_under_the_new_key() -> None:
             assert s.said == "Accept, TransferCredit:Electricity, 10.00 kWh"
 
     run(test)
-    status = told("status", "demo")
+    status = result_of("status", "demo")
     assert (status["krn"], status["credit_wh"]) == (2, 12000)
     assert PointOfSale().meter("demo").key.bdt == "14"
 
@@ -356,7 +356,7 @@ def test_a_power_cut_and_power_again(demo: str) -> None:
             assert "1" in s.display
 
     run(test)
-    assert "power_up" in [event["kind"] for event in told("events", "demo")]
+    assert "power_up" in [event["kind"] for event in result_of("events", "demo")]
 
 
 def test_a_key_change_is_keyed_whole_and_after_the_screen_was_left(demo: str) -> None:
@@ -381,9 +381,9 @@ def test_a_key_change_is_keyed_whole_and_after_the_screen_was_left(demo: str) ->
             assert s.said == "Accept, TransferCredit:Electricity, 10.00 kWh"
 
     run(issue)
-    assert told("status", demo)["krn"] == 1
+    assert result_of("status", demo)["krn"] == 1
     run(key)
-    assert [event["kind"] for event in told("events", demo)].count("token") == 3
+    assert [event["kind"] for event in result_of("events", demo)].count("token") == 3
 
 
 def test_no_key_change_on_top_of_one_that_waits(demo: str) -> None:
@@ -437,7 +437,7 @@ def test_keying_leaves_the_speed_of_a_served_meter_alone(demo: str) -> None:
 
     with NamedBoard(meters.find(demo)):
         run(test)
-        assert told("status", demo)["rate"] == 3600
+        assert result_of("status", demo)["rate"] == 3600
 
 
 def test_a_served_meter_is_reset(demo: str) -> None:
@@ -452,7 +452,7 @@ def test_a_served_meter_is_reset(demo: str) -> None:
 
     with NamedBoard(meters.find(demo)):
         run(test)
-    assert "power_up" in [event["kind"] for event in told("events", demo)]
+    assert "power_up" in [event["kind"] for event in result_of("events", demo)]
 
 
 def test_a_terminal_that_becomes_small(demo: str) -> None:
@@ -615,7 +615,7 @@ def test_at_a_terminal(demo: str, then: Callable[[int, int], object], status: in
     assert b"\x1b[?1049h" in wrote  # the other screen, and back
     assert b"\x1b[?1049l" in wrote
     assert b"Traceback" not in wrote
-    assert told("list")[0]["port"] is None
+    assert result_of("list")[0]["port"] is None
 
 
 def test_lines_where_the_terminal_can_do_no_more(demo: str) -> None:
