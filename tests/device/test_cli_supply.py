@@ -1,4 +1,4 @@
-"""What the commands do from outside: loads, clock, tamper, reconnect, alarm, language, keys."""
+"""The commands for loads, clock, tamper, reconnect, alarm, language and keys."""
 
 import os
 import signal
@@ -62,12 +62,12 @@ def _kinds(name: str) -> list[str]:
 # Loads
 
 
-def test_a_load_from_a_file_begins_now(home: str, day: str) -> None:
+def test_a_load_from_a_file_starts_now(home: str, day: str) -> None:
     assert "load 100 W" in jeton("load", home, "--csv", day)
     assert result_of("advance", home, "10h")["total_wh"] == 2100
 
 
-def test_a_load_from_a_file_over_and_over_begins_at_midnight(home: str, day: str) -> None:
+def test_a_repeated_load_from_a_file_starts_at_midnight(home: str, day: str) -> None:
     jeton("clock", home, "2026-03-02T12:00")
     assert "load 0 W" in jeton("load", home, "--csv", day, "--repeat", "1d")
     assert result_of("advance", home, "2d")["total_wh"] == 4200
@@ -75,7 +75,7 @@ def test_a_load_from_a_file_over_and_over_begins_at_midnight(home: str, day: str
     assert found[-2:] == [{"date": "2026-03-03", "wh": 2100}, {"date": "2026-03-04", "wh": 2100}]
 
 
-def test_a_load_from_a_file_is_played_at_once(home: str, tmp_path: Path) -> None:
+def test_a_load_from_a_file_can_be_applied_at_once(home: str, tmp_path: Path) -> None:
     long = tmp_path / "long.csv"
     long.write_text("".join(f"{minute * 60},{60 * (minute % 3)}\n" for minute in range(601)))
     said = result_of("load", home, "--csv", str(long), "--play")
@@ -87,7 +87,7 @@ def test_a_load_from_a_file_is_played_at_once(home: str, tmp_path: Path) -> None
     )
 
 
-def test_the_load_of_a_household_is_that_of_its_seed(home: str) -> None:
+def test_the_load_of_a_household_depends_on_its_seed(home: str) -> None:
     week = loads.household(7)
     assert f"load {week[0][1]} W" in jeton("load", home, "--profile", "household", "--seed", "7")
     used = result_of("advance", home, "7d")["total_wh"]
@@ -137,7 +137,7 @@ def test_loads_on_three_phases_trip_an_unbalance_limit(home: str) -> None:
         (("--csv", "FOLDER"), "directory"),
     ],
 )
-def test_a_load_that_will_not_do(
+def test_a_wrong_load_is_refused(
     home: str, day: str, tmp_path: Path, arguments: tuple[str, ...], says: str
 ) -> None:
     paths = {"DAY": day, "NONE": str(tmp_path / "none"), "FOLDER": str(tmp_path)}
@@ -150,7 +150,7 @@ def test_a_load_that_will_not_do(
 # Clock
 
 
-def test_the_clock_is_set_and_nothing_is_used(home: str) -> None:
+def test_setting_the_clock_uses_no_energy(home: str) -> None:
     assert jeton("clock", home).startswith("2026-03-02 00:00:")
     jeton("load", home, "10")
     before = result_of("status", home)["total_wh"]
@@ -170,12 +170,12 @@ def test_the_clock_is_set_and_nothing_is_used(home: str) -> None:
 
 
 @pytest.mark.parametrize("time", ["soon", "1999-12-31T23:59", "2136-12-31", "0001-01-01", ""])
-def test_a_time_that_will_not_do(home: str, time: str) -> None:
+def test_a_wrong_time_is_refused(home: str, time: str) -> None:
     refused("clock", home, time)
     assert jeton("clock", home).startswith("2026-03-02 00:00:")
 
 
-def test_the_rate_of_a_clock_that_runs(home: str) -> None:
+def test_the_rate_of_a_running_clock_is_set(home: str) -> None:
     assert "stands still when this ends" in refused("clock", home, "--rate", "60")
     with served(home):
         assert result_of("clock", home, "2026-05-04T12:00", "--rate", "0") == {
@@ -192,13 +192,13 @@ def test_the_rate_of_a_clock_that_runs(home: str) -> None:
 # Tamper
 
 
-def test_tamper_does_what_the_profile_says(home: str) -> None:
-    assert "switch closed" in jeton("tamper", home)  # noted, no more
+def test_tamper_acts_by_the_profile(home: str) -> None:
+    assert "switch closed" in jeton("tamper", home)  # only logged
     jeton("new", "strict", "--profile", "hexing", "--credit", "5")
     assert jeton("tamper", "strict").startswith("tampered: 5.00 kWh left")
     found = result_of("tamper", "strict")
     assert (found["tamper"], found["switch_reason"]) == (True, "tamper")
-    assert _kinds("strict").count("tamper") == 1  # however often it is raised
+    assert _kinds("strict").count("tamper") == 1  # one event, even if it is raised again
     assert "switch open (tamper)" in jeton("status", "strict")
     jeton("enter", "strict", PointOfSale().clear_tamper("strict").token)
     found = result_of("status", "strict")
@@ -208,7 +208,7 @@ def test_tamper_does_what_the_profile_says(home: str) -> None:
 # Reconnect
 
 
-def test_a_switch_that_waits_for_a_key() -> None:
+def test_a_switch_may_wait_for_a_key() -> None:
     jeton("new", "home", "--profile", "landis_gyr", "--credit", "1", "--clock", "2026-03-02T10:00")
     assert "nothing to reconnect: the switch of home is closed" in refused_reconnect("home")
     jeton("load", "home", "1000")
@@ -223,7 +223,7 @@ def test_a_switch_that_waits_for_a_key() -> None:
 
 
 def refused_reconnect(name: str) -> str:
-    """With --json a refusal tells the status too."""
+    """Return the line of a refused reconnect; with --json it includes the status."""
     said = ran("reconnect", name)
     assert (said.status, said.out, said.err.count("\n")) == (1, "", 1), said
     again = ran("reconnect", name, "--json")
@@ -232,7 +232,7 @@ def refused_reconnect(name: str) -> str:
     return said.err
 
 
-def test_a_switch_that_tripped(home: str) -> None:
+def test_a_tripped_switch_is_reconnected(home: str) -> None:
     def trip(name: str) -> None:
         jeton("enter", name, PointOfSale().power_limit(name, 1000).token)
         jeton("load", name, "1500")
@@ -252,7 +252,7 @@ def test_a_switch_that_tripped(home: str) -> None:
 # Alarm
 
 
-def test_the_alarm_is_muted_until_credit_was_above_its_level(home: str) -> None:
+def test_a_muted_alarm_stays_muted_until_credit_exceeds_its_level(home: str) -> None:
     assert jeton("mute", home) == "no alarm sounds\n"
     jeton("new", "low", "--credit", "2")
     assert "the low credit alarm sounds" in jeton("status", "low")
@@ -267,14 +267,14 @@ def test_the_alarm_is_muted_until_credit_was_above_its_level(home: str) -> None:
 # Language
 
 
-def test_the_language_is_shown_and_chosen(home: str) -> None:
+def test_the_language_is_shown_and_set(home: str) -> None:
     assert jeton("language", home) == "en  [en, fr, pt]\n"
     assert result_of("language", home, "pt") == {"language": "pt", "languages": ["en", "fr", "pt"]}
     assert "de" in refused("language", home, "de")
     assert jeton("language", home) == "pt  [en, fr, pt]\n"
 
 
-def test_arabic_needs_a_display_of_dots() -> None:
+def test_arabic_requires_a_dot_matrix_display() -> None:
     jeton("new", "letters", "--profile", "somelec")
     assert jeton("language", "letters") == "fr  [fr]\n"
     assert "only: fr" in refused("language", "letters", "ar")
@@ -285,7 +285,7 @@ def test_arabic_needs_a_display_of_dots() -> None:
 # Keys
 
 
-def test_keys_of_short_codes(home: str) -> None:
+def test_short_codes_are_keyed(home: str) -> None:
     assert "500.00 kWh" in jeton("press", home, "07")
     assert "500.00 kWh" in jeton("press", home, "0", "7#")
     jeton("new", "conlog", "--profile", "conlog")
@@ -295,7 +295,7 @@ def test_keys_of_short_codes(home: str) -> None:
     assert result_of("press", "lg", "i002")["display"] == ["Credit          ", "3.00 kWh        "]
 
 
-def test_emergency_credit_is_not_taken_by_an_enter_too_many() -> None:
+def test_an_extra_enter_does_not_take_emergency_credit() -> None:
     # On this keypad digit 20 enters by itself, and Enter alone takes what is offered.
     jeton("new", "lg", "--profile", "landis_gyr", "--credit", "0.5")
     said = ran("press", "lg", "12345678901234567890", "--json")
@@ -304,7 +304,7 @@ def test_emergency_credit_is_not_taken_by_an_enter_too_many() -> None:
     assert result_of("grant", "lg")["emergency_wh"] == 0
 
 
-def test_a_token_by_its_keys(home: str) -> None:
+def test_a_token_is_entered_by_its_keys(home: str) -> None:
     token = PointOfSale().credit(home, "1.5").token
     said = jeton("press", home, *(token[i : i + 4] for i in range(0, 20, 4)))
     assert "Accept, TransferCredit:Electricity, 1.50 kWh" in said
@@ -317,15 +317,15 @@ def test_a_token_by_its_keys(home: str) -> None:
 
 
 @pytest.mark.parametrize(("keys", "says"), [("x", "are not keys"), ("i", "no key 'i' on this")])
-def test_keys_that_there_are_not(home: str, keys: str, says: str) -> None:
+def test_unknown_keys_are_refused(home: str, keys: str, says: str) -> None:
     assert says in refused("press", home, keys)
 
 
-# What every command has
+# Common to all commands
 
 
 def _commands() -> list[tuple[str, ...]]:
-    """Return the words of every command that there is, but those that need a meter's name."""
+    """Return the words of every command, except those that need a meter's name."""
     found: list[tuple[str, ...]] = []
 
     def look(group: Any, words: tuple[str, ...]) -> None:
@@ -340,7 +340,7 @@ def _commands() -> list[tuple[str, ...]]:
 
 
 @pytest.mark.parametrize("words", _commands(), ids=" ".join)
-def test_a_wrong_use_is_one_line(words: tuple[str, ...]) -> None:
+def test_a_wrong_use_prints_one_line(words: tuple[str, ...]) -> None:
     assert "'--json'" in refused(*words, "--json=1", status=2)
 
 
@@ -354,12 +354,12 @@ def test_a_wrong_use_is_one_line(words: tuple[str, ...]) -> None:
         (("--nonsense",), "--nonsense (see jeton --help)"),
     ],
 )
-def test_a_command_line_that_is_wrong(arguments: tuple[str, ...], says: str) -> None:
+def test_a_wrong_command_line_is_refused(arguments: tuple[str, ...], says: str) -> None:
     assert says in refused(*arguments, status=2)
 
 
 @pytest.mark.parametrize("arguments", [(), ("profile",), ("vend",)])
-def test_a_command_without_more_shows_its_help(arguments: tuple[str, ...]) -> None:
+def test_a_command_group_alone_shows_its_help(arguments: tuple[str, ...]) -> None:
     said = ran(*arguments)
     assert said.status == 2
     assert "Usage: " in said.out

@@ -635,9 +635,9 @@ def test_lines_where_the_terminal_can_do_no_more(demo: str) -> None:
 
 
 def test_a_meter_there_is_not_is_said_in_one_line() -> None:
-    ended, wrote = _at_a_terminal("nobody", wait=b"\n", then=lambda *_: None)
+    ended, wrote = _at_a_terminal("absent", wait=b"\n", then=lambda *_: None)
     assert (ended, wrote.count(b"\n")) == (1, 1)
-    assert b"there is no meter 'nobody'" in wrote
+    assert b"there is no meter 'absent'" in wrote
 
 
 def test_a_meter_that_another_program_has(demo: str) -> None:

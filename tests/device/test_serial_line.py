@@ -432,8 +432,8 @@ def test_a_meter_goes_before_a_file_of_its_name(
 
 
 def test_an_unknown_meter() -> None:
-    with pytest.raises(BoardError, match="there is no meter 'nobody'"):
-        Meter.open("nobody")
+    with pytest.raises(BoardError, match="there is no meter 'absent'"):
+        Meter.open("absent")
 
 
 @pytest.mark.virtual_only
