@@ -227,7 +227,7 @@ def main() -> int:
     # 10 Wh every 72 s are 12 kWh a day; at 23 kW the limit of one save in 10 s applies.
     for what, load in (("10 kWh a day", (500, 72, 30)), ("23 kW for ever", (23_000, 10, 4))):
         each, worst = erases(*load)
-        row(f"erases a save, {what}", each, "")
+        row(f"erases per save, {what}", each, "")
         row(f"  of the worst sector in {YEARS} years", worst, "", ERASES)
     for measured in (*hil_plugin.rows(), *hil_wires.rows()):
         row(*measured)

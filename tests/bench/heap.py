@@ -134,7 +134,7 @@ def _imported(name: str) -> str:
 def import_all(name: str, heap_bytes: int) -> int:
     """Import every module of a board into one heap; return the number of modules.
 
-    `heap_bytes` does not include the models. Modules needed only at start are unloaded after their
+    `heap_bytes` is without the models. Modules needed only at start are unloaded afterwards.
     """
     files = firmware_build.sources(name, native=True, played=False)
     names = [file.removeprefix("lib/").removesuffix(".mpy") for file in files]
@@ -161,18 +161,18 @@ def _names_grow(name: str, source: str) -> int:
 
 def after_start(name: str) -> dict[str, tuple[int, int]]:
     """Return profile -> (heap in use after a start, largest block), in bytes, without models."""
-    models = measuring.models(name) + measuring.files(name)
+    overhead = measuring.models(name) + measuring.files(name)
     found = {}
     with VirtualBoard(board=name) as board, Meter.open(board.path) as meter:
         for profile in profiles.names():
             meter.provision(CONFIG | {"profile": profile})
             taken: list[tuple[int, int]] = []
-            # Old values on the stack can keep objects in use, so the smallest of several starts counts.
+            # Old values on the stack can keep objects in use: take the smallest of several starts.
             while not taken or (min(taken)[0] > HEAP_LIMIT and len(taken) < 4 * _TRIES):
                 meter.reset()
                 for _ in range(_TRIES):
                     used, said = meter.run(_IN_USE).split("\n", 1)
                     piece = int(said.split("max blk sz:")[1].split(",")[0]) * _BLOCK
-                    taken.append((int(used) - models, piece))
+                    taken.append((int(used) - overhead, piece))
             found[profile] = min(taken)
     return found

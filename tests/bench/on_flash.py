@@ -81,7 +81,7 @@ def main():
     if meter.state.total_wh != watts * days * DAY_S // 3600:
         raise RuntimeError("the energy is wrong")
     found = {"erases": nor.erases, "ticks": counted[0], "records": counted[1]}
-    found["tick_octets"] = states.TICK_BYTES
+    found["tick_bytes"] = states.TICK_BYTES
     print(json.dumps(found))
 
 
