@@ -24,9 +24,9 @@ def _token(name: str, amount: str) -> str:
 
 
 def _check_ledger(ledger: dict[str, Any]) -> None:
-    came = sum(ledger[f"{what}_wh"] for what in ("initial", "tokens", "advances", "emergency"))
-    went = sum(ledger[f"{what}_wh"] for what in ("charged", "recovered", "cleared"))
-    assert came - went == ledger["credit_wh"]
+    sources = sum(ledger[f"{what}_wh"] for what in ("initial", "tokens", "advances", "emergency"))
+    uses = sum(ledger[f"{what}_wh"] for what in ("charged", "recovered", "cleared"))
+    assert sources - uses == ledger["credit_wh"]
 
 
 # Emergency credit

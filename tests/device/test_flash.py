@@ -38,7 +38,7 @@ from jeton_host.virtual.board import VirtualBoard
 pytestmark = pytest.mark.virtual_only
 
 KILLS = int(os.environ.get("JETON_KILLS", "4"))
-WIPE = """
+ERASE = """
 import os
 def wipe(folder):
     for name in os.listdir(folder):
@@ -64,7 +64,7 @@ def board() -> Iterator[VirtualBoard]:
 def stock(board: VirtualBoard) -> VirtualBoard:
     """A board with MicroPython and no other files."""
     with Meter(board.path) as meter:
-        meter.run(WIPE)
+        meter.run(ERASE)
         meter.soft_reset()
     return board
 
@@ -250,8 +250,8 @@ def parts_of(board: VirtualBoard) -> set[str]:
 
 def test_the_list_of_unwired_parts_is_kept() -> None:
     described = boards.load("esp32_lcd2004")
-    as_it_is = described.changed(("pulses", "tamper"), {"relay": 0})
-    with VirtualBoard(board=as_it_is) as wired:
+    partly_wired = described.changed(("pulses", "tamper"), {"relay": 0})
+    with VirtualBoard(board=partly_wired) as wired:
         bench = wired.bench
         assert bench is not None
         base = ("flash", wired.path, "--board", "esp32_lcd2004")
@@ -809,15 +809,15 @@ def chip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[
     monkeypatch.setenv("FAKE_LOG", str(log))
     monkeypatch.setattr(esp, "installed", lambda: True)
 
-    def be(name: str = "ESP32", **how: Any) -> None:
+    def set_chip(name: str = "ESP32", **how: Any) -> None:
         monkeypatch.setenv("FAKE_CHIP", json.dumps({"chip": name} | how))
 
     def asked() -> list[list[str]]:
         return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
-    be.asked = asked  # type: ignore[attr-defined]
-    be()
-    return be  # type: ignore[return-value]
+    set_chip.asked = asked  # type: ignore[attr-defined]
+    set_chip()
+    return set_chip  # type: ignore[return-value]
 
 
 @pytest.fixture
@@ -1028,7 +1028,9 @@ def test_an_image_does_not_lose_the_meter(
         jeton(*options, "--sha256", sha256)
     else:
         line = refused_late(*options, "--sha256", sha256)
-        assert line.endswith("the meter on the board would be lost; --erase-meter removes it")
+        assert line.endswith(
+            "the meter on the board would be lost; --erase-meter removes it"
+        )
     assert good == any("write-flash" in arguments for arguments in chip.asked())
 
 

@@ -20,7 +20,7 @@ PATIENCE_S = 5.0
 FLOOD = 10_000
 
 
-def pour(client: Client, data: bytes) -> bytes:
+def send_flood(client: Client, data: bytes) -> bytes:
     """Send data as fast as the board accepts it, and return what the board sent meanwhile.
 
     If the board stops accepting data, the rest is not sent.
@@ -45,14 +45,14 @@ def meter_config(meter_config: dict[str, Any]) -> dict[str, Any]:
     return {"drn": "00000000000", "decoder_key": KEY, "tid0": 1000, "clock": meter_config["clock"]}
 
 
-class Till:
+class Sales:
     """Sells tokens of 0.1 kWh and counts those that the meter has accepted."""
 
     def __init__(self, meter: Meter) -> None:
         self.meter = meter
         self.sold = 0
 
-    def healthy(self) -> int:
+    def check_meter(self) -> int:
         """Check that the meter accepts the next valid token soon; return the heap in use."""
         self.sold += 1
         fields = {"rnd": 0, "tid": 2000 + self.sold, "amount": 1}
@@ -70,8 +70,8 @@ class Till:
 
 
 @pytest.fixture
-def till(meter: Meter) -> Till:
-    return Till(meter)
+def sales(meter: Meter) -> Sales:
+    return Sales(meter)
 
 
 def _every_byte() -> bytes:
@@ -103,14 +103,14 @@ _LINES: dict[str, Callable[[], bytes]] = {
 
 @pytest.mark.parametrize("raw", [False, True], ids=["friendly", "raw"])
 @pytest.mark.parametrize("name", _LINES)
-def test_arbitrary_data_does_not_harm_the_meter(till: Till, name: str, raw: bool) -> None:
-    before = till.healthy()
-    with Client(till.meter.port) as client:
+def test_arbitrary_data_does_not_harm_the_meter(sales: Sales, name: str, raw: bool) -> None:
+    before = sales.check_meter()
+    with Client(sales.meter.port) as client:
         if raw:
             client.raw()
-        said = pour(client, _LINES[name]())
+        said = send_flood(client, _LINES[name]())
     assert KEY.encode() not in said.lower()
-    after = till.healthy()
+    after = sales.check_meter()
     # A line may leave a few names on the heap; modules are imported only once.
     assert after - before < 12_000
 
@@ -118,7 +118,7 @@ def test_arbitrary_data_does_not_harm_the_meter(till: Till, name: str, raw: bool
 COMMANDS = 2_000
 
 
-def test_commands_without_pause_are_answered(till: Till) -> None:
+def test_commands_without_pause_are_answered(sales: Sales) -> None:
     """Each command is answered, and the heap in use does not grow."""
     lines = [
         '["enter", "00000000000201328896"]',
@@ -127,28 +127,28 @@ def test_commands_without_pause_are_answered(till: Till) -> None:
         "[]",
         '{"a":1}',
     ]
-    with Client(till.meter.port) as client:
+    with Client(sales.meter.port) as client:
         client.raw()
         # Modules imported by these commands stay on the heap.
         client.run("meter.enter('00000000000201328896'), meter.press('12*#'), meter.events()")
-    before = till.healthy()
-    with Client(till.meter.port) as client:
+    before = sales.check_meter()
+    with Client(sales.meter.port) as client:
         client.raw()
         for i in range(0, COMMANDS, 50):
             part = "\n".join(f"meter.rpc({lines[k % len(lines)]!r})" for k in range(i, i + 50))
             output, error = client.run(part)
             assert (output, error) == (b"", b"")
-    assert till.healthy() - before < 2_000
+    assert sales.check_meter() - before < 2_000
 
 
-def test_interrupted_floods_do_not_harm_the_meter(till: Till) -> None:
+def test_interrupted_floods_do_not_harm_the_meter(sales: Sales) -> None:
     made = random.Random(3)
     flood = (_rpc('["enter", "00000000000201328896"]') + b"\x04") * 300
     for _ in range(10):
-        with Client(till.meter.port) as client:
+        with Client(sales.meter.port) as client:
             client.raw()
             client.send(flood[: made.randrange(1, 8_000)])
-        till.healthy()
+        sales.check_meter()
 
 
 @pytest.mark.virtual_only
@@ -159,13 +159,13 @@ def test_a_named_meter_keeps_its_credit() -> None:
         for data in (b"x" * 300_000, b"\x03\x04" * 8, random.Random(4).randbytes(1_000)):
             meter._drop()
             with Client(meter.port) as client:
-                pour(client, data)
+                send_flood(client, data)
             assert meter.status().credit_wh == 12_300
 
 
-def test_a_meter_with_a_locked_heap_recovers(till: Till) -> None:
+def test_a_meter_with_a_locked_heap_recovers(sales: Sales) -> None:
     """Ctrl-C during garbage collection can leave the heap of the unix port locked."""
     raising = "raise MemoryError('memory allocation failed, heap is locked')"
-    till.meter.run(f"def broken(line):\n    {raising}\nmeter.rpc = broken")
-    assert till.meter.status().provisioned  # after a soft reset
-    till.healthy()
+    sales.meter.run(f"def broken(line):\n    {raising}\nmeter.rpc = broken")
+    assert sales.meter.status().provisioned  # after a soft reset
+    sales.check_meter()

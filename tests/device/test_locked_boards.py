@@ -123,7 +123,7 @@ def test_every_method_of_the_client_works_or_is_refused(meter: Meter) -> None:
         assert meter.history().days
         assert meter.led().supply
         assert meter.clock().year >= 2026
-        guarded: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
+        calls: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
             (meter.provision, (meters.make_config(),)),
             (meter.set_load, (5,)),
             (meter.set_load_steps, ([(0, 5)],)),
@@ -140,7 +140,7 @@ def test_every_method_of_the_client_works_or_is_refused(meter: Meter) -> None:
             (meter.reset, ()),
             (meter.lock, ("another code",)),
         ]
-        for action, arguments in guarded:
+        for action, arguments in calls:
             said = refused(action, *arguments)
             assert said.startswith(f"meter {meter.name} is locked: "), said
             assert said.endswith(
@@ -148,7 +148,7 @@ def test_every_method_of_the_client_works_or_is_refused(meter: Meter) -> None:
             )
         assert meter.status().load_w == 0
         meter.unlock(CODE)
-        for action, arguments in guarded[1:]:
+        for action, arguments in calls[1:]:
             if action == meter.play:
                 meter.set_rate(1)
             action(*arguments)

@@ -51,9 +51,9 @@ def test_every_profile_works_on_a_board(name: str, meter: Meter) -> None:
     data = profiles.load(name)
     meter.reset()
     assert meter.rpc("info")["mem_used"] <= HEAP_LIMIT
-    spoken = [one for one in data["languages"] if one not in profiles.RIGHT_TO_LEFT]
-    assert meter.language() == spoken[0]
-    for language in spoken:
+    left_to_right = [one for one in data["languages"] if one not in profiles.RIGHT_TO_LEFT]
+    assert meter.language() == left_to_right[0]
+    for language in left_to_right:
         assert meter.language(language) == language
         result = meter.enter("1" * 20)
         assert result.result == TokenResult.CRC

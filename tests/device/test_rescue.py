@@ -277,7 +277,7 @@ AT = datetime(2024, 11, 1, 12, tzinfo=UTC)
 ROLLOVER = {"krn": 2, "bdt": "14"}
 
 
-class Desk:
+class Sales:
     """A meter from 2024 and its point of sale; either may lack tokens or keys of the other.
 
     `accepted`: the credit tokens that the meter has accepted.
@@ -351,20 +351,20 @@ def test_used_tokens_stay_used_after_key_changes(
     options: tuple[str, ...], first: bool, changes: list[dict[str, Any]]
 ) -> None:
     """The record has the latest key of the point of sale: credit and used tokens are kept."""
-    desk = Desk(*options)
+    sales = Sales(*options)
     if first:
-        desk.sell()
+        sales.sell()
     for change in changes:
-        desk.change(**change)
-    drawer = desk.sell(entered=False)
-    desk.sell()
-    said = desk.rescue()
+        sales.change(**change)
+    unused = sales.sell(entered=False)
+    sales.sell()
+    said = sales.rescue()
     assert not said["key_pending"]
     assert "tokens_until_tid" not in said["not_carried"]
-    assert desk.enter(drawer) == [TokenResult.ACCEPT]
-    assert desk.enter(drawer) == [TokenResult.USED]
-    desk.sell()
-    desk.rescue()
+    assert sales.enter(unused) == [TokenResult.ACCEPT]
+    assert sales.enter(unused) == [TokenResult.USED]
+    sales.sell()
+    sales.rescue()
 
 
 @pytest.mark.parametrize(
@@ -375,23 +375,23 @@ def test_a_pending_key_change_stays_pending(
     options: tuple[str, ...], change: dict[str, Any]
 ) -> None:
     """The point of sale has a later key: the record's key and its unused tokens stay valid."""
-    desk = Desk(*options)
-    desk.sell()
-    drawer = desk.sell(entered=False)
-    codes = desk.change(entered=False, **change)
-    desk.enter(codes[0])
-    new = desk.sell(entered=False)
-    said = desk.rescue()
+    sales = Sales(*options)
+    sales.sell()
+    unused = sales.sell(entered=False)
+    codes = sales.change(entered=False, **change)
+    sales.enter(codes[0])
+    new = sales.sell(entered=False)
+    said = sales.rescue()
     assert said["key_pending"]
     assert said["key"]["krn"] == 1
-    assert desk.enter(drawer) == [TokenResult.ACCEPT]
-    desk.accepted.append(drawer)
+    assert sales.enter(unused) == [TokenResult.ACCEPT]
+    sales.accepted.append(unused)
     assert "see jeton vend old history" in run("rescue", "old", "--provision")
-    desk.check_used_tokens_are_refused()
-    assert desk.enter(*codes)[-1] is TokenResult.ACCEPT
-    assert desk.enter(new) == [TokenResult.ACCEPT]
-    desk.accepted.append(new)
-    assert not desk.rescue()["key_pending"]
+    sales.check_used_tokens_are_refused()
+    assert sales.enter(*codes)[-1] is TokenResult.ACCEPT
+    assert sales.enter(new) == [TokenResult.ACCEPT]
+    sales.accepted.append(new)
+    assert not sales.rescue()["key_pending"]
 
 
 @pytest.mark.parametrize(
@@ -407,45 +407,45 @@ def test_a_key_unknown_to_the_point_of_sale_makes_old_tokens_unusable(
     options: tuple[str, ...], changes: list[dict[str, Any]]
 ) -> None:
     """The meter's key is later or from another point of sale: used tokens are unknown."""
-    desk = Desk(*options)
-    desk.sell()
-    drawer = desk.sell(entered=False)
-    with desk.elsewhere():
+    sales = Sales(*options)
+    sales.sell()
+    unused = sales.sell(entered=False)
+    with sales.elsewhere():
         for change in changes:
-            desk.change(**change)
-            desk.sell()
+            sales.change(**change)
+            sales.sell()
     with Meter.open("old") as meter:
         newest = meter.status().tid_newest
-    said = desk.rescue()
+    said = sales.rescue()
     assert not said["key_pending"]
     assert said["key"]["krn"] == 1
     assert said["not_carried"]["tokens_until_tid"] >= (newest if not options else 1 << 23)
-    assert desk.enter(drawer) == [TokenResult.OLD]
+    assert sales.enter(unused) == [TokenResult.OLD]
     if not options:  # base date 1993 has ended
-        later = desk.pos.credit("old", 1, at=datetime(2040, 1, 1)).token
-        assert desk.enter(later, later) == [TokenResult.ACCEPT, TokenResult.USED]
+        later = sales.pos.credit("old", 1, at=datetime(2040, 1, 1)).token
+        assert sales.enter(later, later) == [TokenResult.ACCEPT, TokenResult.USED]
 
 
 def test_tokens_sold_elsewhere_in_advance_stay_used() -> None:
     """Their TIDs are in the record, although this point of sale did not sell them."""
-    desk = Desk()
-    with desk.elsewhere():
-        ahead = desk.pos.credit("old", 3, at=datetime(2044, 1, 1)).token
-        assert desk.enter(ahead) == [TokenResult.ACCEPT]
-        desk.accepted.append(ahead)
-        desk.change(krn=2)
+    sales = Sales()
+    with sales.elsewhere():
+        future = sales.pos.credit("old", 3, at=datetime(2044, 1, 1)).token
+        assert sales.enter(future) == [TokenResult.ACCEPT]
+        sales.accepted.append(future)
+        sales.change(krn=2)
     assert "refused, its key was none that the point of sale makes" in run(
         "rescue", "old", "--provision"
     )
-    desk.check_used_tokens_are_refused()
+    sales.check_used_tokens_are_refused()
 
 
 def test_without_a_record_a_reused_key_accepts_no_used_token() -> None:
-    desk = Desk("--bdt", "93", "--dkga", "2")
-    desk.sell()
-    desk.change(**ROLLOVER)
-    desk.change(krn=1)
-    desk.sell()
+    sales = Sales("--bdt", "93", "--dkga", "2")
+    sales.sell()
+    sales.change(**ROLLOVER)
+    sales.change(krn=1)
+    sales.sell()
     flash = meters.find("old").flash
     with VirtualBoard(flash) as board:
         with Client(board.path) as client:
@@ -454,7 +454,7 @@ def test_without_a_record_a_reused_key_accepts_no_used_token() -> None:
         board.power_cut()
     said = json.loads(run("rescue", "old", "--provision", "--json"))["provisioned"]
     assert said["credit_wh"] == 0
-    desk.check_used_tokens_are_refused()
+    sales.check_used_tokens_are_refused()
 
 
 def test_lost_state_is_reported() -> None:

@@ -462,20 +462,20 @@ def test_a_damaged_flash_of_a_named_meter_is_reported() -> None:
 @pytest.mark.virtual_only
 def test_a_damaged_record_is_reported_and_kept(meter: Meter) -> None:
     config = meters.make_config()
-    spoil = "f=open('/meter.bin%s','r+b'); f.seek(60); f.write(b'spoilt'); f.close()"
+    damage = "f=open('/meter.bin%s','r+b'); f.seek(60); f.write(b'spoilt'); f.close()"
     drn = meter.status().drn
     with meter._talking(2.0) as repl:
-        assert repl.run(spoil % "", 2.0)[1] == b""
+        assert repl.run(damage % "", 2.0)[1] == b""
     meter.reset()
     # One intact record is enough; the other is written again from it.
     assert (meter.status().fault, meter.status().drn) == (None, drn)
     with meter._talking(2.0) as repl:
-        assert repl.run(spoil % ".d/copy", 2.0)[1] == b""
+        assert repl.run(damage % ".d/copy", 2.0)[1] == b""
     meter.reset()
     assert (meter.status().fault, meter.status().drn) == (None, drn)
     with meter._talking(2.0) as repl:
-        assert repl.run(spoil % "", 2.0)[1] == b""
-        assert repl.run(spoil % ".d/copy", 2.0)[1] == b""
+        assert repl.run(damage % "", 2.0)[1] == b""
+        assert repl.run(damage % ".d/copy", 2.0)[1] == b""
     meter.reset()
     fault = meter.status().fault
     assert fault is not None

@@ -557,12 +557,12 @@ def test_an_interpreter_on_the_path_is_used(
 
 # Ctrl-C that ends no program, and the watchdog
 
-BITTEN = b"\r\nMPY: watchdog reset\r\n"
+WATCHDOG_RESET = b"\r\nMPY: watchdog reset\r\n"
 LOCKED = "import _thread\nlock = _thread.allocate_lock()\nlock.acquire()\nprint('on')\n"
 
 
 @pytest.fixture
-def awake(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[VirtualBoard, Client]]:
+def short_watchdog(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[VirtualBoard, Client]]:
     """A board with a short watchdog timeout, and a client in its raw REPL."""
     monkeypatch.setattr("jeton_host.virtual.bridge.STILL", 0.3)
     monkeypatch.setattr("jeton_host.virtual.bridge.SAMPLE", 0.05)
@@ -581,14 +581,14 @@ def _boots(board: VirtualBoard) -> int:
     ids=["lock", "system"],
 )
 def test_a_program_that_ctrl_c_cannot_end_is_reset(
-    awake: tuple[VirtualBoard, Client], stuck: str
+    short_watchdog: tuple[VirtualBoard, Client], stuck: str
 ) -> None:
-    board, client = awake
+    board, client = short_watchdog
     client.run("open('/kept', 'w').close()")
     client.send(stuck.encode() + b"\x04")
     client.expect(b"on\r\n")
     client.send(b"\x03\x01")
-    assert client.expect(b">>> ").startswith(BITTEN + b"MicroPython ")
+    assert client.expect(b">>> ").startswith(WATCHDOG_RESET + b"MicroPython ")
     assert _boots(board) == 2
     client.raw()
     assert client.run("import os; print('kept' in os.listdir('/'), meter)")[0].startswith(b"True")
@@ -606,7 +606,7 @@ def test_a_board_that_cannot_tick_is_reset(monkeypatch: pytest.MonkeyPatch, end:
     with VirtualBoard(tick_s=0.2) as board, Client(board.path) as client:
         client.raw()
         client.run("import micropython\n" + end)
-        assert client.expect(b">>> ").startswith(BITTEN + b"MicroPython ")
+        assert client.expect(b">>> ").startswith(WATCHDOG_RESET + b"MicroPython ")
         client.raw()
         assert client.run("print(1)")[0] == b"1\r\n"
         assert _boots(board) == 2
@@ -626,8 +626,10 @@ def test_a_board_that_cannot_tick_is_reset(monkeypatch: pytest.MonkeyPatch, end:
     ],
     ids=["sleeps", "polls", "sleeps on", "polls on", "computes on", "waits for a thread"],
 )
-def test_a_waiting_program_is_not_reset(awake: tuple[VirtualBoard, Client], program: str) -> None:
-    board, client = awake
+def test_a_waiting_program_is_not_reset(
+    short_watchdog: tuple[VirtualBoard, Client], program: str
+) -> None:
+    board, client = short_watchdog
     client.send(
         b"import time, select\nprint('begun')\n" + program.encode() + b"\nprint('rested')\x04"
     )
@@ -656,19 +658,19 @@ def test_a_second_ctrl_c_ends_an_unresponsive_program(
 
 @pytest.mark.parametrize("half", [b"print(", b"\x05A\x01print("], ids=["raw", "paste"])
 def test_a_repl_blocked_by_a_lock_is_reset(
-    awake: tuple[VirtualBoard, Client], monkeypatch: pytest.MonkeyPatch, half: bytes
+    short_watchdog: tuple[VirtualBoard, Client], monkeypatch: pytest.MonkeyPatch, half: bytes
 ) -> None:
-    board, client = awake
+    board, client = short_watchdog
     monkeypatch.setattr("jeton_host.virtual.bridge.awaits_lock", lambda _: True)
     client.send(half)
-    assert BITTEN in client.expect(b">>> ")
+    assert WATCHDOG_RESET in client.expect(b">>> ")
     assert _boots(board) == 2
 
 
 def test_without_process_information_silence_after_ctrl_c_causes_a_reset(
-    awake: tuple[VirtualBoard, Client], monkeypatch: pytest.MonkeyPatch
+    short_watchdog: tuple[VirtualBoard, Client], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    board, client = awake
+    board, client = short_watchdog
     monkeypatch.setattr("jeton_host.virtual.process.PROC", False)
     monkeypatch.setattr("jeton_host.virtual.bridge.STILL_UNTOLD", 0.3)
     monkeypatch.setattr("jeton_host.virtual.bridge.catches_interrupt", lambda _: None)
@@ -677,7 +679,7 @@ def test_without_process_information_silence_after_ctrl_c_causes_a_reset(
     client.expect(b"asks\r\n")
     assert _boots(board) == 1
     client.send(b"\x03")
-    assert client.expect(b">>> ").startswith(BITTEN)
+    assert client.expect(b">>> ").startswith(WATCHDOG_RESET)
 
 
 def test_a_ctrl_c_just_before_a_wait_ends_it(board: VirtualBoard, client: Client) -> None:
