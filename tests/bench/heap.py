@@ -22,10 +22,7 @@ HEAP_LIMIT = 112_640  # in use after a start, in 64-bit words: about 76 KB on a 
 PIECE_LIMIT = 8192  # bytes of the largest contiguous heap block in use
 MARCH = {"ESP32": "xtensawin", "ESP32-C3": "rv32imc"}
 _NAMES = re.compile(r"n_qstr=(\d+)")
-_GROWS_AT, _GROWS_BY = (
-    1240,
-    14_144,
-)  # the table of names grows at this many names, by so many bytes
+_GROWS_AT, _GROWS_BY = 1240, 14_144  # names at which their table grows, and bytes it grows by
 _BLOCK = 32  # bytes of a heap block of the interpreter
 _TRIES = 3
 

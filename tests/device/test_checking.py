@@ -293,10 +293,7 @@ def test_the_number_of_explained_wrong_tokens_is_limited(pos: PointOfSale, drn: 
     assert [checked.cause for checked in found] == ["unknown", "unknown"]  # the same token
     wrong[0] = (drn, UNKNOWN.replace("7891", "7892"), "CRCError")
     found = check(pos, *wrong, searches=1)
-    assert [checked.cause for checked in found] == [
-        "wait",
-        "unknown",
-    ]  # the unexpected result comes first
+    assert [checked.cause for checked in found] == ["wait", "unknown"]  # unexpected results first
 
 
 def test_many_meters_are_checked_on_several_boards(pos: PointOfSale) -> None:

@@ -205,9 +205,7 @@ def test_the_meter_is_erased_on_request(board: VirtualBoard, tmp_path: Path) -> 
     with Meter(board.path) as meter:
         assert meter.status().credit_wh == 500
     assert "meter.bin.bad" not in files_on(board)
-    assert (
-        flash(board, "--config", str(file))["drn"] == "00000000000"
-    )  # the board has this meter already
+    assert flash(board, "--config", str(file))["drn"] == "00000000000"  # the same meter again
 
 
 def test_a_damaged_store_is_not_changed(board: VirtualBoard, tmp_path: Path) -> None:
@@ -1002,11 +1000,7 @@ def test_a_locked_meter_gets_no_image(
     ("made", "flash_mb", "good"),
     [
         ({}, 4, True),
-        (
-            {"file_system": None},
-            4,
-            True,
-        ),  # after the last partition, as in MicroPython 1.26 and later
+        ({"file_system": None}, 4, True),  # after the last partition, as since 1.26
         ({"file_system": None}, 8, False),
         ({"file_system": (0x210000, 0x1F0000)}, 4, False),
         ({"file_system": (0x200000, 0x600000)}, 8, False),
@@ -1028,9 +1022,7 @@ def test_an_image_does_not_lose_the_meter(
         jeton(*options, "--sha256", sha256)
     else:
         line = refused_late(*options, "--sha256", sha256)
-        assert line.endswith(
-            "the meter on the board would be lost; --erase-meter removes it"
-        )
+        assert line.endswith("the meter on the board would be lost; --erase-meter removes it")
     assert good == any("write-flash" in arguments for arguments in chip.asked())
 
 

@@ -505,9 +505,7 @@ def test_a_missing_profile_on_the_flash_is_reported(meter: Meter) -> None:
 def test_any_number_of_keys_can_be_pressed(meter: Meter) -> None:
     pressed = meter.press("00000000000201328896#" + "1*" * 8000)
     assert pressed.result is not None
-    assert (
-        pressed.result.result is TokenResult.ACCEPT
-    )  # the latest result, from keys long before the last
+    assert pressed.result.result is TokenResult.ACCEPT  # the latest result of these keys
     again = meter.press("1" * 300 + "#").result
     assert again is not None
     assert again.name == "FormatError"

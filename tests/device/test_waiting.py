@@ -140,9 +140,7 @@ def test_the_number_of_display_reads_is_limited(
 def test_a_display_is_searched_by_events_and_by_steps(lit: Meter) -> None:
     lit.set_load(0)
     lit.press("1")
-    lit.advance_until(
-        display="20.00 kWh"
-    )  # the digit is dropped and the idle screen is shown again
+    lit.advance_until(display="20.00 kWh")  # the digit is dropped: the idle screen again
     lit.set_load(700)
     before = lit.clock()
     status = lit.advance_until(display="19.99 kWh", step=1)

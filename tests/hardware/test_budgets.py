@@ -22,9 +22,7 @@ def test_the_heap_after_a_start_is_within_its_budget(name: str) -> None:
     assert len(found) >= 10
     assert max(used for used, _ in found.values()) <= heap.HEAP_LIMIT, found
     assert max(piece for _, piece in found.values()) <= heap.PIECE_LIMIT, found
-    assert (
-        min(used for used, _ in found.values()) > 60_000
-    )  # the measurement includes the firmware
+    assert min(used for used, _ in found.values()) > 60_000  # the firmware is included
 
 
 @pytest.mark.parametrize("name", WIRED)

@@ -53,9 +53,7 @@ class Panel:
         return bool(self.rig.ask(f"d.show({list(lines)!a})"))
 
     def text(self) -> list[str]:
-        self.rig.run(
-            "import machine; machine.reset_cause()"
-        )  # wait until the models have handled all traffic
+        self.rig.run("import machine; machine.reset_cause()")  # wait for all earlier traffic
         return list(self.model.text())
 
     def cost(self, *lines: str) -> int:
@@ -225,9 +223,7 @@ def test_an_unchanged_display_allocates_nothing(
     lines = lines_of(*BOARDS[board])
     panel.rig.run(f"lines = {lines!r}; d.show(lines); same = [x + '' for x in lines]")
     assert panel.rig.ask("[quiet(d.show, lines), quiet(d.show, same)]") == [False, False]
-    with pytest.raises(
-        AssertionError, match="MemoryError"
-    ):  # proves that an allocation is detected
+    with pytest.raises(AssertionError, match="MemoryError"):  # allocations are detected
         panel.rig.run("quiet(d.show, ['other'])")
 
 

@@ -325,9 +325,7 @@ def test_the_energy_sensor_is_counted(own_board: Callable[[str], Rig]) -> None:
         rig.provision()
         model = rig.bench.part("energy")
         rig.tick(150)
-        assert (
-            rig.rpc("status")["total_wh"] == 0
-        )  # its earlier count does not belong to this meter
+        assert rig.rpc("status")["total_wh"] == 0  # the earlier count is not included
         model.energy_wh += 70_000
         model.power_w = 2300
         rig.tick(101)

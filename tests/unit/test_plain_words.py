@@ -10,22 +10,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("firmware", "host_tools", "boards", "tests", "docs")
-FILES = (
-    "README.md",
-    "CHANGELOG.md",
-    "CONTRIBUTING.md",
-    "Makefile",
-    "pyproject.toml",
-    "mkdocs.yml",
-)
+FILES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile", "pyproject.toml", "mkdocs.yml")
 KINDS = {".py", ".pyi", ".md", ".toml", ".json", ".jinja", ".html", ".txt", ".css", ".js", ".csv"}
 # Not ours: licences, and vectors quote their sources.
-OTHERS = (
-    "firmware/fonts/",
-    "tests/vectors/",
-    "firmware/languages/",
-    "tests/unit/test_plain_words.py",
-)
+OTHERS = ("firmware/fonts/", "tests/vectors/", "firmware/languages/", "tests/unit/test_plain_words.py")
 
 # What to write instead is in CONTRIBUTING.md.
 RETIRED = re.compile(
