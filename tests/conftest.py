@@ -1,6 +1,6 @@
-"""Every test has a home of its own; compiled firmware is shared, also between xdist's workers.
+"""Fixtures of all tests: each test has its own $JETON_HOME; all share the compiled firmware.
 
-All of them, and what they start, run as if the session had begun at one moment (`NOW`): no test
+All tests, and the processes that they start, run as if the session had begun at `NOW`. So no test
 depends on the date or on the time of day.
 """
 
@@ -12,19 +12,19 @@ from pathlib import Path
 
 import pytest
 
-# Where a shell runs the tests in the background, Ctrl-C is ignored, by all that they start too.
+# A shell that runs the tests in the background ignores Ctrl-C, and child processes inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
-# Workers of xdist inherit it.
+# The workers of xdist inherit this variable.
 os.environ.setdefault("JETON_CLOCK_OFFSET", f"{(NOW - datetime.now(UTC)).total_seconds():.0f}")
 
 try:
     from hypothesis import settings
 except ImportError:
-    pass  # the farm's environment has none
+    pass  # the environment of the farm tests does not contain Hypothesis
 else:
-    # No test is one of time: a machine may have other work.
+    # No test has a time limit: the machine may be busy with other work.
     settings.register_profile("jeton", deadline=None)
     settings.load_profile("jeton")
 
@@ -48,7 +48,7 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def _session_home(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Iterator[None]:
-    """For fixtures that outlive one test."""
+    """Set $JETON_HOME for fixtures that live longer than one test."""
     before = os.environ.get("JETON_HOME")
     os.environ["JETON_HOME"] = str(_home(tmp_path_factory.mktemp("session"), shared_cache))
     os.environ.pop("JETON_KEYS", None)
@@ -70,7 +70,7 @@ def jeton_home(
 
 @pytest.fixture(scope="session")
 def wheel_venv(shared_cache: Path) -> Path:
-    """Return a virtual environment that has only the built wheel, for all that run at once."""
+    """Return a virtual environment with only the built wheel; parallel sessions share it."""
     from jeton_host.locks import alone
     from tests.examples import docs
 

@@ -1,8 +1,9 @@
-"""Runs the suite at moments and in time zones at which a test may trip over the date.
+"""Runs the tests at dates and in time zones that can make a test fail.
 
-`make dates`, or `python -m tests.dates tests/device`. It takes `faketime`: what is started
-believes that it is then, and its clock goes on; monotonic clocks are what they are, so nothing
-waits longer. The interpreters of virtual boards have no such clock: a meter keeps its own time.
+`make dates`, or `python -m tests.dates tests/device`. It needs the command `faketime`, which
+shifts the wall clock of the processes that it starts. Monotonic clocks are not changed, so waits
+do not become longer. The interpreters of virtual boards are not affected: a meter has its own
+clock.
 """
 
 import os
@@ -13,8 +14,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-# The end of a year, a leap day, a month's end, and years past what 31 bits of seconds and the TIDs
-# of an old base date hold. Yaounde is an hour ahead of UTC, Kathmandu 5:45.
+# The end of a year, a leap day, the end of a month, a date after the TIDs of base date 1993 end
+# (2024), a date after 31 bits of seconds (2038) and the TIDs of base date 2014 (2045) end.
+# Douala is 1 h ahead of UTC, Kathmandu 5:45 h.
 MOMENTS = (
     ("2026-12-31 23:30", "Africa/Douala"),
     ("2028-02-29 23:30", "Asia/Kathmandu"),
@@ -42,7 +44,7 @@ def environment(zone: str) -> dict[str, str]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the suite at each moment; return 0 where all went well."""
+    """Run the tests at each moment; return 0 if they passed at all moments, else 1."""
     faketime = shutil.which("faketime")
     if faketime is None:
         print("dates: there is no `faketime`: install it (apt-get install faketime)")
@@ -55,7 +57,7 @@ def main(arguments: Sequence[str]) -> int:
         )
         if done.returncode:
             bad.append(f"{moment} UTC, in {zone}")
-    print("failed at: " + "; ".join(bad) if bad else f"well at all {len(MOMENTS)} moments")
+    print("failed at: " + "; ".join(bad) if bad else f"passed at all {len(MOMENTS)} moments")
     return 1 if bad else 0
 
 

@@ -1,7 +1,7 @@
-"""Runs the suite again and again, half of the runs on a busy machine, and says what ever failed.
+"""Runs the tests many times, every second time on a busy machine, and lists the failed tests.
 
-`make flaky`, or `python -m tests.flaky --runs 10 tests/device`. The exit status is 1 where a test
-failed in any run, or a run did not come to its end.
+`make flaky`, or `python -m tests.flaky --runs 10 tests/device`. The exit status is 1 if a test
+failed in any run, or if a run did not end normally.
 """
 
 import argparse
@@ -16,8 +16,8 @@ from pathlib import Path
 
 from junitparser import Error, Failure, JUnitXml
 
-BUSY = 3  # loops to a core
-# Ends with whoever has started it, whatever becomes of that.
+BUSY = 3  # busy loops per core
+# The loop ends when its parent process ends, also when the parent is killed.
 _LOOP = """
 import os, sys
 while os.getppid() == int(sys.argv[1]):
@@ -28,7 +28,7 @@ while os.getppid() == int(sys.argv[1]):
 
 @dataclass
 class Runs:
-    """What came of all runs: for each test the runs in which it failed, and why it did first."""
+    """The results of all runs: per test, the runs in which it failed and the first reason."""
 
     failed: dict[str, list[int]] = field(default_factory=dict)
     why: dict[str, str] = field(default_factory=dict)
@@ -36,23 +36,23 @@ class Runs:
 
     @property
     def good(self) -> bool:
-        """Return whether nothing ever failed."""
+        """Return whether no test failed in any run."""
         return not self.failed and not self.broken
 
     def add(self, number: int, report: Path, status: int) -> int:
-        """Take a run's report; return how many tests failed in it."""
+        """Add the report of a run; return how many tests failed in it."""
         before = sum(map(len, self.failed.values()))
         for test, why in failures(report) if report.exists() else ():
             self.failed.setdefault(test, []).append(number)
             self.why.setdefault(test, why)
         count = sum(map(len, self.failed.values())) - before
-        if status and not count:  # no test has failed, and yet it did not go well
+        if status and not count:  # pytest itself failed, not a test
             self.broken.append(f"run {number} ended with status {status}")
         return count
 
 
 def failures(report: Path) -> Iterator[tuple[str, str]]:
-    """Give each test that failed by a report of pytest, and the first line of the reason."""
+    """Yield (test, first line of the reason) of each failed test in a report of pytest."""
     for suite in JUnitXml.fromfile(str(report)):
         for case in suite:
             for result in case.result:
@@ -64,7 +64,7 @@ def failures(report: Path) -> Iterator[tuple[str, str]]:
 
 @contextlib.contextmanager
 def busy(count: int) -> Iterator[list[int]]:
-    """Have `count` processes compute and do nothing else; give their numbers."""
+    """Keep `count` processes busy inside the `with` block; yield their process ids."""
     with contextlib.ExitStack() as stack:
         loops = []
         for _ in range(count):
@@ -78,17 +78,19 @@ def busy(count: int) -> Iterator[list[int]]:
 
 
 def run(arguments: Sequence[str], report: Path, loops: int) -> int:
-    """Run pytest once beside so many loops; return its exit status."""
+    """Run pytest once with this many busy loops beside it; return its exit status."""
     command = [sys.executable, "-m", "pytest", f"--junit-xml={report}", *arguments]
     with busy(loops):
         return subprocess.run(command, check=False).returncode
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do all runs and print what came of them."""
+    """Do all runs and print the results."""
     parser = argparse.ArgumentParser(prog="tests.flaky", description=__doc__)
-    parser.add_argument("--runs", type=int, default=10, help="how many; every second is busy")
-    parser.add_argument("--busy", type=int, default=BUSY, help="loops to a core in those")
+    parser.add_argument(
+        "--runs", type=int, default=10, help="number of runs; every second run has busy loops"
+    )
+    parser.add_argument("--busy", type=int, default=BUSY, help="busy loops per core in such a run")
     settings, rest = parser.parse_known_args(arguments)
     if settings.runs < 1 or settings.busy < 0:
         parser.error("--runs is 1 or more, --busy 0 or more")

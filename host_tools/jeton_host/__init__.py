@@ -1,6 +1,6 @@
-"""Host side of Jeton: a virtual STS prepayment meter, its client and its point of sale.
+"""Host side of Jeton, a virtual STS prepayment meter: its client and its point of sale.
 
-The names of `__all__` are the public interface. Each is imported when it is first used.
+The names in `__all__` are the public interface. Each name is imported at its first use.
 """
 
 from importlib import import_module
@@ -139,7 +139,7 @@ _PLACES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used."""
+    """Import and return a public name at its first use."""
     if name == "__version__":
         return _version()
     for place, names in _PLACES.items():
@@ -158,5 +158,5 @@ def _version() -> str:
 
     try:
         return version("jeton-meter")
-    except PackageNotFoundError:  # run from a tree that was never installed
+    except PackageNotFoundError:  # run from a source tree that is not installed
         return "0"

@@ -1,4 +1,4 @@
-"""Runs the command: `python -m jeton_host`."""
+"""Runs the command `jeton` as `python -m jeton_host`."""
 
 from jeton_host.cli.app import main
 

@@ -1,7 +1,7 @@
-"""The time of the host tools: that of this computer, shifted by $JETON_CLOCK_OFFSET seconds.
+"""The clock of the host tools: this computer's clock plus $JETON_CLOCK_OFFSET seconds.
 
-Points of sale issue by it, and new meters start at it. With an offset, a rehearsal or a test runs
-at another date without a change of this computer's clock.
+Points of sale date tokens by this clock, and a new meter's clock starts at it. With an offset, a
+rehearsal or a test runs at another date and this computer's clock stays unchanged.
 """
 
 import os
@@ -13,7 +13,11 @@ OFFSET_VARIABLE = "JETON_CLOCK_OFFSET"
 
 
 def now() -> datetime:
-    """Return the time in UTC; JetonError for an offset that no clock can have."""
+    """Return the current time in UTC.
+
+    Raises:
+        JetonError: $JETON_CLOCK_OFFSET is not a whole number, or leads out of the years 1 to 9999.
+    """
     text = os.environ.get(OFFSET_VARIABLE)
     if not text:
         return datetime.now(UTC)

@@ -1,61 +1,61 @@
-"""Errors meant for people: each message is one line that says what was wrong and what to do.
+"""Errors for people: each message is one line that says what was wrong and what to do.
 
-All of them are `JetonError`. What is wrong with an argument is also the built-in error of that
-kind.
+All errors are subclasses of `JetonError`. The errors for a wrong argument are also subclasses of
+the built-in `TypeError` or `ValueError`.
 """
 
 
 class JetonError(Exception):
-    """Something the user can mend; the command prints the message and exits with status 1."""
+    """An error that the user can correct; the command prints its message and exits with 1."""
 
 
 class WrongTypeError(JetonError, TypeError):
-    """An argument of a wrong type."""
+    """An argument of the wrong type."""
 
 
 class WrongValueError(JetonError, ValueError):
-    """An argument of the right type that can never be right."""
+    """An argument of the right type with a value that is never valid."""
 
 
 class BoardError(JetonError):
-    """A board that is missing, silent, busy, or that refused a request."""
+    """A board is missing, silent or busy, or it refused a request."""
 
 
 class ClosedError(BoardError):
-    """A meter that this program has closed."""
+    """This program has closed the meter, so it cannot be used any more."""
 
 
 class NotBegunError(BoardError):
-    """The board restarts again and again: what it was asked for has not begun."""
+    """The board restarts again and again; it has not begun to process the request."""
 
 
 class BrokenOffError(BoardError):
-    """The board restarted before it answered: what it was asked for is done, or it is not."""
+    """The board restarted before it answered; it may or may not have processed the request."""
 
 
 class PortError(BoardError):
-    """A port that cannot be opened."""
+    """A port cannot be opened."""
 
 
 class PortUnavailableError(PortError):
-    """A port that another program has open, or that does not exist any more."""
+    """A port is open in another program, or it does not exist any more."""
 
 
 class NeverCameError(BoardError, AssertionError):
-    """What was waited for did not come; the message says what came in its place."""
+    """A condition was not reached in time; the message says what the meter shows instead."""
 
 
 class OutOfOrderError(BoardError):
-    """A board that was reported already; it is not tried again."""
+    """A board failed before and that was reported; it is not tried again."""
 
 
 class VendingError(JetonError):
-    """A token, key or number that the vending side must not issue or cannot read."""
+    """A token, key or number that must not be issued, or that cannot be read."""
 
 
 class BusyError(VendingError):
-    """A point of sale that another program keeps locked: the same call again may succeed."""
+    """Another program has locked the point of sale; the same call may succeed later."""
 
 
 class ProfileError(JetonError):
-    """A profile that does not exist or does not fit the schema."""
+    """A profile does not exist or does not fit the schema."""

@@ -1,7 +1,8 @@
-"""Locks on open files, by which processes keep out of each other's way; it knows no meter.
+"""Locks on open files, for mutual exclusion between processes; this module knows no meter.
 
-A lock belongs to the open file, not to a process or thread: whoever inherits the descriptor holds
-it too, and it is released when the last of them closes it or dies, by kill -9 too.
+A lock belongs to the open file, not to a process or a thread. A process that inherits the file
+descriptor holds the lock too. The lock is released when the last such process closes the file or
+ends, even by `kill -9`.
 """
 
 import time
@@ -13,13 +14,13 @@ from typing import IO, Any
 from jeton_host.errors import BoardError
 
 # filelock is imported where it is used: `jeton --help` takes no lock.
-_AGAIN_S = 0.01
+_RETRY_S = 0.01
 
 
 def take(file: IO[Any], within_s: float = 0) -> bool:
-    """Lock an open file; return False where another holds it for longer than `within_s` seconds.
+    """Lock an open file; return False if another process still holds it after `within_s` seconds.
 
-    BoardError where the file system cannot lock.
+    BoardError if the file system does not support locks.
     """
     from filelock import lock_descriptor
 
@@ -28,14 +29,17 @@ def take(file: IO[Any], within_s: float = 0) -> bool:
         while not lock_descriptor(file.fileno(), blocking=False):
             if time.monotonic() >= deadline:
                 return False
-            time.sleep(_AGAIN_S)
+            time.sleep(_RETRY_S)
     except OSError as error:
         raise BoardError(f"{file.name} cannot be locked: {error.strerror}") from None
     return True
 
 
 def is_free(file: IO[Any]) -> bool:
-    """Return whether nobody holds an open file, by a lock that is released at once."""
+    """Return whether no process has locked an open file.
+
+    The test locks the file and releases it at once.
+    """
     from filelock import unlock_descriptor
 
     if not take(file):
@@ -46,10 +50,13 @@ def is_free(file: IO[Any]) -> bool:
 
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
-    """Let one process at a time do something: wait for the lock of a file, which stays there."""
+    """Hold the lock of a file during a `with` block, so that one process at a time runs it.
+
+    Waits until the lock is free. The file is created if needed and is not removed afterwards.
+    """
     from filelock import lock_descriptor
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
-        lock_descriptor(file.fileno(), poll_interval=_AGAIN_S)
+        lock_descriptor(file.fileno(), poll_interval=_RETRY_S)
         yield

@@ -1,4 +1,4 @@
-"""Meter: opens any meter, virtual, named or on a serial port."""
+"""Meter: the client that opens any meter, virtual, named or on a serial port."""
 
 import contextlib
 import time
@@ -14,24 +14,36 @@ from jeton_host.errors import BoardError, PortUnavailableError, WrongTypeError
 from jeton_host.typed import typed_methods
 from jeton_host.virtual.board import HEAP, VirtualBoard
 
-_PATIENCE = 30.0  # seconds to wait while other commands have a named meter for a moment
-_WORD_AFTER = 0.2  # seconds of that until it is said
+_PATIENCE = 30.0  # seconds to wait for a named meter that another program uses
+_REPORT_AFTER = 0.2  # seconds of waiting before `report_wait` is called
 
 
-def _say_nothing(line: str) -> None:
+def _report_nothing(line: str) -> None:
     pass
 
 
-# Told in one line, once, that `Meter.open` waits for another program; the commands print it.
-tell_wait: Callable[[str], object] = _say_nothing
+# Called once, with one line of text, when `Meter.open` has to wait for another program. The
+# commands print this line.
+report_wait: Callable[[str], object] = _report_nothing
 
 
 @typed_methods
 class Meter(MeterClient):
-    """A meter on any board, over its serial port. Open it with `Meter.open`; a context manager.
+    """A meter on any board, used over its serial port. Open it with `Meter.open`.
 
-    Every method raises BoardError with one line when the board refuses, is silent for `timeout`
-    seconds, or is gone. `transcript.lines()` is the end of what its line carried, keys left out.
+    A meter is a context manager: `with Meter.open() as meter: …` closes it at the end.
+
+    Every method raises `BoardError` with a one-line message if the board refuses the request, does
+    not answer within `timeout` seconds, or is disconnected. `transcript.lines()` returns the last
+    lines sent and received, without keys and unlock codes.
+
+    Args:
+        port: The serial port: a path or a pyserial URL.
+        board: The virtual board to switch off when the meter is closed.
+        timeout: Seconds to wait for an answer of the board.
+        name: The name of the meter in messages; by default the port.
+        code: The unlock code of a locked meter; by default $JETON_UNLOCK_CODE.
+        wires: The pins of the board, as in `Meter.open`.
     """
 
     def __init__(
@@ -66,41 +78,55 @@ class Meter(MeterClient):
         board: str | None = None,
         wires: Wires | str | None = None,
     ) -> Self:
-        """Open a meter: "virtual", the name of a meter, or a serial port (a path or URL).
+        """Open a meter and return it.
 
-        "virtual" is a fresh board that is gone afterwards, set up by `config`, by default a meter
-        of `profile` under the published test keys. A named meter is started, or joined where it
-        is served. A meter that exists is left as it is: `profile` is then not looked at, and
-        `config` sets it up anew. `code` (or $JETON_UNLOCK_CODE) is the unlock code of a locked
-        one: it is given when a method needs it.
+        `Meter.open()` starts a new virtual board, which is discarded when the meter is closed. A
+        named meter is started; if it runs already (`jeton serve`), its port is used. A meter that
+        exists keeps its state: `profile` is ignored then, and only `config` sets it up again.
 
-        `board` is the kind of board that "virtual" is. With `wires` keys are pressed and the
-        display is read through pins: the port of an adapter (docs/hardware/bench.md), "models" for
-        those of a "virtual" board with parts, by default esp32_lcd2004, or any `Wires`.
+        Args:
+            where: "virtual", the name of a meter, or a serial port (a path or a pyserial URL).
+            profile: The profile of a new "virtual" meter.
+            config: A configuration for the meter, see `make_config`. The default for "virtual" is
+                a meter with `profile` and the published test keys.
+            heap: The heap of a board that is started, such as "192k".
+            timeout: Seconds to wait for an answer of the board.
+            code: The unlock code of a locked meter, by default $JETON_UNLOCK_CODE. It is sent when
+                a method needs it.
+            board: The kind of board for "virtual", such as "esp32_lcd2004".
+            wires: Press keys and read the display through the pins of the board instead of the
+                serial line: the port of an adapter (docs/hardware/bench.md), "models" for the
+                modelled parts of a "virtual" board (by default the board esp32_lcd2004), or an
+                object with the methods of `Wires`.
+
+        Raises:
+            BoardError: There is no such meter or port, it is in use by another program, or it does
+                not answer.
+            ProfileError: There is no such profile.
         """
-        from jeton_host.meters import named as meters  # it makes meters with this class
+        from jeton_host.meters import named as meters  # imported here: `named` needs this module
 
-        played: VirtualBoard | None = None
+        virtual: VirtualBoard | None = None
         port = str(where)
         if not port:
-            raise BoardError("an empty name is no meter: give a meter's name or a serial port")
+            raise BoardError("empty name: give a meter's name or a serial port")
         if board is not None and port != "virtual":
-            raise BoardError(f'board {board!r} is for "virtual": {port} is what it is')
+            raise BoardError(f'board {board!r} is only for "virtual": leave board= out for {port}')
         if port == "virtual":
             kind = board or ("esp32_lcd2004" if wires == "models" else "virtual")
-            # A board with parts has its own default: their models take some.
+            # A board with parts has a larger default heap: the models of the parts use some of it.
             own = None if kind != "virtual" and heap == HEAP else heap
-            played = VirtualBoard(heap=own, board=kind).start()
-            port = played.path
+            virtual = VirtualBoard(heap=own, board=kind).start()
+            port = virtual.path
             config = config if config is not None else meters.make_config(profile=profile)
         if meters.exists(port) or (meters.is_name(port) and not Path(port).exists()):
             meter = cls._open_named(port, heap=heap, timeout=timeout, code=code)
         else:
             try:
-                meter = cls(port, board=played, timeout=timeout, code=code)
+                meter = cls(port, board=virtual, timeout=timeout, code=code)
             except BaseException:
-                if played is not None:
-                    played.close()
+                if virtual is not None:
+                    virtual.close()
                 raise
         try:
             if config is not None:
@@ -114,17 +140,17 @@ class Meter(MeterClient):
 
     @classmethod
     def _open_named(cls, name: str, *, heap: str, timeout: float, code: str | None) -> Self:
-        """Open a named meter; wait for a moment while another program has it."""
+        """Open a named meter; wait up to `_PATIENCE` seconds while another program uses it."""
         from jeton_host.meters import named as meters
 
         began = time.monotonic()
-        told = False
+        reported = False
 
         def waited() -> None:
-            nonlocal told
-            if not told and time.monotonic() - began >= _WORD_AFTER:
-                told = True
-                tell_wait(f"waiting for another program to let go of meter {name}")
+            nonlocal reported
+            if not reported and time.monotonic() - began >= _REPORT_AFTER:
+                reported = True
+                report_wait(f"waiting for another program to release meter {name}")
 
         while True:
             port, board = meters.attach(name, heap=heap, waited=waited)
@@ -142,7 +168,7 @@ class Meter(MeterClient):
             else:
                 if board is not None or meters.find(name).port() == port:
                     return meter
-                meter._drop()  # that board has ended, and the port may be somebody else's now
+                meter._drop()  # that board has ended, and another program may have its port now
             waited()
             time.sleep(0.02)
 
@@ -161,26 +187,35 @@ class Meter(MeterClient):
 
     @property
     def board(self) -> VirtualBoard | None:
-        """Return the virtual board that was started for this, if one was."""
+        """Return the virtual board that was started for this meter, or None."""
         return self._board
 
     @exclusive
     def power_cut(self) -> None:
-        """Take the power away at this moment (virtual boards of this program only)."""
+        """Cut the power of the board, without warning to the firmware.
+
+        Only for a virtual board that this program started; else `BoardError`.
+        """
         board = self._own("power_cut")
         self._catch_up()
         board.power_cut()
         self._ready = False
 
     def _catch_up(self) -> None:
-        """Let the meter live up to this moment, as one does that nobody has to ask."""
+        """Request the status, so that the meter counts time and energy up to now.
+
+        A real board does this from a timer, without any request.
+        """
         if self._board is not None and self._board.running:
             with contextlib.suppress(BoardError):
                 self.status()
 
     @exclusive
     def power_on(self) -> None:
-        """Give the power back and be connected again."""
+        """Switch the power of the board on and connect to the meter again.
+
+        Only for a virtual board that this program started; else `BoardError`.
+        """
         self._own("power_on").power_on()
         self._ready = False
         self._connect()
@@ -188,13 +223,14 @@ class Meter(MeterClient):
     def _own(self, what: str) -> VirtualBoard:
         if self._board is None:
             raise BoardError(
-                f"{what} needs a virtual board started here; pull the plug of {self.port}"
+                f"{what} needs a virtual board that this program started; for {self.port}, "
+                "unplug the board"
             )
         return self._board
 
     @exclusive
     def reset(self) -> None:
-        """Reset the board as its button does, and be connected again."""
+        """Reset the board, as its reset button does, and connect to the meter again."""
         if self._board is None:
             self._reset()
         else:
@@ -205,7 +241,7 @@ class Meter(MeterClient):
 
     def _switch_off(self) -> None:
         if self._board is not None:
-            # Before the port is closed, or another program could open it for this last moment.
+            # First the board, then the port: else another program could open the port in between.
             self._board.close()
             self._drop()
             self._board = None

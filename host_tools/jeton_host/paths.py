@@ -1,4 +1,4 @@
-"""Where things are: the firmware and boards that ship, and the user's own meters and caches."""
+"""Paths of the firmware and boards that ship with Jeton, and of the user's meters and caches."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ from jeton_host.errors import JetonError
 
 _HERE = Path(__file__).resolve().parent
 _PACKAGED = _HERE / "_data"
-# In an installed wheel the data lies inside the package, in a checkout beside it.
+# In an installed wheel the data is inside the package, in a checkout beside it.
 _ROOT = _PACKAGED if _PACKAGED.is_dir() else _HERE.parent.parent
 
 
@@ -19,17 +19,17 @@ def firmware_dir() -> Path:
 
 
 def boards_dir() -> Path:
-    """Return the folder with one folder a board."""
+    """Return the folder that contains one folder per board."""
     return _ROOT / "boards"
 
 
 def profiles_dir() -> Path:
-    """Return the folder with the profiles that ship."""
+    """Return the folder with the profiles that ship with Jeton."""
     return firmware_dir() / "profiles"
 
 
 def vectors_dir() -> Path:
-    """Return the folder with the published vectors and where they come from."""
+    """Return the folder with the published test vectors and their sources."""
     return _ROOT / ("vectors" if _PACKAGED.is_dir() else "tests/vectors")
 
 
@@ -42,13 +42,13 @@ def docs_dir() -> Path:
 
 
 def data_home() -> Path:
-    """Return the folder of meters and points of sale ($JETON_HOME or the user's data folder)."""
+    """Return the folder of meters and points of sale: $JETON_HOME or the user's data folder."""
     home = os.environ.get("JETON_HOME")
     if not home:
         return Path(platformdirs.user_data_dir("jeton"))
     folder = _expanded(home)
     if not home.isprintable():
-        raise JetonError(f"$JETON_HOME is {home!r}: give a folder whose name can be written")
+        raise JetonError(f"$JETON_HOME is {home!r}: give a folder name of printable characters")
     if folder.exists() and not folder.is_dir():
         raise JetonError(f"$JETON_HOME is {home}, which is not a folder")
     return folder
@@ -62,7 +62,10 @@ def _expanded(home: str) -> Path:
 
 
 def check_writable(path: Path) -> None:
-    """Raise JetonError where a file cannot be put at `path`, before the work for it is done."""
+    """Raise JetonError if no file can be written at `path`.
+
+    Call this before long work whose result is written there.
+    """
     try:
         where = path.resolve()
     except (OSError, RuntimeError) as error:
@@ -76,6 +79,6 @@ def check_writable(path: Path) -> None:
 
 
 def cache_home() -> Path:
-    """Return the folder of compiled firmware and prepared flash images; safe to delete."""
+    """Return the folder of compiled firmware and prepared flash images; it is safe to delete."""
     home = os.environ.get("JETON_HOME")
     return _expanded(home) / "cache" if home else Path(platformdirs.user_cache_dir("jeton"))

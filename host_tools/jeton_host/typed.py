@@ -1,6 +1,7 @@
-"""Checks arguments against annotations, so that a wrong type is an error in one line for people.
+"""Checks arguments against annotations: a wrong type is an error with a one-line message.
 
-Packages that do this (typeguard, beartype) take longer to import than a whole command does.
+The packages typeguard and beartype do the same, but importing one takes longer than a whole
+command.
 """
 
 import functools
@@ -19,7 +20,7 @@ from jeton_host.errors import WrongTypeError
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _C = TypeVar("_C", bound=type)
-_LONGEST = 60
+_LONGEST = 60  # characters of a value in a message
 _WORDS: dict[Any, str] = {
     bool: "True or False",
     bytes: "bytes",
@@ -41,10 +42,11 @@ _WORDS: dict[Any, str] = {
 
 
 def typed(function: _F) -> _F:
-    """Have a function raise WrongTypeError for an argument that does not fit its annotation.
+    """Return a function that raises WrongTypeError for an argument of the wrong type.
 
-    Classes, unions, lists and tuples are checked; of anything else, such as a protocol, a type
-    variable or what is `Annotated`, every value is taken. A bool is no int, a datetime is no date.
+    Annotations that are classes, unions, lists or tuples are checked. For any other annotation,
+    such as a protocol, a type variable or `Annotated`, every value is accepted. A bool is not
+    accepted as an int, and a datetime is not accepted as a date.
     """
     inner: Any = inspect.unwrap(function)
     code = inner.__code__
@@ -71,7 +73,7 @@ def typed(function: _F) -> _F:
 
 
 def typed_methods(kind: _C) -> _C:
-    """Make the public methods of a class, and its constructor, `typed`."""
+    """Decorate the public methods and the constructor of a class with `typed`."""
     for name, value in list(vars(kind).items()):
         if name.startswith("_") and name != "__init__":
             continue
@@ -115,11 +117,11 @@ def _all_fit(value: Any, kind: Any, parts: tuple[Any, ...]) -> bool:
 
 
 def words(hint: Any) -> str:
-    """Return an annotation in words."""
+    """Return an annotation as words for a message, such as "a whole number"."""
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        said = [words(one) for one in parts if one is not types.NoneType]
-        return " or ".join(dict.fromkeys(said))
+        kinds = [words(one) for one in parts if one is not types.NoneType]
+        return " or ".join(dict.fromkeys(kinds))
     if origin in (Sequence, list):
         return f"a list, each item {words(parts[0])}" if parts else "a list"
     if origin is tuple and parts[-1:] != (...,):

@@ -76,7 +76,7 @@ def flash(name: str) -> dict[str, int]:
     with TemporaryDirectory() as folder:
         target = Path(folder) / "out.mpy"
         found = {}
-        for file, source in firmware_build.sources(name, native=True, played=False).items():
+        for file, source in firmware_build.sources(name, native=True, virtual=False).items():
             if file.endswith(".mpy"):
                 shown = file.removeprefix("lib/")
                 firmware_build.compile_module(source, target, shown, march, lines=False)
@@ -133,7 +133,7 @@ def import_all(name: str, heap_bytes: int) -> int:
 
     `heap_bytes` is without the models. Modules needed only at start are unloaded afterwards.
     """
-    files = firmware_build.sources(name, native=True, played=False)
+    files = firmware_build.sources(name, native=True, virtual=False)
     names = [file.removeprefix("lib/").removesuffix(".mpy") for file in files]
     names = [n.replace("/", ".").removesuffix(".__init__") for n in names if n != "boot.py"]
     names.remove("jeton_main")  # its import would start the firmware

@@ -37,11 +37,11 @@ def _measured(
         began = time.perf_counter()
         meter.display()
         yield "  a display through pins", (time.perf_counter() - began) * 1000, "ms"
-        before = display.octets
+        before = display.bus_bytes
         pins.listen()
         meter.display()
         bus = board.bench.board.buses[board.bench.board.parts["display"]["bus"]]
-        sent = display.octets - before
+        sent = display.bus_bytes - before
         yield "  bytes of a display initialised and drawn", sent, ""
         yield "  those on the bus", 9000 * sent / bus["freq"], "ms"
         yield "  bytes lost", pins.lost, ""

@@ -1,7 +1,7 @@
-"""What the tests in this folder share; runs in CPython and in MicroPython.
+"""Helpers of the tests in this folder; runs in CPython and in MicroPython.
 
-Encryption stands here once more, by the book and bit by bit: the firmware only decrypts, and the
-point of sale's table-driven encryptor must not be what proves it.
+It contains its own encryption, one bit at a time as in the standard. The firmware only decrypts,
+and the tests must not depend on the table-driven encryption of the point of sale.
 """
 
 import json
@@ -23,7 +23,7 @@ NEW11 = bytes.fromhex("00112233445566778899aabbccddeeff")
 
 
 def encrypt_ea07(key, block, tables=ea07.CERTIFIED):
-    """Encrypt 8 octets as IEC 62055-41 6.5.4 words it, a bit at a time."""
+    """Encrypt 8 bytes, a bit at a time (IEC 62055-41 6.5.4)."""
     mask = (1 << 64) - 1
     k = ~int.from_bytes(key, "big") & mask
     k = k >> 12 | (k << 52 & mask)
@@ -41,7 +41,7 @@ def encrypt_ea07(key, block, tables=ea07.CERTIFIED):
 
 
 def encrypt_ea11(key, block):
-    """Encrypt 8 octets by MISTY1 with 8 rounds (RFC 2994 2.3)."""
+    """Encrypt 8 bytes by MISTY1 with 8 rounds (RFC 2994 2.3)."""
     ek = ea11.schedule(key)
     a = (int.from_bytes(block[:2], "big"), int.from_bytes(block[2:4], "big"))
     b = (int.from_bytes(block[4:6], "big"), int.from_bytes(block[6:], "big"))
@@ -58,7 +58,7 @@ def encrypt_ea11(key, block):
 
 
 def encrypt(key, block, tables=ea07.CERTIFIED):
-    """Encrypt by the algorithm that the length of the key tells."""
+    """Encrypt with EA07 for a key of 8 bytes, else with EA11."""
     return encrypt_ea07(key, block, tables) if len(key) == 8 else encrypt_ea11(key, block)
 
 
@@ -73,7 +73,7 @@ def credit(tid, units=100, key=KEY, sub=0):
 
 
 def class1(*numbers, sub=0, mfr_code=0):
-    """Return the token of some tests, or of test 0, which is all bits."""
+    """Return a token that starts these tests; test 0 sets all bits."""
     control = 0
     for n in numbers:
         control |= 1 << n - 1 if n else (1 << (36 if sub == 0 else 28)) - 1
@@ -81,7 +81,7 @@ def class1(*numbers, sub=0, mfr_code=0):
 
 
 def pack(state):
-    """Return the whole record as octets of its own; a device never has it in one piece."""
+    """Return the whole record as new bytes; a device never needs it in one piece."""
     parts = state.parts(bytearray(states.SIZE))
     states.seal(parts)
     return b"".join(parts)
@@ -91,35 +91,35 @@ states.State.pack = pack
 
 
 class Store:
-    """A storage port in memory; set `full` and it fails like a full flash.
+    """A storage port in memory; with `full` set it fails like a full flash.
 
-    It keeps the record in place, as a flash does: the meter's heap is the meter's.
+    It allocates memory for the record once, so that saving leaves the heap to the meter.
     """
 
     def __init__(self):
         self._kept = bytearray(3100)
         self._length = None
-        self.copy = self.tick = None  # a copy only where a test makes one
+        self.copy = self.tick = None  # a copy exists only if a test sets one
         self.saves = self.ticks = 0
         self.full = False
 
     @property
-    def octets(self):
+    def record(self):
         return None if self._length is None else bytes(self._kept[: self._length])
 
-    @octets.setter
-    def octets(self, octets):
-        self.save([octets])
+    @record.setter
+    def record(self, data):
+        self.save([data])
 
-    def _add(self, octets):
-        end = self._length + len(octets)
+    def _add(self, data):
+        end = self._length + len(data)
         if end > len(self._kept):
             self._kept.extend(bytes(end - len(self._kept)))
-        self._kept[self._length : end] = octets
+        self._kept[self._length : end] = data
         self._length = end
 
     def load(self, which):
-        return self.octets if which == 0 else self.copy if which == 1 else self.tick
+        return self.record if which == 0 else self.copy if which == 1 else self.tick
 
     def set_aside(self):
         self._length = self.copy = self.tick = None
@@ -146,21 +146,21 @@ class Store:
             self._add(part)
         self.saves += 1
 
-    def save_tick(self, octets):
+    def save_tick(self, tick):
         if self.full:
             raise OSError(28)
-        self.tick = bytes(octets)
+        self.tick = bytes(tick)
         self.ticks += 1
 
 
 if MICROPYTHON:
-    # As they lie on a board, beside the compiled firmware.
+    # As on a board: beside the compiled firmware.
     _FOLDER = sys.argv[2] + "/../profiles/"
     _names = os.listdir(_FOLDER)
 
     def _profile_file(name):
         with open(_FOLDER + name, "rb") as file:
-            # As on a board: a heap in splinters has no room for the whole text.
+            # As on a board: a fragmented heap has no block for the whole text.
             return json.load(file) if name.endswith(".json") else file.read()
 else:
     from jeton_host.firmware import profiles as host_profiles
@@ -170,11 +170,11 @@ else:
     def _profile_file(name):
         if name not in _files:
             raise OSError(2)
-        octets = _files[name]
-        return json.loads(octets) if name.endswith(".json") else octets
+        data = _files[name]
+        return json.loads(data) if name.endswith(".json") else data
 
 
-# A new profile is tested with the others by itself.
+# All profiles in the folder, so that the tests also run for a new one.
 PROFILES = sorted([name[:-5] for name in _names if name.endswith(".json")])
 
 
@@ -186,7 +186,7 @@ def profiles(name, language=None):
 
 
 def behaving(changes):
-    """Return the profiles' port with some settings changed: {"credit.low_wh": 5000}."""
+    """Return a profiles port with some settings changed: {"credit.low_wh": 5000}."""
 
     def port(name, language=None):
         data = profiles(name, language)
@@ -201,7 +201,7 @@ def behaving(changes):
 
 
 def configuration(key=KEY, **config):
-    """Return what sets up a meter; `config` changes or adds values."""
+    """Return the configuration of a meter; `config` changes or adds values."""
     values = {
         "drn": "00000000000",
         "ea": 7 if len(key) == 8 else 11,
@@ -223,14 +223,14 @@ def new_meter(key=KEY, changes=None, **config):
 
 
 def again(store, changes=None):
-    """Return a meter that starts from what a store holds: the same one after a power cut."""
+    """Return a new meter on the same store, as after a power cut."""
     meter = Meter(store, behaving(changes))
     meter.start()
     return meter
 
 
 def key_change(key=KEY, new=NEW, krn=2, kt=2, ti=2, ken=255, ro=0, sgc=201458, three=False):
-    """Return the tokens of a key change set, first section first (EA11: 1, 2, 3, 4)."""
+    """Return the tokens of a key change set in the order of their sections (EA11: 1, 2, 3, 4)."""
     high, low = int.from_bytes(new[:4], "big"), int.from_bytes(new[-4:], "big")
     first = {"kenho": ken >> 4, "krn": krn, "ro": ro, "kct3": int(three), "kt": kt, "nkho": high}
     found = [
@@ -247,7 +247,7 @@ def key_change(key=KEY, new=NEW, krn=2, kt=2, ti=2, ken=255, ro=0, sgc=201458, t
 
 
 def text(meter, now):
-    """Return the display's lines without the blanks on the right."""
+    """Return the lines of the display without blanks at the right end."""
     return [line.rstrip() for line in meter.display(now)]
 
 

@@ -1,4 +1,8 @@
-"""Runs the tests of a file in MicroPython; arguments: module, folders of firmware, tests, all."""
+"""Runs the tests of one module in MicroPython.
+
+Arguments: module, folder of the compiled firmware, folder of the compiled tests, root of the
+sources.
+"""
 
 import gc
 import sys
@@ -12,7 +16,7 @@ for name in sorted(dir(module)):
     if name.startswith("test_"):
         gc.collect()
         test = getattr(module, name)
-        delattr(module, name)  # what has run leaves its room to the others
+        delattr(module, name)  # frees heap for the next tests
         try:
             test()
             print("passed", name)

@@ -1,4 +1,4 @@
-"""Short codes by each maker's way: every one of every profile, and what the known ones show."""
+"""Tests of short codes: each code of each profile shows a page; known codes show their values."""
 
 from both_support import PROFILES, T0, class1, credit, new_meter, raises, text
 from jeton import shortcodes
@@ -6,7 +6,7 @@ from jeton.sts.results import TokenResult as R
 
 
 def keys(profile, code):
-    """Return what a person keys for a short code."""
+    """Return the keys to press for a short code."""
     if profile.codes_start == "#":
         return "#" + code + "#"
     by_itself = profile.codes_start and len(code) == profile.codes_digits
@@ -26,7 +26,7 @@ def shown(meter, code, now=T0):
 
 
 def codes(profile):
-    """Return the short codes of a profile, of each range the ends."""
+    """Return the short codes of a profile; of a range, the first and the last."""
     found = []
     for code in profile.codes_show:
         found += code.split("-")
@@ -49,15 +49,15 @@ def test_every_code_of_every_profile_shows_a_page():
                     for line in page:
                         assert len(line) <= size[1], (name, code, line)
                 if meter.profile.codes_start == "#":
-                    continue  # the key that begins the next code, not one that turns pages
-                # Enter goes on, page by page, to the idle screen.
+                    continue  # here "#" starts the next code; it does not turn pages
+                # Enter shows the next page, and after the last one the idle screen.
                 for _ in range(3):
                     if meter.screen.deadline(T0):
                         press(meter, "#")
                 assert meter.screen.deadline(T0) is None, (name, code)
 
 
-def test_every_what_on_every_size_of_display():
+def test_every_page_fits_every_display():
     whats = set(shortcodes._TESTS)
     for name in PROFILES:
         whats |= set(new_meter(profile=name)[0].profile.codes_show.values())
@@ -78,7 +78,7 @@ def test_every_what_on_every_size_of_display():
     raises(ValueError, shortcodes.show, "nothing", meter, T0)
 
 
-def test_what_the_last_token_codes_show():
+def test_codes_show_the_last_token():
     meter, _ = new_meter()
     for code in ("105", "106", "107", "108"):
         assert shown(meter, code)[1] == "-", code
@@ -98,7 +98,7 @@ def test_what_the_last_token_codes_show():
     assert shown(meter, "110", now) == ["Date", "2025-05-08 06:15"]
 
 
-def test_registers_by_code():
+def test_codes_show_the_registers():
     meter, _ = new_meter(credit_wh=20000)
     meter.set_load(2000, T0)
     now = T0 + 3600
@@ -112,7 +112,7 @@ def test_registers_by_code():
     assert shown(meter, "113", now) == ["Supply group", "201457"]
 
 
-def test_codes_between_hashes_and_behind_a_key():
+def test_codes_begin_with_the_key_of_the_maker():
     meter, _ = new_meter(profile="conlog")
     assert shown(meter, "005") == ["KRN / key type", "1 / 2"]
     press(meter, "#00")
@@ -130,7 +130,7 @@ def test_codes_between_hashes_and_behind_a_key():
         raises(ValueError, new_meter()[0].press, key, T0)
 
 
-def test_history_of_tokens_newest_first():
+def test_the_history_begins_with_the_newest_token():
     meter, _ = new_meter(profile="landis_gyr", credit_wh=100)
     assert shown(meter, "301") == ["Token -1", "-"]
     for i in range(3):
@@ -160,7 +160,7 @@ def test_a_code_borrows_units():
     assert shown(meter, "811")[1] == say("emergency_not_needed")
 
 
-def test_a_meter_that_has_no_key_yet():
+def test_a_meter_without_a_key_shows_that_it_is_not_set_up():
     meter, _ = new_meter()
     meter.state.provisioned = 0
     assert text(meter, T0)[0] == "Not set up"

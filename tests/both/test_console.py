@@ -1,4 +1,4 @@
-"""The console where memory runs out, and what of a commit is made anew each time."""
+"""Tests of the console when memory runs out, and of the parts of a record in a commit."""
 
 import json
 
@@ -17,7 +17,7 @@ class Clock:
         pass
 
 
-def test_memory_that_runs_out_is_tried_again_only_where_nothing_is_done_twice():
+def test_after_a_memory_error_only_repeatable_verbs_are_retried():
     meter, _ = new_meter(credit_wh=5000)
     console = Console(meter, Clock(), dict)
     left = []
@@ -35,7 +35,7 @@ def test_memory_that_runs_out_is_tried_again_only_where_nothing_is_done_twice():
 
     for name in ("set_load", "events", "use_energy", "display"):
         failing(name)
-    for line, again_ in (
+    for line, retried in (
         ('["load", 500]', True),
         ('["events"]', True),
         ('["consume", 5]', False),
@@ -43,17 +43,17 @@ def test_memory_that_runs_out_is_tried_again_only_where_nothing_is_done_twice():
     ):
         left.append(1)
         answer = json.loads(console.rpc(line))
-        assert ("ok" in answer) == again_, line
+        assert ("ok" in answer) == retried, line
         left.append(1)
         left.append(1)
         assert "memory" in json.loads(console.rpc(line))["error"], line
         left.clear()
     assert meter.state.load_w == 500
     assert meter.state.total_wh == 0
-    assert meter.entry.digits == "1212"  # once each
+    assert meter.entry.digits == "1212"  # each request once
 
 
-def test_events_in_parts():
+def test_events_can_be_read_in_parts():
     meter, _ = new_meter()
     console = Console(meter, Clock(), dict)
     for _ in range(30):
@@ -69,7 +69,7 @@ def test_events_in_parts():
     assert found == every
 
 
-def test_a_commit_makes_no_record_anew():
+def test_a_commit_does_not_copy_the_parts_of_the_record():
     meter, store = new_meter()
     kept = []
     save = store.save

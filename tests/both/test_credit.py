@@ -1,4 +1,4 @@
-"""Low credit and alarm, emergency credit, advances, friendly hours, negative balances."""
+"""Tests of low credit, alarm, emergency credit, advances, friendly hours, negative balances."""
 
 from both_support import T0, again, credit, new_meter, raises, token
 from jeton import credit as rules
@@ -14,7 +14,7 @@ def kinds(meter, *wanted):
 
 
 def balanced(meter):
-    """Tell whether the ledger adds up to the register."""
+    """Return whether the entries of the ledger add up to the credit register."""
     s = meter.state
     total = s.initial_wh + s.tokens_wh + s.advances_wh + s.emergency_wh
     total -= s.charged_wh + s.recovered_wh + s.cleared_wh
@@ -31,7 +31,7 @@ EMERGENCY = {
 }
 
 
-def test_low_credit_and_alarm_to_the_second_and_once_each_way_down():
+def test_low_credit_and_alarm_start_on_the_second_and_once_per_descent():
     changes = {"credit.low_wh": 2000, "credit.alarm_wh": 1000, "credit.mute_any_key": True}
     meter, _ = new_meter(changes=changes, credit_wh=3000)
     meter.set_load(1000, T0)
@@ -45,7 +45,7 @@ def test_low_credit_and_alarm_to_the_second_and_once_each_way_down():
     ]
     meter.press("5", T0 + 2 * HOUR + 5)
     assert not meter.status(T0 + 2 * HOUR + 5)["alarm"]
-    # It stays silent until credit has been above the level.
+    # The alarm stays muted until the credit has been above the level.
     assert not meter.status(T0 + 2 * HOUR + 600)["alarm"]
     meter.enter(credit(2000, 20), T0 + 2 * HOUR + 600)
     assert not meter.status(T0 + 2 * HOUR + 600)["low_credit"]
@@ -53,7 +53,7 @@ def test_low_credit_and_alarm_to_the_second_and_once_each_way_down():
     assert len(kinds(meter, "low_credit", "alarm")) == 4
 
 
-def test_an_alarm_that_no_key_mutes_is_muted_by_its_code():
+def test_a_code_mutes_an_alarm_that_keys_do_not_mute():
     changes = {"credit.low_wh": 2000, "credit.alarm_wh": 1000, "credit.mute_any_key": False}
     meter, store = new_meter(changes=changes, credit_wh=900)
     assert meter.status(T0)["alarm"]
@@ -64,7 +64,7 @@ def test_an_alarm_that_no_key_mutes_is_muted_by_its_code():
     assert not again(store, changes).status(T0)["alarm"]
 
 
-def test_emergency_credit_is_taken_once_and_repaid_first():
+def test_emergency_credit_is_given_once_and_repaid_first():
     meter, store = new_meter(changes=EMERGENCY, credit_wh=1500)
     assert meter.emergency(T0) == (False, "not_needed")
     meter.set_load(1000, T0)
@@ -76,7 +76,7 @@ def test_emergency_credit_is_taken_once_and_repaid_first():
     meter.process(T0 + 1800 + 6 * HOUR)
     assert not meter.state.switch_closed
     now = T0 + 9 * HOUR
-    # A short top-up only reduces the debt: no supply, no second offer.
+    # A token smaller than the debt only reduces the debt: no supply, no second offer.
     outcome = meter.enter(credit(2000, 30), now)
     assert (outcome.amount_wh, outcome.repaid_wh) == (3000, 3000)
     assert (meter.state.credit_wh, meter.state.emergency_debt_wh) == (0, 2000)
@@ -93,14 +93,14 @@ def test_emergency_credit_is_taken_once_and_repaid_first():
     assert none.emergency(T0) == (False, "none")
 
 
-def test_emergency_credit_brings_the_supply_back():
+def test_emergency_credit_restores_the_supply():
     meter, _ = new_meter(changes=EMERGENCY)
     assert not meter.state.switch_closed
     assert meter.emergency(T0)[0]
     assert meter.state.switch_closed
 
 
-def test_emergency_credit_that_comes_by_itself():
+def test_automatic_emergency_credit_starts_without_a_gap():
     changes = dict(EMERGENCY)
     changes["credit.emergency_by"] = "auto"
     meter, _ = new_meter(changes=changes, credit_wh=1000)
@@ -113,7 +113,7 @@ def test_emergency_credit_that_comes_by_itself():
     assert balanced(meter)
 
 
-def test_advances_are_recovered_by_share():
+def test_each_token_repays_a_share_of_an_advance():
     changes = dict(EMERGENCY)
     changes["credit.advance_share"] = 30
     meter, _ = new_meter(changes=changes, credit_wh=100)
@@ -129,7 +129,7 @@ def test_advances_are_recovered_by_share():
     assert balanced(meter)
 
 
-def test_emergency_goes_before_advances_and_never_more_than_the_token():
+def test_a_token_repays_emergency_credit_before_advances():
     changes = dict(EMERGENCY)
     changes["credit.advance_share"] = 50
     meter, _ = new_meter(changes=changes)
@@ -141,11 +141,11 @@ def test_emergency_goes_before_advances_and_never_more_than_the_token():
     assert balanced(meter)
 
 
-def test_advances_that_are_refused():
+def test_advances_are_refused_if_not_possible():
     meter, store = new_meter(changes={"credit.advance_share": 0}, credit_wh=5)
-    octets = bytes(store.octets)
+    before = bytes(store.record)
     assert "no advances" in raises(ValueError, meter.grant, 100, T0)
-    assert bytes(store.octets) == octets
+    assert bytes(store.record) == before
     meter, _ = new_meter(changes={"credit.advance_share": 10, "credit.max_wh": 1000})
     assert "more than" in raises(ValueError, meter.grant, 1001, T0)
     for wh in (0, -5, True, "5"):
@@ -164,11 +164,11 @@ FRIENDLY = {
 }
 
 
-def test_friendly_hours_end_to_the_second_and_their_use_is_a_debt():
+def test_friendly_hours_end_on_the_second_and_make_a_debt():
     meter, _ = new_meter(changes=FRIENDLY, credit_wh=12_000)
     meter.set_load(1000, MIDNIGHT + 7 * HOUR)
     meter.process(MIDNIGHT + 3 * DAY)
-    # Credit ends at 19:00; supply goes on until 09:00.
+    # Credit ends at 19:00; supply stays on until 09:00.
     assert kinds(meter, "switch_opened") == [(MIDNIGHT + DAY + 9 * HOUR, "switch_opened")]
     assert meter.state.credit_wh == -14_000
     assert meter.state.total_wh == 26_000
@@ -210,7 +210,7 @@ def test_a_clock_set_out_of_friendly_hours_ends_them():
     assert not meter.state.switch_closed
 
 
-def test_where_nobody_is_cut_for_debt():
+def test_never_cut_keeps_the_supply_on_at_the_lowest_balance():
     changes = dict(FRIENDLY)
     changes["credit.never_cut"] = True
     changes["credit.min_wh"] = -5000
@@ -218,7 +218,7 @@ def test_where_nobody_is_cut_for_debt():
     assert meter.state.switch_closed
     meter.set_load(1000, T0)
     meter.process(T0 + 10 * HOUR)
-    # The register ends at its lowest balance, the total counts on.
+    # The register stops at its lowest balance; the total still counts.
     assert (meter.state.credit_wh, meter.state.total_wh) == (-5000, 10_000)
     assert meter.state.switch_closed
     meter.enter(token(2, 1, {"rnd": 1, "tid": 2000, "register": 0}), T0 + 10 * HOUR)
@@ -226,7 +226,7 @@ def test_where_nobody_is_cut_for_debt():
     assert balanced(meter)
 
 
-def test_overflow_counts_what_is_left_after_the_debts():
+def test_a_token_overflows_only_with_its_rest_after_debts():
     changes = dict(EMERGENCY)
     changes["credit.max_wh"] = 8000
     meter, _ = new_meter(changes=changes)
@@ -238,7 +238,7 @@ def test_overflow_counts_what_is_left_after_the_debts():
     assert balanced(meter)
 
 
-def test_levels_in_any_order():
+def test_credit_levels_are_reached_in_any_order():
     meter, _ = new_meter(changes={"credit.low_wh": 100, "credit.alarm_wh": 300}, credit_wh=1000)
     profile, state = meter.profile, meter.state
     found = []
@@ -248,7 +248,7 @@ def test_levels_in_any_order():
     assert found == [300, 100, 0]
 
 
-def test_pulses_beyond_the_credit_are_netted_from_the_next():
+def test_energy_beyond_the_credit_is_taken_from_the_next_token():
     changes = dict(EMERGENCY)
     changes["credit.min_wh"] = -5000
     meter, _ = new_meter(changes=changes, credit_wh=1000)
@@ -258,7 +258,7 @@ def test_pulses_beyond_the_credit_are_netted_from_the_next():
     meter.enter(credit(2000, 50), T0)
     assert (meter.state.credit_wh, meter.state.switch_closed) == (2000, 1)
     assert balanced(meter)
-    # As much as there can be: all is counted, what the register can hold is charged.
+    # The largest energy: the total counts all of it, the register only down to its lowest value.
     meter.use_energy(0xFFFFFFFF, T0)
     meter.set_load(1000, T0)
     meter.process(T0 + DAY)
@@ -268,7 +268,7 @@ def test_pulses_beyond_the_credit_are_netted_from_the_next():
     assert balanced(meter)
 
 
-def test_emergency_credit_that_would_bring_no_supply_is_not_burnt():
+def test_emergency_credit_smaller_than_the_debt_is_refused():
     changes = dict(EMERGENCY)
     changes["credit.min_wh"] = -10000
     meter, _ = new_meter(changes=changes, credit_wh=1000)
@@ -282,7 +282,7 @@ def test_emergency_credit_that_would_bring_no_supply_is_not_burnt():
     assert balanced(meter)
 
 
-def test_emergency_credit_comes_by_itself_however_credit_ends():
+def test_automatic_emergency_credit_starts_however_credit_ends():
     changes = dict(EMERGENCY)
     changes["credit.emergency_by"] = "auto"
     for how in ("load", "pulses", "clear"):

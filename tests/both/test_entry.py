@@ -1,4 +1,4 @@
-"""Keys become tokens, short codes and pages, by each maker's way."""
+"""Tests that keys become tokens, short codes and pages, in the way of each maker."""
 
 from both_support import raises
 from jeton.entry import Entry, find
@@ -8,7 +8,7 @@ TWENTY = "12345678901234567890"
 
 
 class Keypad:
-    """The part of a profile that is about keys."""
+    """The settings of a profile that concern keys."""
 
     entry_auto_enter = False
     entry_idle_timeout_s = 30
@@ -32,7 +32,7 @@ def press(entry, keys, now=T):
     return [one for one in found if one]
 
 
-def test_enter_key_or_by_itself():
+def test_a_token_is_entered_by_key_or_automatically():
     entry = keypad()
     assert press(entry, TWENTY) == []
     assert press(entry, "#") == [("token", [TWENTY])]
@@ -44,7 +44,7 @@ def test_enter_key_or_by_itself():
     assert press(entry, "12#") == [("token", ["12"])]
 
 
-def test_backspace_and_clearing():
+def test_backspace_deletes_and_two_quick_ones_clear():
     entry = keypad()
     press(entry, "1234**")
     assert entry.digits == "12"
@@ -56,14 +56,14 @@ def test_backspace_and_clearing():
     press(entry, "1234*", T)
     press(entry, "*", T + 2)
     assert entry.digits == "12"
-    # A digit between them makes two single ones of it.
+    # A digit between two backspaces: they do not count as a quick pair.
     press(entry, "5*6*", T + 9)
     assert entry.digits == "12"
     press(entry, "***", T + 20)
     assert press(entry, "#", T + 20) == [("page",)]
 
 
-def test_idle_time_is_counted_from_the_last_key():
+def test_the_idle_time_starts_at_the_last_key():
     entry = keypad(entry_idle_timeout_s=20)
     assert entry.deadline() is None
     press(entry, "12", T)
@@ -83,7 +83,7 @@ def test_idle_time_is_counted_from_the_last_key():
     assert not entry.code
 
 
-def test_forty_and_sixty_digits_in_one_go():
+def test_40_and_60_digits_are_several_tokens():
     other = "98765432109876543210"
     for split in ("split", "refuse"):
         entry = keypad(entry_several=split)
@@ -91,14 +91,14 @@ def test_forty_and_sixty_digits_in_one_go():
             tokens = [keyed[i : i + 20] for i in range(0, len(keyed), 20)]
             found = press(entry, keyed + "#")
             assert found == [("token", tokens if split == "split" else [keyed])]
-        # 41 digits are no two tokens: which of them is wrong?
+        # 41 digits are not split: it is unknown which token is wrong.
         assert press(entry, TWENTY + other + "1#") == [("token", [TWENTY + other + "1"])]
     entry = keypad(entry_auto_enter=True)
     assert press(entry, TWENTY + other) == [("token", [TWENTY]), ("token", [other])]
     assert len(press(keypad(), "1" * 500 + "#")[0][1][0]) == 199
 
 
-def test_short_codes_are_plain_digits_and_enter():
+def test_a_short_code_can_be_digits_and_enter():
     entry = keypad()
     assert press(entry, "07#") == [("code", "07")]
     assert press(entry, "350#") == [("code", "350")]
@@ -106,13 +106,13 @@ def test_short_codes_are_plain_digits_and_enter():
     raises(ValueError, entry.press, "i", T)
 
 
-def test_short_codes_between_hashes():
+def test_a_short_code_can_be_between_hashes():
     entry = keypad(codes_start="#", codes_show={"005": "krn_kt"})
     assert press(entry, "#005#") == [("code", "005")]
     assert press(entry, TWENTY + "#") == [("token", [TWENTY])]
     assert press(entry, "##") == [("page",)]
     assert press(entry, "005#") == [("token", ["005"])]
-    # One that the meter does not know is a short code all the same.
+    # An unknown code is a short code too.
     assert press(entry, "#999#") == [("code", "999")]
     press(entry, "#00*")
     assert (entry.code, entry.digits) == (True, "0")
@@ -120,18 +120,18 @@ def test_short_codes_between_hashes():
     assert not entry.code
 
 
-def test_short_codes_behind_an_own_key():
+def test_a_short_code_can_begin_with_its_own_key():
     entry = keypad(codes_start="i", codes_digits=3, entry_auto_enter=True)
     assert press(entry, "i059") == [("code", "059")]
     assert press(entry, "i59#") == [("code", "59")]
-    # The key leaves what was keyed before.
+    # The key discards the digits before it.
     assert press(entry, "123i007") == [("code", "007")]
     assert press(entry, "i0ii002") == [("code", "002")]
     assert press(entry, TWENTY) == [("token", [TWENTY])]
     raises(ValueError, entry.press, "x", T)
 
 
-def test_codes_and_ranges():
+def test_codes_are_found_alone_and_in_ranges():
     show = {"07": "credit", "301-350": "history_token"}
     assert find(show, "07") == ("credit", 1)
     assert find(show, "301") == ("history_token", 1)

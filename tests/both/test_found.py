@@ -1,4 +1,4 @@
-"""What long or odd use brought to light: set clocks, debts, several tokens, words that fit."""
+"""Tests for faults found in long or unusual use: set clocks, debts, several tokens at once."""
 
 from both_support import T0, again, class1, credit, new_meter, raises, text, token
 from jeton import history
@@ -9,7 +9,7 @@ MIDNIGHT = T0 // DAY * DAY
 OTHER = bytes.fromhex("0123456789abcdef")
 
 
-def test_a_clock_that_is_set_to_and_fro_keeps_the_history():
+def test_setting_the_clock_back_and_forth_keeps_the_history():
     meter, _ = new_meter(credit_wh=9_000_000)
     meter.clock_set(T0, MIDNIGHT)
     meter.set_load(1000, MIDNIGHT)
@@ -24,10 +24,10 @@ def test_a_clock_that_is_set_to_and_fro_keeps_the_history():
     after = meter.history(now)
     assert after["months"] == before["months"]
     assert sum([entry["wh"] for entry in after["months"]]) == 200 * 24_000
-    # Those forty days back took the place of older ones, and are counted once each.
+    # Days set back to are added once each; the oldest days are dropped for them.
     assert after["days"][-28:] == before["days"][-28:]
     assert len({entry["date"] for entry in after["days"]}) == len(after["days"])
-    # A day that is counted on shows whole, on the display as for the client.
+    # A day that continues after the clock was set shows its full total, on display and client.
     meter.clock_set(now, now - DAY + 3600)
     now += 3600 - DAY
     assert [entry["wh"] for entry in meter.history(now)["days"]][-2:] == [24_000, 0]
@@ -35,7 +35,7 @@ def test_a_clock_that_is_set_to_and_fro_keeps_the_history():
     assert history.today_wh(meter.state) == 24_000
 
 
-def test_a_load_that_repeats_follows_the_clock():
+def test_a_repeated_load_follows_the_clock():
     meter, _ = new_meter(credit_wh=900_000)
     day = [[0, 100], [18 * 3600, 900]]
     meter.clock_set(T0, MIDNIGHT)
@@ -50,7 +50,7 @@ def test_a_load_that_repeats_follows_the_clock():
     assert meter.state.load_w == 900
 
 
-def test_energy_without_credit_in_friendly_hours_is_owed_or_told():
+def test_energy_without_credit_becomes_debt_or_is_reported_as_uncharged():
     changes = {"credit.never_cut": True, "credit.min_wh": -2000}
     meter, _ = new_meter(changes=changes, credit_wh=1000)
     meter.set_load(1000, T0)
@@ -62,7 +62,7 @@ def test_energy_without_credit_in_friendly_hours_is_owed_or_told():
     )
 
 
-def test_a_report_is_told_only_when_its_number_is_kept():
+def test_a_report_is_given_only_after_its_number_is_saved():
     meter, store = new_meter(credit_wh=9000)
     meter.set_load(600, T0)
     meter.enter(token(2, 0, {"rnd": 1, "tid": 2000, "mpl": 500}), T0)
@@ -76,12 +76,12 @@ def test_a_report_is_told_only_when_its_number_is_kept():
     assert again(store).reports(T0 + 60) == first
 
 
-def test_a_new_meter_says_no_credit():
+def test_a_new_meter_reports_no_credit():
     meter, _ = new_meter()
     assert meter.status(T0)["switch_reason"] == "no_credit"
 
 
-def test_a_mistyped_test_is_no_guess():
+def test_a_mistyped_test_token_does_not_count_as_a_guess():
     meter, _ = new_meter(profile="clou")
     digits = class1(4)
     wrong = digits[:-1] + str((int(digits[-1]) + 1) % 10)
@@ -96,11 +96,11 @@ def test_a_mistyped_test_is_no_guess():
     assert meter.status(T0 + 1)["lock_until"] == until
 
 
-def test_several_tokens_by_wire_and_keys_have_a_result_each():
+def test_each_of_several_tokens_has_a_result():
     good, foreign, late = credit(2000, 10), credit(2001, 10, OTHER), credit(2002, 20)
-    for how in ("wire", "keys"):
+    for how in ("line", "keys"):
         meter, _ = new_meter()
-        if how == "wire":
+        if how == "line":
             outcome = meter.enter(good + foreign + late, T0)
         else:
             for key in good + foreign + late:
@@ -113,7 +113,7 @@ def test_several_tokens_by_wire_and_keys_have_a_result_each():
     assert meter.enter(good + late, T0).result == R.FORMAT
 
 
-def test_enter_after_the_last_digit_wipes_no_result_and_borrows_nothing():
+def test_enter_after_the_last_digit_keeps_the_result_and_borrows_nothing():
     meter, _ = new_meter(profile="landis_gyr")
     for key in credit(2000, key=OTHER):
         meter.press(key, T0)
@@ -123,7 +123,7 @@ def test_enter_after_the_last_digit_wipes_no_result_and_borrows_nothing():
     assert meter.state.emergency_wh == 0
 
 
-def test_who_borrows_by_code_does_not_by_enter():
+def test_enter_borrows_nothing_if_emergency_credit_needs_a_code():
     for name in ("eneo", "hexing"):
         meter, _ = new_meter(profile=name)
         meter.press("#", T0)
@@ -134,7 +134,7 @@ def test_who_borrows_by_code_does_not_by_enter():
         assert "811" in " ".join(new_meter(profile=name)[0].display(T0))
 
 
-def test_what_was_repaid_is_shown():
+def test_the_repaid_amount_is_shown():
     meter, _ = new_meter(changes={"screens.amount_s": None, "screens.result_s": 5})
     meter.emergency(T0)
     meter.enter(credit(2000, 120), T0)

@@ -1,6 +1,6 @@
-"""Runs this folder's tests in MicroPython: the firmware as .mpy, the heap of a small ESP32.
+"""Runs the tests of this folder in MicroPython: firmware as .mpy, heap of a small ESP32.
 
-The tests are compiled beforehand too: parsing them there would leave the heap in pieces.
+The tests are compiled to .mpy too: parsing them in MicroPython would fragment the heap.
 """
 
 import subprocess
@@ -17,7 +17,7 @@ MODULES = sorted(path.stem for path in HERE.glob("test_*.py") if path.stem != Pa
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_in_micropython(module: str, tmp_path: Path) -> None:
+def test_the_module_passes_in_micropython(module: str, tmp_path: Path) -> None:
     micropython = interpreter.find()
     lib = firmware_build.build(micropython).tree / "lib"
     for name in (module, "both_support"):

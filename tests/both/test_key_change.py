@@ -1,4 +1,4 @@
-"""Key changes: sections in any order or in order, whole or forgotten, over a power cut."""
+"""Tests of key changes: order of the sections, missing sections, time window, power cuts."""
 
 from both_support import (
     KEY,
@@ -16,7 +16,7 @@ from both_support import (
 from jeton.sts.results import TokenResult as R
 
 
-def test_key_change_of_two_in_any_order():
+def test_two_sections_change_the_key_in_any_order():
     for order in ((0, 1), (1, 0)):
         meter, store = new_meter(credit_wh=5000)
         codes = key_change()
@@ -30,7 +30,7 @@ def test_key_change_of_two_in_any_order():
         assert status["sgc"] == "201457"
 
 
-def test_key_change_of_three_and_four_in_any_order():
+def test_three_or_four_sections_change_the_key_in_any_order():
     for key, new, three in ((None, NEW, True), (KEY11, NEW11, False)):
         count = 3 if three else 4
         orders = [(2, 1, 0), (1, 2, 0), (2, 0, 1)] if three else [(3, 2, 1, 0), (1, 3, 0, 2)]
@@ -47,7 +47,7 @@ def test_key_change_of_three_and_four_in_any_order():
             assert meter.enter(credit(2000, key=new), T0).result == R.ACCEPT
 
 
-def test_missing_sections_are_asked_for():
+def test_the_display_asks_for_missing_sections():
     meter, _ = new_meter(KEY11)
     codes = key_change(KEY11, NEW11)
     outcome = meter.enter(codes[0], T0)
@@ -57,7 +57,7 @@ def test_missing_sections_are_asked_for():
     assert meter.status(T0)["pending"] == [1, 3]
 
 
-def test_a_meter_of_two_tokens_forgets_the_supply_group():
+def test_a_change_with_two_sections_clears_the_supply_group():
     meter, _ = new_meter(kct=2)
     assert meter.enter(key_change(three=True)[2], T0).result == R.FUNCTION
     for code in key_change():
@@ -65,7 +65,7 @@ def test_a_meter_of_two_tokens_forgets_the_supply_group():
     assert meter.status(T0)["sgc"] == "000000"
 
 
-def test_rollover_clears_the_store_and_only_a_rollover():
+def test_only_a_rollover_clears_the_token_identifiers():
     for ro in (0, 1):
         meter, _ = new_meter()
         meter.enter(credit(3000), T0)
@@ -76,7 +76,7 @@ def test_rollover_clears_the_store_and_only_a_rollover():
         assert meter.tids.oldest == (0 if ro else 1000)
 
 
-def test_key_types():
+def test_only_allowed_key_types_are_accepted():
     allowed = {0: (0, 1, 2), 1: (1, 2), 2: (1, 2)}
     for parent in (0, 1, 2):
         for child in (0, 1, 2, 3):
@@ -85,12 +85,12 @@ def test_key_types():
             assert meter.enter(codes[0], T0).result == R.KCT1
             expected = R.ACCEPT if child in allowed[parent] else R.KEY_TYPE
             assert meter.enter(codes[1], T0).result == expected, (parent, child)
-            # Both halves of a refused change are forgotten.
+            # Both sections of a refused change are dropped.
             assert meter.status(T0)["pending"] == []
             assert meter.status(T0)["kt"] == (child if expected == R.ACCEPT else parent)
 
 
-def test_fields_out_of_range():
+def test_fields_out_of_range_are_refused():
     meter, _ = new_meter()
     for krn in (0, 10, 15):
         assert meter.enter(key_change(krn=krn)[0], T0).result == R.RANGE
@@ -104,7 +104,7 @@ def test_fields_out_of_range():
     assert big.enter(credit(2000, key=KEY11), T0).result == R.ACCEPT
 
 
-def test_same_section_again_and_tokens_between():
+def test_a_section_can_be_replaced_and_other_tokens_can_come_between():
     meter, _ = new_meter()
     codes = key_change()
     other = key_change(krn=3)
@@ -116,7 +116,7 @@ def test_same_section_again_and_tokens_between():
     assert meter.status(T0)["krn"] == 2
 
 
-def test_half_a_change_is_forgotten_in_time_and_at_power_up():
+def test_an_incomplete_change_is_dropped_after_the_window_and_at_power_up():
     meter, store = new_meter()
     codes = key_change()
     meter.enter(codes[0], T0)
@@ -131,7 +131,7 @@ def test_half_a_change_is_forgotten_in_time_and_at_power_up():
     assert after.enter(codes[0], T0 + 603).result == R.KCT1
 
 
-def test_ceet_takes_codes_in_order_within_two_minutes():
+def test_ceet_accepts_sections_in_order_within_two_minutes():
     meter, _ = new_meter(profile="ceet")
     codes = key_change(ro=1)
     assert meter.enter(codes[1], T0).result == R.NOT_READY
@@ -144,15 +144,15 @@ def test_ceet_takes_codes_in_order_within_two_minutes():
     assert text(meter, T0 + 250) == ["ACCEPT", "CLE MISE A JOUR"]
 
 
-def test_padding_of_the_third_section():
+def test_a_third_section_with_padding_is_refused():
     meter, _ = new_meter()
     padded = token(2, 8, {"sgc": 201458, "pad": 5})
     assert meter.enter(padded, T0).result == R.FORMAT
     assert meter.status(T0)["pending"] == []
 
 
-def test_what_is_forgotten_stands_in_the_log_where_it_happened():
-    # In one leap over the end of the window and of the credit.
+def test_a_dropped_change_is_logged_at_its_time():
+    # One call of process passes the end of the window and the end of the credit.
     meter, _ = new_meter(credit_wh=1000, changes={"key_change.window_s": 600})
     meter.enter(key_change()[0], T0)
     meter.set_load(1000, T0)
@@ -163,7 +163,7 @@ def test_what_is_forgotten_stands_in_the_log_where_it_happened():
     assert [time for _, time in found] == sorted([time for _, time in found])
 
 
-def test_a_refused_section_does_not_take_the_place_of_a_kept_one():
+def test_a_refused_section_does_not_replace_an_accepted_one():
     for key, new in ((KEY, NEW), (KEY11, NEW11)):
         changes = {"key_change.keep_at_power_up": True}
         meter, store = new_meter(key, changes)

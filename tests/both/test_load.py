@@ -1,4 +1,4 @@
-"""Loads in steps, and what is kept of consumption: exact to the second, in one leap or in many."""
+"""Tests of loads in steps and of the consumption history: exact to the second in any step size."""
 
 from both_support import T0, again, new_meter, raises
 from jeton import calendar, history
@@ -9,11 +9,11 @@ MIDNIGHT = T0 // DAY * DAY + DAY
 PLAIN = {"credit.low_wh": None, "credit.alarm_wh": None}
 
 
-def drawn(meter):
+def used_ws(meter):
     return meter.state.total_wh * 3600 + meter.state.rest_ws
 
 
-def test_steps_once():
+def test_steps_run_once():
     meter, store = new_meter(changes=PLAIN, credit_wh=100_000)
     meter.set_load(50, T0)
     meter.set_load_steps([[10, 1000], [70, 0], [100, 300]], T0)
@@ -24,31 +24,31 @@ def test_steps_once():
     meter.process(at)
     meter.process(T0 + 1000)
     assert meter.state.load_w == 300
-    assert drawn(meter) == 10 * 50 + 60 * 1000 + 900 * 300
+    assert used_ws(meter) == 10 * 50 + 60 * 1000 + 900 * 300
 
 
-def test_steps_over_and_over_begin_in_the_past():
+def test_repeated_steps_can_begin_in_the_past():
     meter, _ = new_meter(changes=PLAIN, credit_wh=9_000_000)
     meter.set_load_steps([[0, 100], [6 * 3600, 500], [18 * 3600, 900]], T0, T0 // DAY * DAY, DAY)
     # 06:13:20
     assert meter.status(T0)["load_w"] == 500
     assert meter.process(T0) == T0 // DAY * DAY + 18 * 3600
     meter.process(T0 + 10 * DAY)
-    assert drawn(meter) == 10 * 3600 * (6 * 100 + 12 * 500 + 6 * 900)
-    # A first step that is not at the beginning: what was last goes on.
+    assert used_ws(meter) == 10 * 3600 * (6 * 100 + 12 * 500 + 6 * 900)
+    # No step at the beginning of the period: the last step of the period before applies.
     meter.set_load_steps([[3600, 7], [7200, 9]], T0 + 10 * DAY, T0 + 10 * DAY, 86400)
     assert meter.state.load_w == 9
 
 
-def test_one_leap_and_many_steps_are_the_same():
+def test_one_long_and_many_short_calls_give_the_same_result():
     steps = [[i * 977, (i * 7919) % 3000] for i in range(60)]
     stores = []
-    for leaps in ((86400 * 3,), [1, 59, 3600, 17, 80_000] * 3):
+    for periods in ((86400 * 3,), [1, 59, 3600, 17, 80_000] * 3):
         meter, _ = new_meter(credit_wh=60_000)
         meter.set_load_steps(steps, T0, None, 60_000)
         now = T0
-        for leap in leaps:
-            now += leap
+        for period in periods:
+            now += period
             meter.process(now)
         meter.process(T0 + 3 * DAY)
         s = meter.state
@@ -66,7 +66,7 @@ def test_one_leap_and_many_steps_are_the_same():
     assert stores[0] == stores[1]
 
 
-def test_a_clock_that_is_set_leaves_the_load_where_it_was():
+def test_setting_the_clock_does_not_move_steps_that_run_once():
     meter, _ = new_meter(changes=PLAIN, credit_wh=100_000)
     meter.set_load_steps([[100, 1000]], T0)
     meter.clock_set(T0 + 40, 1000)
@@ -76,19 +76,19 @@ def test_a_clock_that_is_set_leaves_the_load_where_it_was():
     assert meter.state.load_w == 1000
 
 
-def test_steps_in_parts():
+def test_steps_can_be_sent_in_parts():
     meter, _ = new_meter(changes=PLAIN, credit_wh=100_000)
     meter.set_load_steps([[0, 10], [50, 20]], T0)
     meter.set_load_steps([[100, 30], [150, 40]], T0 + 60, None, 200, True)
     meter.process(T0 + 400)
-    assert drawn(meter) == 2 * 50 * (10 + 20 + 30 + 40)
+    assert used_ws(meter) == 2 * 50 * (10 + 20 + 30 + 40)
     meter.set_load(5, T0 + 400)
     assert meter.state.load_steps == b""
 
 
-def test_steps_that_are_none():
+def test_invalid_steps_are_refused():
     meter, store = new_meter()
-    before = bytes(store.octets)
+    before = bytes(store.record)
     cases = (
         None,
         [],
@@ -106,10 +106,10 @@ def test_steps_that_are_none():
         message = raises(ValueError, meter.set_load_steps, steps, T0)
         assert "\n" not in message
     raises(ValueError, meter.set_load_steps, [[0, 1], [50, 2]], T0, None, 50)
-    assert bytes(store.octets) == before
+    assert bytes(store.record) == before
 
 
-def test_days_and_months():
+def test_the_history_keeps_days_and_months():
     meter, store = new_meter(changes=PLAIN, credit_wh=90_000_000)
     meter.set_load(1000, MIDNIGHT)
     meter.process(MIDNIGHT + 40 * DAY + 3600)
@@ -120,7 +120,7 @@ def test_days_and_months():
     assert found["days"][-1] == {"date": "2025-06-18", "wh": 1000}
     assert found["days"][-2] == {"date": "2025-06-17", "wh": 24_000}
     assert found["days"][0]["date"] == "2025-05-18"
-    # From the 9th; the meter began on the 8th without a load.
+    # From the 9th: on the 8th the meter had no load.
     assert found["months"] == [
         {"month": "2025-05", "wh": 23 * 24_000},
         {"month": "2025-06", "wh": 17 * 24_000 + 1000},
@@ -131,7 +131,7 @@ def test_days_and_months():
     assert history.as_dict(meter.state)["days"][-2]["wh"] == 24_000
 
 
-def test_history_when_the_clock_is_set():
+def test_consumption_before_and_after_setting_the_clock_is_kept_by_date():
     meter, _ = new_meter(changes=PLAIN, credit_wh=9_000_000)
     meter.set_load(1000, T0)
     meter.clock_set(T0 + 3600, T0 + 3600 + 5 * DAY)
@@ -140,7 +140,7 @@ def test_history_when_the_clock_is_set():
     assert days == [{"date": "2025-05-08", "wh": 1000}, {"date": "2025-05-13", "wh": 1000}]
 
 
-def test_dates():
+def test_dates_and_weekdays_are_correct():
     expected = {0: (2000, 1, 1), 59: (2000, 2, 29), 60: (2000, 3, 1), 366: (2001, 1, 1)}
     expected[9190] = (2025, 2, 28)
     expected[9191] = (2025, 3, 1)
@@ -152,7 +152,7 @@ def test_dates():
     assert calendar.weekday(T0 // DAY) == 3
 
 
-def test_a_year_of_an_hourly_load():
+def test_a_year_of_an_hourly_load_is_exact():
     meter, _ = new_meter(changes=PLAIN, credit_wh=900_000_000)
     steps = [[3600 * i, 300 + (i * 7919) % 2500] for i in range(168)]
     meter.set_load_steps(steps, T0, T0, 168 * 3600)

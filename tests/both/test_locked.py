@@ -1,4 +1,4 @@
-"""Locked mode: what works without the unlock code, and how a guess is slowed down."""
+"""Tests of locked mode: verbs without the unlock code, and delays after wrong codes."""
 
 import json
 
@@ -27,7 +27,7 @@ class Clock:
 
 
 class Line:
-    """The board's side of `lock`; a board does not return from `restart`."""
+    """The board's side of `lock`. On a real board `restart` does not return."""
 
     def __init__(self):
         self.answers = []
@@ -40,7 +40,7 @@ class Line:
 
 
 class Rig:
-    """A locked meter at a line."""
+    """A locked meter with its guard and console."""
 
     def __init__(self, meter=None, store=None, clock=None):
         if meter is None:
@@ -50,11 +50,11 @@ class Rig:
         self.console = Console(meter, self.clock, dict)
         self.guard = locked.Guard(self.console, meter, lambda: SALT)
 
-    def send(self, octets):
-        """Return the answers to these octets."""
+    def send(self, data):
+        """Send bytes; return the answers."""
         found = []
-        for octet in octets:
-            answer = self.guard.take(octet)
+        for byte in data:
+            answer = self.guard.take(byte)
             if answer is not None:
                 found.append(answer)
         return found
@@ -70,7 +70,7 @@ class Rig:
         return Rig(again(self.store), self.store, self.clock)
 
 
-def test_locking_needs_a_good_code_and_a_meter_with_a_key():
+def test_locking_needs_a_code_of_8_to_64_characters():
     meter, _ = new_meter()
     line = Line()
     console = Console(meter, Clock(), dict, lambda: line)
@@ -83,19 +83,19 @@ def test_locking_needs_a_good_code_and_a_meter_with_a_key():
     assert any(meter.state.lock)
 
 
-def test_the_record_holds_no_code():
+def test_the_record_does_not_contain_the_code():
     rig = Rig()
-    assert CODE.encode() not in rig.store.octets
+    assert CODE.encode() not in rig.store.record
     other, _ = new_meter(credit_wh=5000)
     locked._set_code(other, CODE, bytes(16), T0)
     assert other.state.lock[16:48] != rig.meter.state.lock[16:48]
 
 
-def test_what_works_without_the_code():
+def test_customers_verbs_work_without_the_code():
     rig = Rig()
     assert rig.call("enter", credit(5000, 100))["ok"]["result"] == TokenResult.ACCEPT
     assert rig.call("press", "12")["ok"]["display"]
-    assert rig.call("acknowledge", 0)["locked"]  # who has the line shall not hide a tamper
+    assert rig.call("acknowledge", 0)["locked"]  # else it could hide a tamper report
     assert rig.call("tid", 5000)["ok"] == "UsedError"
     assert rig.call("clock")["ok"] == T0
     for verb in (
@@ -105,7 +105,7 @@ def test_what_works_without_the_code():
     assert rig.meter.state.credit_wh == 15000
 
 
-def test_all_else_needs_it():
+def test_all_other_verbs_need_the_code():
     rig = Rig()
     before = rig.meter.state.pack()
     guarded = [verb for verb in VERBS if verb not in locked._FREE_VERBS and verb != "clock"]
@@ -146,20 +146,20 @@ def test_all_else_needs_it():
     assert not rig.guard.resets
 
 
-def test_unlock_and_lock_again():
+def test_an_unlocked_meter_can_be_locked_again():
     rig = Rig()
     assert rig.call("unlock", CODE) == {"ok": None}
     assert rig.call("load", 500)["ok"]["load_w"] == 500
     assert rig.call("rate", 60)["ok"]["rate"] == 60
     assert rig.call("lock") == {"ok": None}
-    assert rig.clock.rate == 1  # a clock in a hurry would shorten every wait
+    assert rig.clock.rate == 1  # a faster clock would shorten the waits
     assert rig.call("load", 5)["locked"]
     assert rig.guard.locked
     rig.call("unlock", CODE)
     assert rig.power_cycled().call("load", 5)["locked"]
 
 
-def test_another_code():
+def test_the_code_can_be_changed_while_unlocked():
     rig = Rig()
     rig.call("unlock", CODE)
     assert "8 to 64" in rig.error("lock", "short")
@@ -179,7 +179,7 @@ def test_open_removes_the_lock():
     assert not any(again(rig.store).state.lock)
 
 
-def test_the_lock_outlives_a_new_set_up():
+def test_provisioning_does_not_remove_the_lock():
     rig = Rig()
     rig.call("unlock", CODE)
     assert "ok" in rig.call("provision", configuration(clock=T0))
@@ -187,28 +187,28 @@ def test_the_lock_outlives_a_new_set_up():
     assert rig.power_cycled().call("unlock", CODE) == {"ok": None}
 
 
-def test_a_reset_waits_for_the_line():
+def test_a_reset_after_unlocking_is_requested():
     rig = Rig()
     rig.call("unlock", CODE)
     assert rig.call("reset") == {"ok": None}
     assert rig.guard.resets
 
 
-def test_guesses_cost_more_and_more_time():
+def test_each_wrong_code_doubles_the_wait():
     rig = Rig()
     waits = []
     for _ in range(10):
         assert rig.error("unlock", "wrong code") == "that is not the unlock code"
-        said = rig.error("unlock", None)  # asks whether one has to wait; that is no try
-        waits.append(int(said.split()[-2]) if "wait" in said else 0)
+        answer = rig.error("unlock", None)  # reports the wait; does not count as a try
+        waits.append(int(answer.split()[-2]) if "wait" in answer else 0)
         rig.clock.seconds += waits[-1]
     assert waits == [0, 0, 60, 120, 240, 480, 960, 1920, 3600, 3600]
     assert rig.call("unlock", CODE) == {"ok": None}
     assert rig.error("open", "wrong code") == "that is not the unlock code"
-    assert rig.call("open", CODE) == {"ok": None}  # a right one forgets the wrong ones
+    assert rig.call("open", CODE) == {"ok": None}  # a right code clears the count
 
 
-def test_a_wait_survives_power_cuts_and_its_tries_cost_nothing():
+def test_a_wait_survives_power_cuts_and_tries_in_it_are_not_saved():
     rig = Rig()
     for _ in range(3):
         rig.error("unlock", "wrong code")
@@ -224,7 +224,7 @@ def test_a_wait_survives_power_cuts_and_its_tries_cost_nothing():
     assert rig.call("unlock", CODE) == {"ok": None}
 
 
-def test_a_try_is_saved_before_it_is_compared():
+def test_a_try_is_counted_before_the_code_is_compared():
     rig = Rig()
     rig.store.full = True
     assert "full" in rig.error("unlock", CODE)
@@ -243,7 +243,7 @@ def test_a_try_is_saved_before_it_is_compared():
     assert again(rig.store).state.lock[48] == 1
 
 
-def test_codes_of_other_kinds():
+def test_codes_of_wrong_type_or_content_are_refused():
     rig = Rig()
     for code in (None, 5, [], {"a": 1}, True):
         assert rig.error("unlock", code) == "an unlock code is a string"
@@ -253,7 +253,7 @@ def test_codes_of_other_kinds():
     assert "ok" not in rig.call("unlock")
 
 
-def test_lines():
+def test_control_characters_and_long_lines_are_handled():
     rig = Rig()
     assert rig.send(b"\n\r\n\x02\x03\x04\x05\r") == []
     assert rig.send(b"\x01") == [locked.MARK]
@@ -265,7 +265,7 @@ def test_lines():
     assert "ok" in json.loads(rig.send(b" " * (locked.LONGEST_LINE - 9) + b'["tid",1]\n')[0])
 
 
-def test_lines_that_are_wrong_are_answered_in_one():
+def test_each_wrong_line_gets_one_line_of_error():
     rig = Rig()
     before = rig.meter.state.pack()
     for line in (
@@ -299,21 +299,21 @@ def test_lines_that_are_wrong_are_answered_in_one():
     assert rig.meter.state.pack() == before
 
 
-def test_nothing_but_a_locked_meter_has_zeros_where_the_lock_stands():
+def test_a_meter_without_a_lock_has_zeros_in_the_lock_field():
     meter, _ = new_meter()
     assert not any(meter.state.lock)
     assert "8 to 64" in raises(ValueError, locked._set_code, meter, "1234567", SALT, T0)
 
 
-def test_a_client_can_ask_what_was_read():
+def test_ctrl_w_is_answered_and_does_not_change_the_line():
     rig = Rig()
     assert rig.send(b"\x17") == [locked.HEARD]
     assert rig.send(b'["dis') == []
     assert rig.send(b"\x17") == [locked.HEARD]
     (answer,) = rig.send(b'play"]\n')
     assert "lines" in json.loads(answer)["ok"]
-    # Neither is it a way to more room than a line has.
-    (said, heard) = rig.send(b" " * (locked.LONGEST_LINE + 1) + b"\x17")
-    assert "at most" in said
+    # It does not allow a longer line.
+    (error, heard) = rig.send(b" " * (locked.LONGEST_LINE + 1) + b"\x17")
+    assert "at most" in error
     assert heard == locked.HEARD
     assert rig.send(b"\n") == []

@@ -1,4 +1,4 @@
-"""Wrong tokens lock a meter by its profile's steps."""
+"""Tests of the lock-out: wrong tokens lock a meter for the steps of its profile."""
 
 from both_support import (
     NEW,
@@ -24,7 +24,7 @@ DOUBLING = [10, 20, 40, 80, 160, 320, 640, 1280]
 
 
 class Rule:
-    """The part of a profile that says how it locks."""
+    """The settings of a profile that concern the lock-out."""
 
     def __init__(self, after=3, within_s=None, steps_s=DOUBLING, by_power=True):
         self.lockout_after = after
@@ -38,7 +38,7 @@ def rig(**rule):
     return Lockout(Rule(**rule), state), state
 
 
-def test_three_in_a_row_then_doubling_up_to_the_cap():
+def test_locks_double_after_three_wrong_tokens_up_to_the_maximum():
     lockout, _ = rig()
     now = T
     assert [lockout.wrong(now), lockout.wrong(now)] == [0, 0]
@@ -55,7 +55,7 @@ def test_three_in_a_row_then_doubling_up_to_the_cap():
         now += seconds + 5
 
 
-def test_an_accepted_token_forgets():
+def test_an_accepted_token_clears_the_count():
     lockout, state = rig()
     for _ in range(5):
         lockout.wrong(T)
@@ -70,14 +70,14 @@ def test_a_window_counts_from_its_first_wrong_token():
     for i in range(4):
         assert lockout.wrong(T + i) == 0
     assert lockout.deadline() == T + 600
-    # Ten minutes after the first they are forgotten.
+    # Ten minutes after the first wrong token the count is cleared.
     assert lockout.wrong(T + 600) == 0
     assert state.lock_count == 1
     for i in range(3):
         assert lockout.wrong(T + 700 + i) == 0
     assert lockout.wrong(T + 1100) == 3600
     lockout.process(T + 1200)
-    # The window is over before the lock is.
+    # The window ends before the lock.
     assert lockout.blocked(T + 1200) == 3500
     assert lockout.deadline() == T + 4700
     lockout.process(T + 4700)
@@ -85,14 +85,14 @@ def test_a_window_counts_from_its_first_wrong_token():
     assert lockout.wrong(T + 4700) == 0
 
 
-def test_a_meter_without_lock_out():
+def test_a_profile_without_lock_out_never_locks():
     lockout, state = rig(after=None, steps_s=[])
     for _ in range(500):
         assert lockout.wrong(T) == 0
     assert (lockout.blocked(T), lockout.deadline(), state.event_seq) == (0, None, 0)
 
 
-def test_a_power_cycle_clears_only_where_the_profile_says_so():
+def test_a_power_cycle_ends_a_lock_only_if_the_profile_allows():
     for by_power in (True, False):
         lockout, state = rig(by_power=by_power)
         for _ in range(4):
@@ -128,20 +128,20 @@ def test_a_lock_is_logged_and_reported():
     assert lockout.blocked(T) == 1280
 
 
-def test_only_a_token_made_under_another_key_is_wrong():
+def test_only_a_crc_error_counts_as_wrong():
     assert [n for n in range(1, len(NAMES)) if counts(n)] == [R.CRC]
 
 
-# A meter's own lock-out, by keypad and by wire
+# The lock-out of a whole meter, by keypad and serial line
 
 
 def wrong(tid, key=NEW):
-    """Return a token made under another key than the meter's."""
+    """Return a token encrypted with a key that is not the meter's."""
     return credit(tid, 100, key)
 
 
 def lock(meter, now):
-    """Enter wrong tokens until the meter is locked; return for how many seconds."""
+    """Enter wrong tokens until the meter is locked; return the seconds of the lock."""
     for tid in range(3000, 3099):
         assert meter.enter(wrong(tid), now).result == R.CRC
         if meter.lockout.blocked(now):
@@ -149,7 +149,7 @@ def lock(meter, now):
     raise AssertionError("the meter never locks")
 
 
-def test_a_locked_meter_takes_no_token_from_keypad_or_wire():
+def test_a_locked_meter_accepts_no_token_from_keypad_or_line():
     meter, _ = new_meter(profile="clou")
     good = credit(2000)
     assert lock(meter, T0) == 10
@@ -157,13 +157,13 @@ def test_a_locked_meter_takes_no_token_from_keypad_or_wire():
         outcome = meter.enter(good, now)
         assert outcome.result == R.LOCK_OUT
         assert outcome.amount_wh is None
-    now = T0 + 3  # the result has gone, and the keypad is free
+    now = T0 + 3  # the display no longer shows the result, and the keypad is free
     meter.screen.clear()
     for key in good:
         meter.press(key, now)
     assert meter.press("#", now).result == R.LOCK_OUT
     assert text(meter, now) == [meter.profile.say("LockOut"), meter.profile.say("wait", 7)]
-    # A token that was refused for the lock is neither used nor counted as wrong.
+    # A token refused because of the lock is neither marked as used nor counted as wrong.
     assert meter.enter(good, T0 + 10).result == R.ACCEPT
     assert meter.state.lock_count == 0
     assert meter.state.credit_wh == 10000
@@ -174,18 +174,18 @@ def test_class_1_tokens_and_short_codes_work_while_locked():
     meter, _ = new_meter(profile="clou")
     lock(meter, T0)
     assert meter.enter(class1(4), T0).result == R.ACCEPT
-    # They do not unlock it either.
+    # They do not end the lock.
     assert meter.lockout.blocked(T0) == 10
     meter.screen.clear()
     for key in "07#":
         meter.press(key, T0)
     assert text(meter, T0)[0] == meter.profile.say("credit")
-    # Whoever guesses class 1 tokens learns nothing; and too few digits are no token.
+    # Guessing class 1 tokens gives no information; too few digits are no token.
     assert meter.enter(class1(4)[:-1] + "0", T0).result != R.LOCK_OUT
     assert meter.enter("123", T0).result == R.FORMAT
 
 
-def test_what_is_authentic_is_not_wrong():
+def test_used_old_and_malformed_tokens_are_not_counted():
     meter, _ = new_meter(profile="clou")
     meter.enter(credit(2000), T0)
     for _ in range(20):
@@ -197,8 +197,8 @@ def test_what_is_authentic_is_not_wrong():
 
 
 def test_a_key_change_does_not_unlock():
-    # Its codes have no TID: one to the same key, or one there and one back, could be keyed for
-    # ever, with guesses in between.
+    # Its sections have no TID: a change to the same key, or one forth and one back, could be
+    # entered again and again, with guesses between them.
     meter, _ = new_meter(profile="clou")
     lock(meter, T0)
     count = meter.state.lock_count
@@ -208,7 +208,7 @@ def test_a_key_change_does_not_unlock():
     assert meter.state.lock_count == count
 
 
-def test_a_flood_while_locked_is_logged_once():
+def test_repeated_tokens_while_locked_are_logged_once():
     meter, store = new_meter(profile="clou")
     lock(meter, T0)
     meter.enter(credit(2000), T0 + 1)
@@ -228,7 +228,7 @@ def test_class_1_tokens_are_never_counted():
 
 
 def test_a_section_of_a_key_change_does_not_unlock():
-    # It has no TID and can be entered again and again: guesses in between would never lock.
+    # A section has no TID and can be entered again and again: guesses between would never lock.
     meter, _ = new_meter(profile="clou")
     section = key_change()[0]
     for i in range(2):
@@ -265,24 +265,24 @@ def test_the_count_is_committed_before_a_token_is_decrypted():
         assert meter.enter(credit(2000), T0 + 3600).result == R.ACCEPT
 
 
-def test_a_good_token_leaves_no_trace_of_having_been_counted():
+def test_a_good_token_leaves_no_trace_of_the_count_before_it():
     meter, store = new_meter(profile="clou")
     for i in range(2):
         meter.enter(wrong(3000 + i), T0)
     seen, reports_seen = meter.state.event_seq, meter.state.report_seq
-    # With this one the meter would lock; that it is committed so is seen by nobody.
+    # This token, if wrong, would lock the meter. The lock is committed first; no log shows it.
     assert meter.enter(credit(2000), T0).result == R.ACCEPT
     assert (meter.state.lock_count, meter.state.lock_until) == (0, 0)
     assert [e["kind"] for e in meter.events(seen)] == ["token", "switch_closed"]
     assert meter.state.report_seq == reports_seen
-    # Authentic but used: no guess, and no reason to forget the guesses.
+    # An authentic but used token is no guess, and does not clear the count.
     meter.enter(wrong(3001), T0)
     assert meter.enter(credit(2000), T0).result == R.USED
     assert (meter.state.lock_count, meter.lockout.blocked(T0)) == (1, 0)
-    assert reading.unpack(store.octets).lock_count == 1
+    assert reading.unpack(store.record).lock_count == 1
 
 
-def test_what_the_count_costs_in_saves():
+def test_counting_costs_one_more_save_per_token():
     for name, costs in (("clou", (1, 2, 2, 1)), ("conlog", (1, 1, 1, 1))):
         meter, store = new_meter(profile=name)
         for i, token in enumerate((wrong(1), credit(2000), credit(2000), class1(4))):
@@ -291,11 +291,11 @@ def test_what_the_count_costs_in_saves():
             assert store.saves - before == costs[i], name
 
 
-def test_a_flash_that_cannot_count_lets_nobody_guess():
+def test_a_token_is_not_decrypted_if_the_count_cannot_be_saved():
     meter, store = new_meter(profile="clou")
     cut_while_decrypting(meter)
     store.full = True
-    raises(OSError, meter.enter, credit(2000), T0)  # and not PowerCut: it was never decrypted
+    raises(OSError, meter.enter, credit(2000), T0)  # not PowerCut: it was not decrypted
     assert meter.state.lock_count == 0
     store.full = False
     meter = again(store)
@@ -318,12 +318,12 @@ def lock_and_restart(name):
     assert meter.lockout.blocked(T0) == (0 if cleared else first_s)
 
 
-def test_a_lock_is_in_the_record():
+def test_a_lock_is_saved_in_the_record():
     for name in PROFILES:
         lock_and_restart(name)
 
 
-def test_the_clock_of_a_locked_meter_is_set():
+def test_setting_the_clock_of_a_locked_meter_keeps_the_lock():
     meter, _ = new_meter(profile="landis_gyr")
     lock(meter, T0)
     for was, now in ((T0, T0 + 86400), (T0 + 86400, T0 - 86400)):

@@ -1,4 +1,4 @@
-"""What tokens, loads and time do to a meter."""
+"""Tests of the meter: tokens, loads, time, damaged records and failed saves."""
 
 from both_support import (
     T0,
@@ -24,7 +24,7 @@ def managed(sub, tid, **fields):
     return token(2, sub, dict({"rnd": 1, "tid": tid}, **fields))
 
 
-def test_credit_closes_the_switch_and_is_taken_once():
+def test_a_credit_token_closes_the_switch_and_works_once():
     meter, store = new_meter()
     assert not meter.state.switch_closed
     outcome = meter.enter(credit(2000, 125), T0)
@@ -36,7 +36,7 @@ def test_credit_closes_the_switch_and_is_taken_once():
     assert again(store).enter(credit(2000, 125), T0 + 9).result == R.USED
 
 
-def test_old_used_expired_and_any_order_between():
+def test_old_used_and_expired_tokens_are_refused_and_others_work_in_any_order():
     meter, _ = new_meter(ken=1)
     assert meter.enter(credit(999), T0).result == R.OLD
     assert meter.enter(credit(1000), T0).result == R.USED
@@ -45,22 +45,22 @@ def test_old_used_expired_and_any_order_between():
         assert meter.enter(credit(tid), T0).result == R.ACCEPT
 
 
-def test_credit_under_a_default_key():
+def test_a_default_key_allows_no_credit_tokens():
     meter, _ = new_meter(kt=1, ken=0)
-    # DDTK comes before KEN, and management tokens work.
+    # DDTK is checked before KEN; management tokens work.
     assert meter.enter(credit(0x20000), T0).result == R.DDTK
     assert meter.enter(credit(2000), T0).result == R.DDTK
     assert meter.enter(managed(2, 2000, rate=7), T0).result == R.ACCEPT
 
 
-def test_a_full_register_does_not_cancel_the_token():
+def test_a_token_that_overflows_the_register_can_be_used_later():
     meter, _ = new_meter(credit_wh=9_999_999_990 - 50)
     assert meter.enter(credit(2000, 1), T0).result == R.OVERFLOW
     meter.use_energy(50, T0)
     assert meter.enter(credit(2000, 1), T0).result == R.ACCEPT
 
 
-def test_what_an_electricity_meter_does_not_have():
+def test_functions_that_an_electricity_meter_lacks_are_refused():
     meter, _ = new_meter()
     tid = 2000
     for sub in (1, 2, 3):
@@ -73,7 +73,7 @@ def test_what_an_electricity_meter_does_not_have():
     for cls, sub in ((0, 8), (0, 15), (2, 11), (2, 15), (1, 3)):
         reserved = token(cls, sub, {"value": 1})
         assert meter.enter(reserved, T0).result == R.FUNCTION, (cls, sub)
-    # Class 3 is reserved: nothing says that it is encrypted.
+    # Class 3 is reserved; the standard does not say that it is encrypted.
     block = tokens.pack(3, 0, {"value": 1})
     assert meter.enter(digits.join(3, block), T0).result == R.FUNCTION
     assert meter.enter(token(3, 0, {"value": 1}), T0).result == R.CRC
@@ -82,11 +82,11 @@ def test_what_an_electricity_meter_does_not_have():
         assert meter.enter(other, T0).result == R.FUNCTION
     fourth = token(2, 9, {"sgcho": 0, "nkmo1": 0})
     assert meter.enter(fourth, T0).result == R.FUNCTION
-    # None of them used up its identifier.
+    # None of them marked the identifier as used.
     assert meter.enter(credit(tid), T0).result == R.ACCEPT
 
 
-def test_limits_tariff_and_tamper():
+def test_management_tokens_set_limits_and_tariff_and_clear_a_tamper():
     meter, _ = new_meter()
     assert meter.enter(managed(0, 2000, mpl=16384), T0).result == R.ACCEPT
     assert meter.enter(managed(6, 2001, mppul=500), T0).result == R.ACCEPT
@@ -103,7 +103,7 @@ def test_limits_tariff_and_tamper():
     assert meter.enter(managed(5, 2003, pad=0), T0).result == R.USED
 
 
-def test_clear_credit_registers():
+def test_clear_credit_works_for_register_0_and_all_registers():
     meter, _ = new_meter(credit_wh=5000)
     for register in (1, 2, 3, 4, 5, 6, 7):
         assert meter.enter(managed(1, 2000, register=register), T0).result == R.FUNCTION
@@ -146,7 +146,7 @@ def test_each_test_shows_its_value():
             assert text(meter, T0)[1] == value, number
     for number in (12, 19, 28):
         assert meter.enter(class1(number), T0).result == R.FUNCTION
-    # Several at once, one page after another; test 0 is all of them but 1.
+    # Several tests in one token show one page after another; test 0 is all of them except 1.
     assert meter.enter(class1(4, 5), T0).result == R.ACCEPT
     assert [text(meter, T0)[1], text(meter, T0 + 3)[1]] == ["1 / 2", "07"]
     assert text(meter, T0 + 6)[0].startswith("Credit")
@@ -154,13 +154,13 @@ def test_each_test_shows_its_value():
     assert outcome.result == R.ACCEPT
     assert len(outcome.pages) == len(expected) - 1
     assert meter.enter(class1(0, sub=1), T0).result == R.ACCEPT
-    # Our maker's code and 0 work, another's does not.
+    # The manufacturer code of the meter and 0 work, other codes do not.
     assert meter.enter(class1(4, mfr_code=12), T0).result == R.ACCEPT
     assert meter.enter(class1(4, mfr_code=13), T0).result == R.MFR_CODE
     assert meter.enter(class1(), T0).result == R.RANGE
 
 
-def test_switch_test_opens_and_closes_again():
+def test_the_switch_test_opens_and_closes_the_switch():
     meter, _ = new_meter(credit_wh=1500)
     before = meter.state.event_seq
     meter.enter(class1(1), T0)
@@ -172,7 +172,7 @@ def test_switch_test_opens_and_closes_again():
     assert not dark.state.switch_closed
 
 
-def test_switch_opens_to_the_second_when_credit_ends():
+def test_the_switch_opens_on_the_second_when_credit_ends():
     meter, _ = new_meter(credit_wh=1000)
     meter.set_load(700, T0)
     # 3,600,000 Ws at 700 W: 5142.86 s.
@@ -182,7 +182,7 @@ def test_switch_opens_to_the_second_when_credit_ends():
     assert meter.state.total_wh == 1000
     opened = [e for e in meter.events() if e["kind"] == "switch_opened"]
     assert [(e["time"], e["reason"]) for e in opened] == [(T0 + 5143, "no_credit")]
-    # Dark hours use nothing; a token ends them.
+    # No energy is used while the switch is open; a token closes it.
     meter.enter(credit(2000, 10), T0 + 90000)
     assert meter.state.credit_wh == 1000
     assert meter.state.switch_closed
@@ -205,18 +205,18 @@ def test_many_small_steps_use_what_one_large_step_uses():
     assert used_ws == 777 * (now - T0)
 
 
-def test_energy_by_pulses():
+def test_energy_can_be_counted_directly():
     meter, _ = new_meter(credit_wh=100)
     meter.use_energy(30, T0)
     assert (meter.state.credit_wh, meter.state.total_wh) == (70, 30)
     meter.use_energy(100, T0)
-    assert (meter.state.credit_wh, meter.state.total_wh) == (0, 130)  # as low as it goes
+    assert (meter.state.credit_wh, meter.state.total_wh) == (0, 130)  # the lowest value is 0
     assert "open" in raises(ValueError, meter.use_energy, 1, T0)
     raises(ValueError, meter.use_energy, -1, T0)
     raises(ValueError, meter.set_load, True, T0)
 
 
-def test_a_year_at_the_largest_load():
+def test_a_year_at_100_kw_is_exact():
     meter, _ = new_meter(credit_wh=9_999_999_990)
     meter.set_load(100_000, T0)
     meter.process(T0 + 365 * 86400)
@@ -238,7 +238,7 @@ def test_consumption_is_saved_each_10_wh_and_at_most_every_10_s():
     assert (store.saves, store.ticks - ticks) == (saves, 1)
 
 
-def test_a_clock_that_is_set_uses_no_energy():
+def test_setting_the_clock_uses_no_energy():
     meter, _ = new_meter(credit_wh=1000)
     meter.set_load(1000, T0)
     meter.enter(key_change()[0], T0)
@@ -251,7 +251,7 @@ def test_a_clock_that_is_set_uses_no_energy():
     assert moved == [999_964, -1_000_150]
 
 
-def test_a_full_flash_takes_no_token():
+def test_a_full_flash_accepts_no_token():
     meter, store = new_meter(credit_wh=500)
     store.full = True
     raises(OSError, meter.enter, credit(2000), T0 + 5)
@@ -266,17 +266,17 @@ def test_a_meter_without_key_is_not_ready():
     meter = Meter(Store(), profiles)
     assert meter.start() == 0
     assert meter.enter(credit(2000), T0).result == R.NOT_READY
-    # The wire and the keypad alike.
+    # The same by keypad.
     for key in credit(2000):
         assert meter.press(key, T0) is None
     assert meter.press("#", T0).result == R.NOT_READY
     assert text(meter, T0 + 60)[0] == "Not set up"
 
 
-def test_record_round_trip_and_damage():
+def test_a_record_can_be_read_again_and_damage_is_detected():
     meter, store = new_meter(credit_wh=12345, profile="ceet")
     meter.enter(credit(2000), T0)
-    packed = store.octets
+    packed = store.record
     assert reading.unpack(packed).pack()[states.TICK_START :] == packed[states.TICK_START :]
     for at in range(0, len(packed), 37):
         broken = bytearray(packed)
@@ -287,7 +287,7 @@ def test_record_round_trip_and_damage():
     raises(ValueError, reading.unpack, packed + b"\0")
 
 
-def test_event_ring_keeps_the_last_hundred():
+def test_the_log_keeps_the_last_100_events():
     meter, _ = new_meter()
     for i in range(130):
         meter.enter(class1(4)[:-1] + "0", T0 + i)  # class 1 is never locked out
@@ -299,7 +299,7 @@ def test_event_ring_keeps_the_last_hundred():
     assert meter.events(10**6) == []
 
 
-def test_provisioning_refuses_what_no_meter_has():
+def test_provisioning_refuses_invalid_values():
     cases = (
         ({"drn": "12345678904"}, "check digit"),
         ({"drn": "1234"}, "11 or 13 digits"),
@@ -312,7 +312,7 @@ def test_provisioning_refuses_what_no_meter_has():
         ({"ken": 256}, "ken must"),
         ({"sgc": "20145"}, "six digits"),
         ({"bdt": "99"}, "bdt must"),
-        ({"profile": "nobody"}, "no profile"),
+        ({"profile": "unknown"}, "no profile"),
         ({"profile": 5}, "profile"),
         ({"display": [3, 16]}, "rows"),
         ({"display": "2x16"}, "rows, columns"),
@@ -332,9 +332,9 @@ def test_provisioning_refuses_what_no_meter_has():
         assert words in message, message
         assert "\n" not in message
     meter, store = new_meter(credit_wh=77)
-    before = store.octets
+    before = store.record
     raises(ValueError, meter.provision, {"drn": "00000000000"}, T0)
-    assert store.octets == before
+    assert store.record == before
     assert meter.state.credit_wh == 77
 
 
@@ -342,8 +342,8 @@ def new_with(change):
     return new_meter(**change)
 
 
-def test_whatever_fails_half_way_leaves_the_meter_as_it_was():
-    # A token must not be credited twice because memory ran out after the credit was added.
+def test_an_action_that_fails_leaves_the_meter_unchanged():
+    # For example: memory runs out after the credit is added. The token must not count twice.
     for place in ("record", "add"):
         for error in (MemoryError, KeyboardInterrupt):
             meter, store = new_meter(credit_wh=500)
@@ -371,7 +371,7 @@ def failing(error):
     return fail
 
 
-def test_what_a_full_flash_refuses_has_no_effect():
+def test_an_action_refused_by_a_full_flash_has_no_effect():
     meter, store = new_meter(changes={"credit.never_cut": True}, credit_wh=500_000)
     meter.set_load(1000, T0)
     store.full = True
@@ -383,7 +383,7 @@ def test_what_a_full_flash_refuses_has_no_effect():
     raises(OSError, meter.provision, config, 5)
     state = meter.state
     assert (state.load_w, state.tamper, state.total_wh) == (1000, 0, 0)
-    # Reading does not fail, time goes on, and the record is saved as soon as it can be.
+    # Reading works, time passes, and the record is saved as soon as possible.
     assert meter.status(T0 + 36)["total_wh"] == 10
     assert "is full" in meter.status(T0 + 40)["fault"]
     store.full = False
@@ -394,15 +394,15 @@ def test_what_a_full_flash_refuses_has_no_effect():
     assert again(store).state.tamper == 1
 
 
-def test_a_record_that_is_damaged_is_told_and_left_alone():
+def test_a_damaged_record_is_reported_and_not_changed():
     meter, store = new_meter(credit_wh=500)
-    good = store.octets
+    good = store.record
     for bad in (b"hello", b"", good[:-1], good[:60] + b"\xff" + good[61:], b"JTON\x09" + good[5:]):
-        store.octets = bad
+        store.record = bad
         meter = again(store)
         fault = meter.status(0)["fault"]
         assert "record" in fault
-        assert store.octets == bad
+        assert store.record == bad
         assert meter.display(0)[0].startswith("STORE FAULT")
         for action, value in (
             (meter.enter, credit(2000)),
@@ -410,14 +410,14 @@ def test_a_record_that_is_damaged_is_told_and_left_alone():
             (meter.set_load, 5),
         ):
             assert "provision" in raises(ValueError, action, value, T0)
-        assert store.octets == bad
+        assert store.record == bad
     config = {"drn": "00000000000", "decoder_key": "00" * 8}
     meter.provision(config, T0)
     assert meter.status(T0)["fault"] is None
     assert again(store).state.provisioned
 
 
-def test_energy_and_time_are_kept_at_the_sign_of_a_power_failure():
+def test_save_keeps_energy_and_time():
     meter, store = new_meter(credit_wh=500)
     meter.set_load(100, T0)
     for minute in range(1, 7):
@@ -427,7 +427,7 @@ def test_energy_and_time_are_kept_at_the_sign_of_a_power_failure():
     assert meter.state.total_wh == 50
 
 
-def test_clear_credit_forgets_no_energy():
+def test_clear_credit_keeps_the_rest_of_a_watt_hour():
     meter, _ = new_meter(credit_wh=5000)
     meter.set_load(3599, T0)
     meter.enter(managed(1, 2000, register=0), T0 + 1)
@@ -438,7 +438,7 @@ def test_clear_credit_forgets_no_energy():
     assert meter.state.total_wh == 1
 
 
-def test_the_deadline_is_when_something_happens():
+def test_process_returns_the_time_of_the_next_change():
     meter, _ = new_meter()
     meter.enter(key_change()[0], T0)
     meter.screen.clear()

@@ -1,4 +1,4 @@
-"""An advance tells when something happens next by itself: a client can go there at once."""
+"""Tests that `advance` returns the seconds until the next change: a client can skip them."""
 
 import json
 
@@ -7,7 +7,7 @@ from drivers.clock import Clock
 from jeton.console import Console
 
 
-def test_from_one_thing_that_happens_to_the_next():
+def test_an_advance_returns_the_seconds_until_the_next_change():
     meter, _ = new_meter(credit_wh=1000)
     clock = Clock(T0, 0)
     console = Console(meter, clock, dict)
@@ -20,7 +20,7 @@ def test_from_one_thing_that_happens_to_the_next():
     assert call("advance", 1000)["next_s"] == 800
     value = call("advance", 800)
     assert (value["load_w"], value["credit_wh"]) == (3000, 950)
-    # 950 Wh at 3 kW are 1140 s, if nothing else comes first.
+    # 950 Wh at 3 kW are 1140 s, unless another change comes first.
     passed = 0
     while value["switch"] == "closed":
         assert 0 < value["next_s"] <= 1140 - passed

@@ -1,4 +1,4 @@
-"""Keypad and display: what is keyed, what is seen, in every profile and size of display."""
+"""Tests of keypad and display with different profiles and sizes, and of the console's verbs."""
 
 import json
 
@@ -17,20 +17,20 @@ def press(meter, keys, now):
     return outcome
 
 
-def test_token_by_keypad():
+def test_a_token_can_be_keyed():
     meter, _ = new_meter()
     twenty = credit(2000, 125)
     assert press(meter, twenty, T0) is None
     shown = text(meter, T0)
     assert shown[0] == "Token      20/20"
-    # The digits have scrolled to the left: the last ones are seen, in groups.
+    # The digits have scrolled to the left: the display shows the last ones, in groups.
     assert shown[1] == " ".join([twenty[i : i + 4] for i in range(0, 20, 4)])[-16:]
     assert press(meter, "#", T0).result == R.ACCEPT
     assert text(meter, T0) == ["Accepted", "+12.5 kWh"]
     assert text(meter, T0 + 5) == ["Credit       0 W", "       12.50 kWh"]
 
 
-def test_backspace_and_enter_with_too_few_or_too_many():
+def test_too_few_or_too_many_digits_are_refused():
     meter, _ = new_meter(credit_wh=50000)
     press(meter, "123**", T0)
     assert meter.entry.digits == "1"
@@ -46,13 +46,13 @@ def test_backspace_and_enter_with_too_few_or_too_many():
     raises(ValueError, meter.press, "12", T0)
 
 
-def test_twenty_digits_that_are_no_token():
+def test_a_number_too_large_for_a_token_is_refused():
     meter, _ = new_meter()
     assert press(meter, "9" * 20 + "#", T0).result == R.FORMAT
     assert text(meter, T0) == ["Wrong format", ""]
 
 
-def test_an_entry_left_alone_is_dropped():
+def test_an_entry_is_dropped_after_30_s():
     meter, _ = new_meter()
     press(meter, "1234", T0)
     assert meter.process(T0) == T0 + 30
@@ -61,7 +61,7 @@ def test_an_entry_left_alone_is_dropped():
     assert text(meter, T0 + 59)[0] == "Emergency? Enter"
 
 
-def test_enter_turns_pages_and_a_digit_leaves_them():
+def test_enter_shows_the_next_page_and_a_digit_leaves_the_pages():
     meter, _ = new_meter(credit_wh=50000)
     meter.enter("18446744073843772416", T0)  # test 4
     assert text(meter, T0) == ["KRN / key type", "1 / 2"]
@@ -75,7 +75,7 @@ def test_enter_turns_pages_and_a_digit_leaves_them():
     assert text(meter, T0)[0] == "Token       1/20"
 
 
-def test_displays_of_two_and_four_lines():
+def test_all_sizes_of_display_are_filled():
     for size in ((2, 16), (2, 20), (4, 16), (4, 20)):
         meter, _ = new_meter(display=list(size), credit_wh=1234560)
         meter.set_load(2300, T0)
@@ -94,16 +94,16 @@ def test_displays_of_two_and_four_lines():
     ]
 
 
-def test_sixty_digits_in_one_go():
+def test_60_digits_are_three_tokens():
     tokens = [credit(2000, 10), credit(2001, 20), credit(2002, 30)]
     meter, _ = new_meter(credit_wh=50000)
     assert press(meter, "".join(tokens) + "#", T0).result == R.ACCEPT
     assert meter.state.credit_wh == 56000
-    # What became of each is shown, one after another.
+    # The display shows the result of each token, one after another.
     seen = [text(meter, T0), text(meter, T0 + 5), text(meter, T0 + 8), text(meter, T0 + 11)]
     assert [page[1] for page in seen[:3]] == ["+1.0 kWh", "+2.0 kWh", "+3.0 kWh"]
     assert seen[3] == ["Credit       0 W", "       56.00 kWh"]
-    # One of them is wrong: the others count.
+    # One of them is wrong: the others are accepted.
     tokens = [credit(2003, 10), credit(2000, 20)]
     assert press(meter, "".join(tokens) + "#", T0).result == R.USED
     assert meter.state.credit_wh == 57000
@@ -113,12 +113,12 @@ def test_sixty_digits_in_one_go():
     assert meter.state.credit_wh == 50000
 
 
-def test_result_then_amount_and_a_locked_keypad():
+def test_result_and_amount_show_in_turn_while_the_keypad_is_locked():
     meter, _ = new_meter(profile="clou", credit_wh=50000)
     press(meter, credit(2000, 125), T0)
     assert text(meter, T0)[0] == "Token      20/20"
     press(meter, "#", T0)
-    # 3 s the result, then 5 s the amount; meanwhile no key does anything.
+    # The result for 3 s, then the amount for 5 s; keys have no effect in this time.
     assert text(meter, T0 + 2) == ["Accepted", ""]
     assert meter.process(T0 + 2) == T0 + 3
     press(meter, "5*#", T0 + 2)
@@ -128,13 +128,13 @@ def test_result_then_amount_and_a_locked_keypad():
     assert text(meter, T0 + 8)[0].startswith("Credit")
     press(meter, "5", T0 + 8)
     assert text(meter, T0 + 8) == ["Token       1/20", "               5"]
-    # Where the keypad is not locked, a digit begins the next token.
+    # If the keypad is not locked, a digit begins the next token.
     meter, _ = new_meter(credit_wh=50000)
     press(meter, credit(2000, 125) + "#7", T0)
     assert text(meter, T0)[0] == "Token       1/20"
 
 
-def test_separators_and_counters_of_makers():
+def test_separator_and_counter_follow_the_profile():
     for name, shown in (
         ("clou", ["Token      11/20", "   1234-5678-901"]),
         ("landis_gyr", ["Token", "   1234.5678.901"]),
@@ -143,9 +143,10 @@ def test_separators_and_counters_of_makers():
         meter, _ = new_meter(profile=name)
         press(meter, "12345678901", T0)
         assert text(meter, T0) == shown, name
+        meter = _ = None  # a small heap has no room for a second meter
 
 
-def test_two_quick_backspaces_clear():
+def test_two_quick_backspaces_clear_the_entry():
     meter, _ = new_meter(profile="landis_gyr", credit_wh=50000)
     press(meter, "1234*", T0)
     assert meter.entry.digits == "123"
@@ -153,13 +154,13 @@ def test_two_quick_backspaces_clear():
     assert text(meter, T0 + 1)[0].startswith("Credit")
 
 
-def test_the_twentieth_digit_enters_by_itself():
+def test_the_twentieth_digit_enters_the_token():
     meter, _ = new_meter(profile="landis_gyr")
     assert press(meter, credit(2000, 10), T0).result == R.ACCEPT
     assert text(meter, T0) == [":-)", "+1.0 kWh"]
 
 
-def test_what_flashes():
+def test_a_result_flashes_if_the_profile_sets_it():
     for name, flashes in (("conlog", True), ("generic", False)):
         meter, _ = new_meter(profile=name)
         assert not meter.flashes(T0)
@@ -169,14 +170,14 @@ def test_what_flashes():
         assert not meter.flashes(T0 + result_s)
 
 
-def test_alarms_on_the_idle_screen():
+def test_the_idle_screen_shows_alarms():
     meter, _ = new_meter(credit_wh=50000)
     assert text(meter, T0)[0] == "Credit       0 W"
     meter.set_load(2300, T0)
     meter.use_energy(45500, T0)
     assert text(meter, T0) == ["Low credit", "2300 W  4.50 kWh"]
     meter.set_tamper(True, T0)
-    # Several take turns, a page each.
+    # Several alarms take turns, one page each.
     page_s = meter.profile.screens_page_s
     first = T0 - T0 % (2 * page_s) + 2 * page_s
     assert [text(meter, first + i * page_s)[0] for i in range(3)] == [
@@ -189,7 +190,7 @@ def test_alarms_on_the_idle_screen():
     assert text(meter, T0)[3].endswith(meter.profile.say("off"))
 
 
-def test_a_key_quiets_the_alarm_where_the_profile_says_so():
+def test_a_key_mutes_the_alarm_if_the_profile_allows():
     for name in ("generic", "hexing"):
         meter, _ = new_meter(profile=name, credit_wh=50000)
         meter.use_energy(48000, T0)
@@ -202,7 +203,7 @@ def test_a_key_quiets_the_alarm_where_the_profile_says_so():
     assert not meter.status(T0)["alarm"]
 
 
-def test_enter_takes_what_is_offered_once():
+def test_enter_takes_offered_emergency_credit_once():
     meter, _ = new_meter()
     assert text(meter, T0) == ["Emergency? Enter", "OFF     0.00 kWh"]
     press(meter, "#", T0)
@@ -212,7 +213,7 @@ def test_enter_takes_what_is_offered_once():
     assert text(meter, T0)[0] == "Low credit"
 
 
-def test_right_to_left():
+def test_arabic_is_shown_from_right_to_left():
     meter, _ = new_meter(profile="somelec", display=[2, 16, 1], credit_wh=50000)
     say = meter.profile.say
     assert meter.profile.rtl
@@ -222,18 +223,18 @@ def test_right_to_left():
     assert lines[1].startswith("50.00 kWh")
     meter.enter(credit(2000, 10), T0)
     assert meter.display(T0)[0] == " " * (16 - len(say("Accept"))) + say("Accept")
-    # A display of characters cannot draw it: the second language.
+    # A character display cannot draw Arabic: the meter uses the second language.
     meter, _ = new_meter(profile="somelec", credit_wh=50000)
     assert not meter.profile.rtl
     assert meter.display(T0)[0].startswith(meter.profile.say("credit"))
 
 
-def test_kwh_is_cut_not_rounded():
+def test_kwh_is_truncated_not_rounded():
     assert kwh(1999) == "1.99 kWh"
     assert kwh(-5) == "0.00 kWh"
     assert kwh(-1050) == "-1.05 kWh"
     assert kwh(12500, 1) == "12.5 kWh"
-    # No word is cut: the unit goes first, then the label.
+    # No word is truncated: if space is short, drop the unit, then the label.
     assert row("Credit", "999.99 kWh", 16) == "Credit    999.99"
     assert row("Credit", "9999999.99 kWh", 16) == "  9999999.99 kWh"
     assert row("Credit", "9999999.99 kWh", 16, True) == "9999999.99 kWh  "
@@ -255,7 +256,7 @@ def call(rig, *request):
 CONFIG = {"drn": "00000000000", "decoder_key": "87f3ecbb2e46b48f", "clock": T0, "tid0": 1}
 
 
-def test_verbs_answer_in_json():
+def test_each_verb_answers_with_json():
     rig = console()
     assert call(rig, "provision", CONFIG)["ok"]["clock"] == T0
     assert call(rig, "enter", "7063 0503 4700 2872 6114")["ok"]["amount_wh"] == 100
@@ -274,7 +275,7 @@ def test_verbs_answer_in_json():
     assert "87f3ecbb" not in "".join([rig.rpc('["%s"]' % v) for v in ("status", "info", "events")])
 
 
-def test_requests_that_are_wrong_are_answered_in_one_line():
+def test_a_wrong_request_gets_one_line_of_error():
     rig = console()
     call(rig, "provision", CONFIG)
     before = rig._meter.state.pack()
@@ -317,7 +318,7 @@ def test_requests_that_are_wrong_are_answered_in_one_line():
     assert len(VERBS) == 28
 
 
-def test_a_wrong_key_among_others_presses_none():
+def test_a_request_with_one_wrong_key_presses_no_key():
     rig = console()
     call(rig, "provision", CONFIG)
     assert "keypad" in call(rig, "press", "70630503470028726114#x")["error"]
@@ -325,7 +326,7 @@ def test_a_wrong_key_among_others_presses_none():
     assert call(rig, "press", "")["ok"]["display"][0] == "Emergency? Enter"
 
 
-def test_the_clock_stands_still_at_its_end():
+def test_the_clock_stops_at_its_largest_value():
     rig = console()
     call(rig, "provision", dict(CONFIG, clock=0xFFFFFFFF - 5))
     rig._clock.advance(1000)
@@ -333,7 +334,7 @@ def test_the_clock_stands_still_at_its_end():
     assert "error" in call(rig, "advance", 1)
 
 
-def test_an_error_of_the_flash_is_told_in_words():
+def test_a_full_flash_is_reported_in_words():
     rig = console()
     call(rig, "provision", CONFIG)
     rig._meter._storage.full = True
@@ -341,7 +342,7 @@ def test_an_error_of_the_flash_is_told_in_words():
     assert call(rig, "status")["ok"]["credit_wh"] == 0
 
 
-def test_clock_rate():
+def test_a_clock_at_rate_0_moves_only_by_advance():
     clock = Clock()
     clock.set(1000)
     clock.rate = 0

@@ -1,6 +1,6 @@
-"""Every profile keeps what it says: its words on every display, and each behaviour it sets.
+"""Tests that each profile works as its file says: messages on every display, and each setting.
 
-What is expected is read from the profile itself, so that a new file is tested like the others.
+The expected values are read from the profile, so that a new file is tested too.
 """
 
 from both_support import (
@@ -36,12 +36,12 @@ def press(meter, keys, now=T0):
 
 
 def key_in(meter, digits, now=T0):
-    """Key a token and enter it the way this meter wants it."""
+    """Key a token, with Enter if this profile needs it."""
     return press(meter, digits if meter.profile.entry_auto_enter else digits + "#", now)
 
 
 def each(**config):
-    """Yield (settings, meter) of every profile: one meter, anew, for a small heap holds one."""
+    """Yield (settings, meter) for each profile; one meter, provisioned again, for a small heap."""
     meter = new_meter()[0]
     for name in PROFILES:
         meter.provision(configuration(profile=name, **config), T0)
@@ -59,25 +59,25 @@ class KeyToken:
     sub = 4
 
 
-def test_every_message_stands_on_every_display():
+def test_every_message_fits_every_display():
     longest = {"enter_code": 4, "digits": 99, "wait": 86400, "history": 50}
     for name in PROFILES:
         languages = profiles(name)["languages"]
         for language in languages:
             profile = Profile(profiles, name, language, True)
             assert profile.language == language
-            said = words(profile)
-            for message in said:
+            messages = words(profile)
+            for message in messages:
                 shown = profile.say(message, longest.get(message, 99))
                 assert "{" not in shown, (name, language, message)
                 assert 0 < len(shown) <= 16, (name, language, message, shown)
                 if not profile.rtl:
                     assert max([ord(c) for c in shown]) < 126, (name, language, message)
             for result in NAMES[1:]:
-                assert result in said, (name, language, result)
+                assert result in messages, (name, language, result)
 
 
-def test_every_result_is_seen_whole_on_every_display():
+def test_every_result_fits_every_display():
     for name in PROFILES:
         for rows, cols in SIZES:
             meter, _ = new_meter(profile=name, display=[rows, cols, 1])
@@ -99,7 +99,7 @@ def test_every_result_is_seen_whole_on_every_display():
                             assert len(line) <= cols, (name, language, result, line)
 
 
-def test_arabic_needs_a_display_of_dots():
+def test_arabic_needs_a_pixel_display():
     for name in PROFILES:
         if "ar" not in profiles(name)["languages"]:
             continue
@@ -111,14 +111,14 @@ def test_arabic_needs_a_display_of_dots():
         assert meter.profile.rtl
         for line in meter.display(T0):
             assert len(line) == 16
-        # What is read first stands at the right.
+        # The label, which is read first, is at the right.
         meter.press("1", T0)
         label = meter.profile.say("token")
         assert meter.display(T0)[0].endswith(label)
         assert again(store).profile.language == "ar"
 
 
-def test_a_token_by_keypad():
+def test_a_token_can_be_keyed():
     for settings, meter in each():
         digits = credit(2000, 125)
         outcome = press(meter, digits)
@@ -134,9 +134,9 @@ def test_a_token_by_keypad():
         assert meter.state.credit_wh == 12500
         result_s = settings["screens"]["result_s"]
         amount_s = settings["screens"]["amount_s"]
-        said = meter.profile.say("Accept")
-        assert text(meter, T0)[0] == said
-        assert text(meter, T0 + result_s - 1)[0] == said
+        accepted = meter.profile.say("Accept")
+        assert text(meter, T0)[0] == accepted
+        assert text(meter, T0 + result_s - 1)[0] == accepted
         after = text(meter, T0 + result_s)
         assert (after[0] == "+12.5 kWh") == bool(amount_s), (meter.profile.name, after)
         idle = text(meter, T0 + result_s + (amount_s or 0))
@@ -144,7 +144,7 @@ def test_a_token_by_keypad():
         assert meter.screen.deadline(T0 + 100) is None
 
 
-def test_an_entry_left_alone_and_two_backspaces():
+def test_an_entry_is_dropped_when_idle_and_cleared_by_two_backspaces():
     for settings, meter in each(credit_wh=50000):
         idle_s = settings["entry"]["idle_timeout_s"]
         clear_s = settings["entry"]["clear_s"]
@@ -159,7 +159,7 @@ def test_an_entry_left_alone_and_two_backspaces():
         assert meter.entry.digits == ("12" if clear_s is None else ""), meter.profile.name
 
 
-def test_three_tokens_in_one_go():
+def test_three_tokens_in_one_entry_are_split_or_refused():
     for settings, meter in each():
         digits = credit(2000, 10) + credit(2001, 20) + credit(2002, 30)
         press(meter, digits + "#")
@@ -168,7 +168,7 @@ def test_three_tokens_in_one_go():
         assert (meter.state.result == R.FORMAT) != split
 
 
-def test_keys_while_a_result_shows():
+def test_keys_are_ignored_while_a_result_shows_if_the_profile_sets_it():
     for settings, meter in each(credit_wh=50000):
         key_in(meter, credit(2000, 10))
         meter.press("7", T0)
@@ -176,7 +176,7 @@ def test_keys_while_a_result_shows():
         assert meter.entry.digits == ("" if locked else "7"), meter.profile.name
 
 
-def test_lock_out():
+def test_the_lock_out_follows_the_profile():
     for settings, meter in each():
         rule = settings["lockout"]
         now = T0
@@ -204,7 +204,7 @@ def test_lock_out():
             assert (blocked == 0) == rule["cleared_by_power_cycle"], meter.profile.name
 
 
-def test_key_change_by_order_window_and_number():
+def test_a_key_change_follows_the_profile():
     for settings, meter in each():
         rule = settings["key_change"]
         name = meter.profile.name
@@ -225,14 +225,14 @@ def test_key_change_by_order_window_and_number():
             assert meter.enter(first, now).result == R.KCT1, name
             assert meter.enter(second, now + window_s).result == R.ACCEPT, name
         assert (meter.state.krn, meter.state.ti) == (2, 2)
-        # A half-done change and a power cut.
+        # An incomplete change and a power cut.
         meter.provision(configuration(profile=name), T0)
         meter.enter(first, T0)
         kept = again(meter._storage).key_change.missing() == [2]
         assert kept == rule["keep_at_power_up"], name
 
 
-def test_credit_that_is_too_high_and_the_levels_of_the_alarm():
+def test_the_maximum_and_the_alarm_levels_of_the_credit_are_kept():
     for settings, meter in each():
         rule = settings["credit"]
         name = meter.profile.name
@@ -256,7 +256,7 @@ def test_credit_that_is_too_high_and_the_levels_of_the_alarm():
             assert meter.status(T0)["alarm"] != rule["mute_any_key"], name
 
 
-def test_emergency_credit():
+def test_emergency_credit_follows_the_profile():
     for settings, meter in each(credit_wh=100000):
         rule = settings["credit"]
         name = meter.profile.name
@@ -275,7 +275,7 @@ def test_emergency_credit():
         assert meter.state.credit_wh == before + units * 100, name
 
 
-def test_advances():
+def test_advances_follow_the_profile():
     for settings, meter in each(credit_wh=1000):
         share = settings["credit"]["advance_share"]
         name = meter.profile.name
@@ -290,11 +290,11 @@ def test_advances():
         assert meter.state.credit_wh == 21000 - recovered, name
 
 
-def test_supply_at_zero_credit():
+def test_the_supply_at_zero_credit_follows_the_profile():
     for name in PROFILES:
         rule = profiles(name)["credit"]
         hours = rule["friendly"]
-        times = [12 * 3600, 110 * 3600]  # Monday noon, Friday 14:00, and the turns
+        times = [12 * 3600, 110 * 3600]  # Monday noon, Friday 14:00; then the limits of the hours
         times += hours
         for at in times:
             at %= 7 * 86400
@@ -322,7 +322,7 @@ def test_supply_at_zero_credit():
             assert meter.state.switch_closed, (name, day)
 
 
-def test_power_limit_trips_and_locks():
+def test_trips_at_the_power_limit_follow_the_profile():
     for settings, meter in each(credit_wh=10**9):
         rule = settings["supply"]
         name = meter.profile.name
@@ -351,7 +351,7 @@ def test_power_limit_trips_and_locks():
             assert meter.state.switch_closed, (name, trip)
 
 
-def test_reconnection_after_new_credit():
+def test_reconnection_after_credit_follows_the_profile():
     for settings, meter in each():
         if settings["credit"]["never_cut"]:
             continue
@@ -368,7 +368,7 @@ def test_reconnection_after_new_credit():
         assert meter.state.switch_closed, name
 
 
-def test_tamper_policies():
+def test_a_tamper_follows_the_profile():
     for settings, meter in each(credit_wh=10000):
         rule = settings["supply"]
         name = meter.profile.name
@@ -381,7 +381,7 @@ def test_tamper_policies():
         assert meter.state.switch_closed, name
 
 
-def test_unbalanced_phases():
+def test_unbalanced_phases_follow_the_profile():
     for settings, meter in each(credit_wh=10**9):
         rule = settings["supply"]
         meter.enter(token(2, 6, {"rnd": 1, "tid": 2000, "mppul": 100}), T0)
@@ -390,7 +390,7 @@ def test_unbalanced_phases():
         assert bool(meter.state.switch_closed) != rule["unbalance"], meter.profile.name
 
 
-def test_pulses():
+def test_pulses_per_kwh_follow_the_profile():
     for settings, meter in each(credit_wh=10**7):
         meter.use_energy(3000, T0)
         assert meter.led(T0)["pulses"] == 3 * settings["supply"]["pulses_per_kwh"]

@@ -1,4 +1,4 @@
-"""Faults wait for the utility: in order, each once, through power cuts and a full queue."""
+"""Tests of reports: faults wait for the utility in order, each once, also over power cuts."""
 
 import json
 
@@ -26,11 +26,11 @@ def test_reports_wait_until_they_are_acknowledged():
         {"seq": 2, "time": T + 2, "kind": "tamper", "on": True},
     ]
     assert reports.pending(state) == expected
-    # Reading takes nothing away: the line may have been cut before it was read.
+    # Reading removes nothing: the client may not have received the answer.
     assert reports.pending(state) == expected
     assert reports.acknowledge(state, 1, T) == 1
     assert reports.pending(state) == expected[1:]
-    # The answer to an acknowledgement was lost, and it comes again, late.
+    # The answer to an acknowledgement was lost, and the client sends it again later.
     assert reports.acknowledge(state, 1, T) == 1
     assert reports.acknowledge(state, 2, T) == 0
     assert reports.acknowledge(state, 1, T) == 0
@@ -38,7 +38,7 @@ def test_reports_wait_until_they_are_acknowledged():
     assert reports.acknowledge(state, 0, T) == 0
 
 
-def test_numbers_never_repeat_and_outlive_a_power_cut():
+def test_numbers_never_repeat_and_survive_a_power_cut():
     state = states.State()
     for i in range(5):
         events.record(state, T + i, events.UNBALANCE, value=i)
@@ -52,7 +52,7 @@ def test_numbers_never_repeat_and_outlive_a_power_cut():
     ]
 
 
-def test_a_full_queue_keeps_the_first_and_says_how_many_it_lost():
+def test_a_full_queue_keeps_the_first_reports_and_counts_the_lost_ones():
     state = states.State()
     slots = events.REPORT_SLOTS
     for i in range(slots + 7):
@@ -61,7 +61,7 @@ def test_a_full_queue_keeps_the_first_and_says_how_many_it_lost():
     assert [r["power_w"] for r in reports.pending(state)] == list(range(slots))
     seen = reports.pending(state)
     reports.acknowledge(state, 2, T + 100)
-    # What came meanwhile is not numbered, but counted; nothing that was seen has changed.
+    # Lost reports have no number but are counted; reports already read do not change.
     assert reports.pending(state)[:-1] == seen[2:]
     assert reports.pending(state)[-1] == {
         "seq": slots + 1,
@@ -73,8 +73,8 @@ def test_a_full_queue_keeps_the_first_and_says_how_many_it_lost():
     assert len(reports.pending(state)) == slots - 1
 
 
-def test_every_report_reaches_a_reader_once_whatever_fails():
-    """A reader that is cut off before or after its acknowledgement, and a meter that restarts."""
+def test_each_report_reaches_a_reader_once_despite_failures():
+    """The reader loses the line before or after its acknowledgement, and the meter restarts."""
     state = states.State()
     read, order, last, seed = [], [], 0, 12345
     for i in range(200):
@@ -102,7 +102,7 @@ def test_every_report_reaches_a_reader_once_whatever_fails():
     assert len(set(values)) == len(values)
 
 
-def test_a_report_that_was_never_given_is_not_acknowledged():
+def test_a_report_that_does_not_exist_cannot_be_acknowledged():
     state = states.State()
     events.record(state, T, events.TAMPER, value=1)
     for seq in (2, -1, True, None, "1", 1.0):
@@ -110,7 +110,7 @@ def test_a_report_that_was_never_given_is_not_acknowledged():
     assert numbers(state) == [1]
 
 
-def test_every_kind_of_event_is_read_by_its_name():
+def test_each_kind_of_event_has_a_name():
     state = states.State()
     for kind in range(1, events.LOST + 1):
         events.record(state, T, kind, 1, events.NO_TOKEN, kind)
@@ -151,7 +151,7 @@ def call(rig, *request):
     return json.loads(rig.rpc(json.dumps(list(request))))
 
 
-def test_a_fault_reaches_the_host_through_a_power_cut():
+def test_a_report_survives_a_power_cut_until_it_is_acknowledged():
     meter, store = new_meter(credit_wh=50000)
     rig = console(meter, T0)
     assert call(rig, "reports")["ok"] == []
@@ -162,7 +162,7 @@ def test_a_fault_reaches_the_host_through_a_power_cut():
     assert call(rig, "reports")["ok"] == [fault]
     assert "acknowledge" in call(rig, "acknowledge", 2)["error"]
     assert call(rig, "acknowledge", 1)["ok"] == 0
-    # What is acknowledged stays so.
+    # An acknowledged report does not come back.
     rig = console(again(store), T0)
     assert call(rig, "reports")["ok"] == []
     assert call(rig, "acknowledge", 1)["ok"] == 0

@@ -1,4 +1,4 @@
-"""An action that fails in its save leaves every attribute of the meter and its parts as it was."""
+"""Tests that an action whose save fails leaves all attributes of the meter unchanged."""
 
 import gc
 from binascii import crc32
@@ -17,34 +17,34 @@ from both_support import (
 from jeton import commit
 from jeton.meter import Meter
 
-# What outlives a failure on purpose: the ports; buffers that are packed anew; that something is
-# still to be saved, and why it was not; the snapshot itself.
+# Attributes that a rollback does not restore: the ports; buffers that each save fills again; the
+# note that a save is due, and its error; the snapshot itself.
 LASTS = ("_storage", "_profiles", "_record", "_tick", "_unsaved", "store_error", "_before")
-# Written ahead of their counts, which go back (events.SPARE).
+# Rings are written before their counts; the rollback restores only the counts (events.SPARE).
 RINGS = ("events", "reports", "history")
 SECTIONS = key_change(three=True)
 AHEAD_S = 3 * 3600
 
 
 class Fails(BaseException):
-    """As memory that runs out or Ctrl-C is: nobody on the way handles it."""
+    """An exception that no code on the way handles, like MemoryError or Ctrl-C."""
 
 
-def frozen(value):
-    """Return a value as something that stays, to be compared later."""
+def comparable(value):
+    """Return a copy of a value that can be compared later."""
     if isinstance(value, (bytes, bytearray)):
-        return crc32(value)  # a small heap has no room for all of them twice
+        return crc32(value)  # a small heap cannot hold a second copy
     if isinstance(value, dict):
         return sorted([(name, repr(value[name])) for name in value])
     if isinstance(value, (list, tuple)):
-        return [frozen(one) for one in value]
+        return [comparable(one) for one in value]
     if value is None or isinstance(value, (bool, int, str)):
         return value
     return id(value)
 
 
 def attributes(meter):
-    """Return owner -> attribute -> value for the meter and all the parts it has."""
+    """Return owner -> attribute -> value, for the meter and all objects in it."""
     owners = {"": meter}
     for name in meter.__dict__:
         part = meter.__dict__[name]
@@ -55,17 +55,17 @@ def attributes(meter):
         found[owner] = values = {}
         for name in owners[owner].__dict__:
             if (owner or name not in LASTS) and not (owner == "state" and name in RINGS):
-                # Of the record a copy comes back, of all else the same object.
+                # A rollback replaces the record by a copy, and restores the same other objects.
                 value = owners[owner].__dict__[name]
-                values[name] = frozen(value) if owner or name != "state" else None
-    # The lock-out's record is the meter's.
+                values[name] = comparable(value) if owner or name != "state" else None
+    # The lock-out must use the meter's record.
     if meter.lockout:
         found["lockout"]["state"] = meter.lockout.state is meter.state
     return found
 
 
 def differences(before, after):
-    """Return (owner, attribute) of what is not as it was, or is the lock-out's own record."""
+    """Return (owner, attribute) of each change; ("lockout", "state") if it lost the record."""
     found = []
     for owner in set(before) | set(after):
         was, now = before.get(owner, {}), after.get(owner, {})
@@ -73,12 +73,12 @@ def differences(before, after):
             if name not in was or name not in now or was[name] != now[name]:
                 found.append((owner, name))
     if not before.get("lockout", {}).get("state", True):
-        found.append(("lockout", "state"))  # an earlier rollback has parted them
+        found.append(("lockout", "state"))  # an earlier rollback separated the two
     return found
 
 
 def busy(**config):
-    """Return (meter, store) with something in each of its attributes."""
+    """Return (meter, store) of a meter with a value in each of its attributes."""
     changes = {
         "credit.advance_share": 50,
         "credit.emergency_wh": 500,
@@ -101,7 +101,7 @@ def busy(**config):
 def broken():
     """Return (meter, store) of a meter whose record is damaged."""
     store = new_meter()[1]
-    store.octets = store.octets[:-1]
+    store.record = store.record[:-1]
     gc.collect()
     meter = Meter(store, profiles)
     meter.start()
@@ -132,21 +132,21 @@ ACTIONS = {
 }
 
 
-def left(action, make=busy):
-    """Let an action fail in each of its saves; return the attributes that are not as before."""
+def not_restored(action, make=busy):
+    """Make an action fail in each of its saves; return the attributes that are not restored."""
     found = []
     for fails_at in range(9):
-        gc.collect()  # a small heap has room for one meter
-        wrong = left_at(fails_at, action, make)
+        gc.collect()  # a small heap holds only one meter
+        wrong = not_restored_at(fails_at, action, make)
         if wrong is None:
             assert fails_at, "nothing was saved"
             return found
         found += wrong
-    raise AssertionError("it saves without end")
+    raise AssertionError("the action never stops saving")
 
 
-def left_at(fails_at, action, make):
-    """Let an action fail in its save number `fails_at`; return None where it has fewer."""
+def not_restored_at(fails_at, action, make):
+    """Make an action fail in save number `fails_at`; return None if it has fewer saves."""
     meter, store = make()
     before = attributes(meter)
     holds, calls = store.holds, [0]
@@ -161,22 +161,22 @@ def left_at(fails_at, action, make):
     try:
         action(meter)
     except Fails:
-        if meter._before:  # time is taken back by whatever begins next
+        if meter._before:  # the next action rolls back a failed advance of time
             commit.undo(meter)
         return differences(before, attributes(meter))
     return None
 
 
-def test_what_fails_changes_no_attribute():
+def test_a_failed_action_changes_no_attribute():
     for name in ACTIONS:
-        assert left(ACTIONS[name]) == [], name
+        assert not_restored(ACTIONS[name]) == [], name
 
 
-def test_a_meter_that_cannot_be_set_up_keeps_its_fault():
-    assert left(ACTIONS["provision"], broken) == []
+def test_a_failed_provisioning_keeps_the_fault():
+    assert not_restored(ACTIONS["provision"], broken) == []
 
 
-def test_the_actions_do_something():
+def test_each_action_changes_an_attribute():
     for name in ACTIONS:
         gc.collect()
         meter, _ = busy()

@@ -1,4 +1,4 @@
-"""How a meter saves: the record, ticks, what an older firmware left."""
+"""Tests of saving: the record, ticks, the copy, records of an older firmware."""
 
 import struct
 from binascii import crc32
@@ -10,11 +10,11 @@ from jeton.sts.results import TokenResult as R
 from jeton.supply import REASONS
 
 
-def test_a_tick_counts_for_its_own_record_only():
+def test_a_tick_applies_only_to_its_own_record():
     meter, store = new_meter(credit_wh=100_000)
     meter.set_load(3600, T0)
     meter.process(T0 + 50)
-    first = store.octets, store.tick
+    first = store.record, store.tick
     assert len(store.tick) == states.TICK_BYTES <= 128
     found = reading.unpack(*first)
     assert (found.credit_wh, found.total_wh, found.clock) == (99_950, 50, T0 + 50)
@@ -25,51 +25,51 @@ def test_a_tick_counts_for_its_own_record_only():
         assert reading.unpack(first[0], torn).credit_wh == 100_000
         assert reading.unpack(first[0], torn[:at]).credit_wh == 100_000
     meter.enter(credit(2000), T0 + 50)
-    assert reading.unpack(store.octets, store.tick).credit_wh == 109_950
-    # Another record of the same epoch: its tick is of another CRC.
+    assert reading.unpack(store.record, store.tick).credit_wh == 109_950
+    # Another record with the same epoch has another CRC, so the tick does not apply to it.
     _, second = new_meter(credit_wh=500)
-    assert second.octets[10:14] == first[0][10:14]
-    assert reading.unpack(second.octets, first[1]).credit_wh == 500
+    assert second.record[10:14] == first[0][10:14]
+    assert reading.unpack(second.record, first[1]).credit_wh == 500
 
 
-def test_the_same_again_is_not_written():
+def test_an_unchanged_record_is_not_written_again():
     meter, store = new_meter(credit_wh=100_000)
     meter.save(T0)
     assert (store.saves, store.ticks) == (1, 0)
     meter.save(T0 + 1)
     meter.save(T0 + 1)
     assert (store.saves, store.ticks) == (1, 1)
-    # Whatever the store has made of it, what is compared is what is there.
-    store.octets = store.octets[:-1] + b"x"
+    # The comparison uses the data on the store, not a memory of what was written.
+    store.record = store.record[:-1] + b"x"
     saves = store.saves
     meter.save(T0 + 1)
     assert (store.saves, store.ticks) == (saves + 1, 1)
 
 
-def test_a_failed_save_is_made_good_as_a_whole():
-    # Without a lock-out, which would count the try before: one save takes the token.
+def test_a_save_follows_a_failed_one_in_full():
+    # Without a lock-out, which would first save the count of the try, a token needs one save.
     meter, store = new_meter(profile="conlog", credit_wh=100_000)
     save = store.save
 
     def half(parts):
         save(parts)
-        raise OSError(5)  # it was done, and nobody knows
+        raise OSError(5)  # the data is written, but the meter gets an error
 
     store.save = half
     raises(OSError, meter.enter, credit(2000), T0)
     store.save = save
-    assert reading.unpack(store.octets).credit_wh == 110_000
+    assert reading.unpack(store.record).credit_wh == 110_000
     meter.set_load(3600, T0)
     meter.process(T0 + 20)
     assert again(store).state.credit_wh == meter.state.credit_wh == 99_980
     assert meter.enter(credit(2000), T0 + 20).result == R.ACCEPT
 
 
-def test_the_later_of_record_and_copy_counts():
+def test_the_newer_of_record_and_copy_is_used():
     meter, store = new_meter(credit_wh=500)
-    first = store.octets
+    first = store.record
     meter.enter(credit(2000), T0)
-    second = store.octets
+    second = store.record
     torn = second[:90] + b"??" + second[92:]
     for record, copy, credit_wh in (
         (second, second, 10_500),
@@ -83,24 +83,24 @@ def test_the_later_of_record_and_copy_counts():
     ):
         store.set_aside()
         if record:
-            store.octets = record
+            store.record = record
         store.copy = copy
         meter = again(store)
         assert (meter.fault, meter.state.credit_wh) == ("", credit_wh)
-        # It is written back as a later one than either.
+        # The start has saved it with a newer epoch than record and copy.
         store.copy = second
         assert again(store).state.credit_wh == credit_wh or record == torn
-    store.octets, store.copy = torn, torn
+    store.record, store.copy = torn, torn
     assert "checksum" in again(store).fault
 
 
-def test_what_cannot_be_saved_is_not_sold():
+def test_the_supply_stops_if_consumption_cannot_be_saved():
     meter, store = new_meter(credit_wh=100_000)
     meter.set_load(3600, T0)
     store.full = True
     meter.process(T0 + 20)
     meter.process(T0 + 3600)
-    # Nothing was lost but what was used until it was known.
+    # Only the consumption before the failed save was lost.
     s = meter.state
     assert (s.total_wh, s.switch_closed, REASONS[s.switch_reason]) == (20, 0, "store")
     assert text(meter, T0 + 3600)[:2] == ["STORE FAULT", "is full"]
@@ -115,7 +115,7 @@ def test_what_cannot_be_saved_is_not_sold():
     assert meter.enter(credit(2000), T0 + 4000).result == R.ACCEPT
 
 
-def test_who_is_never_cut_goes_on_without_a_store():
+def test_never_cut_keeps_the_supply_on_without_a_store():
     meter, store = new_meter(changes={"credit.never_cut": True}, credit_wh=100_000)
     meter.set_load(3600, T0)
     store.full = True
@@ -127,16 +127,16 @@ def test_who_is_never_cut_goes_on_without_a_store():
     assert again(store).state.total_wh == 3601
 
 
-def test_start_writes_back_what_it_read():
+def test_a_start_saves_the_record_that_it_read():
     meter, store = new_meter(credit_wh=500)
     meter.state.power_fails = 0xFFFF
     meter.save(T0)
     again(store)
-    before, saves = store.octets, store.saves
+    before, saves = store.record, store.saves
     again(store)
-    # Nothing else has changed: a cell half written must not be able to read differently later.
+    # The start saves an unchanged record again: a half-written cell could read differently later.
     assert store.saves == saves + 1
-    assert store.octets[states.TICK_START :] == before[states.TICK_START :]
+    assert store.record[states.TICK_START :] == before[states.TICK_START :]
 
 
 def test_a_meter_of_the_first_release_keeps_key_credit_and_identifiers():
@@ -154,7 +154,7 @@ def test_a_meter_of_the_first_release_keeps_key_credit_and_identifiers():
     head = struct.pack("<4sHI", b"JTON", 1, crc32(body))
     for old in (head + body[:-1], head + b"\1" + body[1:-1] + b"\0"):
         raises(ValueError, reading.unpack, old)
-    store.octets, store.tick = head + body, None
+    store.record, store.tick = head + body, None
     new = again(store)
     assert new.fault == ""
     state = new.state
@@ -163,11 +163,11 @@ def test_a_meter_of_the_first_release_keeps_key_credit_and_identifiers():
     assert (state.initial_wh, state.charged_wh, state.clock) == (25_000, 0, T0 + 9)
     assert new.enter(credit(3000), T0 + 9).result == R.USED
     assert new.enter(credit(1500), T0 + 9).result == R.ACCEPT
-    # Of 102 events the last hundred were kept; number 102 stands in the second place.
+    # Of 102 events the last 100 are kept; number 102 is in the second slot.
     slots = len(state.events) // 12
     newest = bytes(state.events[101 % slots * 12 : 101 % slots * 12 + 12])
     assert newest == body[-1200 + 12 : -1200 + 24]
-    assert store.octets[4] == states.VERSION
+    assert store.record[4] == states.VERSION
     assert again(store).state.credit_wh == 35_000
     raises(ValueError, reading.unpack, b"JTON\2\0" + bytes(20))
     raises(ValueError, reading.unpack, b"JTON\4\0" + bytes(20))

@@ -1,4 +1,4 @@
-"""The standard's arithmetic: digits, checksum, ciphers, layouts, identifiers."""
+"""Tests of the arithmetic of the standard: digits, checksum, ciphers, layouts, identifiers."""
 
 from both_support import (
     KEY,
@@ -16,19 +16,19 @@ from jeton.sts.results import NAMES, TokenResult
 
 
 def numbers(seed, count):
-    """Return pseudo-random 64-bit octets, the same in every interpreter."""
+    """Return `count` pseudo-random blocks of 8 bytes, the same in every interpreter."""
     state = seed
     found = []
     for _ in range(count):
-        octets = []
+        block = []
         for _ in range(8):
             state = (state * 1103515245 + 12345) & 0x7FFFFFFF
-            octets.append(state >> 16 & 255)
-        found.append(bytes(octets))
+            block.append(state >> 16 & 255)
+        found.append(bytes(block))
     return found
 
 
-def test_worked_example_of_the_standard():
+def test_the_example_of_the_standard_is_reproduced():
     block = tokens.pack(0, 0, {"rnd": 5, "tid": 85740, "amount": 1})
     assert block.hex() == "05014eec00013188"
     assert digits.join(0, encrypt(KEY, block)) == "70630503470028726114"
@@ -43,7 +43,7 @@ def test_sample_tables_and_real_tables_differ():
     assert keys.cipher(7, key, True)(sample) == plain
 
 
-def test_misty1_vectors_of_the_rfc():
+def test_misty1_agrees_with_the_vectors_of_the_rfc():
     key = bytes.fromhex("00112233445566778899aabbccddeeff")
     for plain, cipher in (
         ("0123456789abcdef", "8b1da5f56ab3d07c"),
@@ -53,8 +53,8 @@ def test_misty1_vectors_of_the_rfc():
         assert ea11.decrypt(key, bytes.fromhex(cipher)).hex() == plain
 
 
-def test_plain_and_native_paths_are_equal():
-    # In CPython the viper source runs as ordinary Python; on a chip as native code.
+def test_the_viper_code_agrees_with_the_plain_code():
+    # CPython runs the viper source as ordinary Python, a chip as native code.
     blocks = numbers(7, 40)
     for i in range(0, 38):
         key, block = blocks[i], blocks[i + 1]
@@ -68,7 +68,7 @@ def test_plain_and_native_paths_are_equal():
         assert encrypt_ea11(key + blocks[i + 2], plain) == block
 
 
-def test_digits_carry_every_class_and_block():
+def test_digits_hold_any_class_and_block():
     for block in numbers(3, 50):
         for cls in range(4):
             twenty = digits.join(cls, block)
@@ -78,15 +78,15 @@ def test_digits_carry_every_class_and_block():
     assert "20 digits" in raises(ValueError, digits.split, "1" * 19)
     assert "larger" in raises(ValueError, digits.split, "73786976294838206464")
     assert "0 to 9" in raises(ValueError, digits.split, "1234567890123456789x")
-    # Other scripts' digits are digits to str.isdigit; no keypad has them.
+    # str.isdigit accepts digits of other scripts; no keypad has them.
     assert "0 to 9" in raises(ValueError, digits.split, "\u0661" * 20)
     assert digits.clean(" 7063-0503 4700") == "706305034700"
 
 
-def test_checksum():
+def test_checksums_are_correct():
     assert crc.crc16(bytes.fromhex("00004a2d900ff2")) == 0x0FFA
     assert crc.crc16(b"123456789") == 0x374B
-    # CRC_C takes one octet more.
+    # CRC_C includes one more byte.
     block = tokens.pack(0, 4, {"se": 0, "tid": 1, "amount": 1})
     assert int.from_bytes(block[6:], "big") == crc.crc16(b"\0" + block[:6] + b"\x01")
 
@@ -105,7 +105,7 @@ def test_every_layout_is_44_bits_and_round_trips():
                     assert tokens.unpack(cls, block, ea) == (sub, name, fields, True)
 
 
-def test_pack_names_the_field_that_is_wrong():
+def test_pack_names_a_wrong_field():
     assert "needs the field tid" in raises(ValueError, tokens.pack, 0, 0, {"rnd": 1, "amount": 1})
     message = raises(ValueError, tokens.pack, 0, 0, {"rnd": 16, "tid": 1, "amount": 1})
     assert "rnd must be 0 to 15, not 16" in message
@@ -113,7 +113,7 @@ def test_pack_names_the_field_that_is_wrong():
     assert "no field x" in message
 
 
-def test_amounts():
+def test_amounts_are_coded_and_rounded_up():
     for units, code in (
         (0, 0),
         (16383, 16383),
@@ -137,21 +137,21 @@ def test_amounts():
     raises(ValueError, tokens.amount_code, 18201625)
 
 
-def test_currency():
+def test_currency_amounts_are_coded():
     assert tokens.currency_code(-18022400000) == (9, 48969)
     for units in (0, 1, 16384, 10**9, 10**20, tokens.MAX_CURRENCY):
         se, amount = tokens.currency_code(units)
         assert se < 8
         assert tokens.currency_value(se, amount) >= units
         if units:
-            # Negative amounts round towards plus infinity too: less is deducted.
+            # Negative amounts are also rounded towards plus infinity: less is deducted.
             se, amount = tokens.currency_code(-units)
             assert se >= 8
             assert -units <= tokens.currency_value(se, amount) <= 0
     raises(ValueError, tokens.currency_code, tokens.MAX_CURRENCY + 1)
 
 
-def test_store_of_50_identifiers():
+def test_the_store_keeps_50_identifiers():
     store = tids.TidStore()
     store.fill(500)
     assert store.check(500) == TokenResult.USED
@@ -171,7 +171,7 @@ def test_store_of_50_identifiers():
     assert len(store.data) == 150
 
 
-def test_key_expiry_comes_first():
+def test_an_expired_key_is_checked_first():
     store = tids.TidStore()
     store.fill(5)
     assert store.check(0x10000, 0) == TokenResult.KEY_EXPIRED
@@ -181,7 +181,7 @@ def test_key_expiry_comes_first():
     assert store.check(0x20000, 1) == TokenResult.KEY_EXPIRED
 
 
-def test_decoder_results():
+def test_the_decoder_returns_a_result_for_each_error():
     decrypt = keys.cipher(7, KEY)
     result, found, _ = decode("7063-0503 4700 2872 6114", decrypt, 7)
     assert result == TokenResult.ACCEPT
@@ -195,13 +195,13 @@ def test_decoder_results():
     assert decode(credit(5, key=KEY11), keys.cipher(11, KEY11), 11)[0] == TokenResult.ACCEPT
 
 
-def test_keys_of_the_wrong_length():
+def test_keys_of_the_wrong_length_are_refused():
     assert "8 bytes" in raises(ValueError, keys.cipher, 7, KEY11)
     assert "16 bytes" in raises(ValueError, keys.cipher, 11, KEY)
     assert "EA" in raises(ValueError, keys.cipher, 9, KEY)
 
 
-def test_result_names():
+def test_results_have_their_names():
     assert NAMES[TokenResult.ACCEPT] == "Accept"
     assert NAMES[TokenResult.KCT4] == "4thKCT"
     assert len(NAMES) == 19

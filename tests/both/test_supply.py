@@ -1,4 +1,4 @@
-"""Trips, locks, keys that reconnect, phases, tamper, pulses."""
+"""Tests of the supply: trips, locks, reconnection, unbalanced phases, tamper, pulses."""
 
 from both_support import T0, again, credit, key_change, new_meter, token
 from jeton.sts.results import TokenResult as R
@@ -63,7 +63,7 @@ def test_a_load_above_the_limit_trips_reconnects_and_locks():
     )
     assert meter.status(T0 + 5000)["switch_reason"] == "locked"
     assert meter.status(T0 + 5000)["reconnect_at"] == T0 + 6030
-    # The energy is that of the times on: 30 s each.
+    # Energy is used only while the switch is closed: 30 s each time.
     on_s = 30 * len(seen(meter, "trip"))
     used_ws = meter.state.total_wh * 3600 + meter.state.rest_ws
     assert used_ws == 2001 * on_s
@@ -81,7 +81,7 @@ def test_a_short_peak_and_a_load_at_the_limit_do_not_trip():
     assert meter.state.switch_closed
 
 
-def test_trips_are_forgotten_where_the_supply_stayed_on():
+def test_the_trip_count_restarts_after_the_supply_stayed_on():
     meter, _, _ = limited()
     now = T0
     for _ in range(5):
@@ -93,7 +93,7 @@ def test_trips_are_forgotten_where_the_supply_stayed_on():
         assert meter.state.switch_closed
 
 
-def test_reconnection_by_key_only():
+def test_without_automatic_reconnection_a_key_reconnects():
     changes = {"supply.reconnect_s": None}
     meter, store, changes = limited(changes)
     meter.set_load(5000, T0)
@@ -108,7 +108,7 @@ def test_reconnection_by_key_only():
     assert again(store, changes).state.switch_closed
 
 
-def test_a_lock_outlives_a_power_cut_and_follows_the_clock():
+def test_a_lock_survives_a_power_cut_and_follows_the_clock():
     meter, store, changes = limited({"supply.trips": 1})
     meter.set_load(5000, T0)
     meter.process(T0 + 100)
@@ -126,7 +126,7 @@ def test_a_lock_outlives_a_power_cut_and_follows_the_clock():
     assert meter.state.switch_closed
 
 
-def test_a_limit_set_while_the_load_is_above_it():
+def test_a_new_limit_below_the_load_trips_after_the_delay():
     meter, _ = new_meter(changes=LIMIT, credit_wh=100_000)
     meter.set_load(3000, T0)
     meter.process(T0 + 500)
@@ -139,19 +139,19 @@ def test_a_limit_set_while_the_load_is_above_it():
     assert limits == [1000]
 
 
-def test_phases_apart_trip_where_the_meter_minds():
-    for minds in (True, False):
-        meter, _ = new_meter(changes=dict(LIMIT, **{"supply.unbalance": minds}), credit_wh=10_000)
+def test_unbalanced_phases_trip_if_the_profile_sets_it():
+    for trips in (True, False):
+        meter, _ = new_meter(changes=dict(LIMIT, **{"supply.unbalance": trips}), credit_wh=10_000)
         meter.enter(managed(6, 2000, mppul=500), T0)
         meter.set_load(3000, T0, 501)
         meter.process(T0 + 31)
-        assert bool(meter.state.switch_closed) != minds
-        if minds:
+        assert bool(meter.state.switch_closed) != trips
+        if trips:
             assert meter.status(T0 + 31)["switch_reason"] == "unbalance"
             assert [e["kind"] for e in meter.reports(T0 + 31)] == ["unbalance"]
 
 
-def test_manual_reconnection_after_credit():
+def test_with_manual_reconnection_a_key_closes_the_switch_after_credit():
     meter, _ = new_meter(changes=dict(LIMIT, **{"supply.reconnect": "manual"}))
     meter.enter(credit(2000), T0)
     assert not meter.state.switch_closed
@@ -161,14 +161,14 @@ def test_manual_reconnection_after_credit():
     assert meter.state.switch_closed
 
 
-def test_tamper_policies():
+def test_each_tamper_policy_opens_or_keeps_the_switch():
     for policy, opens in (("open", True), ("log", False), ("open_at_zero", False)):
         meter, _ = new_meter(changes=dict(LIMIT, **{"supply.tamper": policy}), credit_wh=1000)
         meter.set_tamper(True, T0)
         meter.set_tamper(True, T0 + 5)
         assert bool(meter.state.switch_closed) != opens
         assert [e["kind"] for e in meter.reports(T0 + 5)] == ["tamper"]
-        # Credit does not help where the switch is held open for it.
+        # Credit does not close a switch that the tamper holds open.
         meter.enter(credit(2000), T0 + 6)
         assert bool(meter.state.switch_closed) != opens
         meter.enter(managed(5, 2001, pad=0), T0 + 7)
@@ -186,7 +186,7 @@ def test_tamper_ends_the_protection_of_friendly_hours():
     assert meter.state.switch_closed
 
 
-def test_a_tampered_meter_that_takes_only_clearing_tokens():
+def test_a_tampered_meter_can_accept_only_clearing_tokens():
     changes = dict(LIMIT, **{"supply.tamper_takes": "clearing"})
     meter, _ = new_meter(changes=changes, credit_wh=1000)
     meter.set_tamper(True, T0)
@@ -195,11 +195,11 @@ def test_a_tampered_meter_that_takes_only_clearing_tokens():
     assert meter.enter("18446744073843772416", T0).result == R.ACCEPT
     assert meter.enter(managed(1, 2001, register=0), T0).result == R.ACCEPT
     assert meter.enter(managed(5, 2002, pad=0), T0).result == R.ACCEPT
-    # The refused token was not used up.
+    # The refused token was not marked as used.
     assert meter.enter(credit(2000), T0).result == R.ACCEPT
 
 
-def test_pulses_carry_energy_exactly():
+def test_pulses_count_the_exact_energy():
     meter, _ = new_meter(changes=LIMIT, credit_wh=1_000_000)
     now = T0
     for watts, seconds in ((777, 61), (1, 3599), (2300, 7), (3, 1)):
@@ -211,7 +211,7 @@ def test_pulses_carry_energy_exactly():
     assert meter.state.rest_ws == used_ws % 3600
 
 
-def test_a_half_done_key_change_over_a_power_cut():
+def test_an_incomplete_key_change_survives_a_power_cut_if_the_profile_keeps_it():
     for keeps in (True, False):
         changes = {
             "key_change.keep_at_power_up": keeps,

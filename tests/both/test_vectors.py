@@ -1,6 +1,6 @@
-"""Every published vector that concerns a meter, in both directions (tests/vectors/README.md).
+"""Tests of the firmware with every published vector for a meter (tests/vectors/README.md).
 
-Decoder keys and TIDs of a date are made by the vending side alone; its tests run those vectors.
+Only the vending side derives decoder keys and the TIDs of dates; its tests use those vectors.
 """
 
 import json
@@ -12,7 +12,7 @@ from jeton.sts.results import TokenResult
 
 
 def vectors(*kinds):
-    """Yield (id, inputs, expected) one at a time: the whole file does not fit a small heap."""
+    """Yield (id, inputs, expected) one at a time: a small heap cannot hold the whole file."""
     found = 0
     with open(ROOT + "/tests/vectors/sts.jsonl") as file:
         for line in file:
@@ -36,7 +36,7 @@ def check(name, twenty, key, cls, sub, fields):
     return token
 
 
-def test_credit():
+def test_credit_tokens_agree_with_the_vectors():
     for name, given, twenty in vectors("credit"):
         key = bytes.fromhex(given["decoder_key"])
         fields = {"rnd": given["rnd"], "tid": given["tid"], "amount": given["amount_code"]}
@@ -44,7 +44,7 @@ def test_credit():
         check(name, twenty, key, 0, given["subclass"], fields)
 
 
-def test_currency():
+def test_currency_tokens_agree_with_the_vectors():
     for name, given, twenty in vectors("currency"):
         key = bytes.fromhex(given["decoder_key"])
         se, amount = tokens.currency_code(int(given["amount"]) * 100000)
@@ -53,13 +53,13 @@ def test_currency():
         check(name, twenty, key, 0, given["subclass"], fields)
 
 
-def test_class_1():
+def test_class_1_tokens_agree_with_the_vectors():
     for name, given, twenty in vectors("class1"):
         fields = {"control": given["control"], "mfr_code": given["mfr"]}
         check(name, twenty, bytes(8), 1, given["subclass"], fields)
 
 
-def test_class_2():
+def test_class_2_tokens_agree_with_the_vectors():
     for name, given, twenty in vectors("class2"):
         key = bytes.fromhex(given["decoder_key"])
         token = check(name, twenty, key, 2, given["subclass"], {"tid": given["tid"]})
@@ -69,20 +69,20 @@ def test_class_2():
             assert tokens.amount_code(given["watts"]) == value, name
 
 
-def test_fields():
+def test_fields_of_tokens_agree_with_the_vectors():
     names = {"amount_code": "amount", "three": "kct3", "value": "mppul"}
     for name, given, twenty in vectors("fields"):
-        said = given["fields"]
+        listed = given["fields"]
         fields = {}
-        for field, value in said.items():
+        for field, value in listed.items():
             if field not in ("class", "subclass", "name", "units", "watts"):
                 fields[names.get(field, field)] = value
         key = bytes.fromhex(given["decoder_key"])
-        token = check(name, twenty, key, said["class"], said["subclass"], fields)
-        assert token.name == said["name"]
+        token = check(name, twenty, key, listed["class"], listed["subclass"], fields)
+        assert token.name == listed["name"]
 
 
-def test_key_change_sets():
+def test_key_change_sets_agree_with_the_vectors():
     for name, given, codes in vectors("key_change_set"):
         old, new = given["old"], given["new"]
         ea = old["ea"]
@@ -93,8 +93,8 @@ def test_key_change_sets():
             status, token, _ = decode(code, decrypt, ea)
             assert status == TokenResult.ACCEPT, name
             block = tokens.pack(2, token.sub, token.fields, ea)
-            octets = encrypt(bytes.fromhex(given["old_decoder_key"]), block)
-            assert digits.join(2, octets) == code, name
+            encrypted = encrypt(bytes.fromhex(given["old_decoder_key"]), block)
+            assert digits.join(2, encrypted) == code, name
             result = change.add({3: 1, 4: 2, 8: 3, 9: 4}[token.sub], token.fields, 0)
         assert result == TokenResult.ACCEPT, name
         made = change.combine(old["kt"])
@@ -105,7 +105,7 @@ def test_key_change_sets():
             assert made["sgc"] == int(new["sgc"]), name
 
 
-def test_ciphers():
+def test_ciphers_agree_with_the_vectors():
     for name, given, expected in vectors("cipher"):
         key = bytes.fromhex(given["key"])
         block = bytes.fromhex(given["block"])
@@ -113,12 +113,12 @@ def test_ciphers():
             assert encrypt_ea11(key, block).hex() == expected, name
             assert ea11.decrypt(key, bytes.fromhex(expected)) == block, name
         elif given.get("tables") == "sample":
-            octets = encrypt(key, block, ea07.SAMPLE)
-            assert "%x" % int(digits.join(given["cls"], octets)) == expected, name
-            assert ea07.decrypt(key, octets, ea07.SAMPLE) == block, name
+            encrypted = encrypt(key, block, ea07.SAMPLE)
+            assert "%x" % int(digits.join(given["cls"], encrypted)) == expected, name
+            assert ea07.decrypt(key, encrypted, ea07.SAMPLE) == block, name
 
 
-def test_checksums_and_check_digits():
+def test_checksums_and_check_digits_agree_with_the_vectors():
     for name, given, expected in vectors("crc"):
         assert "%04x" % crc.crc16(bytes.fromhex(given["data"])) == expected, name
     for name, given, expected in vectors("luhn"):

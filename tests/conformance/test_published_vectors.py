@@ -1,4 +1,4 @@
-"""Every published vector, vended and read back, in CPython."""
+"""Tests of the vending code with every published vector: encode, then decode, in CPython."""
 
 import json
 from collections import Counter
@@ -20,13 +20,13 @@ VECTORS = [
 FIELD = {0: "mpl", 1: "register", 2: "rate", 6: "mppul", 7: "wmfactor"}
 
 
-def of(*kinds: str) -> Any:
+def with_vectors(*kinds: str) -> Any:
     rows = [v for v in VECTORS if v["kind"] in kinds]
     assert rows, kinds
     return pytest.mark.parametrize("vector", rows, ids=[v["id"] for v in rows])
 
 
-def derived(key: dict[str, Any]) -> bytes:
+def decoder_key_of(key: dict[str, Any]) -> bytes:
     parameters = keys.KeyParameters(
         dkga=key["dkga"],
         ea=key.get("ea", 7),
@@ -40,12 +40,12 @@ def derived(key: dict[str, Any]) -> bytes:
     return keys.derive(bytes.fromhex(key["vk"]), parameters)
 
 
-def both_ways(
+def check_encode_and_decode(
     token: str, key: str | None, ea: int, cls: int, sub: int, fields: dict[str, int]
 ) -> None:
-    octets = bytes.fromhex(key) if key else None
-    assert tokens.encode(cls, sub, fields, key=octets, ea=ea) == token
-    decoded = tokens.decode(token, key=octets, ea=ea)
+    raw_key = bytes.fromhex(key) if key else None
+    assert tokens.encode(cls, sub, fields, key=raw_key, ea=ea) == token
+    decoded = tokens.decode(token, key=raw_key, ea=ea)
     assert decoded.authentic
     assert (decoded.cls, decoded.sub) == (cls, sub)
     assert decoded.fields == fields
@@ -54,21 +54,21 @@ def both_ways(
 def ea_of(inputs: dict[str, Any]) -> int:
     key = inputs.get("key")
     if key:
-        assert derived(key).hex() == inputs["decoder_key"]
+        assert decoder_key_of(key).hex() == inputs["decoder_key"]
         if inputs.get("issue"):
             moment = datetime.fromisoformat(inputs["issue"])
             assert tid.token_tid(moment, key["bdt"]) == inputs["tid"]
     return 7 if len(inputs["decoder_key"]) == 16 else 11
 
 
-def test_every_kind_is_run() -> None:
+def test_every_kind_of_vector_has_a_test() -> None:
     run = {"cipher", "crc", "luhn", "tid", "dkga02", "dkga04", "credit", "currency", "class1"}
     run |= {"class2", "fields", "key_change_set"}
     assert set(Counter(v["kind"] for v in VECTORS)) == run
 
 
-@of("cipher")
-def test_cipher(vector: dict[str, Any]) -> None:
+@with_vectors("cipher")
+def test_ciphers_agree_with_the_vectors(vector: dict[str, Any]) -> None:
     inputs = vector["inputs"]
     key, block = bytes.fromhex(inputs["key"]), bytes.fromhex(inputs["block"])
     if inputs.get("alg") == "DES":
@@ -88,70 +88,77 @@ def test_cipher(vector: dict[str, Any]) -> None:
         assert crypt.hex() == vector["expected"]
 
 
-@of("crc")
-def test_crc(vector: dict[str, Any]) -> None:
+@with_vectors("crc")
+def test_checksums_agree_with_the_vectors(vector: dict[str, Any]) -> None:
     value = crc.crc16(bytes.fromhex(vector["inputs"]["data"]))
     assert f"{value:04x}" == vector["expected"]
 
 
-@of("luhn")
-def test_luhn(vector: dict[str, Any]) -> None:
+@with_vectors("luhn")
+def test_luhn_check_digits_agree_with_the_vectors(vector: dict[str, Any]) -> None:
     assert pan.luhn_valid(vector["inputs"]["digits"]) is vector["expected"]
 
 
-@of("tid")
-def test_tid(vector: dict[str, Any]) -> None:
+@with_vectors("tid")
+def test_token_identifiers_agree_with_the_vectors(vector: dict[str, Any]) -> None:
     moment = datetime.fromisoformat(vector["inputs"]["issue"])
     bdt = vector["inputs"]["bdt"]
     assert tid.token_tid(moment, bdt) == vector["expected"]
     assert tid.tid_time(vector["expected"], bdt) == tid.utc(moment)
 
 
-@of("dkga02", "dkga04")
-def test_decoder_key(vector: dict[str, Any]) -> None:
+@with_vectors("dkga02", "dkga04")
+def test_decoder_keys_agree_with_the_vectors(vector: dict[str, Any]) -> None:
     assert (
-        derived({"dkga": int(vector["kind"][-2:])} | vector["inputs"]).hex() == vector["expected"]
+        decoder_key_of({"dkga": int(vector["kind"][-2:])} | vector["inputs"]).hex()
+        == vector["expected"]
     )
 
 
-@of("credit")
-def test_credit(vector: dict[str, Any]) -> None:
+@with_vectors("credit")
+def test_credit_tokens_agree_with_the_vectors(vector: dict[str, Any]) -> None:
     v = vector["inputs"]
     assert layouts.amount_code(v["units"]) == v["amount_code"]
     fields = {"rnd": v["rnd"], "tid": v["tid"], "amount": v["amount_code"]}
-    both_ways(vector["expected"], v["decoder_key"], ea_of(v), 0, v["subclass"], fields)
+    check_encode_and_decode(
+        vector["expected"], v["decoder_key"], ea_of(v), 0, v["subclass"], fields
+    )
 
 
-@of("currency")
-def test_currency(vector: dict[str, Any]) -> None:
+@with_vectors("currency")
+def test_currency_tokens_agree_with_the_vectors(vector: dict[str, Any]) -> None:
     v = vector["inputs"]
     units = tokens.units_up(Decimal(v["amount"]), tokens.UNITS_PER_CURRENCY)
     assert layouts.currency_code(units) == (v["se"], v["amount_code"])
     fields = {"se": v["se"], "tid": v["tid"], "amount": v["amount_code"]}
-    both_ways(vector["expected"], v["decoder_key"], ea_of(v), 0, v["subclass"], fields)
+    check_encode_and_decode(
+        vector["expected"], v["decoder_key"], ea_of(v), 0, v["subclass"], fields
+    )
 
 
-@of("class1")
-def test_class_1(vector: dict[str, Any]) -> None:
+@with_vectors("class1")
+def test_class_1_tokens_agree_with_the_vectors(vector: dict[str, Any]) -> None:
     v = vector["inputs"]
     fields = {"control": v["control"], "mfr_code": v["mfr"]}
-    both_ways(vector["expected"], None, 7, 1, v["subclass"], fields)
+    check_encode_and_decode(vector["expected"], None, 7, 1, v["subclass"], fields)
     decoded = tokens.decode(vector["expected"])
     assert tokens.tests_of(decoded) == [v["test_number"]]
 
 
-@of("class2")
-def test_class_2(vector: dict[str, Any]) -> None:
+@with_vectors("class2")
+def test_class_2_tokens_agree_with_the_vectors(vector: dict[str, Any]) -> None:
     v = vector["inputs"]
     if v["watts"] is not None:
         assert layouts.amount_code(v["watts"]) == v["value"]
     name = FIELD.get(v["subclass"], "pad" if v["subclass"] == 5 else "value")
     fields = {"rnd": v["rnd"], "tid": v["tid"], name: v["value"] or 0}
-    both_ways(vector["expected"], v["decoder_key"], ea_of(v), 2, v["subclass"], fields)
+    check_encode_and_decode(
+        vector["expected"], v["decoder_key"], ea_of(v), 2, v["subclass"], fields
+    )
 
 
-@of("fields")
-def test_fields(vector: dict[str, Any]) -> None:
+@with_vectors("fields")
+def test_fields_of_tokens_agree_with_the_vectors(vector: dict[str, Any]) -> None:
     v = vector["inputs"]
     given = dict(v["fields"])
     cls, sub, name = given.pop("class"), given.pop("subclass"), given.pop("name")
@@ -161,20 +168,20 @@ def test_fields(vector: dict[str, Any]) -> None:
         assert layouts.amount_value(given["value"]) == given.pop("watts")
     renamed = {"amount_code": "amount", "three": "kct3", "value": FIELD.get(sub, "value")}
     fields = {renamed.get(key, key): value for key, value in given.items()}
-    both_ways(vector["expected"], v["decoder_key"], v["ea"], cls, sub, fields)
+    check_encode_and_decode(vector["expected"], v["decoder_key"], v["ea"], cls, sub, fields)
     assert (
         tokens.decode(vector["expected"], key=bytes.fromhex(v["decoder_key"]), ea=v["ea"]).name
         == name
     )
-    assert derived(v["key"]).hex() == v["decoder_key"]
+    assert decoder_key_of(v["key"]).hex() == v["decoder_key"]
 
 
-@of("key_change_set")
-def test_key_change_set(vector: dict[str, Any]) -> None:
+@with_vectors("key_change_set")
+def test_key_change_sets_agree_with_the_vectors(vector: dict[str, Any]) -> None:
     v = vector["inputs"]
     old, new, ea = v["old"], v["new"], v["old"]["ea"]
-    assert derived(old).hex() == v["old_decoder_key"]
-    assert derived(new).hex() == v["new_decoder_key"]
+    assert decoder_key_of(old).hex() == v["old_decoder_key"]
+    assert decoder_key_of(new).hex() == v["new_decoder_key"]
     old_key = bytes.fromhex(v["old_decoder_key"])
     sections = keychange.key_change_set(
         old_key,
@@ -193,4 +200,6 @@ def test_key_change_set(vector: dict[str, Any]) -> None:
     for section in sections:
         decoded = tokens.decode(section.token, key=old_key, ea=ea)
         assert decoded.authentic
-        both_ways(section.token, old_key.hex(), ea, 2, section.sub, dict(decoded.fields))
+        check_encode_and_decode(
+            section.token, old_key.hex(), ea, 2, section.sub, dict(decoded.fields)
+        )

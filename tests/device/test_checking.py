@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from jeton_host.checking import check as checking
 from jeton_host.checking import rows as check_rows
 from jeton_host.checking.check import Checked
-from jeton_host.checking.rows import Row
+from jeton_host.checking.rows import TokenRow
 from jeton_host.cli import checking as cli_checking
 from jeton_host.errors import BoardError, JetonError
 from jeton_host.vending.issued_csv import issued_csv
@@ -31,7 +31,7 @@ app = typer.Typer()
 cli_checking.register(app)
 
 
-def rows(*cells: tuple[Any, ...]) -> list[Row]:
+def rows(*cells: tuple[Any, ...]) -> list[TokenRow]:
     """Return rows of (meter, token, expected…), numbered from line 2."""
     text = "meter;token;expected\n"
     text += "".join(";".join(map(str, (*row, "", "")[:3])) + "\n" for row in cells)
@@ -78,7 +78,7 @@ def test_a_difference_of_one_wh_is_reported(pos: PointOfSale, drn: str) -> None:
     token = pos.credit("home", "12.5", at=AT).token
     (found,) = check(pos, (drn, token, "12.501"))
     assert not found.as_expected
-    assert found.told == "expected 12.501 kWh, got Accept, 12.5 kWh"
+    assert found.problem == "expected 12.501 kWh, got Accept, 12.5 kWh"
 
 
 def test_without_an_expectation_a_token_must_be_accepted(pos: PointOfSale, drn: str) -> None:
@@ -94,7 +94,7 @@ def test_a_repeated_token_is_reported_with_its_first_line(pos: PointOfSale, drn:
     first, again = check(pos, (drn, token, 1), (drn, token, "UsedError"))
     assert first.as_expected
     assert again.as_expected
-    assert (again.cause, again.why) == ("used", "it was keyed in already, line 2")
+    assert (again.cause, again.why) == ("used", "it was entered before, line 2")
 
 
 @pytest.mark.parametrize("ea", [7, 11])
@@ -145,7 +145,7 @@ def test_a_rollover_is_found_from_the_file_alone(pos: PointOfSale, tmp_path: Pat
     text = issued_csv(pos.issued(), {"m": pos.meter("m")})
     token = pos.issued()[0].token
     found = checking.check(
-        [*check_rows.read(text.encode()).rows, Row(99, make_drn(1), token)],
+        [*check_rows.read(text.encode()).rows, TokenRow(99, make_drn(1), token)],
         pos=PointOfSale(tmp_path / "other.sqlite"),
         at=AT,
     )
@@ -164,7 +164,7 @@ def test_unknown_meters_are_set_up_by_columns_and_options(pos: PointOfSale) -> N
     found = checking.check(
         check_rows.read(text.encode()).rows, pos=pos, setup={"sgc": "123456"}, at=AT
     )
-    assert [checked.told for checked in found if not checked.as_expected] == []
+    assert [checked.problem for checked in found if not checked.as_expected] == []
     assert [checked.drn for checked in found] == [make_drn(5), make_drn(6)]
 
 
@@ -243,13 +243,13 @@ def test_wrong_rows_are_reported_with_the_others(pos: PointOfSale, drn: str) -> 
     )
     assert [checked.row.line for checked in found] == list(range(2, 12))
     assert "check digit" in found[0].why
-    assert "knows no meter 'absent'" in found[1].why
+    assert "has no meter 'absent'" in found[1].why
     assert "leading zeros" in check(pos, ("18000000", UNKNOWN))[0].why
     assert found[3].as_expected
     assert "a spreadsheet has rounded it" in found[4].why
     assert names(found)[4:7] == ["FormatError"] * 3
     assert found[7].as_expected
-    assert all(checked.why and "\n" not in checked.told for checked in found[8:])
+    assert all(checked.why and "\n" not in checked.problem for checked in found[8:])
 
 
 def test_a_meter_is_set_up_only_once(pos: PointOfSale) -> None:
@@ -270,7 +270,7 @@ def test_a_meter_is_set_up_only_once(pos: PointOfSale) -> None:
         ("kt", "x", "a whole number"),
         ("bdt", "12", "base date"),
         ("profile", "../x", "profile"),
-        ("made", "yesterday", "no date"),
+        ("made", "yesterday", "not a date"),
         ("sgc", "999999", "no vending key"),
     ],
 )

@@ -37,7 +37,7 @@ def test_emergency_credit_is_taken_once_and_repaid_first(home: str) -> None:
     said = ran("emergency", home)
     assert (said.status, said.out) == (1, "")
     assert said.err == (
-        "jeton: no emergency credit: it was taken already: a credit token repays it first\n"
+        "jeton: no emergency credit: it was taken already: repay it first with a credit token\n"
     )
     assert "5.00 kWh of emergency credit to repay" in jeton("status", home)
     entered = result_of("enter", home, _token(home, "12"))
@@ -51,7 +51,7 @@ def test_emergency_credit_is_taken_once_and_repaid_first(home: str) -> None:
     ("profile", "credit", "reason", "says"),
     [
         ("clou", "0", "none", "this meter has no emergency credit"),
-        ("generic", "3", "not_needed", "there is credit enough"),
+        ("generic", "3", "not_needed", "there is enough credit"),
     ],
 )
 def test_emergency_credit_is_refused_with_the_reason(
@@ -71,7 +71,7 @@ def test_emergency_credit_smaller_than_the_debts_is_refused() -> None:
     jeton("load", "sun", "1000")
     assert "-7.0" in jeton("advance", "sun", "8h")
     assert ran("emergency", "sun").err == (
-        "jeton: no emergency credit: it would all go to what is owed\n"
+        "jeton: no emergency credit: all of it would be used to repay debts\n"
     )
     assert ran("emergency", "sun", "--json").json["reason"] == "debt"
 

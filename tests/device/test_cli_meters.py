@@ -186,7 +186,7 @@ def test_a_load_uses_energy_over_time(demo: str) -> None:
     assert "KRN 1" in said
     assert "is not a time span" in refused("advance", demo, "soon")
     for power in ("-5", "abc", "²", "1.5", "9" * 5000, ""):
-        assert "will not do: a whole number of W" in refused("load", demo, power)
+        assert "is not valid: give a whole number of W" in refused("load", demo, power)
     for span in ("-1", "9" * 5000):
         assert "is not a time span" in refused("advance", demo, span)
     assert "must be a whole number from 0 to 4294967295" in refused("load", demo, "99999999999")
@@ -279,7 +279,7 @@ def test_a_served_meter_that_was_killed_can_be_used_again(demo: str) -> None:
 
 
 def test_a_link_that_cannot_be_created_is_refused(demo: str, tmp_path: Path) -> None:
-    assert "cannot be made" in refused("serve", demo, "--link", str(tmp_path / "no" / "port"))
+    assert "cannot be created" in refused("serve", demo, "--link", str(tmp_path / "no" / "port"))
     assert _status()["credit_wh"] == 2000
 
 
@@ -393,7 +393,7 @@ def test_a_link_of_a_running_meter_is_not_replaced(demo: str, tmp_path: Path) ->
     jeton("new", "two", "--credit", "9")
     link = tmp_path / "port"
     with served(demo, "--link", str(link)) as (process, _):
-        assert "is the link of a board that runs" in refused("serve", "two", "--link", str(link))
+        assert "is the link of a running board" in refused("serve", "two", "--link", str(link))
         assert _status("two")["credit_wh"] == 9000
         target = os.readlink(link)
         assert _status(demo)["credit_wh"] == 2000
@@ -446,7 +446,9 @@ def test_a_missing_flash_is_reported(demo: str) -> None:
         assert refused(*command) == "the flash of meter demo is missing"
     assert sorted(folder.iterdir()) == before
     assert "damaged: its flash is missing" in jeton("list")
-    assert "its flash is missing: `jeton delete demo`" in refused("new", demo)
+    assert "its flash is missing: remove the rest of it with `jeton delete demo`" in refused(
+        "new", demo
+    )
     jeton("delete", demo)
     jeton("new", demo)
 
@@ -457,7 +459,7 @@ def test_a_flash_without_a_meter_is_not_changed(demo: str) -> None:
     # Firmware is older, so an update would change it.
     empty = empty.replace(firmware_build.build(find()).hash.encode(), b"0123456789abcdef")
     flash.write_bytes(empty)
-    assert "holds no meter.bin: it is damaged" in refused("status", demo)
+    assert "contains no meter.bin: it is damaged" in refused("status", demo)
     assert flash.read_bytes() == empty
 
 
@@ -585,7 +587,7 @@ def test_closed_or_full_standard_files_are_handled(demo: str) -> None:
     assert "are not keys" in shell(f"printf '\\xff\n' | jeton run {demo}").stdout
     done = shell(f"printf 'load ²\n1\n' | jeton run {demo}")
     assert done.returncode == 1
-    assert "will not do" in done.stdout
+    assert "is not valid" in done.stdout
     assert "empty name" in shell("jeton run ''").stderr
     assert shell("jeton status $'\\xff'").returncode == 1
 
@@ -645,7 +647,7 @@ def test_commands_started_together_wait_for_each_other(demo: str) -> None:
     for run in runs:
         said, wrong = run.communicate(timeout=30)
         assert run.returncode == 0, said + wrong
-        assert wrong in ("", "jeton: waiting for another program to let go of meter demo\n")
+        assert wrong in ("", "jeton: waiting for another program to release meter demo\n")
     assert _status()["credit_wh"] == 8000
 
 

@@ -167,13 +167,13 @@ def test_an_unexpected_result_fails_the_run(
     assert said.status == 1
     assert said.err == f"jeton: 3 of {len(cases) + 9} rows are not as expected\n"
     assert "FAILED  credit <b>&| falsified (unique key (DUTK), EA07, fresh store): " in said.out
-    assert "Accept and not OldError" in said.out
+    assert "Accept, expected OldError" in said.out
     found = json.loads((tmp_path / "conformance.json").read_text())
     wrong = [row["wrong"] for row in found["rows"]]
     assert [bool(text) for text in wrong[:4]] == [True, True, True, False], "failures come first"
-    assert wrong[0] == "Accept and not OldError"
-    assert "credit_wh is 500 and not 600" in wrong[1]
-    assert "subclass 0 and not 4" in wrong[2]
+    assert wrong[0] == "Accept, expected OldError"
+    assert "credit_wh is 500, expected 600" in wrong[1]
+    assert "subclass is 0, expected 4" in wrong[2]
     page = (tmp_path / "conformance.html").read_text()
     tables = Tables(page)
     assert page.index("Not as expected") < page.index("Overview") < page.index("Published vectors")
@@ -183,7 +183,7 @@ def test_an_unexpected_result_fails_the_run(
     text = (tmp_path / "conformance.md").read_text()
     assert "3 of" in text.splitlines()[2]
     assert text.index("## Not as expected") < text.index("## Published vectors")
-    assert "**credit_wh is 500 and not 600**" in text
+    assert "**credit_wh is 500, expected 600**" in text
     (first, *_) = [row for row in md_rows(text) if "falsified" in row[0]]
     assert len(first) == 9
     repeated = ran("conformance", "--json")
@@ -202,7 +202,7 @@ def test_firmware_that_loses_used_tokens_is_found(small: None) -> None:
         sheet = Run(meter).sheet()
     assert not sheet.good
     wrong = {(row.store, row.wrong) for row in sheet.failed}
-    assert ("the same token before", "Accept and not UsedError") in wrong
+    assert ("the same token before", "Accept, expected UsedError") in wrong
     assert any("tid_newest is" in said for _, said in wrong), "also where it is accepted"
 
 

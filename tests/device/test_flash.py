@@ -293,7 +293,7 @@ def test_the_level_of_a_relay_is_kept_until_it_is_changed() -> None:
 def test_not_all_parts_may_be_left_out_and_none_is_given_alone(board: VirtualBoard) -> None:
     base = ("flash", board.path, "--board", "esp32_lcd2004")
     every = [word for name in boards.load("esp32_lcd2004").parts for word in ("--without", name)]
-    assert refused(*base, *every).endswith("without any of its parts is no bench: leave some")
+    assert refused(*base, *every).endswith("cannot run without any part: keep at least one")
     assert refused(*base, "--without", "none", "--without", "led").endswith("give it alone")
     assert refused(*base, "--active", "none", "--active", "relay=0").endswith("give it alone")
 
@@ -325,7 +325,7 @@ def test_files_of_the_user_do_not_hide_the_boards() -> None:
 def test_unknown_parts_cannot_be_left_out(board: VirtualBoard) -> None:
     base = ("flash", board.path, "--board", "esp32_lcd2004")
     assert refused(*base, "--without", "lamp").startswith("esp32_lcd2004 has no part 'lamp'; it")
-    assert refused(*base, "--active", "display=0").startswith("display has no level at which")
+    assert refused(*base, "--active", "display=0").startswith("display has no active level")
     for text in ("relay", "relay=2", "relay=low", "=", ""):
         assert "--active" in refused(*base, "--active", text), text
 
@@ -726,7 +726,8 @@ def test_the_port_is_found(plugged: Callable[..., None], tmp_path: Path) -> None
     assert ports.find("socket://bench:4000").device == "socket://bench:4000"
     plugged(usb_port("/dev/ttyUSB7", "A7"), usb_port("/dev/ttyACM0", "60:55:F9:01:02:03"))
     assert refused("flash", "auto", "--board", "virtual") == (
-        "which one? Name it: /dev/ttyACM0 (CP2102 USB to UART, serial number 60:55:F9:01:02:03), "
+        "several ports match, give one of them: "
+        "/dev/ttyACM0 (CP2102 USB to UART, serial number 60:55:F9:01:02:03), "
         "/dev/ttyUSB7 (CP2102 USB to UART, serial number A7)"
     )
     assert ports.find("6055f9010203").device == "/dev/ttyACM0"

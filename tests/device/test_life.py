@@ -296,7 +296,7 @@ def test_many_requests_work_beside_ticks(fast_ticks: VirtualBoard) -> None:
 def test_a_tick_that_does_not_end_is_abandoned(
     fast_ticks: VirtualBoard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jeton_host.virtual.bridge._CHORE_PATIENCE", 0.3)
+    monkeypatch.setattr("jeton_host.virtual.bridge._TICK_TIMEOUT", 0.3)
     with Client(fast_ticks.path) as client:
         client.raw()
         client.run("def loop():\n    while True: pass\nimport board; board.tick = loop")

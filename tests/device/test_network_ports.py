@@ -152,5 +152,5 @@ def test_a_port_without_a_server_is_reported(scheme: str) -> None:
     with pytest.raises(PortError) as caught:
         Meter(url)
     assert str(caught.value) == (
-        f"port {url} cannot be opened: Connection refused: is it served there?"
+        f"port {url} cannot be opened: Connection refused: is there a server at this address?"
     )

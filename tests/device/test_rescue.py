@@ -173,7 +173,7 @@ def gone(home: Home) -> str:
 @pytest.mark.parametrize(
     ("damage", "wrong"),
     [
-        (newer, "it is of version 99, which this Jeton does not know, and whole"),
+        (newer, "it has version 99, newer than this Jeton supports, and is intact"),
         (broken, "the meter record is damaged: its checksum is wrong"),
         (cut_short, "the meter record is damaged: its checksum is wrong"),
     ],
@@ -237,7 +237,7 @@ def test_records_are_found_without_a_file_system(home: Home) -> None:
 
 def test_an_erased_flash_gives_no_record(home: Home) -> None:
     home.flash.write_bytes(b"\xff" * home.flash.stat().st_size)
-    assert "holds no meter: its file system: it cannot be mounted" in refused("rescue", "home")
+    assert "contains no meter; its file system: it cannot be mounted" in refused("rescue", "home")
     home.flash.write_bytes(b"")
     assert refused("rescue", "home").endswith("is empty")
     home.flash.unlink()
@@ -535,7 +535,7 @@ def test_wrong_uses_are_refused(home: Home, tmp_path: Path) -> None:
     assert "Is a directory" in refused("rescue", str(tmp_path))
     file = tmp_path / "noise"
     file.write_bytes(bytes(range(256)) * 400)
-    assert "holds no meter" in refused("rescue", str(file))
+    assert "contains no meter" in refused("rescue", str(file))
     assert "cannot be written" in refused("rescue", "home", "--export", "/proc/none/x.json")
     with meters.NamedBoard(home.meter):
         assert refused("rescue", "home") == "meter home runs: stop that first"
@@ -545,9 +545,9 @@ def test_wrong_uses_are_refused(home: Home, tmp_path: Path) -> None:
         meter.provision(meters.make_config() | {"drn": "00000000042"})
     assert "has no meter 00000000042" in refused("rescue", str(other), "--provision")
     home.flash.write_bytes(other.read_bytes())
-    assert "is that of meter 00000000042, but" in refused("rescue", "home", "--provision")
+    assert "belongs to meter 00000000042, but" in refused("rescue", "home", "--provision")
     home.pos.remove_meter("home")
-    assert "nobody knows its key" in refused("rescue", "home", "--provision")
+    assert "so its key is not known" in refused("rescue", "home", "--provision")
 
 
 def test_a_flash_can_be_given_by_its_path(home: Home, tmp_path: Path) -> None:

@@ -200,9 +200,9 @@ def test_the_other_buttons_of_the_desk_work(demo: str) -> None:
             await s.typed("credit", "x")
             await s.until(lambda: "must be a decimal number" in s.said)
             await s.typed("test", "1 99")
-            await s.until(lambda: "test 99 is none" in s.said)
+            await s.until(lambda: "test 99 does not exist" in s.said)
             await s.typed("power-limit", "²")
-            await s.until(lambda: "a power limit of '²' will not do" in s.said)
+            await s.until(lambda: "a power limit of '²' is not valid" in s.said)
             assert "a whole number of W, 0 to 18201624" in s.said
             assert getattr(s.screen.focused, "id", None) == "power-limit"
             await s.pilot.press("escape")
@@ -288,7 +288,7 @@ def test_load_clock_speed_and_time_are_set(demo: str) -> None:
             await s.pilot.click("#speed-60")
             await s.until(lambda: "60x" in s.text("#state"))
             for field, text, why in (
-                ("load", "-1", "a load of '-1' will not do"),
+                ("load", "-1", "a load of '-1' is not valid"),
                 ("clock", "noon", "is not a time"),
                 ("advance", "soon", "is not a time span"),
             ):
@@ -646,7 +646,7 @@ def test_a_meter_in_use_by_another_program_is_waited_for(demo: str) -> None:
     with Meter.open(demo):
         ended, wrote = _at_a_terminal(
             demo,
-            wait=b"waiting for another program to let go of meter demo\r\n",
+            wait=b"waiting for another program to release meter demo\r\n",
             then=lambda _, terminal: os.write(terminal, b"\x03"),
         )
     assert ended == 130

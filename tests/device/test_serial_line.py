@@ -187,7 +187,7 @@ def test_a_restart_during_a_request_is_reported(meter: Meter) -> None:
     meter.run(RESTARTS)
     assert meter.status().credit_wh == 7000  # the request is sent again
     meter.run(RESTARTS)
-    with pytest.raises(BoardError, match="started anew in the middle of this") as caught:
+    with pytest.raises(BoardError, match="restarted during this request") as caught:
         meter.consume(1000)
     assert "\n" not in str(caught.value)
     assert meter.status().credit_wh == 7000
@@ -198,7 +198,7 @@ def test_a_restart_while_output_is_read_is_reported(meter: Meter) -> None:
     meter.provision(meters.make_config() | {"credit_wh": 7000})
     assert meter.board is not None
     restart = meter.board.reset
-    with pytest.raises(BoardError, match="started anew in the middle of this"):
+    with pytest.raises(BoardError, match="restarted during this request"):
         meter.run("print('on')\nwhile True: pass", heard=lambda _: restart())
     assert meter.status().credit_wh == 7000
 
@@ -217,7 +217,7 @@ def test_another_client_between_two_calls_does_no_harm(meter: Meter) -> None:
     with Meter.open(meter.port) as again:
         assert again.info().provisioned
         for own in (again.power_cut, again.power_on):
-            with pytest.raises(BoardError, match="needs a virtual board started here"):
+            with pytest.raises(BoardError, match="a virtual board that this program started"):
                 own()
     assert meter.info().provisioned
 
@@ -388,11 +388,11 @@ def test_waiting_for_another_program_is_reported_once(monkeypatch: pytest.Monkey
         said.append(line)
         first.close()
 
-    monkeypatch.setattr("jeton_host.meter.tell_wait", report)
+    monkeypatch.setattr("jeton_host.meter.report_wait", report)
     assert said == []
     with Meter.open("one") as second:
         assert second.status().provisioned
-    assert said == ["waiting for another program to let go of meter one"]
+    assert said == ["waiting for another program to release meter one"]
 
 
 @pytest.mark.virtual_only
@@ -410,7 +410,7 @@ def test_a_waiting_command_reports_it_and_can_be_interrupted() -> None:
         line = command.stderr.readline()
         command.send_signal(signal.SIGINT)
         out, more = command.communicate()
-    assert line == b"jeton: waiting for another program to let go of meter one\n"
+    assert line == b"jeton: waiting for another program to release meter one\n"
     assert (out, more, command.returncode) == (b"", b"", 130)
 
 

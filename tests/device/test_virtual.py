@@ -488,7 +488,7 @@ def test_a_link_does_not_replace_a_file(tmp_path: Path) -> None:
 def test_a_link_belongs_to_one_board(tmp_path: Path) -> None:
     link = tmp_path / "port"
     with VirtualBoard(link=link) as board:
-        with pytest.raises(BoardError, match="is the link of a board that runs"):
+        with pytest.raises(BoardError, match="is the link of a running board"):
             VirtualBoard(link=tmp_path / "." / "port").start()
         assert os.readlink(link) == board.device
     assert list(tmp_path.iterdir()) == []
@@ -564,7 +564,7 @@ LOCKED = "import _thread\nlock = _thread.allocate_lock()\nlock.acquire()\nprint(
 @pytest.fixture
 def short_watchdog(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[VirtualBoard, Client]]:
     """A board with a short watchdog timeout, and a client in its raw REPL."""
-    monkeypatch.setattr("jeton_host.virtual.bridge.STILL", 0.3)
+    monkeypatch.setattr("jeton_host.virtual.bridge.IDLE_LIMIT", 0.3)
     monkeypatch.setattr("jeton_host.virtual.bridge.SAMPLE", 0.05)
     with VirtualBoard() as board, Client(board.path) as client:
         client.raw()
@@ -600,8 +600,8 @@ def test_a_program_that_ctrl_c_cannot_end_is_reset(
     ids=["waits", "no heap"],
 )
 def test_a_board_that_cannot_tick_is_reset(monkeypatch: pytest.MonkeyPatch, end: str) -> None:
-    monkeypatch.setattr("jeton_host.virtual.bridge._CHORE_PATIENCE", 0.1)
-    monkeypatch.setattr("jeton_host.virtual.bridge.STILL", 0.3)
+    monkeypatch.setattr("jeton_host.virtual.bridge._TICK_TIMEOUT", 0.1)
+    monkeypatch.setattr("jeton_host.virtual.bridge.IDLE_LIMIT", 0.3)
     monkeypatch.setattr("jeton_host.virtual.bridge.SAMPLE", 0.05)
     with VirtualBoard(tick_s=0.2) as board, Client(board.path) as client:
         client.raw()
@@ -643,8 +643,8 @@ def test_a_waiting_program_is_not_reset(
 def test_a_second_ctrl_c_ends_an_unresponsive_program(
     board: VirtualBoard, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jeton_host.virtual.bridge._UNHEARD", 0.1)
-    monkeypatch.setattr("jeton_host.virtual.bridge.STILL", 60)
+    monkeypatch.setattr("jeton_host.virtual.bridge._FORCE_AFTER", 0.1)
+    monkeypatch.setattr("jeton_host.virtual.bridge.IDLE_LIMIT", 60)
     client.send(LOCKED.encode() + b"lock.acquire()\x04")
     client.expect(b"on\r\n")
     bridge = board._bridge
@@ -672,7 +672,7 @@ def test_without_process_information_silence_after_ctrl_c_causes_a_reset(
 ) -> None:
     board, client = short_watchdog
     monkeypatch.setattr("jeton_host.virtual.process.PROC", False)
-    monkeypatch.setattr("jeton_host.virtual.bridge.STILL_UNTOLD", 0.3)
+    monkeypatch.setattr("jeton_host.virtual.bridge.SILENCE_LIMIT", 0.3)
     monkeypatch.setattr("jeton_host.virtual.bridge.catches_interrupt", lambda _: None)
     monkeypatch.setattr("jeton_host.virtual.bridge.awaits_lock", lambda _: None)
     client.send(LOCKED.encode() + b"import time; time.sleep(1); print('asks')\nlock.acquire()\x04")

@@ -128,9 +128,9 @@ def test_a_short_condition_is_not_skipped(lit: Meter) -> None:
 def test_the_number_of_display_reads_is_limited(
     lit: Meter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting, "_LOOKS", 5)
+    monkeypatch.setattr(waiting, "_MOST_READS", 5)
     before = lit.clock()
-    with pytest.raises(NeverCameError, match=r"in 5 looks, within 0:04:00 \(limit= goes on"):
+    with pytest.raises(NeverCameError, match=r"in 5 reads, within 0:04:00 \(give a limit="):
         lit.advance_until(display="nothing", step=60)
     assert lit.clock() - before == timedelta(minutes=4)
     with pytest.raises(NeverCameError, match=r"'nothing' within 0:10:00"):
@@ -156,37 +156,37 @@ def test_the_clock_runs_as_before(lit: Meter) -> None:
 
 def test_a_condition_that_does_not_become_true_is_an_error(lit: Meter) -> None:
     before = lit.clock()
-    with pytest.raises(NeverCameError, match=r"did not come to tamper = True within 1:00:00"):
+    with pytest.raises(NeverCameError, match=r"did not reach tamper = True within 1:00:00"):
         lit.advance_until(tamper=True, limit=timedelta(hours=1))
     assert lit.clock() - before == timedelta(hours=1)
     with pytest.raises(NeverCameError, match=r"an event trip within 0:10:00: it shows '.*kWh"):
         lit.advance_until("trip", limit=600)
     with pytest.raises(NeverCameError, match="a display with 'nothing'"):
         lit.advance_until(display="nothing", limit=60)
-    with pytest.raises(NeverCameError, match="to what was asked for within"):
+    with pytest.raises(NeverCameError, match="did not reach the condition within"):
         lit.advance_until(lambda status: False, limit=60)
     assert lit.status().rate == 0
 
 
 def test_wrong_conditions_are_refused(lit: Meter) -> None:
-    with pytest.raises(TypeError, match="say one thing"):
+    with pytest.raises(TypeError, match="give exactly one condition"):
         lit.advance_until()
-    with pytest.raises(TypeError, match="say one thing"):
+    with pytest.raises(TypeError, match="give exactly one condition"):
         lit.advance_until("trip", display="x")
     with pytest.raises(TypeError, match="has no colour; there are clock, provisioned, "):
         lit.advance_until(colour="red")
     before = lit.clock()
     for call, said in (
         (lambda: lit.advance_until(as_dict=1), "has no as_dict"),
-        (lambda: lit.advance_until(switch="opened"), "never 'opened'; it is one of closed, open"),
+        (lambda: lit.advance_until(switch="opened"), "switch must be one of closed, open, not"),
         (lambda: lit.advance_until(switch_reason="x"), "one of not_provisioned, credit, "),
-        (lambda: lit.advance_until(credit_wh="1500"), "credit_wh is never '1500': it is int"),
-        (lambda: lit.advance_until(clock=5), "clock is never 5: it is datetime"),
+        (lambda: lit.advance_until(credit_wh="1500"), "credit_wh must be int, not '1500'"),
+        (lambda: lit.advance_until(clock=5), "clock must be datetime, not 5"),
         (lambda: lit.advance_until("switch_open"), "'switch_open'; there are provisioned, "),
         (lambda: lit.wait_event("opened"), "no event is called 'opened'; there are "),
-        (lambda: lit.advance_until("trip", step=0), "step is 0: it is 1 s or more"),
-        (lambda: lit.advance_until(display=" "), "' ' stands on every display"),
-        (lambda: lit.wait_display(""), "'' stands on every display"),
+        (lambda: lit.advance_until("trip", step=0), "step must be 1 s or more, not 0"),
+        (lambda: lit.advance_until(display=" "), "every display shows the text ' '"),
+        (lambda: lit.wait_display(""), "every display shows the text ''"),
         (lambda: lit.wait_display(None), "not None"),  # type: ignore[arg-type]
     ):
         with pytest.raises((TypeError, ValueError), match=said) as refusal:

@@ -285,7 +285,7 @@ def test_wrong_adapters_and_boards_without_pins_are_refused(pos: PointOfSale) ->
         pytest.raises(BoardError, match="only such a board has models"),
     ):
         Meter.open(board.path, wires=ModelWires())
-    with pytest.raises(BoardError, match='is for "virtual"'):
+    with pytest.raises(BoardError, match='is only for "virtual"'):
         Meter.open("nowhere", board="cyd")
 
 

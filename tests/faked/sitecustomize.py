@@ -1,7 +1,8 @@
-"""What Python needs under libfaketime: `tests.dates` puts this on the path of all it starts.
+"""A `time.sleep` that works under libfaketime; `tests.dates` puts this folder on PYTHONPATH.
 
-Its clock_nanosleep, by which CPython sleeps since 3.11, takes a moment of a clock that is not
-faked for one of the faked clock (libfaketime 0.9.10): EINVAL, or a sleep of years.
+CPython 3.11 and later sleep with clock_nanosleep until a moment of the monotonic clock, which is
+not faked. The version in libfaketime 0.9.10 takes it as a moment of the faked clock: the call
+fails with EINVAL, or sleeps for years.
 """
 
 import select

@@ -59,10 +59,10 @@ class Panel:
     def cost(self, *lines: str) -> int:
         """Show lines and return the number of bytes on the bus."""
         self.text()
-        before = int(self.model.octets)
+        before = int(self.model.bus_bytes)
         assert not self.show(*lines)
         self.text()
-        return int(self.model.octets) - before
+        return int(self.model.bus_bytes) - before
 
 
 @pytest.fixture

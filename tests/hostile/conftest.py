@@ -1,4 +1,4 @@
-"""What these tests share with those of the firmware lies in tests/both."""
+"""Makes the helpers in tests/both importable here."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Speaks to on_interpreter.py: the console's answer to any line, and what it cost."""
+"""Runs on_interpreter.py: sends lines to the console and measures time and heap of each answer."""
 
 import json
 import os
@@ -23,7 +23,7 @@ CONFIG = {"drn": "00000000000", "decoder_key": KEY, "sgc": "201457", "tid0": 100
 
 
 class Rig:
-    """A console on a heap of 192k; every answer is checked for what no answer may be."""
+    """A console in MicroPython with a heap of 192k; `ask` checks every answer."""
 
     def __init__(self) -> None:
         micropython = interpreter.find()
@@ -69,14 +69,18 @@ class Rig:
         return line
 
     def ask(self, line: str | bytes, patience_s: float = PATIENCE_S) -> dict[str, Any]:
-        """Return the answer to a line; AssertionError for one that no client can stand."""
-        octets, how = (line, b"b") if isinstance(line, bytes) else (line.encode(), b"t")
+        """Return the answer to a line.
+
+        AssertionError if the answer is late, is no JSON object with "ok" or "error", has more
+        than one line of error, or contains the key.
+        """
+        data, how = (line, b"b") if isinstance(line, bytes) else (line.encode(), b"t")
         assert self._process.stdin is not None
-        self._process.stdin.write(how + b"%d\n" % len(octets) + octets)
+        self._process.stdin.write(how + b"%d\n" % len(data) + data)
         self._process.stdin.flush()
-        said, took_ms, self.used = json.loads(self._read_line())
-        # What is beyond 16 bits, JSON says by two surrogates, and MicroPython repeats them so.
-        text = bytes.fromhex(said).decode(errors="replace")
+        answer_hex, took_ms, self.used = json.loads(self._read_line())
+        # JSON writes a character above 16 bits as two surrogates; MicroPython returns both.
+        text = bytes.fromhex(answer_hex).decode(errors="replace")
         shown = f"{line[:200]!r} -> {text[:300]!r}"
         self.lines += 1
         self.slowest_ms = max(self.slowest_ms, took_ms)

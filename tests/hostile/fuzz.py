@@ -1,7 +1,8 @@
-"""Looks for inputs that hurt, guided by which lines they reach: `make fuzz`.
+"""Fuzzes the targets in targets.py, guided by code coverage: `make fuzz`.
 
-`python -m tests.hostile.fuzz TARGET [SECONDS]` for one target; without any it lists them. An input
-that hurts is left as crash-… in the working directory, and its traceback is printed.
+`python -m tests.hostile.fuzz TARGET [SECONDS]` fuzzes one target; without arguments it lists the
+targets. An input that fails is written to crash-… in the working directory, and its traceback is
+printed.
 """
 
 import sys

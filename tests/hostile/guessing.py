@@ -1,7 +1,7 @@
-"""How many tokens a day somebody can try on a meter of each profile, counted on the real meter.
+"""Counts how many random tokens per day an attacker can try on a meter of each profile.
 
-Time is simulated. A try is a token that the meter decrypts; nothing else tells a guesser anything.
-Run it (`python -m tests.hostile.guessing`) for the table.
+It runs the real meter with simulated time. A try is a token that the meter decrypts: only that
+gives the attacker information. `python -m tests.hostile.guessing` prints the table.
 """
 
 import json
@@ -18,16 +18,16 @@ from jeton.console import Console
 from jeton.sts import digits
 
 DAY_MS = 86_400_000
-WIRE_MS = 1  # a token by a fast wire
-KEYPAD_MS = 10_000  # 20 digits by hand, and the look at the display
-CYCLE_MS = 5_000  # assumed: switching off and on again until the meter takes tokens
-# How many random entries it takes until one is a valid credit token (CRC of 16 bits, subclass,
-# and an identifier that is neither old nor expired), on the average.
+WIRE_MS = 1  # a token over a fast serial line
+KEYPAD_MS = 10_000  # keying 20 digits by hand and reading the display
+CYCLE_MS = 5_000  # assumed: from switching off until the meter takes tokens again
+# Average number of random entries until one is a valid credit token (CRC of 16 bits, subclass,
+# and an identifier that is neither old nor expired).
 TRIES_FOR_A_HIT = 1_700_000
 
 
 class Clock:
-    """Time that only the guesser moves."""
+    """A clock that only the guesser moves."""
 
     rate = 0
 
@@ -39,19 +39,19 @@ class Clock:
 
 
 class Guesser:
-    """A meter under attack: every try is counted where the meter decrypts."""
+    """A meter under attack; each decryption counts as a try."""
 
-    def __init__(self, profile: str, by_ms: int) -> None:
-        self.by_ms = by_ms
+    def __init__(self, profile: str, entry_ms: int) -> None:
+        self.entry_ms = entry_ms
         self.tries = 0
         self.passed_ms = 0
-        self._meter_ms = support.T0 * 1000  # stands still while the power is off
+        self._meter_ms = support.T0 * 1000  # the meter's clock stops while the power is off
         self._tokens = self._wrong()
         self.meter, self._store = support.new_meter(profile=profile)
         self.steps = self.meter.profile.lockout_steps_s
-        self._watch()
+        self._count_tries()
 
-    def _watch(self) -> None:
+    def _count_tries(self) -> None:
         acceptance.use_key(self.meter)
         decrypt = self.meter._decrypt
 
@@ -65,10 +65,10 @@ class Guesser:
 
     @staticmethod
     def _wrong() -> Iterator[str]:
-        """Give tokens of class 0 as a guesser makes them up; the same ones each time."""
-        made_up = random.Random(0)
+        """Yield random tokens of class 0; the same ones in each run."""
+        generator = random.Random(0)
         while True:
-            yield digits.join(0, made_up.randbytes(8))
+            yield digits.join(0, generator.randbytes(8))
 
     def wait(self, ms: int) -> None:
         self.passed_ms += ms
@@ -76,8 +76,8 @@ class Guesser:
         self._clock.seconds = self._meter_ms // 1000
 
     def guess(self) -> bool:
-        """Enter a wrong token; tell whether the meter was locked."""
-        self.wait(self.by_ms)
+        """Enter a wrong token; return whether the meter was locked."""
+        self.wait(self.entry_ms)
         answer = json.loads(self._console.rpc(json.dumps(["enter", next(self._tokens)])))
         assert "ok" in answer, answer
         return bool(answer["ok"]["name"] == "LockOut")
@@ -85,55 +85,59 @@ class Guesser:
     def power_cycle(self) -> None:
         self.passed_ms += CYCLE_MS
         self.meter = support.again(self._store)
-        self._watch()
+        self._count_tries()
 
     def wait_for_lock(self) -> None:
         left_s = self.meter.lockout.blocked(self._clock.now())
         self.wait(left_s * 1000)
 
     def wait_for_window(self) -> None:
-        """Stay one below the limit until the window of the first wrong token is over."""
+        """If one more wrong token would lock the meter, wait until its window is over."""
         profile, state = self.meter.profile, self.meter.state
         if profile.lockout_within_s and state.lock_count == profile.lockout_after - 1:
             over = state.lock_first + profile.lockout_within_s
             self.wait(max(over - self._clock.now(), 0) * 1000)
 
 
-def _straight(guesser: Guesser) -> None:
+def _attack_at_once(guesser: Guesser) -> None:
     if guesser.guess():
         guesser.wait_for_lock()
 
 
-def _careful(guesser: Guesser) -> None:
+def _attack_below_limit(guesser: Guesser) -> None:
     guesser.wait_for_window()
-    _straight(guesser)
+    _attack_at_once(guesser)
 
 
-def _cycling(guesser: Guesser) -> None:
+def _attack_with_power_cycles(guesser: Guesser) -> None:
     guesser.guess()
     if guesser.meter.lockout.blocked(guesser._clock.now()):
         guesser.power_cycle()
-        guesser.wait_for_lock()  # where the cycle did not end it
+        guesser.wait_for_lock()  # if the power cycle did not end the lock
 
 
-def _careful_cycling(guesser: Guesser) -> None:
+def _attack_below_limit_with_power_cycles(guesser: Guesser) -> None:
     guesser.wait_for_window()
-    _cycling(guesser)
+    _attack_with_power_cycles(guesser)
 
 
-def tries_a_day(profile: str, by_ms: int, cycles: bool) -> int:
-    """Return the most tries a day by any of the ways known here, with or without power cycles."""
+def tries_a_day(profile: str, entry_ms: int, cycles: bool) -> int:
+    """Return the most tries per day of all attacks known here, with or without power cycles."""
     most = 0
-    for way in (_cycling, _careful_cycling) if cycles else (_straight, _careful):
-        guesser = Guesser(profile, by_ms)
+    for attack in (
+        (_attack_with_power_cycles, _attack_below_limit_with_power_cycles)
+        if cycles
+        else (_attack_at_once, _attack_below_limit)
+    ):
+        guesser = Guesser(profile, entry_ms)
         if not guesser.steps:
-            # Without a lock-out only the line limits: some are tried, the day is reckoned.
+            # Without a lock-out only the speed of the input limits: measure 50, calculate a day.
             for _ in range(50):
                 assert not guesser.guess()
             return guesser.tries * DAY_MS // guesser.passed_ms
         days = 0.01 if cycles and guesser.meter.profile.lockout_cleared_by_power_cycle else 2
         while guesser.passed_ms < days * DAY_MS:
-            way(guesser)
+            attack(guesser)
         most = max(most, guesser.tries * DAY_MS // guesser.passed_ms)
     return most
 
@@ -147,8 +151,8 @@ COLUMNS = (
 
 
 def measure(profile: str) -> dict[str, int]:
-    """Return tries a day by column for a profile."""
-    return {name: tries_a_day(profile, by_ms, cycles) for name, by_ms, cycles in COLUMNS}
+    """Return tries per day for a profile: column -> number."""
+    return {name: tries_a_day(profile, entry_ms, cycles) for name, entry_ms, cycles in COLUMNS}
 
 
 def _years(tries: int) -> str:
@@ -159,7 +163,7 @@ def _years(tries: int) -> str:
 
 
 def table(found: dict[str, dict[str, int]]) -> str:
-    """Return the measure of all profiles as a table: tries a day, and how long for one hit."""
+    """Return a Markdown table: tries per day and the average time to a hit, by profile."""
     names = [name for name, _, _ in COLUMNS]
     lines = [
         "| profile | " + " | ".join(f"{name}: tries a day, a hit in" for name in names) + " |"

@@ -1,8 +1,9 @@
-"""A console in MicroPython on a small heap, for lines that mean it no good.
+"""Runs the console in MicroPython on a small heap, for hostile requests.
 
-Arguments as for tests/both/run_in_micropython.py. A request is a line "t" or "b" (to be handed
-over as text, or as octets) with its length, and its octets; the answer is one JSON line: [in
-hexadecimal the console's answer or an exception that came out of it, milliseconds, heap in use].
+Arguments as for tests/both/run_in_micropython.py. A request is a line with "t" or "b" and a
+length, then that many bytes; the console gets them as text ("t") or as bytes ("b"). The answer is
+one JSON line: [the console's answer, or the exception that it raised, in hexadecimal,
+milliseconds, bytes of heap in use].
 """
 
 import gc
@@ -52,7 +53,7 @@ while True:
         left -= sys.stdin.buffer.readinto(request)
         request = request.decode() if line[0] == "t" else bytes(request)
     except MemoryError:
-        # As at a prompt: too long to become a text at all, the console never sees it.
+        # As at a prompt: no memory for the whole text, so the console never gets it.
         request = "[]"
         while left:
             left -= len(sys.stdin.buffer.read(min(left, 256)))
@@ -64,10 +65,10 @@ while True:
     took = time.ticks_diff(time.ticks_ms(), started)
     request = None
     sys.stdout.write('["')
-    # Not by json.dumps: that would need the answer once more.
+    # json.dumps would need memory for a second copy of the answer.
     for i in range(0, len(answer), 64):
-        for octet in answer[i : i + 64].encode():
-            sys.stdout.write("%02x" % octet)
+        for byte in answer[i : i + 64].encode():
+            sys.stdout.write("%02x" % byte)
     answer = None
     gc.collect()
     print('", %d, %d]' % (took, gc.mem_alloc()))

@@ -1,7 +1,7 @@
-"""What takes input from outside, each as a function of octets that raises where it misbehaves.
+"""Each code that reads input from outside, as a function of bytes that raises if the code fails.
 
-`make fuzz` lets a coverage-guided fuzzer look for such octets (fuzz.py); test_targets.py tries
-those that Hypothesis makes up. SEEDS are inputs to begin with.
+`make fuzz` runs a coverage-guided fuzzer on these targets (fuzz.py); test_targets.py runs them
+with inputs from Hypothesis. TARGETS contains valid inputs to begin with.
 """
 
 import io
@@ -30,11 +30,11 @@ from jeton_host.vending import batch, keys, tokens
 from jeton_host.vending.pos import PointOfSale
 
 KEY = "87f3ecbb2e46b48f"
-_SHORT = 2000  # characters of an error; people read it
+_SHORT = 2000  # characters: longer errors are of no use to a person
 
 
-def _said(error: Exception) -> str:
-    """Check an error that people are to read."""
+def _message(error: Exception) -> str:
+    """Check that an error is one short line, for people; return it."""
     text = str(error)
     assert text.strip()
     assert "\n" not in text.strip()
@@ -71,7 +71,7 @@ _TOKENS = [
 
 
 def decoder(data: bytes) -> None:
-    """The firmware's way from digits to a token, and the point of sale's."""
+    """Decode digits with the firmware and with the point of sale."""
     text = data.decode("utf-8", "surrogateescape")
     for ea, decrypt in _CIPHERS:
         result, token, message = decode_token(text, decrypt, ea)
@@ -81,7 +81,7 @@ def decoder(data: bytes) -> None:
         try:
             tokens.decode(text, key=key).as_dict()
         except JetonError as error:
-            _said(error)
+            _message(error)
     if len(data) >= 9:
         cls, block = data[0] & 3, data[1:9]
         assert digits.split(digits.join(cls, block)) == (cls, block)
@@ -97,7 +97,7 @@ def _console() -> Console:
 
 
 def console(data: bytes) -> None:
-    """The verbs, one line after the other; the meter takes the next good token then."""
+    """Send lines to the console; afterwards the meter must still take a good token."""
     one = _console()
     for line in data.split(b"\n")[:20]:
         answer = one.rpc(line.decode("utf-8", "replace"))
@@ -112,11 +112,11 @@ def console(data: bytes) -> None:
 
 
 def state(data: bytes) -> None:
-    """A record as the flash gave it back."""
+    """Unpack a record as read from the flash."""
     try:
         found = reading.unpack(data)
     except ValueError as error:
-        _said(error)
+        _message(error)
         return
     again = reading.unpack(found.pack())
     assert again.pack() == found.pack()
@@ -130,7 +130,7 @@ def state(data: bytes) -> None:
 
 
 def load_steps(data: bytes) -> None:
-    """The steps of a load, from JSON."""
+    """Pack the steps of a load from JSON."""
     try:
         value = json.loads(data)
     except (ValueError, RecursionError):
@@ -142,7 +142,7 @@ def load_steps(data: bytes) -> None:
     try:
         packed = load.packed(steps, repeat_s)
     except ValueError as error:
-        _said(error)
+        _message(error)
         return
     assert len(packed) == 8 * len(steps)
 
@@ -157,11 +157,11 @@ def _file(data: bytes, name: str) -> Path:
 
 
 def csv(data: bytes) -> None:
-    """A load as a CSV file."""
+    """Read a load from a CSV file."""
     try:
         steps, _ = loads.from_csv(_file(data, "load.csv"))
     except JetonError as error:
-        _said(error)
+        _message(error)
         return
     assert steps
     assert all(0 <= watts <= 0xFFFFFFFF for _, watts in steps)
@@ -169,27 +169,29 @@ def csv(data: bytes) -> None:
 
 
 def issued_tokens(data: bytes) -> None:
-    """A file for `jeton check-tokens`, up to the meters that its rows are for."""
+    """Read a file for `jeton check-tokens` and find the meters of its rows."""
     try:
         rows = check_rows.read(data).rows
     except JetonError as error:
-        _said(error)
+        _message(error)
         return
-    book = checking._Book(PointOfSale(_file(b"", "nobody.sqlite").with_name("no.sqlite")))
-    subjects, wrong = checking._subjects(rows, book, {}, datetime(2026, 1, 1, tzinfo=UTC))
-    assert len(wrong) + sum(len(subject.rows) for subject in subjects) == len(rows)
+    combined = checking._CombinedPos(
+        PointOfSale(_file(b"", "unused.sqlite").with_name("no.sqlite"))
+    )
+    meters, wrong = checking._meter_rows(rows, combined, {}, datetime(2026, 1, 1, tzinfo=UTC))
+    assert len(wrong) + sum(len(meter.rows) for meter in meters) == len(rows)
     for checked in wrong:
         assert checked.why
         assert "\n" not in checked.why
 
 
 def profile(data: bytes) -> None:
-    """A profile of one's own, as `jeton profile check` reads it."""
+    """Check a user's profile, as `jeton profile check` does."""
     path = _file(data, "mine.json")
     try:
         value = profiles.read(path)
     except JetonError as error:
-        _said(error)
+        _message(error)
         return
     wrong = list(profiles.problems(value, path))
     for problem in wrong:
@@ -202,7 +204,7 @@ def profile(data: bytes) -> None:
 
 
 def provisioning(data: bytes) -> None:
-    """A configuration of a meter."""
+    """Check the configuration of a meter."""
     try:
         value = json.loads(data)
     except (ValueError, RecursionError):
@@ -210,14 +212,14 @@ def provisioning(data: bytes) -> None:
     try:
         setup.configured(value, support.profiles).pack()
     except ValueError as error:
-        text = _said(error)
+        text = _message(error)
         key = value.get("decoder_key") if isinstance(value, dict) else None
         if isinstance(key, str) and len(key) > 8:
             others = [other for name, other in value.items() if name != "decoder_key"]
             assert key in str(others) or key not in text
 
 
-def _batch(data: bytes, row: batch.Row) -> None:
+def _batch(data: bytes, row: batch.RowConverter) -> None:
     sink = io.BytesIO()
     batch.run(io.BytesIO(data), sink, row)
     lines = [line for line in data.removeprefix(b"\xef\xbb\xbf").split(b"\n") if line.strip()]
@@ -233,26 +235,26 @@ def _batch(data: bytes, row: batch.Row) -> None:
 
 
 def batch_decode(data: bytes) -> None:
-    """`jeton decode --jsonl`."""
+    """Run `jeton decode --jsonl`."""
     _batch(data, batch.decode_row)
 
 
 def batch_encode(data: bytes) -> None:
-    """`jeton encode --jsonl`."""
+    """Run `jeton encode --jsonl`."""
     _batch(data, batch.encode_row)
 
 
 def batch_derive(data: bytes) -> None:
-    """`jeton derive --jsonl`."""
+    """Run `jeton derive --jsonl`."""
     _batch(data, batch.derive_row)
 
 
 def key_file(data: bytes) -> None:
-    """A file of vending keys."""
+    """Read a file of vending keys."""
     try:
         keys._read_keys(_file(data, "keys.json"), test=True)
     except JetonError as error:
-        _said(error)
+        _message(error)
 
 
 def _json(*values: object) -> bytes:
@@ -265,7 +267,7 @@ _PARAMETERS = {"dkga": 4, "ea": 7, "vk": "abababababababab9494949494949494012345
 _PARAMETERS |= {"pan": "600727000000000009", "kt": 2, "sgc": "201457", "ti": 1, "krn": 1}
 _DKGA02 = _PARAMETERS | {"dkga": 2, "vk": "abababababababab"}
 
-# Function → inputs that it takes.
+# Target -> valid inputs to begin with.
 TARGETS: dict[Callable[[bytes], None], list[bytes]] = {
     decoder: [token.encode() for token in _TOKENS] + [b"1311 3787 9479-0158 6604"],
     console: [
@@ -276,7 +278,7 @@ TARGETS: dict[Callable[[bytes], None], list[bytes]] = {
         _json(["advance_grant", 500], ["emergency"], ["ledger"], ["history"], ["consume", 5]),
         _json(["provision", support.configuration()], ["reports"], ["acknowledge", 1], ["led"]),
     ],
-    state: [support.new_meter()[1].octets, states.State().pack()],
+    state: [support.new_meter()[1].record, states.State().pack()],
     load_steps: [_json([[0, 5], [60, 0]]), _json({"steps": [[0, 5]], "repeat_s": 60})],
     csv: [b"time,watts\n00:00,5\n01:30:05,700\n", b"0;5\n60;7.5\n", b"2026-01-01T00:00,1\n#\n"],
     issued_tokens: [

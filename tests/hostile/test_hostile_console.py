@@ -1,4 +1,4 @@
-"""The console's one line of JSON, made by nobody's client: it answers, and goes on as it was."""
+"""Tests of the console with hostile lines: it answers each one and works as before."""
 
 import json
 from collections.abc import Iterator
@@ -20,26 +20,26 @@ NAMES = (*setup._KEYS, "other")
 @pytest.fixture
 def rig() -> Iterator[Rig]:
     with Rig() as one:
-        # What a verb imports when it is first called stays: the load, reports, the calendar.
-        healthy(one)
+        # Call verbs that import modules on first use (load, reports, calendar): those keep heap.
+        check_meter_works(one)
         for request in (["load_profile", [[0, 1]]], ["events"], ["press", "0#"], ["reports"]):
             one.call(*request)
         one.call("clock", support.T0 + 86_400)
         one.call("provision", {**CONFIG, "ea": 11, "decoder_key": 2 * KEY})
         one.call("enter", support.class1(0))
         assert "error" in one.ask('["lock", "short"]')
-        healthy(one)
+        check_meter_works(one)
         yield one
 
 
-def healthy(rig: Rig) -> None:
-    """The meter is set up anew and takes a good token: then its heap is what it was."""
+def check_meter_works(rig: Rig) -> None:
+    """Provision the meter again and enter a good token, so that the heap use is comparable."""
     rig.call("provision", CONFIG)
     entered = rig.call("enter", support.credit(2000))
     assert entered["name"] == "Accept"
 
 
-# A verb with arguments of the right kind, and with values near what it takes.
+# Verbs with arguments of the right type, and with values close to valid ones.
 whole = st.one_of(
     st.integers(-2, 300),
     st.sampled_from([2**31, 2**32 - 1, 2**32, 2**63, 2**64, 10**40, -(2**31), -(10**30)]),
@@ -113,22 +113,22 @@ def check_requests(rig: Rig, request: Any) -> None:
     rig.ask(json.dumps(request))
 
 
-def test_requests_of_every_kind(rig: Rig) -> None:
-    healthy(rig)
+def test_any_json_request_is_answered(rig: Rig) -> None:
+    check_meter_works(rig)
     before = rig.used
     check_requests(rig)
-    healthy(rig)
+    check_meter_works(rig)
     assert abs(rig.used - before) < 2_000
 
 
-def test_what_is_no_json(rig: Rig) -> None:
-    healthy(rig)
+def test_lines_that_are_not_json_are_answered(rig: Rig) -> None:
+    check_meter_works(rig)
     before = rig.used
     good = json.dumps(["enter", "0" * 20])
-    lines: list[str | bytes] = [bytes([octet]) for octet in range(256)]
-    lines += [bytes([octet]) * 50 for octet in range(256)]
+    lines: list[str | bytes] = [bytes([byte]) for byte in range(256)]
+    lines += [bytes([byte]) * 50 for byte in range(256)]
     lines += [good.encode()[:length] for length in range(len(good))]
-    lines += [good.encode()[:9] + bytes([octet]) + good.encode()[9:] for octet in range(256)]
+    lines += [good.encode()[:9] + bytes([byte]) + good.encode()[9:] for byte in range(256)]
     lines += [
         "",
         " ",
@@ -149,7 +149,7 @@ def test_what_is_no_json(rig: Rig) -> None:
     lines += ['["status", "\\ud800"]', '["press", "\\u0000"]', "[1,]", '["enter",]', "//", "\r\n"]
     for line in lines:
         rig.ask(line)
-    healthy(rig)
+    check_meter_works(rig)
     assert abs(rig.used - before) < 2_000
 
 
@@ -157,8 +157,8 @@ def test_what_is_no_json(rig: Rig) -> None:
 @pytest.mark.parametrize(
     "way", ["[", '{"a":', '["enter",', '["provision", {"drn":', '["load_profile",[']
 )
-def test_deep_json(rig: Rig, depth: int, way: str) -> None:
-    healthy(rig)
+def test_deeply_nested_json_is_answered(rig: Rig, depth: int, way: str) -> None:
+    check_meter_works(rig)
     before = rig.used
     opened = way * depth
     closing = "".join({"[": "]", "{": "}"}[c] for c in reversed(opened) if c in "[{")
@@ -166,13 +166,13 @@ def test_deep_json(rig: Rig, depth: int, way: str) -> None:
     rig.ask(opened + "1" + closing)
     rig.ask('["enter", ' + opened + "1" + closing + "]")
     rig.ask('["provision", ' + opened + "1" + closing + "]")
-    healthy(rig)
+    check_meter_works(rig)
     assert abs(rig.used - before) < 2_000
 
 
 @pytest.mark.parametrize("size", [100, 1000, 5000, 20_000, 60_000])
-def test_long_lines(rig: Rig, size: int) -> None:
-    healthy(rig)
+def test_long_lines_are_answered(rig: Rig, size: int) -> None:
+    check_meter_works(rig)
     before = rig.used
     for line in (
         "x" * size,
@@ -192,12 +192,12 @@ def test_long_lines(rig: Rig, size: int) -> None:
         "[" + '"",' * (size // 4) + "1]",
     ):
         rig.ask(line)
-    healthy(rig)
+    check_meter_works(rig)
     assert abs(rig.used - before) < 2_000
 
 
-def test_no_advance_takes_longer_than_patience(rig: Rig) -> None:
-    """However dense a load is, a call ends: ten years of a household are the most work."""
+def test_an_advance_over_any_load_ends_in_time(rig: Rig) -> None:
+    """A dense load over 100 years is the most work that one call can do."""
     for steps_, repeat_s in (
         ([[0, 1000]], 1),
         ([[i, 900 + i % 2] for i in range(256)], 256),
@@ -207,4 +207,4 @@ def test_no_advance_takes_longer_than_patience(rig: Rig) -> None:
         rig.ask(json.dumps(["load_profile", {"steps": steps_, "repeat_s": repeat_s}]))
         for days in (1, 36_500):
             rig.ask(json.dumps(["advance", days * 86_400]), patience_s=15)
-    healthy(rig)
+    check_meter_works(rig)

@@ -1,4 +1,4 @@
-"""Each target with its seeds, bent and broken, and with made-up octets, text and JSON."""
+"""Tests of each target with changed seeds, and with random bytes, text and JSON."""
 
 import json
 import random
@@ -14,68 +14,68 @@ EXAMPLES = 150
 PATIENCE_S = 5.0
 Target = Callable[[bytes], None]
 
-every = pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.__name__)
+for_every_target = pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.__name__)
 
 
-def within_patience(target: Target, data: bytes) -> None:
-    began = time.process_time()
+def run_in_time(target: Target, data: bytes) -> None:
+    started = time.process_time()
     target(data)
-    assert time.process_time() - began < PATIENCE_S
+    assert time.process_time() - started < PATIENCE_S
 
 
-@every
-def test_seeds_are_taken(target: Target) -> None:
+@for_every_target
+def test_seeds_are_accepted(target: Target) -> None:
     for seed in TARGETS[target]:
-        within_patience(target, seed)
+        run_in_time(target, seed)
 
 
-@every
-def test_octets_of_every_value(target: Target) -> None:
-    for octet in range(256):
-        within_patience(target, bytes([octet]))
+@for_every_target
+def test_any_byte_value_is_handled(target: Target) -> None:
+    for byte in range(256):
+        run_in_time(target, bytes([byte]))
         for seed in TARGETS[target][:1]:
-            at = octet * len(seed) // 256
-            # One more, or in place of another, in turn.
-            within_patience(target, seed[:at] + bytes([octet]) + seed[at + octet % 2 :])
+            at = byte * len(seed) // 256
+            # Even values are inserted, odd values replace a byte.
+            run_in_time(target, seed[:at] + bytes([byte]) + seed[at + byte % 2 :])
 
 
-@every
-def test_seeds_cut_short_and_shuffled(target: Target) -> None:
+@for_every_target
+def test_parts_of_seeds_are_handled(target: Target) -> None:
     rnd = random.Random(1)
     for seed in TARGETS[target]:
         for _ in range(12):
             a, b = sorted(rnd.choices(range(len(seed) + 1), k=2))
-            within_patience(target, seed[:a])
-            within_patience(target, seed[a:b])
-            within_patience(target, seed[:a] + seed[b:])
-            within_patience(target, seed[:b] + seed[a:])
+            run_in_time(target, seed[:a])
+            run_in_time(target, seed[a:b])
+            run_in_time(target, seed[:a] + seed[b:])
+            run_in_time(target, seed[:b] + seed[a:])
 
 
-@every
+@for_every_target
 @pytest.mark.parametrize("depth", [1000, 20_000])
-def test_depth(target: Target, depth: int) -> None:
+def test_deeply_nested_json_is_handled(target: Target, depth: int) -> None:
     for opening, closing in (("[", "]"), ('{"a":', "}"), ('["enter",', "]"), ('{"fields":', "}")):
-        within_patience(target, (opening * depth).encode())
-        within_patience(target, (opening * depth + "1" + closing * depth).encode())
+        run_in_time(target, (opening * depth).encode())
+        run_in_time(target, (opening * depth + "1" + closing * depth).encode())
 
 
-@every
-def test_lines_without_end(target: Target) -> None:
+@for_every_target
+def test_very_long_lines_are_handled(target: Target) -> None:
     for one in (b"a", b"9", b'"', b" ", b"\n", b"[", b"0,", b"\0", b"\xff", b"\xc3\xa9", b"7;1\n"):
-        within_patience(target, one * 50_000)
-    within_patience(target, b"[" + b"9" * 50_000 + b"]")
-    within_patience(target, b'{"ea":' + b"9" * 50_000 + b"}")
+        run_in_time(target, one * 50_000)
+    run_in_time(target, b"[" + b"9" * 50_000 + b"]")
+    run_in_time(target, b'{"ea":' + b"9" * 50_000 + b"}")
 
 
-def _bent(seed: bytes) -> st.SearchStrategy[bytes]:
-    """Give a JSON seed with a value somewhere in it replaced, taken away or doubled."""
+def _changed(seed: bytes) -> st.SearchStrategy[bytes]:
+    """Return a strategy: a JSON seed with up to three values replaced, others with bytes added."""
     try:
         values = [json.loads(line) for line in seed.split(b"\n")]
     except ValueError:
         return st.binary(max_size=200).map(lambda more: seed + more)
 
     @st.composite
-    def bend(draw: st.DrawFn) -> bytes:
+    def change(draw: st.DrawFn) -> bytes:
         value = json.loads(json.dumps(draw(st.sampled_from(values))))
         for _ in range(draw(st.integers(1, 3))):
             at = value
@@ -90,7 +90,7 @@ def _bent(seed: bytes) -> st.SearchStrategy[bytes]:
                 at = inner
         return json.dumps(value).encode()
 
-    return bend()
+    return change()
 
 
 _values = st.recursive(
@@ -109,10 +109,10 @@ _values = st.recursive(
 )
 
 
-@every
-def test_bent_seeds(target: Target) -> None:
+@for_every_target
+def test_changed_seeds_and_random_input_are_handled(target: Target) -> None:
     inputs = [st.binary(max_size=300), st.text(max_size=300).map(lambda s: s.encode("utf-8"))]
-    inputs += [_bent(seed) for seed in TARGETS[target]]
+    inputs += [_changed(seed) for seed in TARGETS[target]]
 
     @settings(
         max_examples=EXAMPLES,
@@ -123,6 +123,6 @@ def test_bent_seeds(target: Target) -> None:
     )
     @given(st.one_of(inputs))
     def check(data: bytes) -> None:
-        within_patience(target, data)
+        run_in_time(target, data)
 
     check()

@@ -1,6 +1,7 @@
-"""The real meter in MicroPython, which does what each line says and answers with what it shows.
+"""Runs the real meter in MicroPython: calls one method of `Rig` per line, returns the state.
 
-Arguments as for tests/both/run_in_micropython.py. A line is a JSON list: a word and its arguments.
+Arguments as for tests/both/run_in_micropython.py. A request is a line with a JSON list: the name
+of the method and its arguments. The answer is a line with a JSON list: the value and `shown()`.
 """
 
 import gc
@@ -24,12 +25,12 @@ class PowerCut(Exception):
 
 
 class Store(support.Store):
-    """A store whose power fails at a save: before it, or when it is done."""
+    """A store whose power fails at save number `cut_at`: before it, or after it if `done`."""
 
     cut_at = 0
     done = False
 
-    def _saving(self, save, what):
+    def _save_or_cut(self, save, what):
         if not self.cut_at:
             return save(what)
         self.cut_at -= 1
@@ -40,10 +41,10 @@ class Store(support.Store):
         raise PowerCut
 
     def save(self, parts):
-        self._saving(super().save, parts)
+        self._save_or_cut(super().save, parts)
 
-    def save_tick(self, octets):
-        self._saving(super().save_tick, octets)
+    def save_tick(self, tick):
+        self._save_or_cut(super().save_tick, tick)
 
 
 class Rig:
@@ -74,13 +75,16 @@ class Rig:
 
     def key(self, digits):
         outcome = None
-        self.meter.screen.clear()  # of a result, which may lock the keypad for its seconds
+        self.meter.screen.clear()  # a result on the display may lock the keypad for some seconds
         for key in digits + "#":
             outcome = self.meter.press(key, self.now) or outcome
         return NAMES[outcome.result]
 
     def enter_cut(self, digits, at, done):
-        """Enter a token; the power fails at its save number `at`. Return None where it did."""
+        """Enter a token; cut the power at its save number `at`.
+
+        Return the result, or None if the power was cut.
+        """
         self.meter.save(self.now)
         self.store.cut_at, self.store.done = at, done
         try:
@@ -123,7 +127,7 @@ class Rig:
         self.boot()
 
     def again(self):
-        """Enter nothing: only show."""
+        """Do nothing: only return the state."""
 
     def shown(self):
         meter = self.meter
@@ -165,9 +169,9 @@ while True:
     line = sys.stdin.readline()
     if not line:
         break
-    word, *arguments = json.loads(line)
+    method, *arguments = json.loads(line)
     try:
-        value = getattr(rig, word)(*arguments)
+        value = getattr(rig, method)(*arguments)
         print(json.dumps([value, rig.shown()]))
     except Exception as error:
         sys.print_exception(error, sys.stderr)

@@ -1,7 +1,8 @@
-"""A plain meter by the standard (IEC 62055-41), a second at a time, written beside the firmware.
+"""A reference model of the meter, by IEC 62055-41; it computes each second separately.
 
-It shares no code with the firmware but the point of sale's ciphers, which published vectors check.
-Times are seconds that have passed (`passed_s`); what the clock shows is that and `offset_s`.
+It shares no code with the firmware. It uses the ciphers of the point of sale, which are checked
+against published vectors. Times are seconds since the start (`passed_s`); the clock of the meter
+is `passed_s + offset_s`.
 """
 
 import copy
@@ -12,7 +13,7 @@ from jeton_host.vending import ciphers
 
 WS_PER_WH = 3600
 TIDS = 50
-# key type → what it may be changed to on a meter without magnetic cards (6.5.2.3)
+# key type -> types that it may be changed to, on a meter without magnetic cards (6.5.2.3)
 CHILDREN = {0: {0, 1, 2}, 1: {1, 2}, 2: {2, 1}}
 SECTION_OF = {3: 1, 4: 2, 8: 3, 9: 4}
 TESTS = set(range(1, 19)) - {12}
@@ -20,7 +21,7 @@ TESTS = set(range(1, 19)) - {12}
 
 @dataclass(frozen=True)
 class Rules:
-    """What a profile leaves open in the standard."""
+    """The settings of a profile: what the standard leaves to the maker or the utility."""
 
     kct: int
     ordered: bool
@@ -37,12 +38,12 @@ class Rules:
     trips: int | None
     lock_s: int
     tamper_opens: bool
-    tamper_bars: bool
+    tamper_refuses_tokens: bool
 
 
 @dataclass
 class Plain:
-    """A token by its bits."""
+    """A decrypted token: class, subclass and body."""
 
     cls: int
     sub: int
@@ -60,18 +61,18 @@ class Plain:
         return None
 
 
-def crc16(octets: bytes) -> int:
-    """CRC-16 with 0xA001, as 6.3.7 says; the octets are exchanged."""
+def crc16(data: bytes) -> int:
+    """Return the CRC-16 with polynomial 0xA001, its two bytes swapped (6.3.7)."""
     value = 0xFFFF
-    for octet in octets:
-        value ^= octet
+    for byte in data:
+        value ^= byte
         for _ in range(8):
             value = value >> 1 ^ (0xA001 if value & 1 else 0)
     return (value & 0xFF) << 8 | value >> 8
 
 
 def read(digits: str, ea: int, key: bytes) -> Plain | None:
-    """Return the token in 20 digits, None where its checksum is wrong."""
+    """Return the token in 20 digits, or None if its checksum is wrong."""
     number = int(digits)
     cls = number >> 27 & 3
     top = number >> 64
@@ -86,7 +87,7 @@ def read(digits: str, ea: int, key: bytes) -> Plain | None:
 
 
 def units(code: int) -> int:
-    """Return what 16 bits of an amount stand for (6.3.4)."""
+    """Return the units that an amount field of 16 bits means (6.3.4)."""
     value = (code & 0x3FFF) * 10 ** (code >> 14)
     for n in range(1, (code >> 14) + 1):
         value += 2**14 * 10 ** (n - 1)
@@ -95,7 +96,7 @@ def units(code: int) -> int:
 
 @dataclass
 class Reference:
-    """The meter."""
+    """The modelled meter."""
 
     rules: Rules
     ea: int
@@ -106,7 +107,7 @@ class Reference:
     ken: int
     sgc: int
     offset_s: int
-    bought_wh: int = 0  # with what it began and what was not charged, less what was cleared
+    bought_wh: int = 0  # credit at the start + tokens + energy not charged - cleared credit
     tids: list[int] = field(default_factory=list)
     passed_s: int = 0
     used_ws: int = 0
@@ -141,7 +142,7 @@ class Reference:
     # Time
 
     def run(self, seconds: int) -> None:
-        """Let time pass, one second after the other."""
+        """Advance the time, one second after the other."""
         for _ in range(seconds):
             self._second()
 
@@ -158,10 +159,10 @@ class Reference:
         window_s = self.rules.window_s
         if window_s is not None and self.passed_s > self.sections_from + window_s:
             self.sections = {}
-        self._let_locks_end()
+        self._end_locks()
 
     def settle(self) -> None:
-        """Do what follows at once from what has just happened."""
+        """Update switch and power limit after a change."""
         self.follow_credit()
         self._watch_limit()
 
@@ -214,7 +215,7 @@ class Reference:
         self.settle()
         return True
 
-    def _let_locks_end(self) -> None:
+    def _end_locks(self) -> None:
         if self.locked_until is not None and self.passed_s >= self.locked_until:
             self.locked_until = None
         within_s = self.rules.wrong_within_s
@@ -233,7 +234,7 @@ class Reference:
             self.wrong, self.locked_until = 0, None
         if not self.rules.keep_sections:
             self.sections = {}
-        self.over_since = None  # the delay begins anew
+        self.over_since = None  # the delay starts again
         self.settle()
 
     def connect(self, load_w: int) -> None:
@@ -245,7 +246,7 @@ class Reference:
             return False
         charged_wh = min(energy_wh, self.credit_wh - self.rules.min_wh)
         self.used_ws += energy_wh * WS_PER_WH
-        self.bought_wh += energy_wh - charged_wh  # the register is as low as it goes
+        self.bought_wh += energy_wh - charged_wh  # the register stays at its lowest value
         self.settle()
         return True
 
@@ -259,14 +260,14 @@ class Reference:
     # Tokens
 
     def counted(self, digits: str) -> bool:
-        """Tell whether a token is one that is counted as wrong before it is decrypted."""
+        """Return whether a token is counted as wrong before it is decrypted."""
         guarded = self.rules.wrong_after is not None and self.locked_until is None
         if len(digits) != 20 or int(digits) >= 1 << 66:
             return False
         return guarded and int(digits) >> 27 & 3 != 1
 
     def locked_out(self, digits: str) -> bool:
-        """Tell whether a token is refused unread."""
+        """Return whether a token is refused without decryption."""
         if len(digits) != 20 or int(digits) >= 1 << 66:
             return False
         return int(digits) >> 27 & 3 != 1 and self.locked_until is not None
@@ -283,7 +284,7 @@ class Reference:
             self.locked_until = self.passed_s + steps[min(over, len(steps) - 1)]
 
     def enter(self, digits: str) -> str:
-        """Take a token of 20 digits; return its result."""
+        """Enter a token of 20 digits; return its result."""
         self.result = self._enter(digits)
         self.settle()
         return self.result
@@ -298,18 +299,18 @@ class Reference:
             if self.counted(digits):
                 self.count_wrong()
             return "CRCError"
-        result = self._obey(token)
+        result = self._carry_out(token)
         if result == "Accept" and token.tid is not None:
             self.wrong, self.locked_until = 0, None
         return result
 
-    def _obey(self, token: Plain) -> str:
+    def _carry_out(self, token: Plain) -> str:
         if token.cls == 1:
             return self._test(token)
         if token.cls == 3:
             return "FunctionError"
-        barred = token.cls == 0 or token.sub not in (1, 5)
-        if barred and self.tamper and self.rules.tamper_bars:
+        tamper_refuses = token.cls == 0 or token.sub not in (1, 5)
+        if tamper_refuses and self.tamper and self.rules.tamper_refuses_tokens:
             return "NotReady"
         if token.cls == 0 and self.kt == 1:
             return "DDTKError"
@@ -340,10 +341,10 @@ class Reference:
         control = token.body >> bits
         if control == (1 << 44 - bits) - 1:
             return "Accept"
-        wanted = {n + 1 for n in range(36) if control >> n & 1}
-        if wanted - TESTS:
+        numbers = {n + 1 for n in range(36) if control >> n & 1}
+        if numbers - TESTS:
             return "FunctionError"
-        return "Accept" if wanted else "RangeError"
+        return "Accept" if numbers else "RangeError"
 
     def _transfer(self, token: Plain) -> str:
         if token.sub:
@@ -443,10 +444,10 @@ class Reference:
             self.tids = [0] * TIDS
         return "Accept"
 
-    # What must agree
+    # State to compare
 
     def shown(self) -> dict[str, Any]:
-        """Return what the real meter must show too."""
+        """Return the state that the real meter must report too."""
         locked = self.locked_until
         return {
             "clock": self.clock,

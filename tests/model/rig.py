@@ -1,4 +1,4 @@
-"""One long-lived MicroPython that is the real meter, on the heap of a small board."""
+"""Starts on_interpreter.py: the real meter in MicroPython, with the heap of a small board."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ BOTH = HERE.parent / "both"
 
 
 class Rig:
-    """Says a word to the meter, and gives back its value and what the meter shows then."""
+    """One MicroPython process with the real meter; it serves many examples."""
 
     def __init__(self) -> None:
         micropython = interpreter.find()
@@ -45,12 +45,13 @@ class Rig:
         self._process.communicate()
         self._folder.cleanup()
 
-    def say(self, word: str, *arguments: Any) -> tuple[Any, dict[str, Any]]:
+    def call(self, method: str, *arguments: Any) -> tuple[Any, dict[str, Any]]:
+        """Call a method of `Rig` in on_interpreter.py; return its value and the meter's state."""
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
-        stdin.write(json.dumps([word, *arguments]) + "\n")
+        stdin.write(json.dumps([method, *arguments]) + "\n")
         stdin.flush()
         value, shown = json.loads(stdout.readline() or '["the interpreter ended", null]')
-        assert shown is not None, f"{word} {arguments}: {value}"
+        assert shown is not None, f"{method} {arguments}: {value}"
         return value, shown

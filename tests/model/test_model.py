@@ -1,6 +1,6 @@
-"""The real meter in MicroPython and a plain one by the standard: they agree after every step.
+"""Compares the real meter in MicroPython with the reference model after every random step.
 
-`JETON_MODEL_EXAMPLES=20000 pytest tests/model -s` goes on for hours, other ways each time.
+`JETON_MODEL_EXAMPLES=20000 pytest tests/model -s` runs for hours, with other steps each time.
 """
 
 import os
@@ -41,7 +41,7 @@ KEYS = {
 
 @dataclass(frozen=True)
 class Variant:
-    """A meter of a shipped profile, some settings changed, and how it is set up."""
+    """A shipped profile, changes of its settings, and a configuration of the meter."""
 
     profile: str
     ea: int = 7
@@ -49,15 +49,15 @@ class Variant:
     config: dict[str, Any] = field(default_factory=dict)
 
 
-# No supply without credit: friendly hours are tested where time is (tests/both/test_credit.py).
-PLAIN = {"credit.friendly": [], "credit.holidays": [], "supply.reconnect": "auto"}
+# The model has no friendly hours; tests/both/test_credit.py tests them.
+NO_FRIENDLY_HOURS = {"credit.friendly": [], "credit.holidays": [], "supply.reconnect": "auto"}
 VARIANTS = {
     "generic": Variant("generic"),
     "generic EA11": Variant("generic", 11),
     "ceet": Variant("ceet"),
     "clou": Variant("clou"),
-    "landis_gyr": Variant("landis_gyr", changes=PLAIN),
-    "itron DDTK": Variant("itron", changes=PLAIN, config={"kt": 1}),
+    "landis_gyr": Variant("landis_gyr", changes=NO_FRIENDLY_HOURS),
+    "itron DDTK": Variant("itron", changes=NO_FRIENDLY_HOURS, config={"kt": 1}),
     "sections kept, small register": Variant(
         "generic",
         changes={
@@ -109,7 +109,7 @@ def rules_of(variant: Variant) -> Rules:
         trips=supply["trips"],
         lock_s=supply["lock_s"],
         tamper_opens=supply["tamper"] == "open",
-        tamper_bars=supply["tamper_takes"] != "all",
+        tamper_refuses_tokens=supply["tamper_takes"] != "all",
     )
 
 
@@ -123,8 +123,8 @@ TALLY: Counter[str] = Counter()
 RESULTS: Counter[str] = Counter()
 
 
-class Both(RuleBasedStateMachine):
-    """The two meters; each rule does the same to both."""
+class MeterAndModel(RuleBasedStateMachine):
+    """The real meter and the model; each rule does the same step on both."""
 
     rig: Rig
 
@@ -151,13 +151,13 @@ class Both(RuleBasedStateMachine):
             tids=[TID0] * 50,
         )
         self.reference.settle()
-        _, shown = self.rig.say("new", config, variant.changes, T0)
-        self.committed()
-        self.agree(shown)
+        _, shown = self.rig.call("new", config, variant.changes, T0)
+        self.note_saved()
+        self.compare(shown)
 
-    # What the two say
+    # Comparison
 
-    def agree(self, shown: dict[str, Any]) -> None:
+    def compare(self, shown: dict[str, Any]) -> None:
         TALLY["steps"] += 1
         wanted = self.reference.shown()
         wanted |= {"ledger": True, "fault": None}
@@ -165,24 +165,24 @@ class Both(RuleBasedStateMachine):
             name: (shown[name], wanted[name]) for name in wanted if shown[name] != wanted[name]
         }
 
-    def committed(self, perhaps: bool = False) -> None:
-        """Note that the meter has saved all there is, or that it perhaps has."""
-        self.kept = [*(self.kept if perhaps else ()), self.reference.copy()]
+    def note_saved(self, perhaps: bool = False) -> None:
+        """Note that the meter has saved its state; `perhaps`: that it may have saved it."""
+        self.saved = [*(self.saved if perhaps else ()), self.reference.copy()]
 
     def enter(self, digits: str, keyed: bool = False) -> None:
         TALLY["tokens"] += 1
         if digits not in self.issued:
             self.issued.append(digits)
         unsaved = self.refused_again(digits)
-        result, shown = self.rig.say("key" if keyed else "enter", digits)
+        result, shown = self.rig.call("key" if keyed else "enter", digits)
         wanted = self.reference.enter(digits)
         RESULTS[result] += 1
         assert result == wanted
-        self.agree(shown)
-        self.committed(unsaved)
+        self.compare(shown)
+        self.note_saved(unsaved)
 
     def refused_again(self, digits: str) -> bool:
-        """Tell whether a token is refused as the one before it was: that is not saved again."""
+        """Return whether the lock-out refuses a token again: the meter does not save that."""
         return self.reference.locked_out(digits) and self.reference.result == "LockOut"
 
     def token(self, cls: int, sub: int, key: bytes | None = None, **fields: int) -> str:
@@ -198,16 +198,16 @@ class Both(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, 1000), keyed=st.booleans())
     @precondition(lambda self: self.issued)
-    def once_more(self, number: int, keyed: bool) -> None:
+    def token_again(self, number: int, keyed: bool) -> None:
         self.enter(self.issued[-1 - number % len(self.issued)], keyed)
 
     @rule(tid=tids, key=st.integers(0, 2))
-    def foreign(self, tid: int, key: int) -> None:
+    def token_of_another_key(self, tid: int, key: int) -> None:
         key %= len(self.keys)
         self.enter(self.token(0, 0, self.keys[key], rnd=1, tid=tid, amount=100))
 
     @rule(digits=st.integers(0, (1 << 66) + 1000), keyed=st.booleans())
-    def made_up(self, digits: int, keyed: bool) -> None:
+    def random_digits(self, digits: int, keyed: bool) -> None:
         self.enter(f"{digits:020}", keyed)
 
     @rule(tid=tids, sub=st.sampled_from([0, 2, 6, 7, 10]), value=codes)
@@ -224,8 +224,8 @@ class Both(RuleBasedStateMachine):
         self.enter(self.token(2, 5, rnd=0, tid=tid, pad=pad))
 
     @rule(sub=bits(0, 15), body=bits(0, (1 << 44) - 1))
-    def any_test(self, sub: int, body: int) -> None:
-        """Any bits of class 1, and so mostly a maker's code that is not ours."""
+    def random_test_token(self, sub: int, body: int) -> None:
+        """Enter class 1 with random bits: mostly the code of another manufacturer."""
         fields = {"value": body}
         if sub <= 2 or sub >= 6:
             low = 8 if sub == 0 or sub >= 11 else 16
@@ -233,7 +233,7 @@ class Both(RuleBasedStateMachine):
         self.enter(self.token(1, sub, **fields))
 
     @rule(numbers=st.sets(st.integers(1, 20), max_size=3), every=st.booleans(), sub=bits(0, 1))
-    def test(self, numbers: set[int], every: bool, sub: int) -> None:
+    def test_token(self, numbers: set[int], every: bool, sub: int) -> None:
         control = (1 << (28 if sub else 36)) - 1 if every else sum(1 << n - 1 for n in numbers)
         self.enter(self.token(1, sub, control=control, mfr_code=0))
 
@@ -270,7 +270,7 @@ class Both(RuleBasedStateMachine):
                 self.go_on(waits)
 
     @rule(data=st.data())
-    def a_section(self, data: st.DataObject) -> None:
+    def one_section(self, data: st.DataObject) -> None:
         self.enter(data.draw(st.sampled_from(self.sections(data))))
 
     # Time and energy
@@ -278,77 +278,77 @@ class Both(RuleBasedStateMachine):
     @rule(seconds=st.one_of(bits(1, 40), bits(1, 4000)))
     def go_on(self, seconds: int) -> None:
         TALLY["seconds"] += seconds
-        _, shown = self.rig.say("go_on", seconds)
+        _, shown = self.rig.call("go_on", seconds)
         self.reference.run(seconds)
-        self.agree(shown)
-        self.committed(perhaps=True)
+        self.compare(shown)
+        self.note_saved(perhaps=True)
 
     @rule(moved=st.one_of(bits(-200_000, 200_000), bits(-5, 5)))
     def clock(self, moved: int) -> None:
         TALLY["clock jumps"] += 1
         clock = self.reference.clock + moved
-        _, shown = self.rig.say("clock", clock)
+        _, shown = self.rig.call("clock", clock)
         self.reference.set_clock(clock)
-        self.agree(shown)
-        self.committed()
+        self.compare(shown)
+        self.note_saved()
 
     @rule(watts=st.one_of(st.sampled_from([0, 1, 3600, 36_000]), bits(0, 400), bits(0, 10**6)))
     def load(self, watts: int) -> None:
-        _, shown = self.rig.say("load", watts)
+        _, shown = self.rig.call("load", watts)
         self.reference.connect(watts)
-        self.agree(shown)
-        self.committed()
+        self.compare(shown)
+        self.note_saved()
 
     @rule(energy_wh=st.one_of(bits(0, 200), bits(0, 10**6)))
     def consume(self, energy_wh: int) -> None:
-        value, shown = self.rig.say("consume", energy_wh)
+        value, shown = self.rig.call("consume", energy_wh)
         assert value == self.reference.consume(energy_wh)
-        self.agree(shown)
+        self.compare(shown)
         if value:
-            self.committed()
+            self.note_saved()
 
     @rule()
     def tamper(self) -> None:
-        _, shown = self.rig.say("tamper")
+        _, shown = self.rig.call("tamper")
         before = self.reference.tamper
         self.reference.raise_tamper()
-        self.agree(shown)
+        self.compare(shown)
         if not before:
-            self.committed()
+            self.note_saved()
 
     @rule()
     def reconnect(self) -> None:
-        value, shown = self.rig.say("reconnect")
+        value, shown = self.rig.call("reconnect")
         assert value == self.reference.reconnect()
-        self.agree(shown)
+        self.compare(shown)
         if value:
-            self.committed()
+            self.note_saved()
 
     # Resets and power cuts
 
     @rule()
     def reset(self) -> None:
         TALLY["resets"] += 1
-        _, shown = self.rig.say("reset")
+        _, shown = self.rig.call("reset")
         self.reference.power_up()
-        self.agree(shown)
-        self.committed()
+        self.compare(shown)
+        self.note_saved()
 
     @rule()
     def cut(self) -> None:
-        """Cut the power: nothing but the last little consumption may be lost."""
+        """Cut the power: at most the consumption since the last save may be lost."""
         TALLY["power cuts"] += 1
-        _, shown = self.rig.say("cut")
-        places = [i for i, one in enumerate(self.kept) if one.clock == shown["clock"]]
+        _, shown = self.rig.call("cut")
+        places = [i for i, one in enumerate(self.saved) if one.clock == shown["clock"]]
         assert places, "a time at which nothing was saved"
-        found = self.kept[places[-1]]
-        for later in self.kept[places[-1] + 1 :]:
+        found = self.saved[places[-1]]
+        for later in self.saved[places[-1] + 1 :]:
             used_wh = later.used_ws // 3600 - found.used_ws // 3600
             assert used_wh < 10 or later.passed_s - found.passed_s < 10
         self.reference = found.copy()
         self.reference.power_up()
-        self.agree(shown)
-        self.committed()
+        self.compare(shown)
+        self.note_saved()
 
     @rule(data=st.data(), at=bits(1, 2), done=st.booleans(), tid=tids, which=bits(0, 3))
     def cut_while_saving(
@@ -365,25 +365,25 @@ class Both(RuleBasedStateMachine):
         else:
             digits = self.token(0, 0, rnd=0, tid=tid, amount=50)
         states = [self.reference.copy()]
-        plain = self.reference
-        if plain.counted(digits):
-            wrong = plain.copy()
+        model = self.reference
+        if model.counted(digits):
+            wrong = model.copy()
             wrong.count_wrong()
             states.append(wrong)
         refused = self.refused_again(digits)
-        if not refused and (len(states) == 1 or read(digits, plain.ea, plain.key) is not None):
-            after = plain.copy()
+        if not refused and (len(states) == 1 or read(digits, model.ea, model.key) is not None):
+            after = model.copy()
             after.enter(digits)
             states.append(after)
-        result, shown = self.rig.say("enter_cut", digits, at, done)
+        result, shown = self.rig.call("enter_cut", digits, at, done)
         if at < len(states):
             assert result is None
             self.reference = states[at if done else at - 1]
             self.reference.power_up()
         else:
             assert result == self.reference.enter(digits)
-        self.agree(shown)
-        self.committed(refused)
+        self.compare(shown)
+        self.note_saved(refused)
 
 
 @pytest.fixture(scope="module")
@@ -392,10 +392,10 @@ def rig() -> Iterator[Rig]:
         yield one
 
 
-def test_the_meter_and_the_plain_model_agree(rig: Rig, capsys: pytest.CaptureFixture[str]) -> None:
-    Both.rig = rig
+def test_meter_and_model_agree(rig: Rig, capsys: pytest.CaptureFixture[str]) -> None:
+    MeterAndModel.rig = rig
     run_state_machine_as_test(
-        Both,
+        MeterAndModel,
         settings=settings(
             max_examples=EXAMPLES,
             stateful_step_count=STEPS,
@@ -408,6 +408,6 @@ def test_the_meter_and_the_plain_model_agree(rig: Rig, capsys: pytest.CaptureFix
     )
     with capsys.disabled():
         print("\nmodel:", ", ".join(f"{count:,} {what}" for what, count in TALLY.items()), end=" ")
-    # What never came up has not been tested.
+    # The run must have produced each of these results.
     wanted = ("Accept", "1stKCT", "2ndKCT", "UsedError", "OldError", "CRCError", "LockOut")
     assert {*wanted, "FunctionError", "RangeError", "MfrCodeError"} <= set(RESULTS), RESULTS

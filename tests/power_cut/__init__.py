@@ -1,1 +1,1 @@
-"""The power-cut laboratory: the meter survives whatever a cut leaves on its flash."""
+"""The power-cut laboratory: tests that the meter survives a power cut at any flash operation."""

@@ -1,8 +1,8 @@
-"""What the laboratory cuts: each kind of change as a line of a table. Runs in MicroPython.
+"""The changes during which the laboratory cuts the power, as a table. Runs in MicroPython.
 
-An action returns whether the meter told that it is done: "accepted" for a token, "ok" for a verb.
-A wrong token or code is done once the meter has said that it is wrong: the try is counted then.
-What passes by itself is told by nobody: there it is that nothing waits to be saved.
+An action returns whether the meter reported success: "accepted" for a token, "ok" for a verb. For
+a wrong token or unlock code, success is the report that it is wrong: then the try is counted. For
+the passing of time, success is that nothing remains to be saved.
 """
 
 import json
@@ -15,10 +15,10 @@ from jeton import locked
 from jeton.sts.results import TokenResult as R
 
 PATH = "/m/meter.bin"
-BALLAST = "/m/ballast"  # what fills a flash
-EMPTY = "empty"  # in place of what was done to a flash: there was no meter yet
+BALLAST = "/m/ballast"  # the file that fills the flash
+EMPTY = "empty"  # value of Kind.flash: a flash without a meter
 BLOCK = 4096
-WH = 10_000  # what each credit token here brings
+WH = 10_000  # energy of each credit token here
 CONFIG = configuration(credit_wh=25_000)
 CREDIT = credit(5000)
 MORE = {KEY: credit(9000), NEW: credit(9000, key=NEW)}
@@ -26,25 +26,25 @@ SECTIONS = key_change()
 WRONG = [f"{i * 104729:020d}" for i in range(30)]
 CODE = "an unlock code"
 
-# Profiles by the name the laboratory gives them, with what is turned on or off in them: a half-
-# done key change and a lock-out are to outlive power cuts in one of them at least.
+# Name in the laboratory -> (profile, switches to invert). In the first one a key change that is
+# not complete and a lock-out survive power cuts.
 KEPT = "generic, all kept"
 PROFILES = {
     KEPT: ("generic", {"key_change": "keep_at_power_up", "lockout": "cleared_by_power_cycle"}),
-    "landis_gyr": ("landis_gyr", {}),  # a lock-out by window, which no power cycle ends
-    "clou": ("clou", {}),  # a lock-out by number, which a power cycle ends; no emergency credit
-    "somelec": ("somelec", {}),  # never cut for a debt
+    "landis_gyr": ("landis_gyr", {}),  # lock-out with a window; a power cycle does not end it
+    "clou": ("clou", {}),  # lock-out by count; a power cycle ends it; no emergency credit
+    "somelec": ("somelec", {}),  # supply is never cut for a debt
 }
 ALL = (KEPT, "landis_gyr", "clou", "somelec")
-LENDING = ALL[:2]  # they know advances and emergency credit
+LENDING = ALL[:2]  # profiles with advances and emergency credit
 
 
 class Kind:
     """A kind of change.
 
-    `flash` is what was done to meter and file system in a life before, `before` what comes before
-    it in the same life, `action` what is cut (None: the start), `code` the token that it keys. It
-    is done from the commit `done` on: of a token the try may be counted before, which is not it.
+    `flash` prepares meter and file system before a restart, `before` prepares the meter after it.
+    `action` is the change to cut (None: the start), `code` the token that it enters. The change is
+    done from commit number `done` on (-1: the last): an earlier commit only counts a try.
     """
 
     def __init__(self, name, action, before=None, flash=None, code=None, profiles=ALL, done=-1):
@@ -65,8 +65,8 @@ def managed(sub, tid, **fields):
 # Actions
 
 
-def _enter(code, told=R.ACCEPT):
-    return lambda meter: meter.enter(code, meter.state.clock + 1).result == told
+def _enter(code, expected=R.ACCEPT):
+    return lambda meter: meter.enter(code, meter.state.clock + 1).result == expected
 
 
 def _do(name, *arguments):
@@ -109,8 +109,8 @@ def _provision(meter):
     return True
 
 
-class _Desk:
-    """The line and the console, as far as locking asks them anything."""
+class _Line:
+    """The serial line and the console, as far as locking uses them."""
 
     def __init__(self, meter):
         self.clock = lambda: meter.state.clock + 5
@@ -124,25 +124,25 @@ class _Desk:
 
 
 def _lock(meter):
-    desk = _Desk(meter)
-    locked.lock(meter, CODE, desk, meter.state.clock)
-    return desk.answer == '{"ok": null}'
+    line = _Line(meter)
+    locked.lock(meter, CODE, line, meter.state.clock)
+    return line.answer == '{"ok": null}'
 
 
-def _ask(verb, code, told):
-    """Say a verb with an unlock code to the locked meter's line."""
+def _ask(verb, code, expected):
+    """Send a verb with an unlock code to a locked meter."""
 
     def action(meter):
-        desk = _Desk(meter)
-        guard = locked.Guard(desk, meter, desk.salt)
-        for octet in json.dumps([verb, code]).encode():
-            guard.take(octet)
-        return told in guard.take(10)
+        line = _Line(meter)
+        guard = locked.Guard(line, meter, line.salt)
+        for byte in json.dumps([verb, code]).encode():
+            guard.take(byte)
+        return expected in guard.take(10)
 
     return action
 
 
-# What comes before
+# Preparations after the restart
 
 
 def _each(*steps):
@@ -175,11 +175,11 @@ _no_credit = _enter(managed(1, 4990, register=0))
 _guess = _ask("unlock", "a wrong code", "not the unlock code")
 
 
-# What was done to the flash
+# Preparations before the restart
 
 
 def _first_release(meter):
-    """Leave the record that the first release would have kept of this meter."""
+    """Write the record that the first release would have saved for this meter."""
     s = meter.state
     body = struct.pack(
         "<B13s16sBBBB16sBBBBIBBH150sqQHIIIHBBBBII",
@@ -199,19 +199,19 @@ def _damaged(meter):
 
 
 def _filled(blocks):
-    """Leave so many blocks, by trial: littlefs is not sure how many there are."""
+    """Leave this many free blocks; measured by filling, as littlefs reports only an estimate."""
 
     def flash(meter):
-        octets = 0
+        size = 0
         try:
             with open(BALLAST, "wb") as file:
                 while True:
                     file.write(bytes(512))
-                    octets += 512
+                    size += 512
         except OSError:
             os.remove(BALLAST)
         with open(BALLAST, "wb") as file:
-            for _ in range(octets // BLOCK - blocks):
+            for _ in range(size // BLOCK - blocks):
                 file.write(bytes(BLOCK))
 
     return flash
@@ -261,7 +261,7 @@ KINDS = [
     Kind("start", None),
     Kind("migration", None, flash=_first_release),
     Kind("first provisioning", _provision, flash=EMPTY, profiles=(KEPT,)),
-    Kind("provisioned anew", _provision),
-    Kind("damaged, provisioned anew", _provision, flash=_damaged),
+    Kind("provisioned again", _provision),
+    Kind("damaged, provisioned again", _provision, flash=_damaged),
 ]
 # fmt: on

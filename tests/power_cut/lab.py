@@ -1,15 +1,15 @@
 """The power-cut laboratory: the real meter on the real store on littlefs on a NOR flash model.
 
-Runs in MicroPython, with a heap of 8 MB for flashes and their copies; that the firmware itself
-does with that of a board is shown elsewhere. Arguments: what to do, the folder of the compiled
-firmware, the folder of `both_support`, the root of the sources, a seed, how many cuts to make or,
-for `flips`, of how many bits one is turned, and, for `cuts`, the kinds where not all are wanted.
-Prints one JSON object.
+Runs in MicroPython with a heap of 8 MB, for flashes and their copies; other tests show that the
+firmware needs only the heap of a board. Arguments: what to do (`cuts`, `flips` or a control), the
+folder of the compiled firmware, the folder of `both_support`, the root of the sources, a seed, the
+number of cuts (for `flips`: change one bit of so many), and, for `cuts`, the kinds to test if not
+all. Prints one JSON object.
 
-The power is cut at each program and erase of each kind of change of state. Then the meter starts
-from what is left, and must be as before or as after, and as after where it told so; it takes the
-token again if and only if it does not know it, takes another, burns energy, saves, and starts once
-more with all of that.
+The power is cut at each program and erase operation of each kind of change. Then the meter starts
+from what is left on the flash. Its state must be the one before or after the change; if it had
+reported success, the one after. It must accept the token again only if the token is not marked as
+used. Then it must take another token, use energy, save, and restart with the same state.
 """
 
 import json
@@ -47,15 +47,12 @@ from jeton.sts.results import TokenResult as R
 from nor import BLOCK, MODES, Nor
 
 BLOCKS = 32
-DOUBLE = "double"  # a cut, and another in the start that follows
-SOAK = 20_000  # from here on each kind is cut in each mode at each operation
+DOUBLE = "double"  # mode: one cut, and another one in the start that follows
+SOAK = 20_000  # with more cuts, each kind is cut in each mode at each operation
 
 
 def port(changes):
-    """Return the profiles' port with some switches turned: {"lockout": "cleared_by_power_cycle"}.
-
-    What is on in a profile is off then, and what is off is on.
-    """
+    """Return a profiles port that inverts some switches: {"lockout": "cleared_by_power_cycle"}."""
     files = {}
 
     def read(name, language=None):
@@ -76,38 +73,38 @@ PORTS = {name: port(changes) for name, (_, changes) in PROFILES.items()}
 
 
 class Recorder(Storage):
-    """The store, which notes what the flash holds after each commit."""
+    """A store that keeps a snapshot of the flash after each commit."""
 
     nor = None
-    calm = False  # a start without a cut before it: nothing is half written, and time is saved
+    calm = False  # True: no cut before this start, so nothing is half written: skip `renew`
 
     def __init__(self, path):
         super().__init__(path)
         self.commits = []
 
     def renew(self):
-        """Begin a new log."""
+        """Start a new log of littlefs."""
         if not self.calm:
             super().renew()
 
     def save(self, parts):
-        """Save and note."""
+        """Save and take a snapshot."""
         super().save(parts)
         self.commits.append(self.nor.snapshot())
 
     def save_tick(self, tick):
-        """Save and note."""
+        """Save and take a snapshot."""
         super().save_tick(tick)
         self.commits.append(self.nor.snapshot())
 
     def set_aside(self):
-        """Set aside and note: what is left is a meter that never was set up."""
+        """Set the record aside and take a snapshot, of a meter without a record."""
         super().set_aside()
         self.commits.append(self.nor.snapshot())
 
 
 class Unsafe(Recorder):
-    """The control: the file is emptied, then written."""
+    """A faulty store, to check the laboratory: it truncates the file, then writes it."""
 
     def save(self, parts):
         """Truncate, flush, write."""
@@ -119,10 +116,10 @@ class Unsafe(Recorder):
 
 
 class Silent(Recorder):
-    """Another control: nobody is told that a save has failed."""
+    """A faulty store, to check the laboratory: it does not report a failed save."""
 
     def save(self, parts):
-        """Save, or not."""
+        """Save; ignore errors."""
         try:
             super().save(parts)
         except OSError:
@@ -130,7 +127,7 @@ class Silent(Recorder):
 
 
 class Lab:
-    """What is counted, and how a meter is started on a flash."""
+    """Starts a meter on a flash, and counts the results of the cuts."""
 
     def __init__(self, store=Recorder):
         self.store = store
@@ -140,9 +137,9 @@ class Lab:
         self.cuts = 0
 
     def boot(self, nor, calm=True):
-        """Start the meter on this flash; OSError where it cannot be, as is a flash half written.
+        """Start the meter on this flash; OSError if the file system cannot be mounted.
 
-        `calm`: there was no cut, or it is over and done with.
+        `calm`: there was no cut, or the meter has started since.
         """
         try:
             vfs.umount("/m")
@@ -153,7 +150,7 @@ class Lab:
         except OSError:
             if nor.dead:
                 raise
-            # Cells that settled while they were read: the next start reads them as they are now.
+            # Torn cells settled while they were read: a second mount reads their final values.
             vfs.mount(vfs.VfsLfs2(nor), "/m")
         store = self.store(PATH)
         store.nor = nor
@@ -162,17 +159,17 @@ class Lab:
         meter.start()
         return meter, store
 
-    def count(self, kind, mode, what, detail="", told=False):
-        """Count one cut and what came of it."""
+    def count(self, kind, mode, what, detail="", reported=False):
+        """Count one cut and its result."""
         row = self.rows.setdefault((kind, self.profile, mode), {})
-        for name in ("cuts", what) + (("told",) if told else ()):
+        for name in ("cuts", what) + (("reported",) if reported else ()):
             row[name] = row.get(name, 0) + 1
         self.cuts += 1
         if what not in ("old", "new", "energy lost") and len(self.failures) < 20:
             self.failures.append("%s, %s, %s: %s" % (kind, self.profile, mode, detail))
 
 
-# What a start writes, and what it does besides where it cannot save.
+# Fields that a start changes; that it changes also if it cannot save; that a tick contains.
 OF_A_START = ("power_fails", "event_seq")
 OF_A_FULL_FLASH = ("hold", "switch_closed", "switch_reason")
 OF_A_TICK = ("credit_wh", "charged_wh", "total_wh", "rest_ws", "load_w", "clock")
@@ -180,25 +177,25 @@ RINGS = ("reports", "history", "load_steps")
 
 
 class Outcome:
-    """What a meter is after a start, to compare another one with."""
+    """The state of a meter after a start, to compare it with another one."""
 
     def __init__(self, meter):
         self.fault = meter.fault
         self.full = bool(meter.store_error)
-        self.octets = bytes(meter.state.pack()[states.TICK_START :])
+        self.packed = bytes(meter.state.pack()[states.TICK_START :])
 
     def lasting(self, but=OF_A_START):
-        """Return all values but some."""
-        parts = [bytearray(states.TICK_START) + self.octets]
+        """Return all values except `but`."""
+        parts = [bytearray(states.TICK_START) + self.packed]
         states.seal(parts)
         state = reading.unpack(bytes(parts[0]))
         return [getattr(state, name) for name in states.FIELDS + list(RINGS) if name not in but]
 
     def like(self, other, twice=True):
-        """Tell whether both are the same, `twice`: but for what one more start writes."""
+        """Return whether both are equal; `twice`: except for what one more start changes."""
         if self.fault != other.fault:
             return False
-        if self.octets == other.octets:
+        if self.packed == other.packed:
             return True
         if self.full or other.full:
             but = OF_A_START + OF_A_FULL_FLASH
@@ -207,22 +204,22 @@ class Outcome:
 
 
 def balanced(meter):
-    """Tell whether the ledger's identity (jeton/credit.py) holds."""
+    """Return whether the ledger balances (jeton/credit.py)."""
     s = meter.state
     sources = s.initial_wh + s.tokens_wh + s.advances_wh + s.emergency_wh
     return sources - s.charged_wh - s.recovered_wh - s.cleared_wh == s.credit_wh
 
 
 def registers(meter):
-    """Return what a credit token changes."""
+    """Return the registers that a credit token changes."""
     s = meter.state
     return s.credit_wh, s.emergency_debt_wh, s.advance_debt_wh, s.tokens_wh
 
 
 def key_in(meter, code, at):
-    """Key a credit token; return its result, and whether credit and debts are as they must be.
+    """Enter a credit token; return its result, and whether credit and debts are correct.
 
-    A token repays emergency credit wholly, then, by the profile's share, the advances.
+    A token first repays all emergency credit, then advances by the share of the profile.
     """
     credit_wh, emergency_wh, advance_wh, tokens_wh = before = registers(meter)
     repaid = min(emergency_wh, WH)
@@ -237,7 +234,7 @@ def key_in(meter, code, at):
 
 
 def make_room():
-    """Take away what filled the flash; tell whether there was such a thing."""
+    """Delete the file that fills the flash; return whether there was one."""
     try:
         os.remove(BALLAST)
     except OSError:
@@ -246,14 +243,14 @@ def make_room():
 
 
 def fresh():
-    """Return a flash that holds an empty file system."""
+    """Return a flash with an empty file system."""
     nor = Nor([bytearray(b"\xff" * BLOCK)] * BLOCKS)
     vfs.VfsLfs2.mkfs(nor)
     return nor
 
 
 def worn(lab, rounds=60):
-    """Return flashes of one meter after 0, 1, 2, … saves: the log of littlefs fills and turns."""
+    """Return flashes of one meter after 0, 1, 2, … saves: littlefs fills and compacts its logs."""
     nor = fresh()
     meter, _ = lab.boot(nor, False)
     meter.provision(dict(CONFIG, profile=PROFILES[lab.profile][0]), T0)
@@ -269,7 +266,7 @@ def worn(lab, rounds=60):
 
 
 class CutCase:
-    """A kind of change on one flash, under the profile that the laboratory has now."""
+    """A kind of change on one flash, with the current profile of the laboratory."""
 
     def __init__(self, lab, kind, blocks):
         self.lab = lab
@@ -282,7 +279,7 @@ class CutCase:
         self.blocks = nor.snapshot()
 
     def _begin(self):
-        """Return the meter, its store and its flash, all ready for the action."""
+        """Return the meter, its store and its flash, prepared for the action."""
         nor = Nor(self.blocks)
         meter, store = self.lab.boot(nor)
         if self.kind.before:
@@ -291,14 +288,14 @@ class CutCase:
         return meter, store, nor
 
     def _act(self, meter):
-        """Do it; tell whether the meter told that it is done."""
+        """Run the action; return whether the meter reported success."""
         try:
             return self.kind.action(meter)
         except OSError:
             return False
 
     def size(self):
-        """Return how many programs and erases it takes."""
+        """Return the number of program and erase operations of the change."""
         if self.kind.action is None:
             nor, first = Nor(self.blocks), 0
             self.lab.boot(nor, False)
@@ -309,7 +306,7 @@ class CutCase:
         return nor.ops - first
 
     def prepare(self):
-        """Do it without a cut: note each operation, and what is there before and after it."""
+        """Make the change without a cut; keep each operation, and the states before and after."""
         lab, kind = self.lab, self.kind
         if kind.action is None:
             before, nor = self.blocks, Nor(self.blocks)
@@ -329,18 +326,19 @@ class CutCase:
         self.start_ops = start.ops
 
     def cut(self, cut_at, mode, live=False):
-        """Cut the power at an operation, and again in the start that follows, and judge.
+        """Cut the power at an operation, check the meter, count the result.
 
-        `live`: it is done once more up to there, to see what the meter tells whose power fails.
+        With mode DOUBLE, cut again in the start that follows. `live`: repeat the action up to the
+        cut, to see what the meter reports; else use the kept operation.
         """
         lab, kind = self.lab, self.kind
         double = mode == DOUBLE
         first = random.choice(MODES) if double else mode
-        told = False
+        reported = False
         if live and kind.action:
             meter, _, nor = self._begin()
             nor.cut_at, nor.mode = nor.ops + cut_at, first
-            told = self._act(meter)
+            reported = self._act(meter)
         else:
             nor = self.nor.cut(cut_at - 1, first)
         after = Nor(nor.snapshot(), nor.unsettled, nor.settle_at)
@@ -349,20 +347,20 @@ class CutCase:
                 after = self._cut_start(after)
             late = after.settle_at
             try:
-                what, detail = self.judge(after, double, told)
+                what, detail = self.judge(after, double, reported)
             except OSError:
                 if not late:
                     raise
-                # Cells that settled while the file system was in use: the meter could not save,
-                # and said so. What counts is the next start.
+                # Torn cells settled while the file system was in use: the meter could not save
+                # and reported that. Check the next start instead.
                 after.settle()
-                what, detail = self.judge(Nor(after.snapshot()), True, told)
+                what, detail = self.judge(Nor(after.snapshot()), True, reported)
         except OSError as error:
             what, detail = "neither", "no file system: %r" % error
-        lab.count(kind.name, mode, what, "cut %d of %d: %s" % (cut_at, self.ops, detail), told)
+        lab.count(kind.name, mode, what, "cut %d of %d: %s" % (cut_at, self.ops, detail), reported)
 
     def _cut_start(self, nor):
-        """Cut the power somewhere in the start on this flash; return what it leaves."""
+        """Cut the power at a random operation of a start on this flash; return the flash."""
         blocks = nor.snapshot()
         cut_at = random.randrange(1, self.start_ops + 1)
         while True:
@@ -374,10 +372,10 @@ class CutCase:
                 pass
             if nor.dead or not nor.ops:
                 return Nor(nor.snapshot(), nor.unsettled, nor.settle_at)
-            cut_at = nor.ops  # a shorter one than it was without a cut
+            cut_at = nor.ops  # this start has fewer operations than one without a cut
 
-    def judge(self, nor, twice, told):
-        """Return (old, new, neither, doubled or lost, why)."""
+    def judge(self, nor, twice, reported):
+        """Return ("old", "new", "neither", "doubled" or "lost", the reason)."""
         lab, kind = self.lab, self.kind
         meter, _ = lab.boot(nor, False)
         seen = Outcome(meter)
@@ -387,8 +385,8 @@ class CutCase:
         last = len(self.outcomes) - 1
         done = kind.done if kind.done >= 0 else max(last, 1)
         what = "new" if places[-1] >= done else "old"
-        if told and places[-1] != last:
-            return "lost", "the meter told that it is done"
+        if reported and places[-1] != last:
+            return "lost", "the meter reported success"
         make_room()
         if not meter.state.provisioned:
             meter.provision(CONFIG, T0)
@@ -397,11 +395,11 @@ class CutCase:
             nor.settle()
             meter, _ = lab.boot(Nor(nor.snapshot()))
             if not seen.like(Outcome(meter)):
-                return "lost", meter.fault or "what was shown is another later"
+                return "lost", meter.fault or "the state changed after the cells settled"
             nor = meter._storage.nor
         if not balanced(meter):
             return "neither", "the ledger does not balance"
-        at = meter.state.clock + 4000  # past every lock
+        at = meter.state.clock + 4000  # after the end of every lock-out
         meter.process(at)
         if kind.code:
             if kind.code == CREDIT:
@@ -423,9 +421,9 @@ class CutCase:
         seen = Outcome(meter)
         meter, _ = lab.boot(Nor(nor.snapshot()))
         if not seen.like(Outcome(meter)) or not balanced(meter):
-            return "lost", meter.fault or "what was saved is another after a start"
+            return "lost", meter.fault or "the saved state changed after a start"
         if meter.tids.check(9000) != R.USED or (kind.code and meter.tids.check(5000) != R.USED):
-            return "doubled", "a token that was taken is unknown"
+            return "doubled", "an accepted token is not marked as used"
         return what, ""
 
 
@@ -435,10 +433,10 @@ def shuffled(values):
 
 
 def series(lab, kind, flashes, modes, share, turns):
-    """Make a share of cuts of one kind: at each operation, then at each in the next mode.
+    """Make `share` cuts of one kind: at each operation, then at each in the next mode.
 
-    `turns`: at each operation in at least so many modes, on the flash of several on which it does
-    most: there a log of littlefs is full. Where it does little, one flash after the other.
+    `turns`: cut at each operation in at least so many modes, on the flash (of 6) with the most
+    operations: there a log of littlefs is full. Then continue with one random flash after another.
     """
     made = 0
     while made < share:
@@ -460,10 +458,10 @@ def series(lab, kind, flashes, modes, share, turns):
 
 
 def cuts(lab, count, kinds=KINDS, names=ALL, modes=MODES + (DOUBLE,)):
-    """Cut until there are `count`: each kind under each profile, then again on other flashes.
+    """Make at least `count` cuts: each kind under each profile, then again on other flashes.
 
-    The first time, and under the first profile, that is each operation: in one mode at least,
-    in a long run in each.
+    The first round with the first profile cuts at each operation: in at least one mode, in a long
+    run in each mode.
     """
     pairs = sum([1 for kind in kinds for name in names if name in kind.profiles])
     share = min(count // (2 * pairs), 100)
@@ -481,9 +479,10 @@ def cuts(lab, count, kinds=KINDS, names=ALL, modes=MODES + (DOUBLE,)):
 
 
 def flips(lab, every):
-    """Turn single bits of a flash, one of `every`: the meter is as it was, or says why not.
+    """Invert single bits of a flash, one of `every`.
 
-    What it may lose is a tick, and with it all that was used since the record was written whole.
+    The meter must start with its old state or report a fault. It may lose the tick, and with it
+    the consumption since the record was last saved in full.
     """
     nor = fresh()
     meter, store = lab.boot(nor, False)
@@ -493,7 +492,7 @@ def flips(lab, every):
         meter.process(meter.state.clock + 600)
         meter.enter(credit(3000 + i), meter.state.clock)
         meter.process(meter.state.clock + 100)
-    # With each start a new log: none of the two sectors of a log is of the time before the meter.
+    # Each start begins a new log: then both sectors of the log are newer than the meter's set-up.
     for _ in range(2):
         meter, store = lab.boot(nor, False)
     whole_wh = meter.state.credit_wh
@@ -503,10 +502,10 @@ def flips(lab, every):
     blocks = nor.snapshot()
     meter, _ = lab.boot(Nor(blocks))
     right, last_wh, tids = Outcome(meter), meter.state.credit_wh, bytes(meter.tids.data)
-    steady = right.lasting(OF_A_START + OF_A_TICK)
+    constant = right.lasting(OF_A_START + OF_A_TICK)
     bits = 8 * BLOCK
     used = [i for i in range(BLOCKS) if blocks[i] != b"\xff" * BLOCK]
-    most_wh = 0
+    max_lost_wh = 0
     for place in range(random.randrange(every), bits * len(used), every):
         block, bit = used[place // bits], place % bits
         changed = bytearray(blocks[block])
@@ -520,27 +519,27 @@ def flips(lab, every):
             found = Outcome(meter)
             if meter.fault:
                 closed = meter.state.switch_closed or meter.state.credit_wh
-                what = "neither" if closed else "told"
+                what = "neither" if closed else "fault reported"
             elif found.like(right, False):
                 what = "new"
             elif not meter.state.provisioned:
                 what = "no record"
             elif meter.tids.data != tids:
                 what = "old"
-            elif found.lasting(OF_A_START + OF_A_TICK) == steady and balanced(meter):
+            elif found.lasting(OF_A_START + OF_A_TICK) == constant and balanced(meter):
                 what = "energy lost"
-                most_wh = max(most_wh, meter.state.credit_wh - last_wh)
+                max_lost_wh = max(max_lost_wh, meter.state.credit_wh - last_wh)
             else:
                 what = "neither"
         lab.count("one bit", "flip", what, "bit %d of block %d" % (bit, block))
-    return {"lost_wh": most_wh, "ticks_wh": whole_wh - last_wh}
+    return {"lost_wh": max_lost_wh, "ticks_wh": whole_wh - last_wh}
 
 
 STORES = {"unsafe": Unsafe, "silent": Silent}
 
 
 def main():
-    """Do what the arguments say."""
+    """Run what the arguments say."""
     what, seed, count = sys.argv[1], int(sys.argv[5]), int(sys.argv[6])
     random.seed(seed)
     lab = Lab(STORES.get(what, Recorder))
@@ -556,7 +555,7 @@ def main():
         dict(found, kind=kind, profile=profile, mode=mode)
         for (kind, profile, mode), found in lab.rows.items()
     ]
-    # In pieces: the heap is in splinters.
+    # json.dump writes in pieces: the fragmented heap has no block for the whole text.
     json.dump(dict(more, rows=rows, failures=lab.failures), sys.stdout)
 
 

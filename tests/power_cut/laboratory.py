@@ -1,4 +1,4 @@
-"""Runs the laboratory's script in MicroPython and adds up what it counted."""
+"""Runs lab.py in MicroPython and adds up its counts."""
 
 import json
 import subprocess
@@ -9,13 +9,13 @@ from jeton_host.firmware import build as firmware_build
 from jeton_host.firmware import interpreter
 
 HERE = Path(__file__).parent
-HEAP = "8M"  # for the flashes and their copies; the meter alone has 192k in the other tests
+HEAP = "8M"  # for flashes and their copies; other tests run the meter with 192k
 GOOD = ("old", "new")
 BAD = ("neither", "doubled", "lost")
 
 
 def start(what: str, seed: int, count: int, *kinds: str) -> "subprocess.Popen[str]":
-    """Start `cuts`, `flips` or a control, `unsafe` or `silent`, in an interpreter of its own."""
+    """Start `cuts`, `flips`, or a control (`unsafe`, `silent`) in its own interpreter."""
     micropython = interpreter.find()
     lib = firmware_build.build(micropython).tree / "lib"
     root = HERE.parents[1]
@@ -31,19 +31,19 @@ def start(what: str, seed: int, count: int, *kinds: str) -> "subprocess.Popen[st
 
 
 def finish(process: "subprocess.Popen[str]", timeout: float | None = None) -> dict[str, Any]:
-    """Return what a laboratory found: `rows` by kind and mode, `failures` as lines."""
-    said, wrong = process.communicate(timeout=timeout)
+    """Return the results of a laboratory: `rows` by kind and mode, `failures` as lines."""
+    output, errors = process.communicate(timeout=timeout)
     if process.returncode:
-        raise AssertionError(said[-2000:] + wrong[-2000:])
-    found: dict[str, Any] = json.loads(said.splitlines()[-1])
+        raise AssertionError(output[-2000:] + errors[-2000:])
+    found: dict[str, Any] = json.loads(output.splitlines()[-1])
     return found
 
 
 def total(rows: list[dict[str, Any]], name: str, **only: str) -> int:
-    """Return the sum of a column, of those rows alone that have the values `only`."""
+    """Return the sum of a column, over the rows with the values `only`."""
     return sum(row.get(name, 0) for row in rows if all(row[key] == only[key] for key in only))
 
 
 def values(rows: list[dict[str, Any]], name: str) -> list[str]:
-    """Return the different values of a column in their order."""
+    """Return the distinct values of a column, in the order of the rows."""
     return list(dict.fromkeys(row[name] for row in rows))

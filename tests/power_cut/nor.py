@@ -1,7 +1,7 @@
-"""A NOR flash as a block device: 4 KB erase blocks, programs clear bits only, power that fails.
+"""A model of a NOR flash as a block device: 4 KB erase blocks; programming only clears bits.
 
-Runs in MicroPython. At the operation `cut_at`, counted from 1 over programs and erases, the power
-fails in one of the `MODES`; from then on nothing is read or written any more.
+Runs in MicroPython. The power fails at operation number `cut_at` (programs and erases, counted
+from 1) in one of the `MODES`. After that, writes fail.
 """
 
 import random
@@ -14,12 +14,12 @@ MODES = ("nothing", "prefix", "random", "all", "garbage", "metastable", "late")
 
 
 def noise(size):
-    """Return random octets of the seeded generator."""
-    octets = bytearray(size)
+    """Return random bytes from the seeded generator."""
+    data = bytearray(size)
     for at in range(0, size, 4):
         word = random.getrandbits(32)
-        octets[at : at + 4] = word.to_bytes(4, "little")[: size - at]
-    return octets
+        data[at : at + 4] = word.to_bytes(4, "little")[: size - at]
+    return data
 
 
 def _and(a, b):
@@ -33,7 +33,7 @@ def _or(a, b):
 
 
 def _torn(old, done):
-    """Return bits on their way: those that differ are as before or as after, each for itself."""
+    """Return a torn write: each bit that differs has its old or its new value at random."""
     size = len(old)
     mask = noise(size)
     others = (int.from_bytes(mask, "big") ^ ((1 << 8 * size) - 1)).to_bytes(size, "big")
@@ -41,10 +41,10 @@ def _torn(old, done):
 
 
 class Nor:
-    """A flash of blocks that are shared with others until they are changed.
+    """A flash; its blocks are shared with snapshots until they are changed (copy on write).
 
-    Where `log` is a list, each operation is noted in it, with the blocks before it: `cut`.
-    `unsettled` are torn cells that will read differently later: (block, offset, octets); that is
+    If `log` is a list, each operation is added to it with the blocks before it, for `cut`.
+    `unsettled` are torn cells that will read differently later: (block, offset, data). They change
     when `settle` is called, or after `settle_at` reads.
     """
 
@@ -60,7 +60,7 @@ class Nor:
         self.log = None
         self.unsettled = unsettled
         self.settle_at = settle_at
-        self._again = False  # they were programmed once more: a bit that is 0 in either is 0
+        self._again = False  # torn cells were programmed again: a bit that is 0 in either is 0
         views = self._views
 
         def readblocks(block, buf, offset=0):
@@ -72,7 +72,7 @@ class Nor:
                 self.settle()
             buf[:] = views[block][offset : offset + len(buf)]
 
-        # Nine of ten calls: no method, and nothing that is not needed.
+        # 90 % of all calls: functions without attribute look-ups are faster than methods.
         self.readblocks = readblocks_late if settle_at else readblocks
 
     def snapshot(self):
@@ -81,39 +81,39 @@ class Nor:
         return list(self.blocks)
 
     def cut(self, i, mode):
-        """Return this flash as the power left it that failed in operation `i` of its log."""
-        blocks, block, offset, octets = self.log[i]
+        """Return a flash as a power cut in operation `i` of the log leaves it."""
+        blocks, block, offset, data = self.log[i]
         other = Nor(blocks)
         other.cut_at, other.mode = 1, mode
-        if octets is None:
+        if data is None:
             other.ioctl(6, block)
         else:
-            other.writeblocks(block, octets, offset)
+            other.writeblocks(block, data, offset)
         return other
 
     def settle(self):
-        """Let torn cells read as they will from now on."""
+        """Give torn cells their final values."""
         if self.unsettled:
-            block, offset, octets = self.unsettled
+            block, offset, data = self.unsettled
             self.unsettled = None
             mine = self._mine(block)
-            end = offset + len(octets)
+            end = offset + len(data)
             if self._again:
-                octets = _and(mine[offset:end], octets)
-            mine[offset:end] = octets
+                data = _and(mine[offset:end], data)
+            mine[offset:end] = data
 
     def _mine(self, block):
         if block not in self._own:
             self._replace(block, bytearray(self.blocks[block]))
         return self.blocks[block]
 
-    def _replace(self, block, octets):
+    def _replace(self, block, data):
         self._own.add(block)
-        self.blocks[block] = octets
-        self._views[block] = memoryview(octets)
+        self.blocks[block] = data
+        self._views[block] = memoryview(data)
 
     def writeblocks(self, block, buf, offset=0):
-        """Program octets: bits that are 0 stay 0."""
+        """Program bytes: bits that are 0 stay 0."""
         if self.dead:
             return _EIO
         if self.log is not None:
@@ -129,7 +129,7 @@ class Nor:
         return self._do(block, offset, old, done, garbage)
 
     def ioctl(self, op, arg):
-        """Answer for the size, and erase."""
+        """Return the number of blocks (4) or the block size (5), or erase a block (6)."""
         if op == 4:
             return len(self.blocks)
         if op == 5:
@@ -174,8 +174,8 @@ class Nor:
             self.settle_at = random.randrange(1, 60) if mode == "late" else 0
         return _EIO
 
-    def _put(self, block, offset, octets):
-        if len(octets) == BLOCK:
-            self._replace(block, bytearray(octets))
+    def _put(self, block, offset, data):
+        if len(data) == BLOCK:
+            self._replace(block, bytearray(data))
         else:
-            self._mine(block)[offset : offset + len(octets)] = octets
+            self._mine(block)[offset : offset + len(data)] = data

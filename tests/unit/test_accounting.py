@@ -1,7 +1,7 @@
-"""What the registers show is what came in less what went out, whatever happens in which order.
+"""Tests that the ledger always balances, for random sequences of tokens, loads and keys.
 
-Two meters get the same tokens, loads and keys; one is asked about the time far more often. They
-must agree in everything, and each must balance at every moment.
+Two meters get the same inputs; one of them calls `process` far more often. Their states must be
+equal, and each ledger must balance at every moment.
 """
 
 import sys
@@ -48,7 +48,7 @@ BEHAVIOURS = st.fixed_dictionaries(
     }
 )
 LOADS = st.sampled_from([0, 1, 59, 1000, 3600, 9999, 1_000_000])
-# What only says when the record was saved last.
+# Fields that only contain the time of the last save.
 _SAVED = ("clock",)
 
 
@@ -61,7 +61,7 @@ class Accounting(RuleBasedStateMachine):
         self.stores = [store for _, store in made]
         self.now = T0
         self.tid = 2000
-        self.known_wh = credit_wh  # by our own account: what came in less what was given back
+        self.known_wh = credit_wh  # the expected credit, before consumption
 
     def both(self, name: str, *arguments: Any) -> Any:
         found = []
@@ -82,17 +82,17 @@ class Accounting(RuleBasedStateMachine):
         seconds=st.one_of(
             st.integers(0, 200), st.integers(0, 3 * DAY), st.sampled_from([HOUR, DAY, 40 * DAY])
         ),
-        looks=st.lists(st.integers(1, 99), max_size=4),
+        times=st.lists(st.integers(1, 99), max_size=4),
     )
-    def time_passes(self, seconds: int, looks: list[int]) -> None:
-        for percent in sorted(looks):
+    def time_passes(self, seconds: int, times: list[int]) -> None:
+        for percent in sorted(times):
             self.meters[1].process(self.now + seconds * percent // 100)
         self.now += seconds
         self.both("process", self.now)
 
-    @rule(units=st.sampled_from([1, 7, 50, 400]), again_=st.booleans())
-    def credit_token(self, units: int, again_: bool) -> None:
-        self.tid += not again_
+    @rule(units=st.sampled_from([1, 7, 50, 400]), repeated=st.booleans())
+    def credit_token(self, units: int, repeated: bool) -> None:
+        self.tid += not repeated
         outcome = self.enter(credit(self.tid, units))
         if outcome.result == R.ACCEPT:
             assert 0 <= outcome.repaid_wh + outcome.recovered_wh <= outcome.amount_wh
@@ -200,14 +200,14 @@ class Accounting(RuleBasedStateMachine):
             assert self.changes["credit.min_wh"] <= s.credit_wh
             assert 0 <= s.charged_wh <= s.total_wh
             assert 0 <= s.rest_ws < 3600
-            if s.charged_wh != s.total_wh:  # the register was as low as it goes
+            if s.charged_wh != s.total_wh:  # the register was at its lowest value
                 assert s.total_wh > s.charged_wh
                 lowest = came - s.recovered_wh - s.cleared_wh - self.changes["credit.min_wh"]
                 assert s.charged_wh <= lowest
             assert bool(s.switch_closed) == (not s.hold)
 
     @invariant()
-    def it_does_not_matter_how_often_time_is_asked(self) -> None:
+    def the_state_does_not_depend_on_how_often_process_is_called(self) -> None:
         if hasattr(self, "meters"):
             for name in (*FIELDS, "load_steps"):
                 if name not in _SAVED:
@@ -215,7 +215,7 @@ class Accounting(RuleBasedStateMachine):
                     assert first == second, name
 
     @invariant()
-    def our_own_account_agrees(self) -> None:
+    def the_credit_is_as_expected(self) -> None:
         if hasattr(self, "meters") and self.changes["credit.emergency_by"] != "auto":
             s = self.meters[0].state
             assert s.credit_wh == self.known_wh - s.charged_wh

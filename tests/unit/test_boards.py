@@ -1,4 +1,4 @@
-"""Every board there is: its pins do what its chip can, and no two parts want the same one."""
+"""Tests of the data of every board: the chip supports each pin; no pin is used twice."""
 
 import dataclasses
 import re
@@ -18,7 +18,7 @@ WIRED = [name for name in boards.names() if boards.load(name).parts]
 
 
 @pytest.mark.parametrize("name", boards.names())
-def test_board_is_described(name: str) -> None:
+def test_each_board_has_a_name_a_display_and_a_description(name: str) -> None:
     board = boards.load(name)
     assert board.name == name
     rows, columns = board.display[:2]
@@ -32,8 +32,8 @@ def test_pins_do_what_the_chip_can(name: str) -> None:
     board = boards.load(name)
     assert board.problems() == []
     assert len(list(board.pins())) >= 8
-    # A key that is held when the chip starts must not change how it starts: not even on a
-    # board whose maker uses strapping pins himself.
+    # A key held down at reset must not change the boot mode. This applies also to boards whose
+    # maker uses strapping pins.
     strapping = CHIPS[board.chip].strapping
     keypad = [use for use in board.pins() if use.user == "keypad"]
     assert not [use for use in keypad if use.number in strapping]
@@ -42,7 +42,7 @@ def test_pins_do_what_the_chip_can(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", WIRED)
-def test_strapping_pins_are_excused_only_where_a_maker_wired_them(name: str) -> None:
+def test_strapping_pins_are_allowed_only_if_the_maker_uses_them(name: str) -> None:
     board = boards.load(name)
     used = {use.number for use in board.pins()}
     assert set(board.strapping_ok) <= used & CHIPS[board.chip].strapping
@@ -51,7 +51,7 @@ def test_strapping_pins_are_excused_only_where_a_maker_wired_them(name: str) -> 
 
 
 @pytest.mark.parametrize("name", WIRED)
-def test_parts_have_a_driver_and_a_keypad_enough_keys(name: str) -> None:
+def test_each_part_has_a_driver_and_the_keypad_all_keys(name: str) -> None:
     board = boards.load(name)
     assert {"display", "keypad", "relay", "led", "credit", "buzzer", "pulses"} <= set(board.parts)
     for key in "0123456789*#":
@@ -68,30 +68,32 @@ def wrong(**parts: dict[str, Any]) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("parts", "said"),
+    ("parts", "expected"),
     [
-        ({"relay": {"pin": 34}}, "relay has pin on GPIO34, which can only be read"),
-        ({"led": {"pin": 12}}, "led has pin on GPIO12, whose level at reset decides"),
+        ({"relay": {"pin": 34}}, "relay has pin on GPIO34, which is an input only"),
+        ({"led": {"pin": 12}}, "led has pin on GPIO12, whose level at reset selects"),
         ({"led": {"pin": 9}}, "which its flash needs"),
         ({"led": {"pin": 1}}, "which is the serial port of the REPL"),
-        ({"led": {"pin": 24}}, "which this chip has not got"),
-        ({"led": {"pin": 18}, "relay": {"pin": 18}}, "where led (pin) is already"),
+        ({"led": {"pin": 24}}, "which this chip does not have"),
+        ({"led": {"pin": 18}, "relay": {"pin": 18}}, "which led (pin) uses already"),
         ({"keypad": {"columns": (35,)}}, "GPIO35, which has no pull-up"),
-        ({"keypad": {"rows": (36,)}}, "GPIO36, which can only be read"),
+        ({"keypad": {"rows": (36,)}}, "GPIO36, which is an input only"),
         ({"pulses": {"pin": 35, "pull": "up"}}, "GPIO35, which has no pull-up"),
-        ({"pulses": {"pin": 33, "pull": "down"}}, "pulses has a pull 'down': only 'up' is one"),
-        ({"display": {"bus": "i2c"}}, "is on a bus 'i2c' that there is not"),
+        ({"pulses": {"pin": 33, "pull": "down"}}, "pulses has pull 'down': only 'up' is valid"),
+        ({"display": {"bus": "i2c"}}, "is on bus 'i2c', which does not exist"),
     ],
 )
-def test_what_is_wrong_is_said(parts: dict[str, dict[str, Any]], said: str) -> None:
-    assert any(said in problem for problem in wrong(**parts))
+def test_each_problem_of_a_board_is_reported(
+    parts: dict[str, dict[str, Any]], expected: str
+) -> None:
+    assert any(expected in problem for problem in wrong(**parts))
 
 
 def test_inputs_may_use_input_only_pins() -> None:
     assert wrong(pulses={"pin": 34}, tamper={"pin": 39}) == []
 
 
-def test_pins_of_other_chips() -> None:
+def test_the_rules_for_pins_depend_on_the_chip() -> None:
     board = Board("mine", "ESP32-C3", (2, 16), {}, {"led": {"pin": 18}, "relay": {"pin": 9}})
     assert len(board.problems()) == 2
     assert "USB" in board.problems()[0]
@@ -99,39 +101,39 @@ def test_pins_of_other_chips() -> None:
 
 
 @pytest.mark.parametrize("name", boards.names())
-def test_only_the_drivers_that_a_board_names_go_onto_it(name: str) -> None:
+def test_a_board_gets_only_the_drivers_of_its_parts(name: str) -> None:
     board = boards.load(name)
     found = {path.stem for path in firmware_build.drivers(board)}
     assert {"clock", "locked_line", "startup", "storage", "storage_start"} <= found
     assert ("runtime" in found) == ("parts" in found) == bool(board.parts)
     assert ("matrix" in found) == ("matrix" in board.drivers())
     assert ("pzem004t" in found) == ("pzem004t" in board.drivers())
-    real = firmware_build.sources(name, native=True, played=False)
+    real = firmware_build.sources(name, native=True, virtual=False)
     assert ("lib/machine.mpy" in real) == (name == "virtual")
     assert ("lib/wiring.mpy" in real) == bool(board.parts)
 
 
-def test_each_module_of_a_start_is_unloaded_after_it() -> None:
+def test_each_module_used_only_at_start_up_is_unloaded() -> None:
     folder = firmware_dir() / "drivers"
     assert {f"drivers.{path.stem}" for path in folder.glob("*_start.py")} <= set(ONCE)
     for name in ONCE:
         path = firmware_dir() / f"{name.replace('.', '/')}.py"
-        assert path.is_file() or name == "wiring", name  # which is made of the board's data
+        assert path.is_file() or name == "wiring", name  # generated from the board's data
 
 
 @pytest.mark.parametrize("name", boards.names())
-def test_what_only_type_checkers_read_goes_onto_no_board(name: str) -> None:
+def test_boards_get_no_code_for_type_checkers(name: str) -> None:
     found = firmware_build.sources(name, native=True)
     assert not [file for file in found if file.endswith(".pyi") or "fields" in file]
     assert not [file for file, source in found.items() if b"TYPE_CHECKING" in source]
-    # It is left out, and no line more: tracebacks name the lines of the files that are here.
+    # Only that code is removed, and the line numbers stay: tracebacks refer to the source files.
     for module in ("state", "credit"):
         lines = (firmware_dir() / "jeton" / f"{module}.py").read_bytes().count(b"\n")
         assert found[f"lib/jeton/{module}.mpy"].count(b"\n") == lines
 
 
-def test_each_operation_has_a_number_of_its_own_and_is_known_to_the_models() -> None:
-    """What a board sends is one of those, and nothing that it sends goes unanswered."""
+def test_each_operation_has_its_own_number_which_the_models_know() -> None:
+    """A modelled board sends only these operations, and the models answer all of them."""
     folder = boards_dir() / "virtual" / "modelled"
     sent = set()
     for name in ("machine", "i2c_target"):
@@ -143,19 +145,19 @@ def test_each_operation_has_a_number_of_its_own_and_is_known_to_the_models() -> 
         next(operations.codes("NONE"))
 
 
-def test_a_board_that_there_is_not() -> None:
+def test_an_unknown_board_is_an_error() -> None:
     with pytest.raises(BoardError, match="no board 'nowhere'; known: cyd, esp32"):
         boards.load("nowhere")
 
 
-def test_a_bench_that_is_not_quite_the_one_that_ships() -> None:
+def test_parts_of_a_board_can_be_removed_and_inverted() -> None:
     board = boards.load("cyd")
     other = board.changed(("pulses", "keypad"), {"relay": 0})
     assert set(board.parts) - set(other.parts) == {"pulses", "keypad"}
     assert other.parts["relay"] == {"pin": 27, "active": 0}
     assert board.parts["relay"]["active"] == 1
     assert "keypad" not in other.parts["display"]  # no keys to draw
-    sources = firmware_build.sources(other, native=True, played=False)
+    sources = firmware_build.sources(other, native=True, virtual=False)
     parts, _, left_out = sources["lib/wiring.mpy"].partition(b"WITHOUT")
     assert b"pulses" not in parts
     assert left_out == b" = ('keypad', 'pulses')\nACTIVE = {'relay': 0}\n"
@@ -163,5 +165,5 @@ def test_a_bench_that_is_not_quite_the_one_that_ships() -> None:
     assert sources["lib/board.mpy"].endswith(b"TIMER = 3\n")
     with pytest.raises(BoardError, match="cyd has no part 'tamper'; it has: display, "):
         board.changed(("tamper",))
-    with pytest.raises(BoardError, match="display has no level at which it is on"):
+    with pytest.raises(BoardError, match="display has no active level"):
         board.changed(active={"display": 0})

@@ -1,3 +1,5 @@
+"""Tests of reading the rows of a file for `jeton check-tokens`."""
+
 import json
 
 import pytest
@@ -22,17 +24,17 @@ def one(text: str | bytes, **columns: str) -> TokenRow:
     return row
 
 
-def refused(data: bytes, columns: dict[str, str] | None = None) -> str:
+def error_of(data: bytes, columns: dict[str, str] | None = None) -> str:
     with pytest.raises(JetonError) as caught:
         read(data, columns)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
-# -- what is read
+# -- files that can be read
 
 
-def test_a_row_of_csv() -> None:
+def test_a_csv_row_is_read() -> None:
     row = one(f"meter,token,expected kWh\n{DRN},{TOKEN},12.5\n")
     assert (row.line, row.meter, row.token, row.energy_wh) == (2, DRN, TOKEN, 12_500)
     assert row.result is None
@@ -41,7 +43,7 @@ def test_a_row_of_csv() -> None:
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_every_delimiter_and_line_end(delimiter: str, end: str) -> None:
+def test_any_delimiter_and_line_end_is_read(delimiter: str, end: str) -> None:
     lines = [("Meter No", "STS-Token", "Expected"), (DRN, TOKEN, "1"), ("x", "y", "2")]
     found = rows(end.join(delimiter.join(cells) for cells in lines))
     assert [(row.meter, row.token, row.energy_wh) for row in found] == [
@@ -63,24 +65,24 @@ def test_every_delimiter_and_line_end(delimiter: str, end: str) -> None:
         json.dumps({"DRN": DRN, "sts_token": TOKEN, "expected": None}).encode() + b"\n\n",
     ],
 )
-def test_what_spreadsheets_make_of_it(data: bytes) -> None:
+def test_files_from_spreadsheets_are_read(data: bytes) -> None:
     row = one(data)
     assert (row.meter, row.token, row.problem) == (DRN, TOKEN, "")
 
 
-def test_lines_are_those_of_the_file() -> None:
+def test_rows_have_the_line_numbers_of_the_file() -> None:
     found = rows('sep=,\nmeter,token,note\n\na,1,"two\nlines"\nb,2,\n')
     assert [(row.line, row.meter) for row in found] == [(4, "a"), (6, "b")]
 
 
 @pytest.mark.parametrize("gap", [" ", "-", "\u00a0", "\u2009", "\u2013"])
-def test_gaps_in_tokens(gap: str) -> None:
+def test_tokens_may_contain_gaps(gap: str) -> None:
     row = one(f"meter,token\n{DRN},7063{gap}0503{gap}4700{gap}2872{gap}6114")
     assert row.token.replace(" ", "").replace("-", "") == TOKEN
 
 
 @pytest.mark.parametrize(
-    ("said", "result", "energy_wh"),
+    ("expected", "result", "energy_wh"),
     [
         ("", None, None),
         ("0.1", None, 100),
@@ -92,10 +94,12 @@ def test_gaps_in_tokens(gap: str) -> None:
         ("1stKCT", "1stKCT", None),
     ],
 )
-def test_what_is_expected(said: str, result: str | None, energy_wh: int | None) -> None:
-    row = one(f"meter,token,expected\nm,1,{said}")
+def test_the_expected_result_or_energy_is_read(
+    expected: str, result: str | None, energy_wh: int | None
+) -> None:
+    row = one(f"meter,token,expected\nm,1,{expected}")
     assert (row.result, row.energy_wh, row.problem) == (result, energy_wh, "")
-    as_json = one(json.dumps({"meter": "m", "token": "1", "expected": said}))
+    as_json = one(json.dumps({"meter": "m", "token": "1", "expected": expected}))
     assert (as_json.result, as_json.energy_wh) == (result, energy_wh)
 
 
@@ -105,19 +109,21 @@ def test_result_and_energy_can_both_be_expected() -> None:
     assert "both" in one("meter,token,kWh,expected\nm,1,2.5,3").problem
 
 
-def test_a_comma_is_a_decimal_point_only_where_it_does_not_part_cells() -> None:
+def test_a_decimal_comma_needs_another_delimiter() -> None:
     assert one("meter;token;kWh\nm;1;12,5").energy_wh == 12_500
     assert "write a decimal point" in one('meter,token,kWh\nm,1,"12,5"').problem
 
 
-@pytest.mark.parametrize("said", ["1e9", "-1", "NaN", "inf", "0.0001", "9" * 13, "Acept", "=1+1"])
-def test_what_cannot_be_expected_is_a_bad_row(said: str) -> None:
-    row = one(f"meter,token,expected\nm,1,{said}")
+@pytest.mark.parametrize(
+    "expected", ["1e9", "-1", "NaN", "inf", "0.0001", "9" * 13, "Acept", "=1+1"]
+)
+def test_an_invalid_expected_value_is_a_bad_row(expected: str) -> None:
+    row = one(f"meter,token,expected\nm,1,{expected}")
     assert row.problem
     assert "\n" not in row.problem
 
 
-def test_numbers_of_json() -> None:
+def test_json_numbers_are_allowed_for_values_but_not_for_tokens() -> None:
     assert one('{"meter": "m", "token": "1", "expected": 12.5}').energy_wh == 12_500
     assert one('{"meter": "m", "token": "1", "kwh": 3, "ti": 5}').setup == {"ti": "5"}
     for name in ("meter", "token"):
@@ -126,30 +132,30 @@ def test_numbers_of_json() -> None:
     assert one('{"meter": "m", "token": "1", "expected": true}').problem
 
 
-def test_what_a_row_says_of_its_meter() -> None:
+def test_a_row_can_contain_the_settings_of_its_meter() -> None:
     row = one("drn,token,SGC,KRN,Base Date,bdt\nm,1,123456,2,x,93")
     assert row.setup == {"sgc": "123456", "krn": "2", "bdt": "93"}
 
 
-def test_columns_can_be_named() -> None:
+def test_columns_can_be_selected_by_name() -> None:
     sheet = read(b"Zaehler,Code,token\nm,1,no", {"meter": "Zaehler", "token": "code"})
     assert (sheet.rows[0].meter, sheet.rows[0].token) == ("m", "1")
     assert list(sheet.unused) == ["token"]
-    assert "there is no column" in refused(b"a\n1", {"nix": "a"})
+    assert "there is no column" in error_of(b"a\n1", {"nix": "a"})
 
 
 @pytest.mark.parametrize("delimiter", ";\t|")
-def test_a_delimiter_is_what_parts_the_columns(delimiter: str) -> None:
+def test_the_delimiter_is_found_by_the_columns(delimiter: str) -> None:
     head = delimiter.join(['"Customer, full name"', "meter", "token"])
     row = one(f"{head}\n" + delimiter.join(['"Doe, J, jun."', "m", "1"]))
     assert (row.meter, row.token) == ("m", "1")
 
 
-# -- what is not
+# -- files and rows with errors
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "expected"),
     [
         (b"", "empty"),
         (b"\xef\xbb\xbf\n \n", "empty"),
@@ -158,21 +164,21 @@ def test_a_delimiter_is_what_parts_the_columns(delimiter: str) -> None:
         (b"1,2\n3,4", "no column meter"),
         (b"00000000018,12345678901234567890\n", "no column meter"),
         (b"\0\0\n\0,\0", "no column meter"),
-        (b"meter,drn,token\n1,2,3", "two columns say the meter"),
+        (b"meter,drn,token\n1,2,3", "two columns contain the meter"),
         (b"meter,token\n1,\xff\n", "line 2 is not UTF-8"),
         (b"\xff\xfem", "not UTF-16"),
         (b'[{"meter": 1}]', "one object a line"),
-        (b"meter,token\n" + b'"' + b"x" * 200_000, "is no CSV"),
+        (b"meter,token\n" + b'"' + b"x" * 200_000, "is not CSV"),
         (b"\x89PNG\r\n\x1a\n", "not UTF-8"),
         (b"PK\x03\x04" + b"x" * 50, "save it as CSV"),
     ],
 )
-def test_what_is_no_such_file(data: bytes, said: str) -> None:
-    assert said in refused(data)
+def test_an_unreadable_file_is_one_line_of_error(data: bytes, expected: str) -> None:
+    assert expected in error_of(data)
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "expected"),
     [
         (",1", "no meter"),
         ("m,", "no token"),
@@ -182,9 +188,9 @@ def test_what_is_no_such_file(data: bytes, said: str) -> None:
         ("m\x1b[2J,1", "control"),
     ],
 )
-def test_a_bad_row_does_not_spoil_the_others(line: str, said: str) -> None:
+def test_a_bad_row_does_not_spoil_the_others(line: str, expected: str) -> None:
     bad, good = rows(f"meter,token\n{line}\nm,2")
-    assert said in bad.problem
+    assert expected in bad.problem
     assert bad.line == 2
     assert not good.problem
 
@@ -198,23 +204,23 @@ def test_a_bad_line_of_json_does_not_spoil_the_others(line: str) -> None:
     assert not last.problem
 
 
-def test_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(check_rows, "MOST_ROWS", 3)
-    assert "more than 3 rows" in refused(b"meter,token\n" + b"m,1\n" * 4)
-    monkeypatch.setattr(check_rows, "MOST_OCTETS", 10)
-    assert "too large" in refused(b"meter,token\nm,1")
+def test_files_that_are_too_large_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check_rows, "MAX_ROWS", 3)
+    assert "more than 3 rows" in error_of(b"meter,token\n" + b"m,1\n" * 4)
+    monkeypatch.setattr(check_rows, "MAX_BYTES", 10)
+    assert "too large" in error_of(b"meter,token\nm,1")
 
 
 @settings(deadline=None)
 @given(st.binary(max_size=200), st.sampled_from([b"", b"meter,token,expected\n", b'{"meter": ']))
-def test_any_octets_are_rows_or_one_line(data: bytes, head: bytes) -> None:
+def test_any_bytes_are_rows_or_one_line_of_error(data: bytes, head: bytes) -> None:
     try:
         found = read(head + data).rows
     except JetonError as error:
-        _said(error)
+        _check_one_line(error)
     else:
         assert all(row.problem or (row.meter and row.token) for row in found)
 
 
-def _said(error: JetonError) -> None:
+def _check_one_line(error: JetonError) -> None:
     assert "\n" not in str(error)

@@ -1,4 +1,4 @@
-"""The clock of the host tools follows $JETON_CLOCK_OFFSET."""
+"""Tests that the clock of the host tools follows $JETON_CLOCK_OFFSET."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +13,9 @@ def test_tests_run_at_one_moment() -> None:
     assert NOW <= clock.now() < NOW + timedelta(hours=12)
 
 
-def test_it_is_the_computers_without_an_offset(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_an_offset_it_is_the_clock_of_the_computer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for offset in (None, "", "0"):
         monkeypatch.delenv(clock.OFFSET_VARIABLE)
         if offset is not None:
@@ -23,7 +25,9 @@ def test_it_is_the_computers_without_an_offset(monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setenv(clock.OFFSET_VARIABLE, "0")
 
 
-def test_what_is_issued_follows_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_issued_tokens_have_the_shifted_time(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     pos = PointOfSale(tmp_path / "pos.sqlite")
     pos.add_meter("home")
     offset = datetime(2024, 11, 24, 20, tzinfo=UTC) - datetime.now(UTC)
@@ -34,7 +38,7 @@ def test_what_is_issued_follows_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 
 @pytest.mark.parametrize("offset", ["tomorrow", "1.5", "9" * 30, "99999999999999"])
-def test_an_offset_that_cannot_be(monkeypatch: pytest.MonkeyPatch, offset: str) -> None:
+def test_an_invalid_offset_is_an_error(monkeypatch: pytest.MonkeyPatch, offset: str) -> None:
     monkeypatch.setenv(clock.OFFSET_VARIABLE, offset)
     with pytest.raises(JetonError, match=r"^\$JETON_CLOCK_OFFSET is .* whole number of seconds"):
         clock.now()

@@ -1,4 +1,4 @@
-"""What stands in a conformance sheet, as text that its pages must not take for their own."""
+"""Tests that texts in a conformance sheet are escaped in its HTML and Markdown pages."""
 
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -8,22 +8,22 @@ import pytest
 from jeton_host.conformance.run import Keyed, Sheet, SheetRow
 from jeton_host.conformance.sheet import html, markdown
 
-NASTY = """a <b>"board"</b> | & 'co' \\ {{ 7 * 7 }}"""
+MARKUP = """a <b>"board"</b> | & 'co' \\ {{ 7 * 7 }}"""
 
 
 def sheet(*rows: SheetRow) -> Sheet:
-    head = {"board": NASTY, "date": "2026-01-01", "Jeton": "1.0"}
-    return Sheet(head, {NASTY: 1}, rows, 1.0)
+    head = {"board": MARKUP, "date": "2026-01-01", "Jeton": "1.0"}
+    return Sheet(head, {MARKUP: 1}, rows, 1.0)
 
 
 def row(**changed: str) -> SheetRow:
-    told = {"part": "matrix", "kind": NASTY, "key": "default key", "store": "fresh store"}
-    told |= {"clause": "7.3.5", "where": ""}
+    values = {"part": "matrix", "kind": MARKUP, "key": "default key", "store": "fresh store"}
+    values |= {"clause": "7.3.5", "where": ""}
     keyed = (Keyed("12345678901234567890", "Accept", "Accept", 1.0),)
-    return SheetRow(**(told | changed), keyed=keyed)  # type: ignore[arg-type]
+    return SheetRow(**(values | changed), keyed=keyed)  # type: ignore[arg-type]
 
 
-class Seen(HTMLParser):
+class ParsedPage(HTMLParser):
     def __init__(self, text: str) -> None:
         super().__init__()
         self.texts: list[str] = []
@@ -39,19 +39,19 @@ class Seen(HTMLParser):
         self.texts.append(data.strip())
 
 
-def test_no_text_becomes_a_part_of_the_page() -> None:
-    seen = Seen(html(sheet(row(), row(key="unique key (DUTK), EA07", wrong=NASTY))))
-    assert f"STS conformance of {NASTY}" in seen.texts
-    assert seen.texts.count(NASTY) >= 5  # board, source, kind, what is wrong
-    assert f"{NASTY}: Accept" in seen.titles
-    assert NASTY in seen.titles  # over the sign of the failure
-    assert "49" not in " ".join(seen.texts)
-    assert not seen.tags & {"script"}
+def test_texts_are_escaped_in_html() -> None:
+    page = ParsedPage(html(sheet(row(), row(key="unique key (DUTK), EA07", wrong=MARKUP))))
+    assert f"STS conformance of {MARKUP}" in page.texts
+    assert page.texts.count(MARKUP) >= 5  # board, source, kind, error
+    assert f"{MARKUP}: Accept" in page.titles
+    assert MARKUP in page.titles  # title of the failure sign
+    assert "49" not in " ".join(page.texts)
+    assert not page.tags & {"script"}
     assert "<b>" not in markdown(sheet(row())).replace("<br>", "")
 
 
-def test_no_text_becomes_a_cell() -> None:
-    lines = markdown(sheet(row(), row(wrong=NASTY))).splitlines()
+def test_texts_are_escaped_in_markdown() -> None:
+    lines = markdown(sheet(row(), row(wrong=MARKUP))).splitlines()
     for line in lines:
         if line.startswith("| a &lt;b>"):
             assert line.replace("\\\\", "").count("\\|") in (1, 2), line

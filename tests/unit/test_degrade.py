@@ -1,4 +1,4 @@
-"""An output that lacks letters and signs gets a likeness of them, and JSON its escapes."""
+"""Tests of characters that the output cannot encode: text gets similar ones, JSON escapes."""
 
 import io
 import json
@@ -12,17 +12,17 @@ from jeton_host.terminal import degrade
 
 
 @pytest.mark.parametrize(
-    ("as_json", "said"),
+    ("as_json", "expected"),
     [(False, "é | . ?".encode("latin-1")), (True, "é \\u2502 \\u2026 ".encode("latin-1"))],
 )
-def test_what_an_encoding_lacks(
-    monkeypatch: pytest.MonkeyPatch, as_json: bool, said: bytes
+def test_missing_characters_are_replaced(
+    monkeypatch: pytest.MonkeyPatch, as_json: bool, expected: bytes
 ) -> None:
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="latin-1"))
     degrade.use(as_json=as_json)
     print("é │ … \u202dﻥ\u202c", end="", flush=True)
     found: bytes = sys.stdout.buffer.getvalue()  # type: ignore[attr-defined]
-    assert found.startswith(said)
+    assert found.startswith(expected)
 
 
 def jeton(*arguments: str) -> str:
@@ -38,7 +38,7 @@ def jeton(*arguments: str) -> str:
     return done.stdout
 
 
-def test_the_help_and_a_profile_in_ascii() -> None:
+def test_help_and_profiles_work_in_ascii() -> None:
     assert "enter" in jeton("--help")
     assert "ONEE, Morocco" in jeton("profile", "show", "onee")
     arabic = json.loads(jeton("profile", "show", "somelec", "--json"))["languages"]

@@ -1,4 +1,4 @@
-"""The drivers that need no hardware, on CPython; the board tests use them in MicroPython."""
+"""Tests of drivers without hardware, in CPython; the board tests run them in MicroPython."""
 
 import sys
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ def clock_module(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
 
 @pytest.fixture
 def ticks(clock_module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Milliseconds that a test moves on; they wrap as on an ESP32, just before the start even."""
+    """Milliseconds that a test can change; they wrap as on an ESP32, 500 ms after the start."""
     now = [_ESP32_PERIOD - 500]
     half = _ESP32_PERIOD // 2
     monkeypatch.setattr(clock_module, "ticks_ms", lambda: now[0] % _ESP32_PERIOD)
@@ -34,7 +34,7 @@ def ticks(clock_module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[int
     return now
 
 
-def test_seconds_pass_without_drift_across_the_wrap(
+def test_the_clock_has_no_drift_when_ticks_wrap(
     clock_module: ModuleType, ticks: list[int]
 ) -> None:
     clock = clock_module.Clock(800_000_000)
@@ -46,7 +46,7 @@ def test_seconds_pass_without_drift_across_the_wrap(
     assert clock.now() == 800_000_000 + 2000 + 6 * 86400
 
 
-def test_rate(clock_module: ModuleType, ticks: list[int]) -> None:
+def test_the_clock_runs_at_its_rate(clock_module: ModuleType, ticks: list[int]) -> None:
     clock = clock_module.Clock(0)
     clock.rate = 3600
     ticks[0] += 500
@@ -65,7 +65,9 @@ def test_rate(clock_module: ModuleType, ticks: list[int]) -> None:
             clock.rate = wrong
 
 
-def test_a_fast_clock_lingers(clock_module: ModuleType, ticks: list[int]) -> None:
+def test_linger_runs_a_fast_clock_at_rate_1_for_a_while(
+    clock_module: ModuleType, ticks: list[int]
+) -> None:
     clock = clock_module.Clock(0)
     clock.linger(5)
     clock.rate = 60
@@ -77,7 +79,7 @@ def test_a_fast_clock_lingers(clock_module: ModuleType, ticks: list[int]) -> Non
     ticks[0] += 1000
     assert clock.now() == 5 + 120
     clock.linger(5)
-    clock.rate = 60  # who sets the rate means it
+    clock.rate = 60  # setting the rate ends the slow phase
     ticks[0] += 1000
     assert clock.now() == 5 + 180
     clock.rate = 0
@@ -86,7 +88,7 @@ def test_a_fast_clock_lingers(clock_module: ModuleType, ticks: list[int]) -> Non
     assert clock.now() == 5 + 180
 
 
-def test_set_and_advance(clock_module: ModuleType, ticks: list[int]) -> None:
+def test_the_clock_can_be_set_and_advanced(clock_module: ModuleType, ticks: list[int]) -> None:
     clock = clock_module.Clock()
     ticks[0] += 700
     clock.set(100)
@@ -98,7 +100,7 @@ def test_set_and_advance(clock_module: ModuleType, ticks: list[int]) -> None:
     assert isinstance(clock.now(), int)
 
 
-def test_storage_replaces_whole(clock_module: ModuleType, tmp_path: Path) -> None:
+def test_the_storage_replaces_the_whole_record(clock_module: ModuleType, tmp_path: Path) -> None:
     from drivers.storage import Storage
 
     path = tmp_path / "meter.bin"
@@ -117,7 +119,7 @@ def test_storage_replaces_whole(clock_module: ModuleType, tmp_path: Path) -> Non
     assert [file.name for file in (tmp_path / "meter.bin.d").iterdir()] == ["copy"]
 
 
-def test_what_the_store_holds_is_read_again(clock_module: ModuleType, tmp_path: Path) -> None:
+def test_holds_compares_with_the_file(clock_module: ModuleType, tmp_path: Path) -> None:
     from drivers.storage import Storage
 
     path = tmp_path / "meter.bin"
@@ -155,32 +157,30 @@ def test_a_failed_save_keeps_the_old_record(
     assert module.Storage(storage.path).load(0) == b"new"
 
 
-def test_without_room_for_a_copy_there_is_none(clock_module: ModuleType, tmp_path: Path) -> None:
+def test_saving_works_without_a_copy(clock_module: ModuleType, tmp_path: Path) -> None:
     from drivers.storage import Storage
 
-    (tmp_path / "meter.bin.d").write_bytes(b"in the way")
+    (tmp_path / "meter.bin.d").write_bytes(b"not a folder")
     storage = Storage(str(tmp_path / "meter.bin"))
     storage.save([b"record"])
     assert storage.load(0) == b"record"
 
 
-def test_an_older_copy_does_not_stand_in_for_the_record_one_day(
-    clock_module: ModuleType, tmp_path: Path
-) -> None:
+def test_an_outdated_copy_is_removed(clock_module: ModuleType, tmp_path: Path) -> None:
     from drivers.storage import Storage
 
     storage = Storage(str(tmp_path / "meter.bin"))
     storage.save([b"first"])
-    storage.load(1)  # makes the folder of the copy
+    storage.load(1)  # creates the folder of the copy
     storage.save([b"second"])
     assert storage.load(1) == b"second"
-    (tmp_path / "meter.bin.d" / "copy.new").mkdir()  # in the way, as a full flash is
+    (tmp_path / "meter.bin.d" / "copy.new").mkdir()  # makes the copy fail, as a full flash does
     storage.save([b"third"])
     assert storage.load(0) == b"third"
     assert storage.load(1) is None
 
 
-def test_a_record_that_cannot_be_read_is_not_one_that_is_not_there(
+def test_a_record_that_cannot_be_read_is_an_error(
     clock_module: ModuleType, tmp_path: Path
 ) -> None:
     from drivers.storage import Storage
@@ -191,7 +191,7 @@ def test_a_record_that_cannot_be_read_is_not_one_that_is_not_there(
     assert Storage(str(tmp_path / "none.bin")).load(0) is None
 
 
-def test_a_useless_record_is_set_aside(clock_module: ModuleType, tmp_path: Path) -> None:
+def test_a_damaged_record_is_renamed(clock_module: ModuleType, tmp_path: Path) -> None:
     from drivers.storage import Storage
 
     path = tmp_path / "meter.bin"

@@ -1,4 +1,4 @@
-"""The record and the settings are typed: the types are current, and mypy sees what is wrong."""
+"""Tests of the types of record and settings: they are current, and mypy finds wrong uses."""
 
 import re
 import shutil
@@ -17,7 +17,7 @@ from jeton_host.paths import firmware_dir
 CONFIG = Path(__file__).parents[2] / "pyproject.toml"
 _KINDS = {"int": int, "bool": bool, "str": str, "bytes": bytes, "bytearray": bytearray}
 
-# Each line that ends in "# wrong" is to be an error, and no other.
+# mypy must report an error in each line that ends with "# wrong", and in no other.
 LINES = """
 from jeton import credit
 from jeton.meter import Meter
@@ -53,7 +53,7 @@ def settings(profile: Profile, meter: Meter) -> None:
 
 def mypy(*paths: Path, config: Path = CONFIG) -> set[tuple[str, int]]:
     """Return (file, line) of each error that mypy finds."""
-    # Other settings would spoil the cache of `make lint`.
+    # Other settings would invalidate the cache of `make lint`.
     cache = str(CONFIG.parent / ".mypy_cache" / ("" if config == CONFIG else "tests"))
     done = subprocess.run(
         [
@@ -78,7 +78,7 @@ def mypy(*paths: Path, config: Path = CONFIG) -> set[tuple[str, int]]:
 
 
 def marked(name: str, source: str) -> set[tuple[str, int]]:
-    """Return (file, line) of the lines that are to be errors."""
+    """Return (file, line) of the lines that must be errors."""
     return {
         (name, number)
         for number, line in enumerate(source.splitlines(), 1)
@@ -87,11 +87,11 @@ def marked(name: str, source: str) -> set[tuple[str, int]]:
 
 
 def test_the_types_are_current() -> None:
-    said = f"{firmware_types.path().name} is not as the tables have it: make types"
-    assert firmware_types.path().read_text(encoding="utf-8") == firmware_types.source(), said
+    hint = f"{firmware_types.path().name} differs from the tables: run make types"
+    assert firmware_types.path().read_text(encoding="utf-8") == firmware_types.source(), hint
 
 
-def test_a_record_has_the_fields_and_types() -> None:
+def test_a_record_has_the_typed_fields() -> None:
     state = State()
     typed = dict(firmware_types.record())
     assert set(typed) == set(vars(state))
@@ -100,10 +100,10 @@ def test_a_record_has_the_fields_and_types() -> None:
 
 
 @pytest.mark.parametrize("name", profiles.shipped())
-def test_a_profile_has_the_settings_and_types(name: str) -> None:
+def test_a_profile_has_the_typed_settings(name: str) -> None:
     profile = Profile(profiles.port, name)
     typed = dict(firmware_types.settings())
-    own = {"languages", "language", "rtl", "_words"}  # which its constructor makes
+    own = {"languages", "language", "rtl", "_words"}  # set by the constructor
     assert set(typed) == set(vars(profile)) - own
     for setting, kind in typed.items():
         value = getattr(profile, setting)
@@ -124,7 +124,7 @@ def test_a_misspelt_field_is_a_type_error(tmp_path: Path) -> None:
     assert mypy(snippet) == marked("snippet.py", LINES)
 
 
-def test_a_misspelt_field_in_the_firmware_itself_is_a_type_error(tmp_path: Path) -> None:
+def test_a_misspelt_field_in_the_firmware_is_a_type_error(tmp_path: Path) -> None:
     shutil.copytree(firmware_dir() / "jeton", tmp_path / "jeton")
     config = tmp_path / "mypy.ini"
     lines = ["[mypy]", f"mypy_path = {tmp_path}", "check_untyped_defs = true"]
@@ -134,7 +134,7 @@ def test_a_misspelt_field_in_the_firmware_itself_is_a_type_error(tmp_path: Path)
         ("credit", "state.muted = 1", "state.mutd = 1"),
         ("timeline", "meter.state.load_w = watts", "meter.state.load = watts"),
         ("screens", "profile.screens_page_s % len", "profile.screen_page_s % len"),
-        # In the record's own module and the meter's too.
+        # Also in the modules of the record and of the meter.
         ("state", "self.rows, self.cols = 2, 16", "self.rows, self.cols = 2, None"),
         ("meter", "state.unbalance_w = unbalance_w", "state.unbalanced_w = unbalance_w"),
     ):

@@ -1,4 +1,4 @@
-"""`make flaky`: what failed in any run is told, and no busy loop outlives it."""
+"""Tests of `make flaky` and `make dates`: failed tests are listed, and busy loops end."""
 
 import os
 import subprocess
@@ -10,11 +10,11 @@ import pytest
 
 from tests import dates, flaky
 
-# Fails in each second run, and in no other.
+# Fails in every second run.
 SOMETIMES = """
 from pathlib import Path
 
-def test_well():
+def test_good():
     pass
 
 def test_sometimes():
@@ -26,7 +26,7 @@ def test_sometimes():
 
 
 def _ends(pid: int) -> bool:
-    """Tell whether a process is gone within a while."""
+    """Return whether a process ends within 30 s."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         try:
@@ -39,21 +39,21 @@ def _ends(pid: int) -> bool:
     return False
 
 
-def test_what_fails_in_some_run_is_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_failed_tests_are_listed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "test_some.py"
     file.write_text(SOMETIMES)
     quiet = ["-p", "no:cacheprovider", str(file)]
     assert flaky.main(["--runs", "4", "--busy", "1", *quiet]) == 1
-    said = capfd.readouterr().out
-    assert "test_some::test_sometimes: failed in 2 of 4 (run [2, 4])" in said
-    assert "this time it fails" in said
-    assert "run 3 of 4, beside 0 busy loops" in said
-    assert f"run 4 of 4, beside {os.cpu_count()} busy loops" in said
-    assert said.endswith("1 tests failed at least once in 4 runs\n")
-    assert flaky.main(["--runs", "1", "-k", "well", *quiet]) == 0
+    output = capfd.readouterr().out
+    assert "test_some::test_sometimes: failed in 2 of 4 (run [2, 4])" in output
+    assert "this time it fails" in output
+    assert "run 3 of 4, beside 0 busy loops" in output
+    assert f"run 4 of 4, beside {os.cpu_count()} busy loops" in output
+    assert output.endswith("1 tests failed at least once in 4 runs\n")
+    assert flaky.main(["--runs", "1", "-k", "good", *quiet]) == 0
 
 
-def test_a_run_that_does_not_come_to_its_end_is_told(
+def test_a_run_that_does_not_end_normally_is_listed(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "test_gone.py"
@@ -62,7 +62,7 @@ def test_a_run_that_does_not_come_to_its_end_is_told(
     assert "run 1 ended with status 7" in capfd.readouterr().out
 
 
-def test_busy_loops_end_with_who_started_them() -> None:
+def test_busy_loops_end_with_their_parent() -> None:
     with flaky.busy(2) as loops:
         assert len(loops) == 2
         for pid in loops:
@@ -90,7 +90,7 @@ def test_dates_needs_faketime(
     assert "no `faketime`: install it" in capsys.readouterr().out
 
 
-def test_dates_are_those_that_tests_trip_over() -> None:
+def test_dates_include_ends_of_years_and_months_and_leap_days() -> None:
     days = [moment[5:10] for moment, _ in dates.MOMENTS]
     assert {"12-31", "02-29", "04-30"} <= set(days)
     assert {moment[:4] for moment, _ in dates.MOMENTS} >= {"2028", "2037", "2045"}

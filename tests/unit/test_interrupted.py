@@ -1,4 +1,4 @@
-"""What Ctrl-C cuts short never happened, between whichever two instructions it comes."""
+"""Tests that an action interrupted by Ctrl-C, at any instruction, has no effect."""
 
 import sys
 from collections.abc import Callable
@@ -19,11 +19,11 @@ PLACES = 50
 
 
 class Interrupt(BaseException):
-    """As KeyboardInterrupt is."""
+    """An exception like KeyboardInterrupt."""
 
 
 class Ctrl_C:
-    """Comes at an instruction of the firmware, counted from 1, and again so many later."""
+    """Raises Interrupt at instruction `at` of the firmware (from 1), and again `again` later."""
 
     def __init__(self, at: int = 0, again: int = 0):
         self.at, self.again = at, again
@@ -39,8 +39,8 @@ class Ctrl_C:
                 raise Interrupt
         return self._trace
 
-    def over(self, function: Callable[[], object]) -> None:
-        """Run a function, at most so far."""
+    def run(self, function: Callable[[], object]) -> None:
+        """Run a function until the interrupt."""
         before = sys.gettrace()
         sys.settrace(self._trace)
         try:
@@ -52,7 +52,7 @@ class Ctrl_C:
 
 
 def busy_meter() -> Any:
-    """Return a meter with credit for a while, a load in steps, a debt and half a key change."""
+    """Return (meter, store) with some credit, a load in steps and a debt."""
     meter, store = new_meter(
         credit_wh=2500,
         changes={"credit.advance_share": 50, "supply.limit_delay_s": 10, "supply.reconnect_s": 60},
@@ -69,7 +69,7 @@ def balanced(meter: Any) -> bool:
     return bool(sources - out == state.credit_wh)
 
 
-def lasting(meter: Any) -> tuple[Any, ...]:
+def state_of(meter: Any) -> tuple[Any, ...]:
     state = meter.state
     return (
         (state.credit_wh, state.total_wh, state.rest_ws, state.charged_wh, state.load_w),
@@ -85,7 +85,7 @@ def lasting(meter: Any) -> tuple[Any, ...]:
 
 
 SECTIONS = key_change()
-DONE: dict[str, Callable[[Any], object]] = {
+ACTIONS: dict[str, Callable[[Any], object]] = {
     "time": lambda meter: meter.process(T0 + HOURS_S),
     "credit": lambda meter: meter.enter(credit(2000), T0),
     "key change": lambda meter: [meter.enter(code, T0) for code in SECTIONS],
@@ -95,16 +95,16 @@ DONE: dict[str, Callable[[Any], object]] = {
 
 
 @pytest.mark.parametrize("again", [0, 1, 7, 40])
-@pytest.mark.parametrize("name", DONE)
-def test_wholly_or_not_at_all(name: str, again: int) -> None:
-    do = DONE[name]
+@pytest.mark.parametrize("name", ACTIONS)
+def test_an_interrupted_action_is_done_in_full_or_not_at_all(name: str, again: int) -> None:
+    do = ACTIONS[name]
     plain = Ctrl_C()
     meter, store = busy_meter()
-    plain.over(lambda: do(meter))
+    plain.run(lambda: do(meter))
     for at in range(1 + again, plain.count, max(1, plain.count // PLACES)):
         meter, store = busy_meter()
-        Ctrl_C(at, again).over(lambda meter=meter: do(meter))  # type: ignore[misc]
-        meter.process(meter._at)  # whatever comes next, it begins with this
+        Ctrl_C(at, again).run(lambda meter=meter: do(meter))  # type: ignore[misc]
+        meter.process(meter._at)  # each action begins with this call
         assert balanced(meter), at
         tokens_wh = meter.state.tokens_wh
         if name == "credit":
@@ -112,15 +112,15 @@ def test_wholly_or_not_at_all(name: str, again: int) -> None:
             assert (result, meter.state.tokens_wh) in ((R.ACCEPT, 10_000), (R.USED, 10_000)), at
             assert result == (R.USED if tokens_wh else R.ACCEPT)
         elif name == "time":
-            # Up to there it is as if nothing had been: the same energy, once.
+            # The state is as without the interrupt: the energy is counted once.
             meter.process(T0 + HOURS_S)
             other, _ = busy_meter()
             other.process(T0 + HOURS_S)
-            assert lasting(meter) == lasting(other), at
+            assert state_of(meter) == state_of(other), at
         elif name == "grant":
             assert meter.state.advances_wh in (1000, 1700), at
         assert balanced(meter), at
-        # What is saved next is what it is.
+        # The next save contains the state of the meter.
         meter.enter(credit(3000), T0 + HOURS_S)
         state = type(meter)(store, meter._profiles)
         state.start()

@@ -1,4 +1,4 @@
-"""The table of what a rollback restores: no row without need, and what is missing is found."""
+"""Tests of the table of attributes that a rollback restores: each entry is needed."""
 
 import sys
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "both"))
 
-from test_rollback import ACTIONS, broken, left
+from test_rollback import ACTIONS, broken, not_restored
 
 from jeton import commit
 
@@ -15,7 +15,7 @@ EACH = [(row[0], name) for row in commit.KEPT for name in row[1:]]
 
 
 @pytest.mark.parametrize(("owner", "name"), EACH, ids=[".".join(one) for one in EACH])
-def test_each_is_missed_where_the_table_has_it_not(
+def test_without_an_entry_some_rollback_is_incomplete(
     owner: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = [
@@ -23,12 +23,12 @@ def test_each_is_missed_where_the_table_has_it_not(
         for row in commit.KEPT
     ]
     monkeypatch.setattr(commit, "KEPT", tuple(rows))
-    found = [one for action in ACTIONS.values() for one in left(action)]
-    found += left(ACTIONS["provision"], broken)
-    assert found, "no action changes it, or nothing would be amiss"
+    found = [one for action in ACTIONS.values() for one in not_restored(action)]
+    found += not_restored(ACTIONS["provision"], broken)
+    assert found, "no action changes it, or no rollback needs it"
 
 
-def test_owners_are_in_the_row_of_the_meter_which_comes_first() -> None:
+def test_all_owners_are_in_the_first_row_which_is_the_meters() -> None:
     first = commit.KEPT[0]
     assert first[0] == ""
     assert {row[0] for row in commit.KEPT[1:]} < set(first[1:])

@@ -1,4 +1,4 @@
-"""Loads from CSV: what is a heading, and what is wrong on which line."""
+"""Tests of loads from CSV files: headings, and errors with their line."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from jeton_host.errors import JetonError
 
 
 @pytest.mark.parametrize("first", ["time,watts", "t,5", "-1,5", "0,100"])
-def test_a_heading_begins_with_no_time(tmp_path: Path, first: str) -> None:
+def test_a_first_line_without_a_time_is_a_heading(tmp_path: Path, first: str) -> None:
     path = tmp_path / "load.csv"
     path.write_text(first + "\n60,200\n")
     steps = [(0, 100)] if first == "0,100" else []
@@ -28,9 +28,9 @@ def test_a_wrong_line_is_named(tmp_path: Path, wrong: str) -> None:
         from_csv(path)
 
 
-def test_what_is_no_csv_is_one_short_line(tmp_path: Path) -> None:
+def test_a_file_that_is_not_csv_is_one_short_line_of_error(tmp_path: Path) -> None:
     path = tmp_path / "load.csv"
-    path.write_text("0," + "1" * 200_000 + "\n")  # more than the csv module takes
+    path.write_text("0," + "1" * 200_000 + "\n")  # longer than the csv module allows
     with pytest.raises(JetonError, match="cannot be read: field larger"):
         from_csv(path)
     path.write_text("0," + "x" * 100_000 + "\n")
@@ -38,7 +38,7 @@ def test_what_is_no_csv_is_one_short_line(tmp_path: Path) -> None:
         from_csv(path)
     assert len(str(caught.value)) < 200 + len(str(path))
     path.write_bytes(b"\xff\xfe0,1\n")
-    with pytest.raises(JetonError, match="no text in UTF-8"):
+    with pytest.raises(JetonError, match="not text in UTF-8"):
         from_csv(path)
     with pytest.raises(JetonError, match="cannot be read: Is a directory"):
         from_csv(tmp_path)

@@ -1,4 +1,4 @@
-"""Locks between processes: who has one, who gets it, and that a look at one hinders nobody."""
+"""Tests of locks between processes: which process has one, and that a check disturbs no other."""
 
 import ast
 import subprocess
@@ -14,7 +14,7 @@ from jeton_host.errors import BoardError
 from jeton_host.meters import named as meters
 
 ROOT = Path(__file__).parents[2]
-HOLDS = """
+HOLD_LOCK = """
 import sys, time
 from pathlib import Path
 from jeton_host import locks
@@ -22,8 +22,8 @@ with locks.alone(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
 """
-# The child holds what it inherited; its parent ends at once, by a signal that it cannot catch.
-LEAVES_IT = """
+# The child process inherits the lock; its parent kills itself.
+LEAVE_LOCK_TO_CHILD = """
 import os, subprocess, sys
 from jeton_host import locks
 file = open(sys.argv[1], "a")
@@ -49,7 +49,7 @@ def test_a_lock_belongs_to_an_open_file(tmp_path: Path) -> None:
         assert locks.is_free(third)
 
 
-def test_what_is_in_the_file_stays(tmp_path: Path) -> None:
+def test_a_lock_does_not_change_the_file(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     path.write_text("a flash")
     with path.open("rb") as file:  # a flash is only read
@@ -59,7 +59,7 @@ def test_what_is_in_the_file_stays(tmp_path: Path) -> None:
     assert path.read_text() == "a flash"
 
 
-def test_a_lock_that_comes_free_in_time_is_taken(tmp_path: Path) -> None:
+def test_take_waits_for_a_lock(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     with path.open("a") as first, path.open("a") as second:
         assert locks.take(first)
@@ -69,7 +69,7 @@ def test_a_lock_that_comes_free_in_time_is_taken(tmp_path: Path) -> None:
         closes.join()
 
 
-def test_one_at_a_time(tmp_path: Path) -> None:
+def test_only_one_thread_is_inside_at_a_time(tmp_path: Path) -> None:
     inside: list[int] = []
 
     def work(number: int) -> None:
@@ -91,7 +91,7 @@ def test_one_at_a_time(tmp_path: Path) -> None:
 def test_a_process_that_is_killed_leaves_no_lock(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     with subprocess.Popen(
-        [sys.executable, "-c", HOLDS, str(path)], stdout=subprocess.PIPE, text=True, cwd=ROOT
+        [sys.executable, "-c", HOLD_LOCK, str(path)], stdout=subprocess.PIPE, text=True, cwd=ROOT
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
@@ -101,10 +101,10 @@ def test_a_process_that_is_killed_leaves_no_lock(tmp_path: Path) -> None:
             assert locks.take(file, 60)
 
 
-def test_who_inherits_an_open_file_has_its_lock(tmp_path: Path) -> None:
+def test_a_child_process_inherits_a_lock(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     done = subprocess.run(
-        [sys.executable, "-c", LEAVES_IT, str(path)],
+        [sys.executable, "-c", LEAVE_LOCK_TO_CHILD, str(path)],
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT,
@@ -120,7 +120,7 @@ def test_who_inherits_an_open_file_has_its_lock(tmp_path: Path) -> None:
         subprocess.run(["kill", "-9", done.stdout.strip()], check=False, stderr=subprocess.DEVNULL)
 
 
-def test_a_file_that_cannot_be_locked_is_said(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_locked_is_an_error(tmp_path: Path) -> None:
     with (tmp_path / "lock").open("a") as file:
         number = file.fileno()
 
@@ -134,8 +134,8 @@ def test_a_file_that_cannot_be_locked_is_said(tmp_path: Path) -> None:
         locks.take(Closed())  # type: ignore[arg-type]
 
 
-def test_a_look_hinders_nobody(jeton_home: Path) -> None:
-    """Who looks whether a meter runs has its lock for a moment, and so did who looked before."""
+def test_checking_whether_a_meter_runs_disturbs_no_other_process(jeton_home: Path) -> None:
+    """The check holds the lock of the meter for a moment."""
     folder = jeton_home / "meters" / "home"
     folder.mkdir(parents=True)
     meter = meters.NamedMeter("home", folder, {})
@@ -143,11 +143,11 @@ def test_a_look_hinders_nobody(jeton_home: Path) -> None:
     seen: list[str | None] = []
     done = threading.Event()
 
-    def look() -> None:
+    def check() -> None:
         while not done.is_set():
             seen.append(meter.port())
 
-    threads = [threading.Thread(target=look) for _ in range(3)]
+    threads = [threading.Thread(target=check) for _ in range(3)]
     for thread in threads:
         thread.start()
     try:
@@ -167,21 +167,21 @@ def test_a_look_hinders_nobody(jeton_home: Path) -> None:
     assert set(seen) <= {None, "/dev/pts/gone"}
 
 
-def test_a_meter_is_looked_for_where_nothing_can_be_written(jeton_home: Path) -> None:
+def test_a_meter_is_found_in_a_read_only_folder(jeton_home: Path) -> None:
     folder = jeton_home / "meters" / "home"
     folder.mkdir(parents=True)
     meter = meters.NamedMeter("home", folder, {})
     assert meter.port() is None
     assert list(folder.iterdir()) == []
     meter.lock.touch()
-    (jeton_home / ".meters.lock").mkdir()  # as good as a folder that is only read
+    (jeton_home / ".meters.lock").mkdir()  # cannot be opened, as in a read-only folder
     assert meter.port() is None
     with meter.lock.open("a") as file:
         assert locks.take(file)
         assert meter.port() == ""
 
 
-def test_no_module_needs_a_system_with_fcntl() -> None:
+def test_no_module_imports_fcntl() -> None:
     for path in (ROOT / "host_tools").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

@@ -1,4 +1,4 @@
-"""The pytest plugin, as other people's tests use it: each test here runs a pytest of its own."""
+"""Tests of the pytest plugin, as other projects use it: each test here runs its own pytest."""
 
 import contextlib
 import os
@@ -24,7 +24,7 @@ pytest_plugins = ["pytester"]
 
 @pytest.fixture
 def board() -> Iterator[VirtualBoard]:
-    """A board that another process could have: it has a port, and its power can be taken."""
+    """A virtual board with a port, as of another process; its power can be cut."""
     with VirtualBoard() as one:
         yield one
 
@@ -96,7 +96,7 @@ def meter_config(meter_config):
 """
 
 
-def test_fresh_virtual_meters(pytester: pytest.Pytester) -> None:
+def test_each_test_gets_a_new_virtual_meter(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(_CONFIG)
     pytester.makepyfile(_PURCHASE)
     result = pytester.runpytest_inprocess("-rs", "--strict-markers")
@@ -109,7 +109,7 @@ def test_fresh_virtual_meters(pytester: pytest.Pytester) -> None:
     )
 
 
-def test_no_two_meters_of_a_test_are_the_same(pytester: pytest.Pytester) -> None:
+def test_the_meters_of_a_test_have_different_numbers_and_keys(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
         def test_it(meter, meter_pos, meter_street):
@@ -123,14 +123,14 @@ def test_no_two_meters_of_a_test_are_the_same(pytester: pytest.Pytester) -> None
 
 
 @pytest.mark.parametrize("count", [0, -1])
-def test_a_street_without_a_meter(pytester: pytest.Pytester, count: int) -> None:
+def test_a_street_needs_one_meter_or_more(pytester: pytest.Pytester, count: int) -> None:
     pytester.makepyfile(f"def test_it(meter_street): meter_street({count})")
     result = pytester.runpytest_inprocess()
     result.assert_outcomes(failed=1)
     assert f"meter_street({count}): a street has 1 meter or more" in result.outlines
 
 
-def test_profile_and_board_by_option(pytester: pytest.Pytester) -> None:
+def test_options_set_profile_and_board(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
         def test_it(meter):
@@ -146,17 +146,17 @@ def test_profile_and_board_by_option(pytester: pytest.Pytester) -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "said"),
-    [("--meter-profile=nobody", "there is no profile 'nobody'"), ("--meter-board=x", "x")],
+    ("option", "expected"),
+    [("--meter-profile=absent", "there is no profile 'absent'"), ("--meter-board=x", "x")],
 )
-def test_what_there_is_not_is_told_in_one_line(
-    pytester: pytest.Pytester, option: str, said: str
+def test_an_unknown_profile_or_board_is_reported_in_one_line(
+    pytester: pytest.Pytester, option: str, expected: str
 ) -> None:
     pytester.makepyfile("def test_it(meter): pass")
     result = pytester.runpytest_inprocess(option)
     result.assert_outcomes(errors=1)
     assert "Traceback" not in result.stdout.str()
-    result.stdout.fnmatch_lines(["*ERROR at setup of test_it*", f"*{said}*"])
+    result.stdout.fnmatch_lines(["*ERROR at setup of test_it*", f"*{expected}*"])
 
 
 def test_a_virtual_board_that_does_not_start_is_reported_once(
@@ -177,7 +177,7 @@ def test_a_virtual_board_that_does_not_start_is_reported_once(
     assert len([line for line in result.outlines if line.startswith((again, f"E   {again}"))]) == 2
 
 
-def test_a_key_that_is_not_derived_and_one_of_ea11(pytester: pytest.Pytester) -> None:
+def test_a_meter_can_have_a_given_key_or_ea11(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
         import pytest
@@ -199,7 +199,7 @@ def test_a_key_that_is_not_derived_and_one_of_ea11(pytester: pytest.Pytester) ->
     pytester.runpytest_inprocess().assert_outcomes(passed=3)
 
 
-# What is told of a failed test
+# The report of a failed test
 
 
 def test_a_failed_test_shows_its_meter_and_keeps_its_flash(pytester: pytest.Pytester) -> None:
@@ -254,14 +254,14 @@ def test_a_failed_test_shows_its_meter_and_keeps_its_flash(pytester: pytest.Pyte
         assert meter.events()[-1].kind == "power_up"
 
 
-def test_a_meter_without_power_is_reported_too(pytester: pytest.Pytester) -> None:
+def test_the_report_of_a_meter_without_power_says_so(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_it(meter):\n    meter.power_cut()\n    meter.status()\n")
     result = pytester.runpytest_inprocess()
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*- meter -*", "no answer: the board has no power*"])
 
 
-def test_a_fixture_that_fails_in_its_teardown_shows_the_meter_too(
+def test_a_failed_teardown_of_a_fixture_shows_the_meter(
     pytester: pytest.Pytester,
 ) -> None:
     pytester.makepyfile(
@@ -300,7 +300,7 @@ def test_a_fixture_that_fails_in_its_teardown_shows_the_meter_too(
     assert len(list((pytester.path / "kept").iterdir())) == 3
 
 
-def test_a_meter_that_the_test_has_closed(pytester: pytest.Pytester) -> None:
+def test_the_report_of_a_closed_meter_says_so(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_it(meter):\n    meter.close()\n    assert 0\n")
     result = pytester.runpytest_inprocess("--meter-image=kept")
     result.assert_outcomes(failed=1)
@@ -311,7 +311,7 @@ def test_a_meter_that_the_test_has_closed(pytester: pytest.Pytester) -> None:
     result.stdout.no_fnmatch_line("no answer*")
 
 
-# Boards that are there
+# Named boards
 
 _ON_A_BOARD = """
 import pytest
@@ -344,7 +344,7 @@ def test_street(meter_street):
 """
 
 
-def test_a_named_board_is_set_up_anew_for_each_test(
+def test_a_named_board_is_set_up_again_for_each_test(
     pytester: pytest.Pytester, board: VirtualBoard
 ) -> None:
     pytester.makepyfile(_ON_A_BOARD)
@@ -362,9 +362,7 @@ def test_a_named_board_is_set_up_anew_for_each_test(
         assert meter.status().rate == 1
 
 
-def test_a_lock_that_a_test_has_left_is_removed(
-    pytester: pytest.Pytester, board: VirtualBoard
-) -> None:
+def test_a_lock_left_by_a_test_is_removed(pytester: pytest.Pytester, board: VirtualBoard) -> None:
     pytester.makepyfile(
         """
         import pytest
@@ -386,7 +384,7 @@ def test_a_lock_that_a_test_has_left_is_removed(
         assert not meter.locked
 
 
-def test_another_program_has_the_port_in_the_middle_of_a_test(
+def test_another_program_can_use_a_released_port(
     pytester: pytest.Pytester, board: VirtualBoard
 ) -> None:
     pytester.makepyfile(
@@ -414,7 +412,7 @@ def test_the_image_of_a_named_board_cannot_be_kept(
     assert not (pytester.path / "kept").exists()
 
 
-def test_a_name_and_a_mac(
+def test_a_board_can_be_named_by_mac_and_by_meter_name(
     pytester: pytest.Pytester, board: VirtualBoard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usb = [
@@ -434,7 +432,7 @@ def test_a_name_and_a_mac(
 
 @contextlib.contextmanager
 def bridge(port: str) -> Iterator[str]:
-    """Serve a serial port by TCP, as ser2net does; give the URL."""
+    """Serve a serial port over TCP, as ser2net does; yield the URL."""
     line = os.open(port, os.O_RDWR | os.O_NOCTTY)
     server = socket.create_server(("127.0.0.1", 0))
     stop, stopped = socket.socketpair()
@@ -470,7 +468,7 @@ def bridge(port: str) -> Iterator[str]:
         os.close(line)
 
 
-def test_a_board_behind_a_socket(pytester: pytest.Pytester, board: VirtualBoard) -> None:
+def test_a_board_can_be_reached_over_tcp(pytester: pytest.Pytester, board: VirtualBoard) -> None:
     pytester.makepyfile(_ON_A_BOARD)
     with bridge(board.path) as url:
         result = pytester.runpytest_inprocess("--meter", url)
@@ -508,7 +506,7 @@ def test_a_board_that_another_process_holds_is_reported_once(
     assert len([line for line in result.outlines if line.startswith(said)]) == 1
 
 
-_DIES = """
+_LOSES_POWER = """
 import pytest
 
 @pytest.mark.parametrize("number", range(6))
@@ -520,22 +518,22 @@ def test_it(meter, number):
 """
 
 
-def test_a_board_that_dies_is_reported_once(
+def test_a_board_that_loses_power_is_reported_once(
     pytester: pytest.Pytester, board: VirtualBoard
 ) -> None:
-    pytester.makepyfile(_DIES)
+    pytester.makepyfile(_LOSES_POWER)
     for name in ("ask", "done"):
         os.mkfifo(pytester.path / name)
 
-    def pull_the_plug() -> None:
+    def cut_power() -> None:
         (pytester.path / "ask").open().close()
         board.power_cut()
         (pytester.path / "done").open("w").close()
 
-    hand = threading.Thread(target=pull_the_plug)
-    hand.start()
+    power_thread = threading.Thread(target=cut_power)
+    power_thread.start()
     result = pytester.runpytest_inprocess(f"--meter={board.path}", "--meter-timeout=0.5")
-    hand.join()
+    power_thread.join()
     result.assert_outcomes(passed=2, failed=1, errors=3)
     result.stdout.fnmatch_lines(
         [
@@ -549,7 +547,7 @@ def test_a_board_that_dies_is_reported_once(
     assert len([line for line in result.outlines if line.startswith(again)]) == 3
 
 
-def test_a_port_that_goes_is_reported_once(pytester: pytest.Pytester) -> None:
+def test_a_port_that_disappears_is_reported_once(pytester: pytest.Pytester) -> None:
     meters.create("home", meters.make_config())
     command = [sys.executable, "-m", "jeton_host", "serve", "home"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -572,7 +570,7 @@ def test_a_port_that_goes_is_reported_once(pytester: pytest.Pytester) -> None:
     assert len([line for line in result.outlines if line.startswith("not tried: ")]) == 2
 
 
-def test_a_configuration_that_is_refused_leaves_the_board_in_order(
+def test_a_refused_configuration_does_not_damage_the_board(
     pytester: pytest.Pytester, board: VirtualBoard
 ) -> None:
     pytester.makepyfile(
@@ -605,7 +603,7 @@ def test_it(meter, number):
 """
 
 
-def test_each_worker_has_a_board_of_its_own(
+def test_each_worker_has_its_own_board(
     pytester: pytest.Pytester, board: VirtualBoard, other: VirtualBoard
 ) -> None:
     pytester.makepyfile(_WHERE)
@@ -623,7 +621,7 @@ def test_each_worker_has_a_board_of_its_own(
     )
 
 
-def test_one_worker_has_a_board_that_somebody_holds(
+def test_a_board_that_another_process_holds_fails_only_its_worker(
     pytester: pytest.Pytester, board: VirtualBoard, other: VirtualBoard
 ) -> None:
     pytester.makepyfile(_WHERE)
@@ -640,7 +638,7 @@ def test_one_worker_has_a_board_that_somebody_holds(
     )
 
 
-def test_a_worker_that_is_replaced_takes_its_board(
+def test_a_replacement_worker_gets_the_board(
     pytester: pytest.Pytester, board: VirtualBoard
 ) -> None:
     pytester.makepyfile(
@@ -659,7 +657,7 @@ def test_a_worker_that_is_replaced_takes_its_board(
     result.stdout.fnmatch_lines([f"meters of gw1: board virtual at {board.path}, *"])
 
 
-def test_more_workers_than_boards(pytester: pytest.Pytester) -> None:
+def test_more_workers_than_boards_are_refused(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(_MANY)
     result = pytester.runpytest_inprocess("--meter=/dev/a", "--meter=/dev/b", "-n3")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -668,11 +666,11 @@ def test_more_workers_than_boards(pytester: pytest.Pytester) -> None:
     ]
 
 
-# Options that will not do
+# Invalid options
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "expected"),
     [
         (["--meter=/dev/a", "--meter=/dev/a"], "--meter names the same board twice"),
         (["--meter="], "--meter is empty"),
@@ -689,13 +687,15 @@ def test_more_workers_than_boards(pytester: pytest.Pytester) -> None:
         ),
     ],
 )
-def test_meters_that_will_not_do(pytester: pytest.Pytester, options: list[str], said: str) -> None:
+def test_invalid_options_are_usage_errors(
+    pytester: pytest.Pytester, options: list[str], expected: str
+) -> None:
     result = pytester.runpytest_inprocess(*options)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: {said}*"])
+    result.stderr.fnmatch_lines([f"ERROR: {expected}*"])
 
 
-def test_a_board_that_is_named_twice_in_two_ways(
+def test_a_board_named_twice_in_different_ways_is_refused(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usb = [ports.Port("/dev/none", True, "", "A0:B1:C2:D3:E4:F5")]
@@ -717,20 +717,20 @@ def test_a_board_that_is_named_twice_in_two_ways(
     result.assert_outcomes(passed=1)
 
 
-def test_a_port_that_pytest_takes_for_a_folder_of_tests(
+def test_a_port_taken_as_a_test_path_is_reported(
     pytester: pytest.Pytester, board: VirtualBoard
 ) -> None:
-    """It does so where the option is not joined to its value and no test is named."""
+    """pytest does that if the option has no "=" before its value and no test is named."""
     pytester.makepyfile("def test_it(meter): pass")
     result = pytester.runpytest_subprocess("--meter", board.path)
     result.stderr.fnmatch_lines([f"ERROR: pytest took * write --meter={board.path}, *"])
     pytester.runpytest_subprocess(".", "--meter", board.path).assert_outcomes(passed=1)
 
 
-# What it costs
+# Cost of the plugin
 
 
-def test_nothing_is_loaded_or_opened_that_nobody_wants(pytester: pytest.Pytester) -> None:
+def test_nothing_is_imported_or_opened_without_need(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
         import sys
@@ -746,7 +746,7 @@ def test_nothing_is_loaded_or_opened_that_nobody_wants(pytester: pytest.Pytester
     result.stdout.fnmatch_lines(["meters: /dev/nowhere"])
 
 
-def test_a_quiet_run_and_a_mere_collection_open_nothing(pytester: pytest.Pytester) -> None:
+def test_collecting_tests_opens_no_board(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_it(meter): pass")
     result = pytester.runpytest_inprocess("--meter=/dev/nowhere", "--collect-only")
     assert result.ret == 0
@@ -765,7 +765,7 @@ def test_workers_are_counted(pytestconfig: pytest.Config) -> None:
     assert _workers(Options(dist="load", tx=["2*popen", "ssh=x"])) == 3  # type: ignore[arg-type]
 
 
-def test_board_errors_are_of_the_house() -> None:
+def test_the_errors_of_boards_have_the_right_base_classes() -> None:
 
     assert issubclass(errors.OutOfOrderError, BoardError)
     assert issubclass(errors.NeverCameError, AssertionError)

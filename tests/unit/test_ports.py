@@ -1,4 +1,4 @@
-"""What the core is given fits its ports (firmware/jeton/ports.pyi), and mypy checks that."""
+"""Tests with mypy that objects given to the core fit its ports (firmware/jeton/ports.pyi)."""
 
 from pathlib import Path
 
@@ -42,28 +42,28 @@ class NoTick:
     def set_aside(self) -> None: ...
 
 
-class Moody(NoTick):
+class ExtraArgument(NoTick):
     def save_tick(self, tick: bytearray, sure: bool) -> None: ...
 
 
-class Still:
+class StoppedClock:
     rate = 0
     def now(self) -> int:
         return 0
 
 
 store: ports.Storage = NoTick()  # wrong
-Meter(Moody(), main._profile)  # wrong
+Meter(ExtraArgument(), main._profile)  # wrong
 Meter(Storage("/meter.bin"), dict)  # wrong
 meter = Meter(Storage("/meter.bin"), main._profile)
-Console(meter, Still(), main._about)  # wrong
+Console(meter, StoppedClock(), main._about)  # wrong
 Console(meter, Clock(), main._about, locked_line)  # wrong
 Console(meter, Clock(), main._about, main._line)
 no_timer: ports.BoardWithParts = board  # wrong
 """
 
 
-def test_what_is_plugged_in_fits(tmp_path: Path) -> None:
+def test_drivers_and_test_doubles_fit_the_ports(tmp_path: Path) -> None:
     snippet = tmp_path / "snippet.py"
     snippet.write_text(FITS)
     name = next(name for name in boards.names() if boards.load(name).parts)

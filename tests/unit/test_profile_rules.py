@@ -1,4 +1,4 @@
-"""Profiles: all that ship are right, each value is used, and what is wrong is said in one line."""
+"""Tests of profiles: shipped ones are valid, each setting is used, errors are one line each."""
 
 import ast
 import copy
@@ -22,19 +22,19 @@ Change = Callable[[dict[str, Any]], object]
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_a_profile_that_ships_is_right(name: str) -> None:
+def test_each_shipped_profile_is_valid(name: str) -> None:
     path = profiles.path_of(name)
     assert list(profiles.problems(profiles.read(path), path)) == []
 
 
-def test_the_profiles_that_must_ship() -> None:
+def test_the_required_profiles_and_languages_ship() -> None:
     assert {
         *("generic", "ceet", "onee", "eneo", "somelec"),
         *("conlog", "landis_gyr", "itron", "hexing", "clou"),
     } <= set(SHIPPED)
-    spoken = {code for _, code in LANGUAGES}
-    assert {"en", "fr", "ar", "pt"} <= spoken
-    # Languages with words to share have every message, used or not.
+    languages = {code for _, code in LANGUAGES}
+    assert {"en", "fr", "ar", "pt"} <= languages
+    # A language file contains every message, used or not.
     for path in profiles.languages_dir().glob("*.json"):
         data = profiles.read(path)
         assert data["language"] == path.stem
@@ -43,7 +43,7 @@ def test_the_profiles_that_must_ship() -> None:
 
 
 def attributes() -> set[str]:
-    """Return the attributes the firmware reads of anything, and the strings it says."""
+    """Return the names of all attributes that the firmware reads."""
     found = set()
     for path in FIRMWARE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -53,6 +53,7 @@ def attributes() -> set[str]:
 
 
 def strings() -> set[str]:
+    """Return all string literals of the firmware."""
     found = set()
     for path in FIRMWARE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -66,7 +67,7 @@ def test_the_firmware_reads_every_setting(setting: str) -> None:
     assert setting.replace(".", "_") in attributes(), f"no code reads {setting}"
 
 
-def test_the_firmware_knows_no_other_setting() -> None:
+def test_the_firmware_reads_no_unknown_setting() -> None:
     known = {setting.replace(".", "_") for setting in profiles.SETTINGS}
     sections = {setting.partition(".")[0] for setting in profiles.SETTINGS}
     for path in FIRMWARE.rglob("*.py"):
@@ -79,12 +80,14 @@ def test_the_firmware_knows_no_other_setting() -> None:
                 assert node.attr in known, (path.name, node.attr)
 
 
-def test_the_firmware_says_every_message_and_no_other() -> None:
-    said = strings()
-    # Some names are made: "emergency_" and a reason, "test%d" and a number.
-    made = tuple(text.removesuffix("%d") for text in said if text.endswith(("emergency_", "t%d")))
+def test_the_firmware_uses_every_message_and_no_other() -> None:
+    literals = strings()
+    # Some names are composed: "emergency_" and a reason, "test%d" and a number.
+    starts = tuple(
+        text.removesuffix("%d") for text in literals if text.endswith(("emergency_", "t%d"))
+    )
     for message in profiles.MESSAGES:
-        assert message in said or message.startswith(made), f"no code says {message}"
+        assert message in literals or message.startswith(starts), f"no code uses {message}"
     for path in FIRMWARE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if (
@@ -95,22 +98,22 @@ def test_the_firmware_says_every_message_and_no_other() -> None:
                 assert node.args[0].value in profiles.MESSAGES, (path.name, node.args[0].value)
 
 
-def test_the_firmware_knows_every_value_of_a_choice_and_every_code() -> None:
-    said = strings()
+def test_the_firmware_handles_every_choice_and_every_code() -> None:
+    literals = strings()
     for what in profiles.SHOWS:
-        assert what in said, f"no code shows {what}"
+        assert what in literals, f"no code shows {what}"
     for setting, rule in profiles.SETTINGS.items():
-        # One of the values may be what happens otherwise.
-        assert sum(choice not in said for choice in rule.choices) <= 1, setting
+        # One of the values may be the default case, which no code compares.
+        assert sum(choice not in literals for choice in rule.choices) <= 1, setting
 
 
 @pytest.mark.parametrize(("name", "code"), LANGUAGES)
-def test_the_board_says_what_the_profile_says(name: str, code: str) -> None:
+def test_a_board_has_the_settings_and_messages_of_the_profile(name: str, code: str) -> None:
     files = profiles.board_files([name])
 
     def port(wanted: str, language: str | None = None) -> Any:
-        octets = files[f"{wanted}.{language or 'json'}"]
-        return octets if language else json.loads(octets)
+        text = files[f"{wanted}.{language or 'json'}"]
+        return text if language else json.loads(text)
 
     data = profiles.load(name)
     profile = Profile(port, name, code, True)
@@ -128,12 +131,12 @@ def test_the_board_says_what_the_profile_says(name: str, code: str) -> None:
         profile.say("nothing")
 
 
-def test_a_display_of_characters_takes_the_next_language() -> None:
+def test_a_character_display_uses_the_next_language() -> None:
     files = profiles.board_files(["somelec"])
 
     def port(name: str, language: str | None = None) -> Any:
-        octets = files[f"{name}.{language or 'json'}"]
-        return octets if language else json.loads(octets)
+        text = files[f"{name}.{language or 'json'}"]
+        return text if language else json.loads(text)
 
     characters, dots = Profile(port, "somelec"), Profile(port, "somelec", draws=True)
     assert (characters.language, characters.rtl, characters.languages) == ("fr", False, ["fr"])
@@ -143,7 +146,7 @@ def test_a_display_of_characters_takes_the_next_language() -> None:
         Profile(port, "somelec", "ar")
 
 
-def test_makers_own_results_are_kept_in_every_language() -> None:
+def test_results_in_a_makers_words_are_the_same_in_every_language() -> None:
     published = {
         "itron": {"Accept": "AccEPt", "CRCError": "rEJEct", "trip_locked": "Loc Out"},
         "conlog": {"CRCError": "AAAAAAA", "UsedError": "ddddddd"},
@@ -182,22 +185,22 @@ WRONG: list[tuple[str, Change]] = [
     ("credit.min_wh must be a whole", lambda d: d["credit"].update(min_wh=1)),
     ("credit.advance_share must be a", lambda d: d["credit"].update(advance_share=101)),
     ("lockout.steps_s must be a list", lambda d: d["lockout"].update(steps_s=[0])),
-    ("lockout.steps_s says no time", lambda d: d["lockout"].update(steps_s=[])),
+    ("lockout.steps_s is empty", lambda d: d["lockout"].update(steps_s=[])),
     ("credit.alarm_wh is above", lambda d: d["credit"].update(alarm_wh=6000)),
     ("credit.alarm_wh is above", lambda d: d["credit"].update(low_wh=None)),
     ("credit.never_cut needs a", lambda d: d["credit"].update(never_cut=True)),
-    ("no span", lambda d: d["credit"].update(friendly=[[7, 0, 5]])),
-    ("no span", lambda d: d["credit"].update(friendly=[[0, 5, 5]])),
-    ("no span", lambda d: d["credit"].update(friendly=["Mon"])),
-    ("no day", lambda d: d["credit"].update(holidays=["13-01"])),
-    ("no day", lambda d: d["credit"].update(holidays=[5])),
+    ("is not a span", lambda d: d["credit"].update(friendly=[[7, 0, 5]])),
+    ("is not a span", lambda d: d["credit"].update(friendly=[[0, 5, 5]])),
+    ("is not a span", lambda d: d["credit"].update(friendly=["Mon"])),
+    ("is not a day", lambda d: d["credit"].update(holidays=["13-01"])),
+    ("is not a day", lambda d: d["credit"].update(holidays=[5])),
     ("codes.show code 07 shows", lambda d: d["codes"]["show"].update({"07": "weather"})),
     ("codes.show code 07 shows", lambda d: d["codes"]["show"].update({"07": []})),
-    ("'x' is no code", lambda d: d["codes"]["show"].update({"x": "credit"})),
-    ("'9-3' is no code", lambda d: d["codes"]["show"].update({"9-3": "credit"})),
-    ("'0-333' is no code", lambda d: d["codes"]["show"].update({"0-333": "credit"})),
+    ("'x' is not a code", lambda d: d["codes"]["show"].update({"x": "credit"})),
+    ("'9-3' is not a code", lambda d: d["codes"]["show"].update({"9-3": "credit"})),
+    ("'0-333' is not a code", lambda d: d["codes"]["show"].update({"0-333": "credit"})),
     ("longer than 100", lambda d: d["codes"]["show"].update({"000-900": "credit"})),
-    ("code 112 stands there twice", lambda d: d["codes"]["show"].update({"112-115": "credit"})),
+    ("code 112 is there twice", lambda d: d["codes"]["show"].update({"112-115": "credit"})),
     ("code 07 can never be keyed", lambda d: d["codes"].update(digits=3)),
     ("name must be", lambda d: d.update(name="Generic")),
     ("name must be", lambda d: d.update(name="a" * 17)),
@@ -207,9 +210,9 @@ WRONG: list[tuple[str, Change]] = [
     ("languages must be", lambda d: d.update(languages="en")),
     ("languages are codes", lambda d: d.update(languages=["english"])),
     ("languages are codes", lambda d: d.update(languages=[5])),
-    ("in languages twice", lambda d: d.update(languages=["en", "en"])),
+    ("a language is twice in languages", lambda d: d.update(languages=["en", "en"])),
     ("languages need one that", lambda d: d.update(languages=["ar"])),
-    ("no words for language sw", lambda d: d.update(languages=["en", "sw"])),
+    ("there are no messages in sw", lambda d: d.update(languages=["en", "sw"])),
     ("messages must be", lambda d: d.update(messages=None)),
     ("messages.en must be", lambda d: d.update(messages={"en": 5})),
     ("messages are in ar", lambda d: d.update(messages={"ar": {}})),
@@ -223,43 +226,45 @@ WRONG: list[tuple[str, Change]] = [
 ]
 
 
-@pytest.mark.parametrize(("said", "change"), WRONG, ids=[f"{n}" for n in range(len(WRONG))])
-def test_what_is_wrong_is_said_in_one_line(said: str, change: Change) -> None:
+@pytest.mark.parametrize(("expected", "change"), WRONG, ids=[f"{n}" for n in range(len(WRONG))])
+def test_each_error_in_a_profile_is_one_line(expected: str, change: Change) -> None:
     found = wrong(change)
-    assert any(said in line for line in found), found
+    assert any(expected in line for line in found), found
     assert not [line for line in found if "\n" in line]
 
 
 @pytest.mark.parametrize(
-    ("message", "words", "said"),
+    ("message", "words", "expected"),
     [
         ("Accept", "x" * 17, "too long for the smallest display: 17 of 16 columns"),
         ("token", "Enter token", "11 of 10 columns"),
         ("history", "Token number is {}", "too long"),
-        ("Accept", "Accepté", "displays of characters cannot show"),
-        ("Accept", "two\nlines", "displays of characters cannot show"),
+        ("Accept", "Accepté", "character displays cannot show"),
+        ("Accept", "two\nlines", "character displays cannot show"),
         ("Accept", "", "not empty"),
         ("Accept", None, "not empty"),
-        ("on", "on {}", "has a {} where no value comes"),
+        ("on", "on {}", "has a {} but gets no value"),
         ("wait", "Wait", "needs a {}"),
         ("Accept", "{x}", "has a {"),
         ("Acept", "x", "is not a message; did you mean Accept?"),
     ],
 )
-def test_messages_that_no_display_can_show(message: str, words: str | None, said: str) -> None:
+def test_messages_that_a_display_cannot_show_are_errors(
+    message: str, words: str | None, expected: str
+) -> None:
     def change(data: dict[str, Any]) -> None:
         data["messages"] = {"en": {message: words}}
         data["sources"][f"messages.en.{message}"] = "assumed: a test"
 
     (line,) = wrong(change)
     assert line.startswith(f"messages.en.{message} ")
-    assert said in line
+    assert expected in line
 
 
-def test_any_json_is_refused_in_lines() -> None:
+def test_any_invalid_json_is_refused_in_lines() -> None:
     for data in (None, 5, "x", [], {}, {"entry": None, "sources": 5}, {"messages": {"en": 1}}):
         assert list(profiles.problems(data))
-    # Every value of a whole profile, replaced by what it is not.
+    # Replace each value of a complete profile with values of wrong types.
     whole = profiles.load("clou")
     for section in whole:
         for junk in (None, [], {}, "", 5, [[]], {"": None}):
@@ -273,7 +278,7 @@ def test_any_json_is_refused_in_lines() -> None:
                         assert "\n" not in line
 
 
-def test_friendly_hours_as_the_board_counts_them() -> None:
+def test_friendly_hours_become_seconds_of_the_week() -> None:
     day = 86400
     assert profiles.week_of([]) == []
     assert profiles.week_of([[1, 0, 5], [0, 10, day], [6, 5, 7], [6, 6, 9]]) == [
@@ -282,11 +287,11 @@ def test_friendly_hours_as_the_board_counts_them() -> None:
     ]
 
 
-def test_results_have_words() -> None:
+def test_each_result_has_a_message() -> None:
     assert set(NAMES[1:]) <= set(profiles.MESSAGES)
 
 
-def test_profiles_of_ones_own(jeton_home: Path) -> None:
+def test_users_can_have_their_own_profiles(jeton_home: Path) -> None:
     path = profiles.new("village", "eneo", "Village meters")
     assert path == jeton_home / "profiles" / "village.json"
     assert "village" in profiles.names()
@@ -298,9 +303,9 @@ def test_profiles_of_ones_own(jeton_home: Path) -> None:
         profiles.new("ceet", "eneo")
     with pytest.raises(ProfileError, match="no profile 'nothing'"):
         profiles.new("other", "nothing")
-    with pytest.raises(ProfileError, match="will not do"):
+    with pytest.raises(ProfileError, match="is not valid"):
         profiles.new("../other", "eneo")
-    # One that is wrong is named when it is used, and keeps no other from the board.
+    # An invalid profile is reported when it is used; the other profiles still go onto boards.
     path.write_text(path.read_text().replace('"counter": true', '"counter": 7'))
     with pytest.raises(ProfileError, match=r"profile village: entry\.counter must be"):
         profiles.load("village")
@@ -311,7 +316,7 @@ def test_profiles_of_ones_own(jeton_home: Path) -> None:
     with pytest.raises(ProfileError, match="is not JSON"):
         profiles.load("village")
     path.write_text('{"name": "a", "name": "b"}')
-    with pytest.raises(ProfileError, match="'name' stands there twice"):
+    with pytest.raises(ProfileError, match="'name' is there twice"):
         profiles.load("village")
     path.write_text("[" * 100_000)
     with pytest.raises(ProfileError, match="is not JSON"):
@@ -319,7 +324,7 @@ def test_profiles_of_ones_own(jeton_home: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ProfileError, match="is not JSON"):
         profiles.load("village")
-    # A file with the name of one that ships is not taken for it.
+    # A user's file with the name of a shipped profile is an error.
     data = profiles.read(profiles.path_of("ceet"))
     mine = jeton_home / "profiles" / "ceet.json"
     mine.write_text(json.dumps(data))
@@ -330,18 +335,18 @@ def test_profiles_of_ones_own(jeton_home: Path) -> None:
     ("setting", "value", "says"),
     [
         ("title", "Two\nlines", "title must be"),
-        ("credit.holidays", ["02-30"], "is no day"),
-        ("credit.holidays", ["04-31"], "is no day"),
-        ("credit.holidays", [5], "is no day"),
+        ("credit.holidays", ["02-30"], "is not a day"),
+        ("credit.holidays", ["04-31"], "is not a day"),
+        ("credit.holidays", [5], "is not a day"),
         ("credit.friendly", [[1, 0, 900], [0, 0, 900]], "begins before"),
         ("credit.friendly", [[1, 0, 900], [1, 899, 1000]], "begins before"),
         ("credit.emergency_by", "auto", "emergency_by auto needs"),
         ("credit.friendly", [[1, 0, 900]], "where the debt is kept"),
         ("credit.holidays", ["12-25"], "where the debt is kept"),
-        ("supply.reconnect_s", 1, "5 s at least"),
+        ("supply.reconnect_s", 1, "must be 5 s or more together"),
     ],
 )
-def test_what_looks_right_and_is_not(setting: str, value: object, says: str) -> None:
+def test_values_that_contradict_others_are_errors(setting: str, value: object, says: str) -> None:
     data = copy.deepcopy(profiles.load("generic"))
     section, _, key = setting.partition(".")
     data["credit"]["emergency_wh"] = 0
@@ -353,7 +358,7 @@ def test_what_looks_right_and_is_not(setting: str, value: object, says: str) -> 
     assert any(says in problem for problem in profiles.problems(data))
 
 
-def test_leap_day_and_spans_that_touch() -> None:
+def test_a_leap_day_and_adjacent_spans_are_valid() -> None:
     data = copy.deepcopy(profiles.load("generic"))
     data["credit"] |= {"holidays": ["02-29"], "min_wh": -1}
     data["credit"]["friendly"] = [[0, 0, 900], [0, 900, 86400], [1, 0, 5]]

@@ -1,4 +1,4 @@
-"""The JSON Schema of profiles says what `profiles.problems` says, as far as a schema can."""
+"""Tests that the JSON Schema of profiles agrees with `profiles.problems`, as far as possible."""
 
 import copy
 import json
@@ -23,8 +23,8 @@ RULES = {
     for name in SETTINGS
 }
 JUNK: list[Any] = [None, True, 0, 5, -1, 2.5, "", "x", "7", " ", "é", [], {}, [[]], {"": None}]
-# What is wrong only together with something else is beyond a schema.
-BEYOND: dict[str, list[Any]] = {
+# Values that are wrong only in combination with others; a schema cannot express that.
+NOT_IN_SCHEMA: dict[str, list[Any]] = {
     "codes": [
         {"9-3": "credit"},
         {"0-333": "credit"},
@@ -59,18 +59,18 @@ VALUES: dict[str, list[Any]] = {
 }
 
 
-def test_the_file_is_what_the_tables_say() -> None:
+def test_the_schema_file_is_current() -> None:
     assert profiles.schema_path().read_text() == profile_schema.text(), "make schema"
     Draft7Validator.check_schema(SCHEMA)
 
 
-def test_it_is_no_profile() -> None:
+def test_the_schema_is_not_listed_as_a_profile() -> None:
     assert "profile.schema" not in profiles.names()
     assert not [name for name in profiles.board_files() if "schema" in name]
 
 
 @pytest.mark.parametrize("name", profiles.shipped())
-def test_a_profile_that_ships_fits_and_names_it(name: str) -> None:
+def test_each_shipped_profile_is_valid_and_names_the_schema(name: str) -> None:
     data = profiles.load(name)
     assert not list(WHOLE.iter_errors(data))
     folder = profiles.path_of(name).parent
@@ -78,12 +78,12 @@ def test_a_profile_that_ships_fits_and_names_it(name: str) -> None:
     assert b"schema" not in profiles.settings_for_board(data)
 
 
-def test_a_profile_of_ones_own_names_it_from_where_it_is(jeton_home: Path) -> None:
+def test_a_users_profile_names_the_schema_by_its_path(jeton_home: Path) -> None:
     data = json.loads(profiles.new("village", "eneo").read_text())
     assert next(iter(data)) == "$schema"
     assert data["$schema"] == profiles.schema_path().as_uri()
     assert not list(WHOLE.iter_errors(data))
-    # One that was made before there was a schema names none.
+    # A profile without $schema, made with an older version, is valid.
     del data["$schema"]
     assert not list(WHOLE.iter_errors(data))
     assert not list(profiles.problems(data))
@@ -94,13 +94,13 @@ def test_a_profile_of_ones_own_names_it_from_where_it_is(jeton_home: Path) -> No
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_both_refuse_the_same_values_of_a_setting(name: str) -> None:
+def test_schema_and_rules_refuse_the_same_values(name: str) -> None:
     rule = SETTINGS[name]
     values = [*JUNK, *VALUES.get(rule.kind, []), *rule.choices, *(f"{c}x" for c in rule.choices)]
     values += [rule.low - 1, rule.low, rule.high, rule.high + 1, str(rule.low), [rule.low]]
     for value in values:
         assert RULES[name].is_valid(value) == (rule.wrong(value) is None), value
-    for value in BEYOND.get(rule.kind, []):
+    for value in NOT_IN_SCHEMA.get(rule.kind, []):
         assert RULES[name].is_valid(value)
         assert rule.wrong(value)
 
@@ -113,26 +113,26 @@ JSON = st.recursive(
 
 
 @given(st.sampled_from(sorted(SETTINGS)), JSON)
-def test_what_the_schema_refuses_is_wrong(name: str, value: Any) -> None:
+def test_the_rules_refuse_what_the_schema_refuses(name: str, value: Any) -> None:
     if not RULES[name].is_valid(value):
         assert SETTINGS[name].wrong(value)
 
 
-def _agreed(data: Any) -> bool:
-    """Return whether the schema takes a profile; what it refuses must be wrong."""
+def _accepted(data: Any) -> bool:
+    """Return whether the schema accepts a profile; if not, the rules must refuse it too."""
     fits = WHOLE.is_valid(data)
     assert fits or list(profiles.problems(data))
     return fits
 
 
-def test_what_is_wrong_with_the_rest_of_a_profile() -> None:
-    whole = profiles.load("generic")  # it has no words of its own, which sources would name
+def test_schema_and_rules_agree_on_the_other_sections() -> None:
+    whole = profiles.load("generic")  # it has no own messages, which would need sources
     for section in whole:
         for junk in JUNK:
             data = whole | {section: junk}
-            assert _agreed(data) == (not list(profiles.problems(data))), (section, junk)
+            assert _accepted(data) == (not list(profiles.problems(data))), (section, junk)
         if section != "$schema":
-            assert not _agreed({key: value for key, value in whole.items() if key != section})
+            assert not _accepted({key: value for key, value in whole.items() if key != section})
     changes: list[Callable[[dict[str, Any]], object]] = [
         lambda d: d["entry"].pop("auto_enter"),
         lambda d: d["entry"].update(autoenter=True),
@@ -156,11 +156,11 @@ def test_what_is_wrong_with_the_rest_of_a_profile() -> None:
     for change in changes:
         data = copy.deepcopy(profiles.load("clou"))
         change(data)
-        assert not _agreed(data)
+        assert not _accepted(data)
 
 
 @pytest.mark.parametrize("message", profiles.MESSAGES)
-def test_both_refuse_the_same_words(message: str) -> None:
+def test_schema_and_rules_refuse_the_same_messages(message: str) -> None:
     data = profiles.load("generic")
     data["sources"][f"messages.en.{message}"] = "assumed: a test"
     room, longest = profiles.room(message), profiles.longest(message) or ""
@@ -171,6 +171,6 @@ def test_both_refuse_the_same_words(message: str) -> None:
         data["messages"] = {"en": {message: text}}
         wrong = list(profiles.problems(data))
         if "x" * (room - len(longest) + 1) + "{}" == text and len(text) <= room:
-            assert wrong  # with a {} that may be left out: a schema does not count its value
+            assert wrong  # a schema cannot count the value in place of an optional {}
         else:
             assert WHOLE.is_valid(data) == (not wrong), (text, wrong)

@@ -1,4 +1,4 @@
-"""The command `jeton profile`."""
+"""Tests of the command `jeton profile`."""
 
 import json
 import os
@@ -24,14 +24,14 @@ def jeton(*arguments: str, code: int = 0) -> str:
     return result.stdout
 
 
-def refused(*arguments: str) -> str:
+def error_of(*arguments: str) -> str:
     result = CliRunner().invoke(app, ["profile", *arguments])
     assert isinstance(result.exception, JetonError), (result.output, result.exception)
     assert "\n" not in str(result.exception)
     return str(result.exception)
 
 
-def test_list() -> None:
+def test_list_prints_all_profiles() -> None:
     lines = jeton("list").splitlines()
     assert [line.split()[0] for line in lines] == profiles.shipped()
     assert "SOMELEC Mounsif, Mauritania  [ar, fr]" in jeton("list")
@@ -41,7 +41,7 @@ def test_list() -> None:
 
 
 @pytest.mark.parametrize("name", profiles.shipped())
-def test_show_says_every_setting_with_its_source(name: str) -> None:
+def test_show_prints_every_setting_with_its_source(name: str) -> None:
     shown = jeton("show", name)
     for setting in profiles.SETTINGS:
         assert f"\n{setting} = " in shown
@@ -52,15 +52,15 @@ def test_show_says_every_setting_with_its_source(name: str) -> None:
         assert "trip_locked" in jeton("show", name, "--messages", language)
 
 
-def test_show_messages_with_their_sources() -> None:
+def test_show_prints_messages_with_their_sources() -> None:
     shown = jeton("show", "itron", "--messages", "fr")
     assert "Accept = AccEPt  (M: Itron)" in shown
     assert "FormatError = FORMAT ERRONE  (assumed: our own words)" in shown
-    assert "does not speak 'ar'" in refused("show", "itron", "--messages", "ar")
-    assert "there is no profile 'nothing'" in refused("show", "nothing")
+    assert "does not speak 'ar'" in error_of("show", "itron", "--messages", "ar")
+    assert "there is no profile 'nothing'" in error_of("show", "nothing")
 
 
-def test_check(tmp_path: Path, jeton_home: Path) -> None:
+def test_check_reports_each_problem(tmp_path: Path, jeton_home: Path) -> None:
     assert jeton("check").splitlines() == [f"{name}.json: right" for name in profiles.shipped()]
     data = profiles.load("ceet")
     file = tmp_path / "mine.json"
@@ -84,7 +84,7 @@ def test_check(tmp_path: Path, jeton_home: Path) -> None:
     assert "cannot be read" in jeton("check", str(tmp_path / "none.json"), code=1)
 
 
-def test_new(jeton_home: Path) -> None:
+def test_new_creates_a_profile(jeton_home: Path) -> None:
     assert jeton("new", "village", "--from", "eneo").startswith(
         f"{jeton_home / 'profiles' / 'village.json'}\nedit it, then: jeton profile check village"
     )
@@ -94,28 +94,28 @@ def test_new(jeton_home: Path) -> None:
     about = json.loads(jeton("new", "second", "--title", "Ours", "--json"))
     assert (about["title"], about["languages"]) == ("Ours", ["en", "fr", "pt"])
     assert "second" in jeton("list")
-    assert "already" in refused("new", "village")
-    assert "already" in refused("new", "generic")
-    assert "no profile 'nothing'" in refused("new", "third", "--from", "nothing")
-    assert "will not do" in refused("new", "Third")
+    assert "already" in error_of("new", "village")
+    assert "already" in error_of("new", "generic")
+    assert "no profile 'nothing'" in error_of("new", "third", "--from", "nothing")
+    assert "is not valid" in error_of("new", "Third")
     file = Path(about["file"])
     file.write_text(file.read_text().replace('"page_s": 3', '"page_s": 0'))
     assert "WRONG: see jeton profile check second  (your own)" in jeton("list")
 
 
-def test_schema() -> None:
+def test_schema_prints_the_path_of_the_schema() -> None:
     file = Path(jeton("schema").removesuffix("\n"))
     assert json.loads(file.read_text())["title"].startswith("A profile of Jeton")
     assert json.loads(jeton("schema", "--json")) == {"file": str(file)}
 
 
-def test_a_folder_that_cannot_be_written(jeton_home: Path) -> None:
+def test_new_fails_if_the_folder_cannot_be_written(jeton_home: Path) -> None:
     (jeton_home / "profiles").write_text("a file")
     with pytest.raises(ProfileError, match="cannot be written"):
         profiles.new("mine", "generic")
 
 
-def test_the_program() -> None:
+def test_the_command_prints_errors_in_one_line_and_examples_in_its_help() -> None:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "jeton_host", "profile", *arguments],

@@ -1,4 +1,4 @@
-"""The public interface: what `jeton_host` offers, its errors, and what its import costs."""
+"""Tests of the public names of `jeton_host`, its errors, and the cost of its import."""
 
 import importlib
 import inspect
@@ -11,7 +11,7 @@ import pytest
 import jeton_host
 
 
-def test_every_public_name_is_there() -> None:
+def test_every_public_name_exists() -> None:
     assert sorted(jeton_host.__all__) == list(jeton_host.__all__)
     for name in jeton_host.__all__:
         assert getattr(jeton_host, name) is not None
@@ -20,12 +20,12 @@ def test_every_public_name_is_there() -> None:
     assert sorted([*places, "__version__"]) == list(jeton_host.__all__)
 
 
-def test_other_names_are_not() -> None:
+def test_other_names_are_attribute_errors() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'Meters'"):
         jeton_host.Meters  # noqa: B018
 
 
-def test_importing_it_imports_nothing_else() -> None:
+def test_importing_jeton_host_imports_no_other_module_of_it() -> None:
     program = (
         "import sys; before = set(sys.modules); import jeton_host\n"
         "print(*sorted(set(sys.modules) - before - {'typing'}))"
@@ -49,7 +49,7 @@ def _errors() -> set[type[Exception]]:
 
 def test_errors_of_jeton_have_public_names() -> None:
     for error in _errors():
-        # The command's own, which no program meets.
+        # Except errors of the command line, which other programs never get.
         if issubclass(error, jeton_host.JetonError) and not error.__module__.startswith(
             "jeton_host.cli."
         ):

@@ -1,4 +1,4 @@
-"""The programs that host tools run on a board: each compiles, and is sent small and alone."""
+"""Tests of the programs that host tools run on a board: each compiles and is sent in parts."""
 
 import ast
 import contextlib
@@ -39,7 +39,7 @@ def compiled(source: str, folder: Path, name: str) -> bytes:
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_program_compiles_as_it_is_written(program: str, tmp_path: Path) -> None:
+def test_each_program_compiles(program: str, tmp_path: Path) -> None:
     text = (firmware_dir() / "remote" / f"{program}.py").read_text()
     assert compiled(text, tmp_path, program)
     assert compiled(remote.source(program), tmp_path, program)
@@ -54,8 +54,8 @@ def test_each_definition_compiles_as_it_is_sent(program: str, name: str, tmp_pat
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_program_knows_no_private_name_of_the_firmware(program: str) -> None:
-    """What begins with an underscore is the program's own: of `self`, or of this file."""
+def test_no_program_uses_private_names_of_the_firmware(program: str) -> None:
+    """A name that begins with an underscore must be of `self` or of the program's own file."""
     own = {node.name for node in ast.walk(tree(program)) if isinstance(node, ast.FunctionDef)}
     for node in ast.walk(tree(program)):
         if isinstance(node, ast.Attribute) and node.attr.startswith("_"):
@@ -68,14 +68,14 @@ def test_program_knows_no_private_name_of_the_firmware(program: str) -> None:
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_no_method_has_the_name_of_a_function(program: str) -> None:
-    """Inside a function MicroPython would take the one for the other."""
+    """Inside a function, MicroPython would call the wrong one."""
     names = {name for node in tree(program).body for name in remote._defines(node)}
     for node in ast.walk(tree(program)):
         if isinstance(node, ast.ClassDef):
             assert not names & {one.name for one in node.body if isinstance(one, ast.FunctionDef)}
 
 
-def test_no_program_goes_onto_a_board() -> None:
+def test_no_program_is_installed_on_a_board() -> None:
     for name in boards.names():
         for native in (True, False):
             assert not [n for n in firmware_build.sources(name, native) if "remote" in n]
@@ -88,7 +88,7 @@ def test_no_program_is_a_string_in_host_tools() -> None:
     found = [
         f"{path.name}:{node.lineno}"
         for path in sorted((ROOT / "host_tools").rglob("*.py"))
-        if path.name != "types.py"  # it writes stubs for type checkers, which no board runs
+        if path.name != "types.py"  # writes stubs for type checkers; no board runs them
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
         if node.value.count("\n") > 2 and CODE.search(node.value)
@@ -96,7 +96,7 @@ def test_no_program_is_a_string_in_host_tools() -> None:
     assert not found
 
 
-def test_only_what_is_used_is_sent() -> None:
+def test_only_used_definitions_are_sent() -> None:
     text = remote.once("vector", "checksum", "00")
     assert "from jeton.sts import crc" in text
     assert "digits" not in text
@@ -109,10 +109,10 @@ def test_only_what_is_used_is_sent() -> None:
         assert tokens.count(name) == 1, name
 
 
-def test_what_is_sent_is_no_longer_than_a_board_of_small_heap_takes() -> None:
-    """Text, its parse tree and its code lie in the heap together, some five times its length."""
+def test_each_sent_program_fits_a_small_heap() -> None:
+    """Text, parse tree and code need about five times the length of the text in the heap."""
     lengths = {f"{p}.{name}": len(remote.once(p, name)) for p, name in definitions()}
-    del lengths["adapter.Adapter"]  # to a board of its own, with 100 KB and more
+    del lengths["adapter.Adapter"]  # runs on the adapter, which has 100 KB of heap or more
     assert max(lengths.values()) < 2600, max(lengths.items(), key=lambda item: item[1])
 
 
@@ -123,20 +123,20 @@ def run(source: str) -> list[str]:
 def test_once_leaves_no_name() -> None:
     before = "before = sorted(globals())\n"
     text = remote.once("about", "interpreter")
-    said = run(f"{before}{text}print(sorted(globals()) == sorted(before + ['before']))")
-    assert said[1] == "True"
+    output = run(f"{before}{text}print(sorted(globals()) == sorted(before + ['before']))")
+    assert output[1] == "True"
     failing = remote.once("vector", "checksum", "no digits")
-    said = run(
+    output = run(
         f"{before}try:\n exec({failing!r})\nexcept (ValueError, ImportError):\n pass\n"
         "print(sorted(globals()) == sorted(before + ['before']))"
     )
-    assert said == ["True"]
+    assert output == ["True"]
 
 
-def test_keep_leaves_one_name_and_closes_what_was_there(tmp_path: Path) -> None:
+def test_keep_leaves_one_name_and_closes_the_object_before_it(tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     text = remote.keep("_jeton", "flash", "Files")
-    said = run(
+    output = run(
         f"before = sorted(globals())\n{text}"
         "print(sorted(set(globals()) - set(before)))\n"
         f"_jeton.begin({str(first)!r})\n_jeton.put('aGVs')\n"
@@ -148,28 +148,28 @@ def test_keep_leaves_one_name_and_closes_what_was_there(tmp_path: Path) -> None:
         f"{remote.gone('_jeton')}"
         "print('_jeton' in globals())"
     )
-    assert said == ["['_jeton', 'before']", "hel", "lo", "False"]
+    assert output == ["['_jeton', 'before']", "hel", "lo", "False"]
 
 
 @pytest.mark.parametrize(
     "value",
     ['it\'s "quoted"\n\x04\x01', ["a", 1], {"led": 2}, True, None, b"\x00\xff", (1, (2,)), "é€"],
 )
-def test_arguments_arrive(value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arguments_arrive_unchanged(value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "_parsed", lambda _: ast.parse("def f(x):\n print(repr(x))").body)
-    (said,) = run(remote.once("any", "f", value))
-    assert ast.literal_eval(said) == value
+    (output,) = run(remote.once("any", "f", value))
+    assert ast.literal_eval(output) == value
 
 
-def test_a_program_that_is_not_there() -> None:
+def test_a_missing_program_is_an_error() -> None:
     with pytest.raises(BoardError, match=r"incomplete: nothing\.py"):
         remote.source("nothing")
     with pytest.raises(BoardError, match=r"incomplete: about\.py has no nothing"):
         remote.once("about", "nothing")
 
 
-def test_source_means_the_same_without_its_words() -> None:
-    """Two programs that need no board, as they are sent, on CPython."""
+def test_a_program_works_without_docstrings_and_comments() -> None:
+    """Run two programs that need no board, as they are sent, in CPython."""
     names: dict[str, Any] = {}
     exec(remote.source("spare"), names)
     assert names["Memory"]().load(0) is None

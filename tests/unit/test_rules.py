@@ -1,4 +1,4 @@
-"""The rules of the house that a reader cannot be asked to check each time."""
+"""Tests of rules for the code that are better checked by a program than by a person."""
 
 import ast
 import importlib
@@ -14,7 +14,7 @@ FIRMWARE = ROOT / "firmware"
 CORE = sorted((FIRMWARE / "jeton").rglob("*.py"))
 PROFILES = sorted((FIRMWARE / "profiles").glob("*.json"))
 
-# The core may import these and itself; nothing that knows a pin, a clock, a file or a task.
+# The core may import these modules and itself, but nothing for pins, clocks, files or tasks.
 ALLOWED = {"array", "binascii", "gc", "hashlib", "json", "struct", "sys", "micropython"}
 
 
@@ -29,26 +29,26 @@ def imported(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("path", CORE, ids=lambda path: path.relative_to(FIRMWARE).as_posix())
-def test_core_is_pure(path: Path) -> None:
+def test_the_core_imports_only_allowed_modules(path: Path) -> None:
     assert imported(path) <= ALLOWED
-    # `open` needs no import.
+    # These names need no import.
     calls = {n.id for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Name)}
     assert not calls & {"open", "__import__", "exec", "eval"}
 
 
 @pytest.mark.parametrize("path", CORE, ids=lambda path: path.relative_to(FIRMWARE).as_posix())
-def test_core_imports_in_cpython(path: Path) -> None:
+def test_each_module_of_the_core_can_be_imported_in_cpython(path: Path) -> None:
     name = ".".join(path.relative_to(FIRMWARE).with_suffix("").parts).removesuffix(".__init__")
     assert importlib.import_module(name).__doc__
 
 
-def test_only_drivers_and_boards_know_the_machine() -> None:
+def test_only_drivers_and_remote_programs_import_machine() -> None:
     for path in sorted(FIRMWARE.rglob("*.py")):
         if path.parent.name not in ("drivers", "remote"):
             assert "machine" not in imported(path), path
 
 
-def test_no_maker_stands_in_code() -> None:
+def test_no_code_compares_the_name_of_a_maker() -> None:
     makers = {path.stem for path in PROFILES} - {"generic", "profile.schema"}
     for path in CORE:
         for node in ast.walk(ast.parse(path.read_text())):
@@ -57,7 +57,7 @@ def test_no_maker_stands_in_code() -> None:
                 assert not names & makers, path
 
 
-def test_nothing_names_a_machine_or_a_registry() -> None:
+def test_no_file_names_a_machine_or_a_registry() -> None:
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"],
         cwd=ROOT,
@@ -67,7 +67,7 @@ def test_nothing_names_a_machine_or_a_registry() -> None:
     )
     if listed.returncode:
         pytest.skip("not a git checkout")
-    # Written in pieces, so that this file does not name them either.
+    # Written in pieces, so that this file does not contain them.
     banned = re.compile(
         "|".join(("/wo" + "rk/", "/ro" + "ot/", "pypi" + r"\.org", "npmjs" + r"\."))
     )
@@ -78,7 +78,7 @@ def test_nothing_names_a_machine_or_a_registry() -> None:
             assert not banned.search(text), name
 
 
-def test_the_help_waits_for_no_library_that_few_commands_need() -> None:
+def test_the_help_imports_no_rarely_used_library() -> None:
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "jeton_host", "--help"],
         capture_output=True,

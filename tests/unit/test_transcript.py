@@ -1,9 +1,9 @@
-"""What a serial line carried last: both directions, in order, and no key."""
+"""Tests of the transcript of a serial line: both directions, in order, and no key."""
 
 from jeton_host.client.transcript import Transcript
 
 
-def test_both_directions_without_what_steers_the_raw_repl() -> None:
+def test_the_transcript_omits_the_control_bytes_of_the_raw_repl() -> None:
     line = Transcript()
     line.sent(b"\x05A\x01")
     line.received(b"R\x01 \x00\x01")
@@ -20,7 +20,7 @@ def test_both_directions_without_what_steers_the_raw_repl() -> None:
     assert line.lines(1) == ["< jeton: display: nothing answers"]
 
 
-def test_a_key_is_hidden_however_it_was_cut() -> None:
+def test_a_key_sent_in_pieces_is_hidden() -> None:
     line = Transcript()
     line.hide("0123456789ABCDEF")
     line.sent(b"\x05A\x01")
@@ -31,7 +31,7 @@ def test_a_key_is_hidden_however_it_was_cut() -> None:
     assert line.lines() == ["> {'decoder_key': '(hidden)'}", "< (hidden)"]
 
 
-def test_what_was_cut_off_at_the_beginning_tells_no_half_key() -> None:
+def test_a_transcript_without_its_beginning_shows_no_part_of_a_key() -> None:
     line = Transcript()
     line.hide("0123456789abcdef")
     line.sent(b"\x05A\x01{'decoder_key': '01234567")
@@ -44,12 +44,12 @@ def test_what_was_cut_off_at_the_beginning_tells_no_half_key() -> None:
     assert line.lines(1) != []
 
 
-def test_much_is_forgotten() -> None:
+def test_the_transcript_keeps_a_limited_amount() -> None:
     line = Transcript()
     for number in range(100_000):
         line.received(b"%d\r\n" % number)
-    told = line.lines(10**6)
-    assert told == []  # nothing was asked since: it begins with a request
+    shown = line.lines(10**6)
+    assert shown == []  # a transcript begins with a request; all requests were dropped
     line.sent(b"\x05A\x01x\x04")
     assert line.lines() == ["> x"]
-    assert sum(len(octets) for _, octets in line._chunks) < 70_000
+    assert sum(len(data) for _, data in line._chunks) < 70_000

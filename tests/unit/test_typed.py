@@ -1,4 +1,4 @@
-"""Arguments are checked against annotations: what is refused, what is taken, in which words."""
+"""Tests of the check of arguments against annotations, and of its messages."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
@@ -51,17 +51,17 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
         (5, Any, True),
     ],
 )
-def test_fits(value: Any, hint: Any, good: bool) -> None:
+def test_fits_returns_whether_a_value_has_the_type(value: Any, hint: Any, good: bool) -> None:
     assert fits(value, hint) is good
 
 
-def test_words() -> None:
+def test_words_describe_types() -> None:
     assert words(str | Path | None) == "a text or a path"
     assert words(Sequence[tuple[int, int]]) == "a list, each item (a whole number, a whole number)"
     assert words(PointOfSale) == "of type PointOfSale"
 
 
-def test_function_is_the_same_but_for_wrong_types() -> None:
+def test_a_typed_function_refuses_wrong_types() -> None:
     @typed
     def add(one: int, *, two: "int" = 2) -> int:
         """Add."""
@@ -78,7 +78,7 @@ def test_function_is_the_same_but_for_wrong_types() -> None:
         add("1" * 1000)  # type: ignore[arg-type]
 
 
-def test_methods_of_a_class() -> None:
+def test_typed_methods_refuse_wrong_types() -> None:
     @typed_methods
     class One:
         def __init__(self, size: int) -> None:
@@ -106,7 +106,7 @@ def test_public_calls_refuse_wrong_types(tmp_path: Path) -> None:
     pos.add_meter("home")
     board: Any = VirtualBoard
     server: Any = VendServer
-    said: Any = explain
+    ask: Any = explain
     config: Any = make_config
     for call in (
         lambda: pos.add_meter("x", ea="7"),
@@ -119,7 +119,7 @@ def test_public_calls_refuse_wrong_types(tmp_path: Path) -> None:
         lambda: PointOfSale(5),  # type: ignore[arg-type]
         lambda: board(heap=5),
         lambda: server(tmp_path / "pos.sqlite", port="a"),
-        lambda: said(5, pos=pos),
+        lambda: ask(5, pos=pos),
         lambda: config(profile=5),
         lambda: config(nonsense=5),
     ):

@@ -1,4 +1,4 @@
-"""The vending service: what it sells, that it sells it once, and how it fails."""
+"""Tests of the vending service: tokens, idempotency, faults, pages, the command."""
 
 import contextlib
 import json
@@ -66,7 +66,7 @@ def ask(server: VendServer) -> Ask:
     return Ask(server.url)
 
 
-# -- what it sells
+# -- tokens
 
 
 def test_a_meter_is_found_by_name_number_and_pan(ask: Ask) -> None:
@@ -79,17 +79,17 @@ def test_a_meter_is_found_by_name_number_and_pan(ask: Ask) -> None:
     assert (again.status_code, "already" in again.json()["error"]) == (422, True)
 
 
-def test_nothing_tells_a_key(ask: Ask, server: VendServer, drn: str) -> None:
+def test_no_answer_contains_a_key(ask: Ask, server: VendServer, drn: str) -> None:
     ask("POST", f"/meters/{drn}/purchases", {"kwh": 1})
     change = ask("POST", f"/meters/{drn}/key-change", {"krn": 3}).text
     key = server.pos.decoder_key(server.pos.find_meter(drn)).hex()
-    said = [change, *(ask("GET", path).text for path in ("/meters", "/tokens", "/tokens.csv"))]
-    assert key not in "".join(said).lower()
-    assert "nkho" not in "".join(said)
+    texts = [change, *(ask("GET", path).text for path in ("/meters", "/tokens", "/tokens.csv"))]
+    assert key not in "".join(texts).lower()
+    assert "nkho" not in "".join(texts)
 
 
 @pytest.mark.parametrize("kwh", ["12.5", 12.5, "12.45"])
-def test_a_purchase(ask: Ask, drn: str, kwh: Any) -> None:
+def test_a_purchase_returns_a_token_and_is_stored(ask: Ask, drn: str, kwh: Any) -> None:
     answer = ask("POST", f"/meters/{drn}/purchases", {"kwh": kwh, "paid": "5 000 FCFA"})
     bought = answer.json()
     assert answer.status_code == 201
@@ -101,7 +101,7 @@ def test_a_purchase(ask: Ask, drn: str, kwh: Any) -> None:
     assert found["meter"] == bought["meter"]
 
 
-def test_management_and_test_tokens(ask: Ask, drn: str) -> None:
+def test_management_and_test_tokens_are_issued(ask: Ask, drn: str) -> None:
     for kind, value, name in (
         ("power-limit", 5000, "SetMaximumPowerLimit"),
         ("unbalance-limit", "200", "SetMaximumPhasePowerUnbalanceLimit"),
@@ -116,14 +116,14 @@ def test_management_and_test_tokens(ask: Ask, drn: str) -> None:
         assert (answer.status_code, answer.json()["name"]) == (201, name)
 
 
-def test_a_key_change_and_what_follows(ask: Ask, drn: str) -> None:
+def test_after_a_key_change_tokens_use_the_new_key(ask: Ask, drn: str) -> None:
     changed = ask("POST", f"/meters/{drn}/key-change", {"krn": 2}).json()
     assert len(changed["tokens"]) == 2
     assert (changed["from"]["krn"], changed["to"]["krn"]) == (1, 2)
     assert ask("POST", f"/meters/{drn}/purchases", {"kwh": 1}).json()["krn"] == 2
 
 
-def test_why_a_token_is_refused(ask: Ask, drn: str) -> None:
+def test_explain_returns_the_cause(ask: Ask, drn: str) -> None:
     token = ask("POST", f"/meters/{drn}/purchases", {"kwh": 1}).json()["token"]
     ask("POST", f"/meters/{drn}/key-change", {"krn": 2})
     status = {"krn": 2, "kt": 2, "ti": 1, "ken": 255, "sgc": "201457", "bdt": "14"}
@@ -152,7 +152,7 @@ def test_why_a_token_is_refused(ask: Ask, drn: str) -> None:
         "status",
     ],
 )
-def test_a_status_that_is_none_is_refused(ask: Ask, drn: str, status: Any) -> None:
+def test_an_invalid_status_is_refused(ask: Ask, drn: str, status: Any) -> None:
     token = ask("POST", f"/meters/{drn}/purchases", {"kwh": 1}).json()["token"]
     answer = ask("POST", "/explain", {"token": token, "meter": drn, "status": status})
     assert answer.status_code == 422, answer.text
@@ -171,7 +171,7 @@ def test_a_status_that_is_none_is_refused(ask: Ask, drn: str, status: Any) -> No
         {"bdt": None, "other": 1},
     ],
 )
-def test_a_status_may_say_a_part(ask: Ask, drn: str, status: Any) -> None:
+def test_a_status_may_be_incomplete(ask: Ask, drn: str, status: Any) -> None:
     token = ask("POST", f"/meters/{drn}/purchases", {"kwh": 1}).json()["token"]
     answer = ask("POST", "/explain", {"token": token, "meter": drn, "status": status})
     assert answer.status_code == 200, answer.text
@@ -181,10 +181,10 @@ def test_a_status_may_say_a_part(ask: Ask, drn: str, status: Any) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "body", "status"),
     [
-        ("POST", "/meters/nobody/purchases", {"kwh": 1}, 404),
-        ("GET", "/meters/nobody", None, 404),
+        ("POST", "/meters/absent/purchases", {"kwh": 1}, 404),
+        ("GET", "/meters/absent", None, 404),
         ("GET", "/purchases/nothing", None, 404),
-        ("GET", "/tokens?meter=nobody", None, 404),
+        ("GET", "/tokens?meter=absent", None, 404),
         ("POST", "/meters/{drn}/purchases", {"kwh": "1e9"}, 422),
         ("POST", "/meters/{drn}/purchases", {"kwh": 1e9}, 422),
         ("POST", "/meters/{drn}/purchases", {"kwh": 0}, 422),
@@ -210,30 +210,30 @@ def test_a_status_may_say_a_part(ask: Ask, drn: str, status: Any) -> None:
         ("PUT", "/admin/faults", {"nothing": 1}, 422),
     ],
 )
-def test_what_it_refuses_is_one_line(
+def test_a_refused_order_is_one_line_of_error(
     ask: Ask, drn: str, method: str, path: str, body: Any, status: int
 ) -> None:
     answer = ask(method, path.format(drn=drn), body)
     assert answer.status_code == status, answer.text
-    said = answer.json()["error"]
-    assert said
-    assert "\n" not in said
+    error = answer.json()["error"]
+    assert error
+    assert "\n" not in error
     assert ask("GET", f"/meters/{drn}/purchases").json() == []
 
 
 @pytest.mark.parametrize(
     "body", [b"", b"\0", b"\xff\xfe", b"{" * 10_000, b'{"kwh": NaN}', b"null"]
 )
-def test_bodies_that_are_none(server: VendServer, drn: str, body: bytes) -> None:
+def test_an_invalid_body_is_refused(server: VendServer, drn: str, body: bytes) -> None:
     answer = requests.post(f"{server.url}/meters/{drn}/purchases", data=body, timeout=10)
     assert answer.status_code in (400, 422)
     assert set(answer.json()) == {"error"}
 
 
-# -- once
+# -- idempotency
 
 
-def test_an_order_under_the_same_key_is_done_once(ask: Ask, drn: str) -> None:
+def test_an_order_with_the_same_key_is_done_once(ask: Ask, drn: str) -> None:
     first = ask("POST", f"/meters/{drn}/purchases", {"kwh": "10"}, "key-1")
     again = ask("POST", f"/meters/{drn}/purchases", {"kwh": "10"}, "key-1")
     assert again.json() == first.json()
@@ -251,19 +251,19 @@ def test_the_same_key_for_another_order_is_refused(ask: Ask, drn: str) -> None:
     assert len(ask("GET", f"/tokens?meter={drn}").json()) == 1
 
 
-def test_a_refused_order_does_not_use_its_key_up(ask: Ask, drn: str) -> None:
+def test_a_key_can_be_used_again_after_a_refusal(ask: Ask, drn: str) -> None:
     assert ask("POST", f"/meters/{drn}/purchases", {"kwh": "0"}, "key-3").status_code == 422
     assert ask("POST", f"/meters/{drn}/purchases", {"kwh": "1"}, "key-3").status_code == 201
 
 
-def test_a_key_change_is_repeated_and_not_done_again(ask: Ask, drn: str) -> None:
+def test_a_repeated_key_change_is_done_once(ask: Ask, drn: str) -> None:
     first = ask("POST", f"/meters/{drn}/key-change", {"krn": 2}, "key-4").json()
     assert ask("POST", f"/meters/{drn}/key-change", {"krn": 2}, "key-4").json() == first
     assert ask("GET", f"/meters/{drn}").json()["krn"] == 2
 
 
-def test_purchases_at_the_same_time_have_tids_of_their_own(ask: Ask, drn: str) -> None:
-    """Twelve orders, each sent twice at once: twelve tokens."""
+def test_purchases_at_the_same_time_have_different_tids(ask: Ask, drn: str) -> None:
+    """Twelve orders, each sent twice at the same time, give twelve tokens."""
     start = threading.Barrier(8)
 
     def buy(number: int) -> dict[str, Any]:
@@ -285,7 +285,7 @@ def test_purchases_at_the_same_time_have_tids_of_their_own(ask: Ask, drn: str) -
 def test_an_order_and_its_token_are_one_transaction(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A crash between the two leaves neither: the retry is a first purchase."""
+    """After a crash between the two neither is stored; the retry is a new purchase."""
     pos = PointOfSale(tmp_path / "pos.sqlite")
     pos.add_meter("m")
     credit = PointOfSale.credit
@@ -301,11 +301,11 @@ def test_an_order_and_its_token_are_one_transaction(
     monkeypatch.setattr(PointOfSale, "credit", credit)
     with pos.together():
         pos.credit("m", 1)
-        assert len(pos.issued("m")) == 1  # it reads what it has written
+        assert len(pos.issued("m")) == 1  # the transaction sees its own changes
     assert len(pos.issued("m")) == 1
 
 
-def test_a_service_that_starts_again_remembers(tmp_path: Path) -> None:
+def test_a_restarted_service_knows_earlier_orders(tmp_path: Path) -> None:
     file = tmp_path / "pos.sqlite"
     with VendServer(file) as server:
         ask = Ask(server.url)
@@ -316,10 +316,10 @@ def test_a_service_that_starts_again_remembers(tmp_path: Path) -> None:
         assert ask("POST", f"/meters/{drn}/purchases", {"kwh": 1}, "key").json() == first
 
 
-# -- how it fails
+# -- faults
 
 
-def test_out_of_service_for_some_requests(ask: Ask, drn: str) -> None:
+def test_the_service_can_be_out_of_service_for_some_requests(ask: Ask, drn: str) -> None:
     ask("PUT", "/admin/faults", {"out_of_service_requests": 2, "retry_after_s": 7})
     for path in ("/health", f"/meters/{drn}"):
         answer = ask("GET", path)
@@ -328,7 +328,7 @@ def test_out_of_service_for_some_requests(ask: Ask, drn: str) -> None:
     assert ask("GET", "/health").json()["status"] == "ok"
 
 
-def test_out_of_service_for_a_while(ask: Ask, drn: str) -> None:
+def test_the_service_can_be_out_of_service_for_a_time(ask: Ask, drn: str) -> None:
     ask("PUT", "/admin/faults", {"out_of_service_s": 3000})
     answer = ask("POST", f"/meters/{drn}/purchases", {"kwh": 1})
     assert answer.status_code == 503
@@ -339,28 +339,28 @@ def test_out_of_service_for_a_while(ask: Ask, drn: str) -> None:
     assert ask("GET", f"/tokens?meter={drn}").json() == []
 
 
-def test_an_answer_that_is_lost(ask: Ask, drn: str) -> None:
+def test_a_lost_answer_is_repeated_with_the_same_key(ask: Ask, drn: str) -> None:
     ask("PUT", "/admin/faults", {"lost_answers": 1})
     assert ask("POST", f"/meters/{drn}/purchases", {"kwh": 1}, f"{drn}-x").status_code == 504
     (done,) = ask("GET", f"/meters/{drn}/purchases").json()
     assert ask("POST", f"/meters/{drn}/purchases", {"kwh": 1}, f"{drn}-x").json() == done
 
 
-def test_a_token_that_is_sold_again(ask: Ask, drn: str) -> None:
+def test_the_service_can_sell_a_token_twice(ask: Ask, drn: str) -> None:
     ask("PUT", "/admin/faults", {"repeated_tokens": 1})
     bought = [ask("POST", f"/meters/{drn}/purchases", {"kwh": n}).json() for n in (1, 2, 3)]
     assert bought[0]["token"] == bought[1]["token"] != bought[2]["token"]
     assert len({order["id"] for order in bought}) == 3
 
 
-def test_a_service_that_does_not_know_a_retry(ask: Ask, drn: str) -> None:
+def test_the_service_can_ignore_idempotency_keys(ask: Ask, drn: str) -> None:
     ask("PUT", "/admin/faults", {"ignore_idempotency": True})
     for _ in range(2):
         ask("POST", f"/meters/{drn}/purchases", {"kwh": 1}, f"{drn}-y")
     assert len(ask("GET", f"/meters/{drn}/purchases").json()) == 2
 
 
-def test_a_service_on_the_old_key(ask: Ask, drn: str) -> None:
+def test_the_service_can_use_the_old_key(ask: Ask, drn: str) -> None:
     ask("PUT", "/admin/faults", {"old_key": True})
     assert ask("POST", f"/meters/{drn}/purchases", {"kwh": 1}).json()["krn"] == 1
     ask("POST", f"/meters/{drn}/key-change", {"krn": 2})
@@ -369,8 +369,8 @@ def test_a_service_on_the_old_key(ask: Ask, drn: str) -> None:
     assert ask("POST", f"/meters/{drn}/purchases", {"kwh": 1}).json()["krn"] == 2
 
 
-def test_an_answer_that_is_late(ask: Ask, server: VendServer, drn: str) -> None:
-    """The customer has gone, and has bought."""
+def test_an_order_with_a_late_answer_is_stored(ask: Ask, server: VendServer, drn: str) -> None:
+    """The client ends its request before the answer, but the purchase is done."""
     server.set_faults(slow_s=60)
     order = {"json": {"kwh": 1}, "headers": {"Idempotency-Key": f"{drn}-z"}}
     with pytest.raises(requests.ReadTimeout):
@@ -380,26 +380,26 @@ def test_an_answer_that_is_late(ask: Ask, server: VendServer, drn: str) -> None:
     assert ask("GET", f"/meters/{drn}/purchases").json() == [again]
 
 
-def test_an_order_under_way_is_answered_when_the_server_ends(
+def test_an_open_order_is_answered_when_the_server_stops(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = VendServer()
-    begun = threading.Event()
+    started = threading.Event()
     with ThreadPoolExecutor() as pool:
         with server:
             drn = Ask(server.url)("POST", "/meters", {}).json()["drn"]
             sell = server.pos.credit
             monkeypatch.setattr(
-                server.pos, "credit", lambda *a, **k: (begun.set(), sell(*a, **k))[1]
+                server.pos, "credit", lambda *a, **k: (started.set(), sell(*a, **k))[1]
             )
             server.set_faults(slow_s=60)
             late = pool.submit(Ask(server.url), "POST", f"/meters/{drn}/purchases", {"kwh": 1})
-            assert begun.wait(10)
+            assert started.wait(10)
         assert late.result().status_code == 201
     assert caplog.text == ""
 
 
-def test_a_file_that_is_locked_is_busy(
+def test_a_locked_file_makes_the_service_unavailable(
     ask: Ask, server: VendServer, drn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jeton_host.vending.store.BUSY_S", 0.01)
@@ -418,10 +418,10 @@ def test_a_file_that_is_locked_is_busy(
     assert ask("POST", f"/meters/{drn}/purchases", {"kwh": 1}).status_code == 201
 
 
-# -- its pages
+# -- pages
 
 
-def test_the_page_of_the_interface_needs_no_internet(server: VendServer) -> None:
+def test_the_api_page_needs_no_internet(server: VendServer) -> None:
     page = requests.get(server.url + "/docs", timeout=10).text
     assert "http" not in re.sub(r"SwaggerUI\w*", "", page).replace("http-equiv", "")
     parts = re.findall(r'(?:src|href)="([^"]+)"', page)
@@ -437,7 +437,7 @@ def test_the_page_of_the_interface_needs_no_internet(server: VendServer) -> None
 
 
 def fits(value: Any, schema: dict[str, Any], whole: dict[str, Any]) -> bool:
-    """Tell whether a value is what OpenAPI says of it, and has no field that is not said."""
+    """Return whether a value fits its OpenAPI schema and has no other fields."""
     if "$ref" in schema:
         schema = whole["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
     if "anyOf" in schema:
@@ -456,15 +456,15 @@ def fits(value: Any, schema: dict[str, Any], whole: dict[str, Any]) -> bool:
     )
 
 
-def test_the_interface_says_what_is_answered(ask: Ask, server: VendServer, drn: str) -> None:
+def test_answers_fit_the_openapi_description(ask: Ask, server: VendServer, drn: str) -> None:
     whole = make_app(server.pos).openapi()
     error = {"$ref": "#/components/schemas/Error"}
     for path, operations in whole["paths"].items():
         for name, operation in operations.items():
-            said = operation["responses"]
-            assert said["422"]["content"]["application/json"]["schema"] == error, (path, name)
-            assert ("503" in said) == (not path.startswith("/admin"))
-            assert ("404" in said) == (path not in ("/health", "/meters", "/admin/faults")), (
+            responses = operation["responses"]
+            assert responses["422"]["content"]["application/json"]["schema"] == error, (path, name)
+            assert ("503" in responses) == (not path.startswith("/admin"))
+            assert ("404" in responses) == (path not in ("/health", "/meters", "/admin/faults")), (
                 path,
                 name,
             )
@@ -501,7 +501,7 @@ def test_the_interface_says_what_is_answered(ask: Ask, server: VendServer, drn: 
     ):
         answered("POST", "/explain", question)
     answered("POST", "/explain", {}, status=422)
-    answered("GET", "/meters/nobody", like=one, status=404)
+    answered("GET", "/meters/absent", like=one, status=404)
     server.set_faults(out_of_service_requests=1)
     answered("GET", "/meters", status=503)
     server.set_faults(lost_answers=1)
@@ -509,10 +509,10 @@ def test_the_interface_says_what_is_answered(ask: Ask, server: VendServer, drn: 
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "body", "status", "said"),
+    ("method", "path", "body", "status", "expected"),
     [
         ("GET", "/nowhere", None, 404, "there is no such address"),
-        ("DELETE", "/meters", None, 405, "it does not take DELETE"),
+        ("DELETE", "/meters", None, 405, "this address does not support DELETE"),
         ("POST", "/explain", {"token": 5}, 422, "token: must be a string"),
         ("POST", "/explain", {}, 422, "token: it is missing"),
         ("POST", "/explain", [], 422, "the body: must be an object"),
@@ -543,14 +543,14 @@ def test_the_interface_says_what_is_answered(ask: Ask, server: VendServer, drn: 
         ("PUT", "/admin/faults", {"slow_s": -1}, 422, "slow_s: must be at least 0"),
     ],
 )
-def test_errors_have_one_shape_and_plain_words(
-    ask: Ask, method: str, path: str, body: Any, status: int, said: str
+def test_errors_have_one_format_and_plain_words(
+    ask: Ask, method: str, path: str, body: Any, status: int, expected: str
 ) -> None:
     answer = ask(method, path, body)
-    assert (answer.status_code, answer.json()) == (status, {"error": said})
+    assert (answer.status_code, answer.json()) == (status, {"error": expected})
 
 
-def test_the_table_for_check_tokens(ask: Ask, drn: str) -> None:
+def test_tokens_csv_is_a_file_for_check_tokens(ask: Ask, drn: str) -> None:
     ask("POST", f"/meters/{drn}/purchases", {"kwh": 2})
     ask("POST", f"/meters/{drn}/key-change", {"krn": 2})
     ask("POST", f"/meters/{drn}/management", {"kind": "clear-tamper"})
@@ -570,7 +570,7 @@ def test_the_table_for_check_tokens(ask: Ask, drn: str) -> None:
 # -- the command and the class
 
 
-def test_the_server_ends_in_order_and_its_file_is_gone() -> None:
+def test_a_stopped_server_leaves_no_file_and_no_thread() -> None:
     with VendServer() as server:
         file, url = server.pos.path, server.url
         assert file.exists()
@@ -582,17 +582,17 @@ def test_the_server_ends_in_order_and_its_file_is_gone() -> None:
     ]
 
 
-def test_a_port_that_is_taken_is_one_line() -> None:
+def test_a_port_in_use_is_one_line_of_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(VendingError, match=f"cannot listen at 127.0.0.1:{port}"):
+        with pytest.raises(VendingError, match=f"cannot listen on 127.0.0.1:{port}"):
             VendServer(port=port).start()
     for host in ("nowhere.invalid", "1.2.3.4", "\0"):
         with pytest.raises(VendingError, match="cannot listen"):
             VendServer(host=host).start()
 
 
-def test_a_file_that_is_none_is_one_line(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_one_line_of_error(tmp_path: Path) -> None:
     file = tmp_path / "pos.sqlite"
     file.write_bytes(b"no database" * 100)
     with pytest.raises(VendingError, match="not a database"):
@@ -600,7 +600,9 @@ def test_a_file_that_is_none_is_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("end", "as_json"), [(signal.SIGINT, False), (signal.SIGTERM, True)])
-def test_the_command(tmp_path: Path, end: signal.Signals, as_json: bool) -> None:
+def test_the_command_serves_until_a_signal(
+    tmp_path: Path, end: signal.Signals, as_json: bool
+) -> None:
     file = tmp_path / "shop.sqlite"
     command = [sys.executable, "-m", "jeton_host", "vend-server", "--pos", str(file)]
     with subprocess.Popen(
@@ -625,26 +627,26 @@ def test_the_command(tmp_path: Path, end: signal.Signals, as_json: bool) -> None
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         (["--fault", "x"], "NAME=VALUE"),
-        (["--fault", "x=1"], "fault x will not do"),
-        (["--fault", "slow_s=fast"], "fault slow_s will not do"),
+        (["--fault", "x=1"], "fault x is not valid"),
+        (["--fault", "slow_s=fast"], "fault slow_s is not valid"),
         (["--host", "1.2.3.4"], "cannot listen"),
         (["--keys", "nothing.json"], "cannot be read"),
     ],
 )
-def test_what_the_command_refuses(
-    arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+def test_invalid_options_of_the_command_are_one_line_of_error(
+    arguments: list[str], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     done = CliRunner().invoke(app, ["vend-server", *arguments][1:])
     assert isinstance(done.exception, VendingError), (done.output, done.exception)
-    assert said in str(done.exception)
+    assert expected in str(done.exception)
     assert "\n" not in str(done.exception)
 
 
-def test_what_is_missing_is_named() -> None:
+def test_a_missing_package_is_named() -> None:
     program = (
         "import sys\nsys.modules['fastapi'] = None\nfrom jeton_host.cli.app import main\n"
         "sys.argv[1:] = ['vend-server']\nmain()\n"

@@ -1,3 +1,5 @@
+"""Tests of the vending commands: `encode`, `decode`, `derive`, `vend`, `explain`."""
+
 import io
 import json
 import os
@@ -81,7 +83,9 @@ def lines(text: str) -> list[Any]:
                     "sgc": "123456", "ti": "01", "krn": 1}, {"decoder_key": "e653341f9d5bf36f"}),
     ],
 )  # fmt: skip
-def test_one_object(command: str, row: dict[str, Any], answer: dict[str, Any]) -> None:
+def test_one_object_gets_one_answer(
+    command: str, row: dict[str, Any], answer: dict[str, Any]
+) -> None:
     line = json.dumps(row)
     for result in (run(command, line), run(command, text=line), run(command, "-", text=line)):
         assert result.exit_code == 0, result.output
@@ -91,7 +95,7 @@ def test_one_object(command: str, row: dict[str, Any], answer: dict[str, Any]) -
     assert lines(many.stdout) == [answer, answer]
 
 
-def test_sample_tables() -> None:
+def test_sample_tables_can_be_selected() -> None:
     fields = {"rnd": 11, "tid": 1698595, "amount": 256}
     row = {"class": 0, "subclass": 0, "decoder_key": "0abc12def3456789", "fields": fields}
     assert batch.encode_row(row) == {"token": "29054347139309851356"}
@@ -101,7 +105,7 @@ def test_sample_tables() -> None:
     assert batch.decode_row(back)["fields"] == fields
 
 
-def test_a_bad_line_stands_in_its_place(home: Path) -> None:
+def test_a_bad_line_gets_an_error_in_its_place(home: Path) -> None:
     file = home / "in.jsonl"
     bad: list[tuple[bytes, str]] = [
         (b"x", "not JSON"),
@@ -118,7 +122,7 @@ def test_a_bad_line_stands_in_its_place(home: Path) -> None:
         (b'{"token": true}', "token must be text"),
         (b'{"token": "123"}', "20 digits"),
         (b'{"token": "70630503470028726114"}', "decoder key"),
-        (b'{"token": "70630503470028726114", "decoder_key": "87f3"}', "8 octets"),
+        (b'{"token": "70630503470028726114", "decoder_key": "87f3"}', "8 bytes"),
         (b'{"token": "70630503470028726114", "decoder_key": "zz"}', "hex"),
         (b'{"token": "70630503470028726114", "decoder_key": "87f3ecbb2e46b48f", "ea": 11}', "16"),
         (b'{"token": "70630503470028726114", "decoder_key": "87f3ecbb2e46b48f", "ea": 9}', "EA09"),
@@ -159,14 +163,14 @@ def test_a_bad_line_stands_in_its_place(home: Path) -> None:
         (ENCODE | {"tables": "mine"}, "certified or sample"),
     ],
 )
-def test_refused_fields(row: dict[str, Any], says: str) -> None:
+def test_wrong_fields_are_refused(row: dict[str, Any], says: str) -> None:
     with pytest.raises(VendingError, match=says):
         batch.encode_row(row)
 
 
 @pytest.mark.parametrize("name", sorted(DERIVE))
 @pytest.mark.parametrize("wrong", [None, True, 1.5, [], {}, "x", -1, "\ud800"])
-def test_refused_derivations(name: str, wrong: Any) -> None:
+def test_wrong_derivations_are_refused(name: str, wrong: Any) -> None:
     line = json.dumps(DERIVE | {name: wrong}).encode()
     answer = batch.answer(line, batch.derive_row)
     assert list(answer) == ["error"], answer
@@ -181,20 +185,20 @@ def test_any_line_has_an_answer(line: bytes) -> None:
 
 
 @given(st.lists(st.sampled_from([b"", b"x", json.dumps(DECODE).encode()]), max_size=40))
-def test_order_is_kept_whatever_the_blocks(rows: list[bytes]) -> None:
-    class Trickle(io.BytesIO):
+def test_answers_keep_the_order_of_the_lines_for_any_block_size(rows: list[bytes]) -> None:
+    class SmallBlocks(io.BytesIO):
         def read1(self, size: int | None = -1, /) -> bytes:
             return super().read1(7)
 
     sink = io.BytesIO()
-    bad = batch.run(Trickle(b"\n".join(rows)), sink, batch.decode_row)
+    bad = batch.run(SmallBlocks(b"\n".join(rows)), sink, batch.decode_row)
     answers = lines(sink.getvalue().decode())
     kept = [row for row in rows if row]
     assert ["error" in answer for answer in answers] == [row == b"x" for row in kept]
     assert bad == kept.count(b"x")
 
 
-def test_an_answer_comes_before_the_next_question(home: Path) -> None:
+def test_each_line_is_answered_at_once(home: Path) -> None:
     code = (
         "import typer; from jeton_host.cli import vending as cli_vending; app = typer.Typer();"
         "cli_vending.register(app); app()"
@@ -213,7 +217,7 @@ def test_an_answer_comes_before_the_next_question(home: Path) -> None:
         assert process.wait(10) == 0
 
 
-def test_files_that_cannot_be_read(home: Path) -> None:
+def test_files_that_cannot_be_read_are_errors(home: Path) -> None:
     for name in ("none.jsonl", str(home)):
         result = run("decode", "--jsonl", name)
         assert isinstance(result.exception, VendingError)
@@ -246,15 +250,17 @@ INLINE = json.dumps({"dkga": 2, "vk": SECRET})
         (("derive", f'{{"{SECRET}": 1}}'), "dkga"),
     ],
 )
-def test_no_argument_is_shown_that_may_hold_a_key(arguments: tuple[str, ...], says: str) -> None:
+def test_arguments_that_may_contain_a_key_are_not_shown(
+    arguments: tuple[str, ...], says: str
+) -> None:
     PointOfSale().add_meter("home")
     result = run(*arguments)
     assert isinstance(result.exception, VendingError), result.output
-    said = str(result.exception)
-    assert says in said
-    assert SECRET not in said + result.output
-    assert "\n" not in said
-    assert len(said) < 300
+    message = str(result.exception)
+    assert says in message
+    assert SECRET not in message + result.output
+    assert "\n" not in message
+    assert len(message) < 300
 
 
 def test_a_missing_file_is_named(home: Path) -> None:
@@ -262,14 +268,14 @@ def test_a_missing_file_is_named(home: Path) -> None:
         assert name in str(run("derive", "--jsonl", name).exception)
 
 
-def test_decode_takes_a_token_in_groups() -> None:
+def test_decode_accepts_a_token_in_groups() -> None:
     result = run("decode", "0000", "0000", "0001", "5099", "7584")
     assert json.loads(result.stdout)["fields"] == {"control": 1, "mfr_code": 0}
 
 
 @pytest.mark.parametrize("name", ["dkga", "ea", "pan", "kt", "sgc", "ti", "krn", "bdt", "vk"])
 @pytest.mark.parametrize("value", [SECRET, "g" + SECRET, int(SECRET, 16), "12345678" * 2])
-def test_a_key_in_the_wrong_place_of_derive_is_not_shown(name: str, value: str | int) -> None:
+def test_derive_does_not_show_a_key_in_a_wrong_field(name: str, value: str | int) -> None:
     answer = batch.answer(json.dumps(DERIVE | {name: value}).encode(), batch.derive_row)
     assert list(answer) == ["error"]
     assert str(value) not in answer["error"]
@@ -288,23 +294,23 @@ SECTIONS = {
     ("sub", "name"), [(sub, name) for sub, fields in SECTIONS.items() for name in fields]
 )
 @pytest.mark.parametrize("value", [0xDEADBEEFCAFE, -0xDEADBEEF, "3735928559", 3735928559.5])
-def test_encode_shows_no_value(sub: int, name: str, value: Any) -> None:
+def test_encode_does_not_show_a_refused_value(sub: int, name: str, value: Any) -> None:
     key = KEY * 2
     row = {"class": 2, "subclass": sub, "ea": 11, "decoder_key": key}
     for fields in (SECTIONS[sub] | {name: value}, SECTIONS[sub] | {f"{value}" * 2: 1}):
         answer = batch.answer(json.dumps(row | {"fields": fields}).encode(), batch.encode_row)
         assert list(answer) == ["error"]
-        said = answer["error"]
-        assert str(value).strip("-") not in said
-        assert name in said
-        assert key not in said
+        error = answer["error"]
+        assert str(value).strip("-") not in error
+        assert name in error
+        assert key not in error
     with pytest.raises(VendingError, match=f"{name} must be .*0 to"):
         batch.encode_row(row | {"fields": SECTIONS[sub] | {name: 1 << 44}})
 
 
 @pytest.mark.parametrize("name", ["class", "subclass", "ea", "tables", "decoder_key"])
 @pytest.mark.parametrize("value", [SECRET, "g" + SECRET, int(SECRET, 16)])
-def test_a_key_in_the_wrong_place_of_encode_is_not_shown(name: str, value: str | int) -> None:
+def test_encode_does_not_show_a_key_in_a_wrong_field(name: str, value: str | int) -> None:
     if (name, value) == ("decoder_key", SECRET):
         return
     answer = batch.answer(json.dumps(ENCODE | {name: value}).encode(), batch.encode_row)
@@ -317,7 +323,7 @@ def test_a_key_in_the_wrong_place_of_encode_is_not_shown(name: str, value: str |
 # -- vend
 
 
-def test_credit_in_five_groups(home: Path) -> None:
+def test_a_credit_token_is_printed_in_five_groups(home: Path) -> None:
     PointOfSale().add_meter("home", drn="00000000000")
     result = run("vend", "home", "credit", "12.5", "--at", "2026-04-01 07:20")
     assert result.exit_code == 0, result.output
@@ -349,7 +355,7 @@ def test_credit_in_five_groups(home: Path) -> None:
         (("credit", "3", "--kind", "water"), "TransferCredit:Water"),
     ],
 )
-def test_every_command(arguments: tuple[str, ...], name: str) -> None:
+def test_each_kind_of_token_can_be_vended(arguments: tuple[str, ...], name: str) -> None:
     PointOfSale().add_meter("home")
     result = run("vend", "home", *arguments, "--json")
     assert result.exit_code == 0, result.output
@@ -359,7 +365,7 @@ def test_every_command(arguments: tuple[str, ...], name: str) -> None:
     assert len(run("vend", "home", "history").stdout.splitlines()) == 2
 
 
-def test_key_change() -> None:
+def test_a_key_change_prints_its_tokens() -> None:
     pos = PointOfSale()
     pos.add_meter("lome", bdt="93")
     result = run(
@@ -397,7 +403,7 @@ def test_key_change() -> None:
         ("key-change", "--bdt", "00"),
     ],
 )
-def test_refusals_are_one_line_and_change_nothing(arguments: tuple[str, ...]) -> None:
+def test_a_refused_order_is_one_line_and_changes_nothing(arguments: tuple[str, ...]) -> None:
     pos = PointOfSale()
     before = pos.add_meter("home")
     result = run("vend", "home", *arguments)
@@ -405,14 +411,14 @@ def test_refusals_are_one_line_and_change_nothing(arguments: tuple[str, ...]) ->
     assert "\n" not in str(result.exception)
     assert pos.issued() == []
     assert pos.meter("home") == before
-    unknown = run("vend", "nobody", *arguments)
+    unknown = run("vend", "absent", *arguments)
     assert isinstance(unknown.exception, VendingError)
 
 
 # -- explain
 
 
-def test_explain() -> None:
+def test_explain_prints_the_meaning_of_a_token() -> None:
     pos = PointOfSale()
     pos.add_meter("home")
     token = pos.credit("home", 5).grouped
@@ -423,16 +429,16 @@ def test_explain() -> None:
     assert isinstance(run("explain", token, "--meter", "x").exception, VendingError)
     two = run("explain", token.replace(" ", "") * 2)
     assert two.exit_code == 1
-    assert "2 tokens in one go" in two.stdout
+    assert "40 digits are 2 tokens" in two.stdout
 
 
-class Kept:
-    """Stands for a kept meter that runs."""
+class RunningMeter:
+    """A test double of a running meter."""
 
     def __init__(self, status: dict[str, Any], events: list[dict[str, Any]]):
         self.values, self.log = status, events
 
-    def __enter__(self) -> "Kept":
+    def __enter__(self) -> "RunningMeter":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -449,7 +455,7 @@ class Kept:
         return "UsedError" if number % 1440 == 5 else "Accept"
 
 
-def test_explain_asks_a_kept_meter(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_explain_asks_a_running_meter(monkeypatch: pytest.MonkeyPatch) -> None:
     pos = PointOfSale()
     pos.add_meter("home")
     old = pos.credit("home", 5, at=datetime(2026, 4, 1, 0, 5)).token
@@ -457,7 +463,7 @@ def test_explain_asks_a_kept_meter(monkeypatch: pytest.MonkeyPatch) -> None:
     status = {"provisioned": True, "krn": 1, "kt": 2, "ti": 1, "sgc": "201457", "bdt": "14"}
     log = [{"seq": 1, "kind": "provisioned"}]
     monkeypatch.setattr(meters, "all_meters", lambda: [SimpleNamespace(name="home")])
-    monkeypatch.setattr(Meter, "open", lambda name: Kept(status, log))
+    monkeypatch.setattr(Meter, "open", lambda name: RunningMeter(status, log))
 
     def ask() -> Any:
         return json.loads(run("explain", old, "--meter", "home", "--json").stdout)
@@ -471,7 +477,7 @@ def test_explain_asks_a_kept_meter(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "the flash is damaged" in found["details"][-1]
 
 
-def test_a_rounded_amount_and_a_wrong_limit() -> None:
+def test_a_rounded_amount_is_shown_and_a_wrong_limit_refused() -> None:
     PointOfSale().add_meter("home")
     done = run("vend", "home", "credit", "0.01")
     assert "Credit of 0.1 kWh (0.01 kWh rounded up) for meter home" in done.output
@@ -481,5 +487,5 @@ def test_a_rounded_amount_and_a_wrong_limit() -> None:
     assert "rounded" not in done.output
     done = run("vend", "home", "power-limit", "-5")
     assert str(done.exception) == (
-        "a power limit of '-5' will not do: a whole number of W, 0 to 18201624"
+        "a power limit of '-5' is not valid: give a whole number of W, 0 to 18201624"
     )

@@ -1,3 +1,5 @@
+"""Tests of `explain` with the records of the point of sale."""
+
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -40,7 +42,7 @@ def credit(key: bytes, ea: int = 7, number: int = 6441840) -> str:
     return tokens.encode(0, 0, fields, key=key, ea=ea)
 
 
-def test_a_good_token(pos: PointOfSale) -> None:
+def test_a_good_token_is_explained(pos: PointOfSale) -> None:
     pos.add_meter("home")
     issued = pos.credit("home", "12.5", at=NOW)
     found = ask(pos, issued.token)
@@ -54,17 +56,17 @@ def test_a_good_token(pos: PointOfSale) -> None:
     ("text", "says"),
     [("", "20 digits"), ("12x", "20 digits"), ("1" * 19 + "x", "0 to 9"), ("9" * 20, "larger")],
 )
-def test_no_token(pos: PointOfSale, text: str, says: str) -> None:
+def test_a_malformed_token_is_a_format_error(pos: PointOfSale, text: str, says: str) -> None:
     found = ask(pos, text, None)
     assert (found.result, found.cause) == ("FormatError", "not-a-token")
     assert says in found.summary
 
 
-def test_two_tokens_in_one_go(pos: PointOfSale) -> None:
+def test_each_of_two_tokens_is_explained(pos: PointOfSale) -> None:
     pos.add_meter("home")
     two = pos.credit("home", 1, at=NOW).token + pos.credit("home", 2, at=NOW).token
     found = ask(pos, two)
-    assert "2 tokens in one go" in found.summary
+    assert "40 digits are 2 tokens" in found.summary
     assert len(found.details) == 2
     assert "2.0 kWh" in found.details[1]
 
@@ -72,13 +74,15 @@ def test_two_tokens_in_one_go(pos: PointOfSale) -> None:
 @pytest.mark.parametrize(
     ("state", "result"), [("Used", "UsedError"), ("Old", "OldError"), ("Valid", "Accept")]
 )
-def test_a_live_meter_says_used_and_old(pos: PointOfSale, state: str, result: str) -> None:
+def test_a_live_meter_reports_used_and_old_tokens(
+    pos: PointOfSale, state: str, result: str
+) -> None:
     pos.add_meter("home")
     issued = pos.credit("home", 1, at=NOW)
     assert ask(pos, issued.token, tid_state=lambda _: state).result == result
 
 
-def test_used_and_old_from_a_status(pos: PointOfSale) -> None:
+def test_a_status_shows_used_and_old_tokens(pos: PointOfSale) -> None:
     pos.add_meter("home")
     issued = pos.credit("home", 1, at=NOW)
     assert issued.tid
@@ -89,7 +93,7 @@ def test_used_and_old_from_a_status(pos: PointOfSale) -> None:
     )
 
 
-def test_a_token_older_than_the_meter(pos: PointOfSale) -> None:
+def test_a_token_older_than_the_meter_is_old(pos: PointOfSale) -> None:
     pos.add_meter("home", made=NOW.date())
     before = pos.credit("home", 1, at=datetime(2026, 3, 1))
     first = pos.credit("home", 1, at=datetime(2026, 4, 1))
@@ -101,15 +105,15 @@ def test_a_token_older_than_the_meter(pos: PointOfSale) -> None:
     for live in (bare, {"status": store, "tid_state": lambda _: "Old"}):
         found = ask(pos, before.token, **live)
         assert (found.result, found.cause) == ("OldError", "old")
-        assert "before the meter's own starting date, 2026-04-01" in found.summary
+        assert "before the meter's date of manufacture, 2026-04-01" in found.summary
         assert "50 tokens" not in found.summary
     found = ask(pos, first.token)
     assert (found.result, found.cause) == ("UsedError", "used")
-    assert "the one that the meter began with, of 2026-04-01 00:00 UTC" in found.summary
+    assert "the one that the meter was set up with, of 2026-04-01 00:00 UTC" in found.summary
     assert "entered before" not in found.summary
 
 
-def test_a_token_older_than_what_a_meter_was_set_up_with(pos: PointOfSale) -> None:
+def test_a_token_older_than_the_first_identifier_is_explained(pos: PointOfSale) -> None:
     pos.add_meter("home")
     issued = pos.credit("home", 1, at=NOW)
     assert issued.tid is not None
@@ -118,10 +122,10 @@ def test_a_token_older_than_what_a_meter_was_set_up_with(pos: PointOfSale) -> No
     assert "before the one that the meter was set up with, of 2026-04-01 13:00 UTC" in said
     live["tid_newest"] += 1
     said = ask(pos, issued.token, status=live, tid_state=lambda _: "Old").summary
-    assert "older than the 50 tokens the meter remembers" in said
+    assert "older than the 50 tokens that the meter remembers" in said
 
 
-def test_expired_and_default_keys(pos: PointOfSale) -> None:
+def test_expired_and_default_keys_are_reported(pos: PointOfSale) -> None:
     pos.add_meter("home", ken=97)
     expired = credit(key_of(pos), number=98 << 16)
     assert ask(pos, expired).result == "KeyExpiredError"
@@ -147,7 +151,7 @@ def test_expired_and_default_keys(pos: PointOfSale) -> None:
         (2, 9, {"sgcho": 0, "nkmo1": 0}, "FunctionError"),
     ],
 )
-def test_what_the_meter_would_refuse(
+def test_a_token_that_the_meter_would_refuse_has_that_result(
     pos: PointOfSale, cls: int, sub: int, fields: dict[str, int], result: str
 ) -> None:
     pos.add_meter("home")
@@ -155,7 +159,7 @@ def test_what_the_meter_would_refuse(
     assert ask(pos, token).result == result
 
 
-def test_before_and_after_a_key_change(pos: PointOfSale) -> None:
+def test_a_token_of_the_previous_or_next_key_is_explained(pos: PointOfSale) -> None:
     pos.add_meter("home", bdt="93")
     drawer = pos.credit("home", 3, at=CEET)
     change = pos.key_change("home", krn=2, bdt="14", at=CEET)
@@ -167,7 +171,7 @@ def test_before_and_after_a_key_change(pos: PointOfSale) -> None:
     assert "likely" not in found.summary
     assert ask(pos, change[0].token, status=changed).cause == "previous-key"
     assert ask(pos, new.token, status=changed).cause == "none"
-    # The meter itself is still on its old key.
+    # The meter still has its old key.
     status = {"krn": 1, "kt": 2, "ti": 1, "sgc": "201457"}
     found = ask(pos, new.token, status=status)
     assert found.cause == "next-key"
@@ -177,7 +181,7 @@ def test_before_and_after_a_key_change(pos: PointOfSale) -> None:
     assert ask(pos, change[0].token, status=status).result == "1stKCT"
 
 
-def test_another_meter(pos: PointOfSale) -> None:
+def test_a_token_of_another_meter_is_found(pos: PointOfSale) -> None:
     pos.add_meter("home")
     pos.add_meter("other")
     token = pos.credit("other", 1, at=NOW).token
@@ -187,7 +191,7 @@ def test_another_meter(pos: PointOfSale) -> None:
 
 
 @pytest.mark.parametrize("place", range(20))
-def test_one_wrong_digit(pos: PointOfSale, place: int) -> None:
+def test_one_wrong_digit_is_found(pos: PointOfSale, place: int) -> None:
     pos.add_meter("home")
     token = pos.credit("home", "12.5", at=NOW, rnd=5).token
     wrong = token[:place] + str((int(token[place]) + 3) % 10) + token[place + 1 :]
@@ -198,14 +202,14 @@ def test_one_wrong_digit(pos: PointOfSale, place: int) -> None:
         assert " ".join(token[i : i + 4] for i in range(0, 20, 4)) in said
 
 
-def test_a_typing_error_in_a_token_nobody_remembers(pos: PointOfSale) -> None:
+def test_a_typing_error_in_an_unknown_token_is_found(pos: PointOfSale) -> None:
     pos.add_meter("home")
     token = credit(key_of(pos))
     place = next(i for i in range(19) if token[i] != token[i + 1])
     wrong = token[:place] + token[place + 1] + token[place] + token[place + 2 :]
     found = ask(pos, wrong)
     assert "likely a typing error" in found.summary
-    assert f"swapping digits {place + 1} and {place + 2}" in found.summary
+    assert f"digits {place + 1} and {place + 2} swapped" in found.summary
 
 
 @pytest.mark.parametrize(
@@ -222,7 +226,9 @@ def test_a_typing_error_in_a_token_nobody_remembers(pos: PointOfSale) -> None:
         ({"ea": 11}, "DKGA04 and EA11"),
     ],
 )
-def test_a_parameter_that_differs(pos: PointOfSale, changed: dict[str, Any], says: str) -> None:
+def test_a_different_key_parameter_is_found(
+    pos: PointOfSale, changed: dict[str, Any], says: str
+) -> None:
     pos.add_meter("home")
     pos.add_meter("else", sgc="123456")
     number = 16000000 if changed.get("bdt") == "93" else 6441840
@@ -233,17 +239,17 @@ def test_a_parameter_that_differs(pos: PointOfSale, changed: dict[str, Any], say
     assert "likely" in found.summary
 
 
-def test_unknown_tokens(pos: PointOfSale) -> None:
+def test_an_unknown_token_has_no_cause(pos: PointOfSale) -> None:
     assert "jeton new" in ask(pos, "70630503470028726114", None).summary
     pos.add_meter("home")
     found = ask(pos, "70630503470028726114", None)
     assert found.cause == "unknown"
     assert ask(pos, "70630503470028726114").result == "CRCError"
-    with pytest.raises(VendingError, match="nobody"):
-        ask(pos, "70630503470028726114", "nobody")
+    with pytest.raises(VendingError, match="absent"):
+        ask(pos, "70630503470028726114", "absent")
 
 
-def test_class_1(pos: PointOfSale) -> None:
+def test_class_1_tokens_are_explained(pos: PointOfSale) -> None:
     pos.add_meter("home", mfr_code=12)
     assert "all tests" in ask(pos, "56493153725450313471", None).summary
     assert ask(pos, "00000000000150997584").result == "Accept"
@@ -257,7 +263,7 @@ def test_class_1(pos: PointOfSale) -> None:
     assert ask(pos, tokens.encode(1, 2, {"control": 1, "mfr_code": 0})).result == "FunctionError"
 
 
-def test_class_3(pos: PointOfSale) -> None:
+def test_class_3_is_reserved(pos: PointOfSale) -> None:
     assert ask(pos, "73786976294838206463", None).cause == "reserved"
 
 
@@ -266,13 +272,13 @@ def test_no_part_of_a_key_is_shown(pos: PointOfSale) -> None:
     change = pos.key_change("home", krn=2, sgc="123456", at=NOW)
     new = pos.decoder_key(pos.meter("home"))
     for section in change:
-        said = str(ask(pos, section.token, status={"krn": 1}).as_dict())
-        assert "nk" not in said
+        answer = str(ask(pos, section.token, status={"krn": 1}).as_dict())
+        assert "nk" not in answer
         for part in (new[:4], new[4:]):
-            assert str(int.from_bytes(part, "big")) not in said
+            assert str(int.from_bytes(part, "big")) not in answer
 
 
-def test_neighbours() -> None:
+def test_neighbours_are_all_tokens_one_typing_error_away() -> None:
     near = dict(neighbours("00000000000150997584"))
     assert len(near) == 178 + 8  # 8 and 9 at the front are too large
     assert "73786976294838206464" not in dict(neighbours("73786976294838206463"))

@@ -1,6 +1,6 @@
-"""What `explain` says of a token, against what the firmware answers to it.
+"""Compares the answers of `explain` with the results of the firmware.
 
-The meter is the firmware's own, run in this process; what it answers is the truth.
+The meter of the firmware runs in this process.
 """
 
 import random
@@ -30,26 +30,26 @@ CHANGED = NOW - timedelta(days=1)
 
 
 class Store:
-    octets: bytes | None = None
+    record: bytes | None = None
 
     def load(self, which: int) -> bytes | None:
-        return None if which else self.octets
+        return None if which else self.record
 
     def holds(self, parts: list[bytes], start: int, end: int) -> bool:
         return False
 
     def save(self, parts: list[bytes]) -> None:
-        self.octets = b"".join(parts)
+        self.record = b"".join(parts)
 
     def save_tick(self, tick: bytearray) -> None:
-        raise AssertionError("each save is a whole one: nothing is held")
+        raise AssertionError("the meter must save the whole record: `holds` returns False")
 
     def set_aside(self) -> None:
-        self.octets = None
+        self.record = None
 
 
-class MeterAndDesk:
-    """A point of sale with a meter, and that meter."""
+class MeterAndPos:
+    """A meter and a point of sale that sells tokens for it."""
 
     def __init__(self, pos: PointOfSale, *, credit_wh: int = 0, **options: Any):
         self.pos = pos
@@ -67,7 +67,7 @@ class MeterAndDesk:
         return [NAMES[self.meter.enter(token, self.now).result] for token in entered]
 
     def wait(self) -> None:
-        """Let the time of a lock-out pass."""
+        """Advance the clock to the end of a lock-out."""
         self.now = max(self.now, self.meter.status(self.now)["lock_until"] or 0)
 
     def status(self) -> dict[str, Any]:
@@ -86,18 +86,18 @@ class MeterAndDesk:
         return explain(text, pos=self.pos, meter="e", now=NOW, **live)
 
     def check(self, token: Issued | str, cause: str | None = None) -> Explanation:
-        """Ask about a token, key it in, and see that the meter said what was foretold."""
+        """Explain a token, then enter it; check that the meter returns the explained result."""
         self.wait()
         found = self.ask(token, **self.live())
-        bare = self.ask(token)
+        offline = self.ask(token)
         answer = self.enter(token)[0]
         assert found.result == answer, found
         assert cause in (None, found.cause), found
-        # Without a live meter nothing false may be said of the key.
+        # Without a live meter the explanation must not be wrong about the key.
         if answer == "CRCError":
-            assert bare.result in (None, "CRCError"), bare
+            assert offline.result in (None, "CRCError"), offline
         else:
-            assert bare.result != "CRCError", bare
+            assert offline.result != "CRCError", offline
         return found
 
 
@@ -120,162 +120,164 @@ CHANGES = [
 
 @pytest.mark.parametrize("kct", [2, 3])
 @pytest.mark.parametrize("changes", CHANGES)
-def test_before_and_after_a_change(pos: PointOfSale, changes: dict[str, Any], kct: int) -> None:
-    bench = MeterAndDesk(pos, bdt="93", kct=kct)
-    drawer = [pos.credit("e", 5, at=CHANGED) for _ in range(3)]
+def test_tokens_before_and_after_a_key_change_are_explained(
+    pos: PointOfSale, changes: dict[str, Any], kct: int
+) -> None:
+    pair = MeterAndPos(pos, bdt="93", kct=kct)
+    unused = [pos.credit("e", 5, at=CHANGED) for _ in range(3)]
     change = pos.key_change("e", at=CHANGED, **changes)
     bought = [] if changes.get("kt") == 1 else [pos.credit("e", 7, at=NOW) for _ in range(3)]
-    bench.check(drawer[0], "none")
+    pair.check(unused[0], "none")
     for token in bought[:1]:
-        found = bench.check(token, "next-key")
+        found = pair.check(token, "next-key")
         assert change[0].grouped in found.summary
     for section in change:
-        bench.check(section, "none")
+        pair.check(section, "none")
     for section in change:
-        bench.check(section, "previous-key")
-    assert "lost" in bench.check(drawer[1], "previous-key").summary
+        pair.check(section, "previous-key")
+    assert "lost" in pair.check(unused[1], "previous-key").summary
     for token in bought:
-        bench.check(token, "none")
-        bench.check(token, "used")
-    bench.check(drawer[2], "previous-key")
+        pair.check(token, "none")
+        pair.check(token, "used")
+    pair.check(unused[2], "previous-key")
 
 
-def test_what_was_reported(pos: PointOfSale) -> None:
-    bench = MeterAndDesk(pos, bdt="93")
+def test_a_status_alone_shows_whether_a_key_was_changed(pos: PointOfSale) -> None:
+    pair = MeterAndPos(pos, bdt="93")
     old = pos.credit("e", 5, at=CHANGED)
     change = pos.key_change("e", bdt="14", at=CHANGED)
     new = pos.credit("e", 7, at=NOW)
-    status = {"status": bench.status()}  # alone, as a program may have it
-    assert bench.ask(old, **status).cause == "none"
-    assert bench.ask(change[0], **status).result == "1stKCT"
-    assert bench.ask(new, **status).cause == "next-key"
-    assert bench.enter(*change) == ["1stKCT", "Accept"]
-    status = {"status": bench.status()}
-    assert bench.ask(old, **status).cause == "previous-key"
-    assert bench.ask(change[0], **status).cause == "previous-key"
-    assert bench.ask(new, **status).result == "Accept"
+    status = {"status": pair.status()}  # without events, as a program may have it
+    assert pair.ask(old, **status).cause == "none"
+    assert pair.ask(change[0], **status).result == "1stKCT"
+    assert pair.ask(new, **status).cause == "next-key"
+    assert pair.enter(*change) == ["1stKCT", "Accept"]
+    status = {"status": pair.status()}
+    assert pair.ask(old, **status).cause == "previous-key"
+    assert pair.ask(change[0], **status).cause == "previous-key"
+    assert pair.ask(new, **status).result == "Accept"
 
 
-def test_a_change_that_the_status_does_not_show(pos: PointOfSale) -> None:
-    """A new DKGA alone: the log tells, else a token that was taken, else nothing."""
-    bench = MeterAndDesk(pos)
+def test_a_change_not_shown_by_the_status_is_found_in_the_log(pos: PointOfSale) -> None:
+    """A new DKGA does not show in the status; the log or an accepted token shows the change."""
+    pair = MeterAndPos(pos)
     old = pos.credit("e", 5, at=CHANGED)
     change = pos.key_change("e", dkga=2, at=CHANGED)
     new, newer = pos.credit("e", 7, at=NOW), pos.credit("e", 8, at=NOW)
 
-    def blind() -> dict[str, Any]:
-        return {name: part for name, part in bench.live().items() if name != "events"}
+    def without_events() -> dict[str, Any]:
+        return {name: part for name, part in pair.live().items() if name != "events"}
 
-    assert bench.ask(old, **bench.live()).cause == "none"
-    assert bench.ask(new, **bench.live()).cause == "next-key"
-    found = bench.ask(old, **blind())
+    assert pair.ask(old, **pair.live()).cause == "none"
+    assert pair.ask(new, **pair.live()).cause == "next-key"
+    found = pair.ask(old, **without_events())
     assert (found.result, found.cause) == (None, "key-change")
     assert {(case.result, case.cause) for case in found.cases} == {
         ("Accept", "none"), ("CRCError", "key"),
     }  # fmt: skip
     assert "more than one" in " ".join(found.details)
-    bench.enter(*change)
-    assert bench.ask(old, **bench.live()).cause == "previous-key"
-    assert bench.ask(new, **blind()).cause == "key-change"
-    bench.enter(new)
-    assert bench.ask(new, **blind()).cause == "used"
-    assert bench.ask(newer, **blind()).cause == "none"
-    assert bench.ask(old, **blind()).cause == "previous-key"
-    # A log that lost its beginning still says of the changes that it has.
-    status = bench.meter.status(CLOCK)
+    pair.enter(*change)
+    assert pair.ask(old, **pair.live()).cause == "previous-key"
+    assert pair.ask(new, **without_events()).cause == "key-change"
+    pair.enter(new)
+    assert pair.ask(new, **without_events()).cause == "used"
+    assert pair.ask(newer, **without_events()).cause == "none"
+    assert pair.ask(old, **without_events()).cause == "previous-key"
+    # A log without its beginning still contains later key changes.
+    status = pair.meter.status(CLOCK)
     part = [{"seq": 7, "kind": "key_changed"}, {"seq": 8, "kind": "power_up"}]
-    assert bench.ask(old, status=status, events=part).cause == "previous-key"
+    assert pair.ask(old, status=status, events=part).cause == "previous-key"
 
 
-def test_a_new_ken_leaves_the_key(pos: PointOfSale) -> None:
-    bench = MeterAndDesk(pos, bdt="14")
+def test_a_new_ken_does_not_change_the_key(pos: PointOfSale) -> None:
+    pair = MeterAndPos(pos, bdt="14")
     old = [pos.credit("e", 5, at=CHANGED) for _ in range(3)]
     change = pos.key_change("e", ken=200, at=CHANGED)
     new = pos.credit("e", 7, at=NOW)
-    bench.check(new, "none")
-    bench.check(old[0], "none")
-    bench.check(change[0], "none")
-    bench.check(change[1], "none")
-    bench.check(old[1], "none")
-    bench.check(change[0], "none")  # once more: the key still is the same
-    bench.check(change[1], "none")
-    assert bench.ask(old[2]).result == "Accept"
+    pair.check(new, "none")
+    pair.check(old[0], "none")
+    pair.check(change[0], "none")
+    pair.check(change[1], "none")
+    pair.check(old[1], "none")
+    pair.check(change[0], "none")  # again: the key is still the same
+    pair.check(change[1], "none")
+    assert pair.ask(old[2]).result == "Accept"
 
 
-def test_a_ken_that_ends_is_a_matter_of_the_change(pos: PointOfSale) -> None:
-    bench = MeterAndDesk(pos, bdt="14")
+def test_a_token_that_expires_only_after_a_change_has_two_cases(pos: PointOfSale) -> None:
+    pair = MeterAndPos(pos, bdt="14")
     late = datetime(2030, 1, 1, tzinfo=UTC)
     token = pos.credit("e", 5, at=late)
     change = pos.key_change("e", ken=100, at=CHANGED)
-    found = bench.ask(token)
+    found = pair.ask(token)
     assert (found.result, found.cause) == (None, "key-change")
     assert {case.result for case in found.cases} == {"Accept", "KeyExpiredError"}
-    bench.enter(*change)
-    bench.check(token, "expired")
+    pair.enter(*change)
+    pair.check(token, "expired")
 
 
-def test_there_and_back(pos: PointOfSale) -> None:
-    bench = MeterAndDesk(pos)
+def test_a_key_change_forth_and_back_is_explained(pos: PointOfSale) -> None:
+    pair = MeterAndPos(pos)
     first = [pos.credit("e", 1, at=CHANGED) for _ in range(4)]
     there = pos.key_change("e", krn=2, at=CHANGED)
     second = [pos.credit("e", 2, at=CHANGED) for _ in range(3)]
     back = pos.key_change("e", krn=1, at=CHANGED)
     third = pos.credit("e", 3, at=NOW)
-    assert "was entered and" in bench.ask(second[0]).summary
-    bench.check(first[0], "none")
-    assert there[0].grouped in bench.check(second[0], "next-key").summary
+    assert "was entered and" in pair.ask(second[0]).summary
+    pair.check(first[0], "none")
+    assert there[0].grouped in pair.check(second[0], "next-key").summary
     for section in there:
-        bench.check(section, "none")
-    bench.check(second[1], "none")
-    assert back[0].grouped in bench.check(first[1], "next-key").summary
+        pair.check(section, "none")
+    pair.check(second[1], "none")
+    assert back[0].grouped in pair.check(first[1], "next-key").summary
     for section in back:
-        bench.check(section, "none")
-    bench.check(first[2], "none")
-    bench.check(third, "none")
-    assert "unless" in bench.check(second[2], "previous-key").summary
-    # The first change works once more, for the key is the first one again.
+        pair.check(section, "none")
+    pair.check(first[2], "none")
+    pair.check(third, "none")
+    assert "unless" in pair.check(second[2], "previous-key").summary
+    # The first change works again, as the meter has the first key again.
     for section in there:
-        bench.check(section, "none")
-    bench.check(second[2], "none")
-    bench.check(first[3], "next-key")
+        pair.check(section, "none")
+    pair.check(second[2], "none")
+    pair.check(first[3], "next-key")
 
 
-def test_two_changes_behind(pos: PointOfSale) -> None:
-    bench = MeterAndDesk(pos)
+def test_a_meter_two_key_changes_behind_is_explained(pos: PointOfSale) -> None:
+    pair = MeterAndPos(pos)
     one = pos.key_change("e", krn=2, at=CHANGED)
     two = pos.key_change("e", krn=3, at=CHANGED)
     token = pos.credit("e", 3, at=NOW)
-    said = bench.check(token, "next-key").summary
+    said = pair.check(token, "next-key").summary
     assert [entry.grouped in said for entry in (*one, *two)] == [True] * 4
-    assert bench.check(two[0], "next-key").summary.count(one[0].grouped) == 1
+    assert pair.check(two[0], "next-key").summary.count(one[0].grouped) == 1
 
 
-def test_a_meter_set_up_after_the_change(pos: PointOfSale) -> None:
-    bench = MeterAndDesk(pos, bdt="93")
+def test_a_meter_provisioned_after_a_change_has_the_new_key(pos: PointOfSale) -> None:
+    pair = MeterAndPos(pos, bdt="93")
     old = pos.credit("e", 5, at=CHANGED)
     pos.key_change("e", bdt="14", at=CHANGED)
-    bench.provision()
-    bench.check(old, "previous-key")
-    bench.check(pos.credit("e", 5, at=NOW), "none")
+    pair.provision()
+    pair.check(old, "previous-key")
+    pair.check(pos.credit("e", 5, at=NOW), "none")
 
 
-def test_a_key_from_elsewhere(pos: PointOfSale) -> None:
-    bench = MeterAndDesk(pos)
+def test_a_meter_with_an_unknown_key_refuses_own_tokens(pos: PointOfSale) -> None:
+    pair = MeterAndPos(pos)
     own = pos.credit("e", 5, at=NOW)
     meter = pos.meter("e")
     key = pos.keys.derive(keys.KeyParameters(4, 7, meter.pan, 2, "201457", 1, 5, "14"))
-    bench.provision(krn=5, decoder_key=key.hex())
-    found = bench.ask(own, **bench.live())
+    pair.provision(krn=5, decoder_key=key.hex())
+    found = pair.ask(own, **pair.live())
     assert (found.result, found.cause) == ("CRCError", "key")
-    assert bench.enter(own) == ["CRCError"]
+    assert pair.enter(own) == ["CRCError"]
     assert "KRN 5" in " ".join(found.details)
     fields = {"rnd": 1, "tid": 5_700_000, "amount": 10}
     foreign = tokens.encode(0, 0, fields, key=key)
-    assert bench.ask(foreign, **bench.live()).result == "Accept"
-    assert bench.enter(foreign) == ["Accept"]
+    assert pair.ask(foreign, **pair.live()).result == "Accept"
+    assert pair.enter(foreign) == ["Accept"]
 
 
-def test_without_a_live_meter_nothing_is_certain(pos: PointOfSale) -> None:
+def test_without_a_live_meter_both_cases_are_listed(pos: PointOfSale) -> None:
     pos.add_meter("e")
     old = pos.credit("e", 5, at=CHANGED)
     change = pos.key_change("e", krn=2, at=CHANGED)
@@ -292,17 +294,17 @@ def test_without_a_live_meter_nothing_is_certain(pos: PointOfSale) -> None:
             assert found.cases[0].result in ("Accept", "1stKCT")
             assert found.cases[0].condition.endswith(condition)
             assert found.cases[1].result == "CRCError"
-            said = found.as_dict()
-            assert said["cases"][1]["result"] == "CRCError"
+            answer = found.as_dict()
+            assert answer["cases"][1]["result"] == "CRCError"
             assert change[0].grouped in " ".join(found.details)
-            assert "only the meter knows" in " ".join(found.details)
+            assert "not known which key changes were entered" in " ".join(found.details)
     used = explain(new.token, pos=pos, meter="e", now=NOW, tid_state=lambda _: "Used")
     assert (
         "if the key change of 2024-11-01 00:00 UTC to KRN 2 was entered, refused" in used.summary
     )
 
 
-def test_a_key_that_cannot_be_made(tmp_path: Path) -> None:
+def test_without_a_vending_key_the_cause_is_unknown(tmp_path: Path) -> None:
     file = tmp_path / "keys.json"
     file.write_text('{"keys": [{"dkga": 4, "vk": "%s", "sgc": "999999"}]}' % ("ab" * 20))
     pos = PointOfSale(tmp_path / "pos.sqlite", keys=keys.load_keys(file, test_keys=False))
@@ -315,77 +317,79 @@ def test_a_key_that_cannot_be_made(tmp_path: Path) -> None:
     assert "abab" not in str(found)
 
 
-# -- verdicts
+# -- results
 
 
-def class_1(control: int, sub: int = 0, maker: int = 0) -> str:
-    return tokens.encode(1, sub, {"control": control, "mfr_code": maker})
+def class_1(control: int, sub: int = 0, mfr_code: int = 0) -> str:
+    return tokens.encode(1, sub, {"control": control, "mfr_code": mfr_code})
 
 
 @pytest.mark.parametrize("sub", [0, 1, 2, 6, 11])
-def test_tests(pos: PointOfSale, sub: int) -> None:
-    bench = MeterAndDesk(pos, mfr_code=3)
+def test_all_test_tokens_are_explained(pos: PointOfSale, sub: int) -> None:
+    pair = MeterAndPos(pos, mfr_code=3)
     width = 36 if sub in (0, 11) else 28
     controls = [0, (1 << width) - 1, 1 << 11 | 1, 3, (1 << 18) - 1]
     for control in (*controls, *(1 << n for n in range(width))):
-        for maker in (0, 3, 4):
-            bench.check(class_1(control, sub, maker))
+        for mfr_code in (0, 3, 4):
+            pair.check(class_1(control, sub, mfr_code))
 
 
-def test_one_wrong_digit_in_every_place(pos: PointOfSale) -> None:
-    bench = MeterAndDesk(pos)
+def test_one_wrong_digit_at_any_place_is_explained(pos: PointOfSale) -> None:
+    pair = MeterAndPos(pos)
     rng = random.Random(7)
     issued = [pos.credit("e", n + 1, at=NOW).token for n in range(3)] + [class_1(4), class_1(1)]
     wrong_class = 0
     for token in issued:
         for near, _ in rng.sample(list(neighbours(token)), 12):
-            found = bench.check(near)
+            found = pair.check(near)
             if digits.split(near)[0] == 3:
                 wrong_class += 1
                 assert found.cause == "typing"
                 assert "likely a typing error" in found.summary
                 assert digits.grouped(token) in found.summary + " ".join(found.details)
-                bare = explain(near, pos=pos, now=NOW)
-                assert "likely a typing error" in bare.summary
+                offline = explain(near, pos=pos, now=NOW)
+                assert "likely a typing error" in offline.summary
     assert wrong_class > 3
 
 
-def test_class_3_with_a_right_checksum(pos: PointOfSale) -> None:
-    bench = MeterAndDesk(pos)
+def test_class_3_with_a_correct_checksum_is_reserved(pos: PointOfSale) -> None:
+    pair = MeterAndPos(pos)
     token = digits.join(3, layouts.pack(3, 0, {"value": 5}))
-    assert bench.check(token, "reserved").result == "FunctionError"
+    assert pair.check(token, "reserved").result == "FunctionError"
 
 
-def test_a_register_that_would_overflow(pos: PointOfSale) -> None:
+def test_an_overflow_of_the_register_is_explained(pos: PointOfSale) -> None:
     most = profiles.load("generic")["credit"]["max_wh"]
-    bench = MeterAndDesk(pos, credit_wh=most - 5000)
-    bench.check(pos.credit("e", "5.1", at=NOW), "overflow")
-    bench.check(pos.credit("e", "5", at=NOW), "none")
-    bench.check(pos.credit("e", "0.1", at=NOW), "overflow")
+    pair = MeterAndPos(pos, credit_wh=most - 5000)
+    pair.check(pos.credit("e", "5.1", at=NOW), "overflow")
+    pair.check(pos.credit("e", "5", at=NOW), "none")
+    pair.check(pos.credit("e", "0.1", at=NOW), "overflow")
 
 
-def test_an_ordered_meter(pos: PointOfSale) -> None:
-    bench = MeterAndDesk(pos, profile="ceet")
+def test_a_section_in_the_wrong_order_is_explained(pos: PointOfSale) -> None:
+    pair = MeterAndPos(pos, profile="ceet")
     one, two = pos.key_change("e", krn=2, at=CHANGED)
-    found = bench.check(two, "order")
+    found = pair.check(two, "order")
     assert (found.result, "section 1" in found.summary) == ("NotReady", True)
-    bench.check(one, "none")
-    assert "last of its set" in bench.check(two, "none").summary
+    pair.check(one, "none")
+    assert "the last section of its key change" in pair.check(two, "none").summary
 
 
 @pytest.mark.parametrize("ea", [7, 11])
 @pytest.mark.parametrize("profile", ["generic", "ceet"])
 @pytest.mark.parametrize("seed", range(6))
-def test_sections_in_any_order(pos: PointOfSale, ea: int, profile: str, seed: int) -> None:
-    bench = MeterAndDesk(pos, profile=profile, ea=ea, kct=4 if ea == 11 else 3)
+def test_sections_in_any_order_are_explained(
+    pos: PointOfSale, ea: int, profile: str, seed: int
+) -> None:
+    pair = MeterAndPos(pos, profile=profile, ea=ea, kct=4 if ea == 11 else 3)
     change = pos.key_change("e", sgc="123456", at=CHANGED)
     random.Random(seed).shuffle(change)
     done = 0
     for section in change * 4:
         if done:
-            bench.check(section, "previous-key")
+            pair.check(section, "previous-key")
         else:
-            done = bench.check(section).result == "Accept"
+            done = pair.check(section).result == "Accept"
     assert done
 
 
@@ -407,30 +411,30 @@ def test_sections_in_any_order(pos: PointOfSale, ea: int, profile: str, seed: in
 )
 @pytest.mark.parametrize("kct", [2, 3])
 @pytest.mark.parametrize("first", [(), (1,), (2,)])
-def test_tokens_made_by_hand(
+def test_tokens_with_unusual_fields_are_explained(
     pos: PointOfSale, sub: int, fields: dict[str, int], kct: int, first: tuple[int, ...]
 ) -> None:
-    bench = MeterAndDesk(pos, kct=kct)
+    pair = MeterAndPos(pos, kct=kct)
     key = pos.decoder_key(pos.meter("e"))
     for number in first:
         known: dict[int, dict[str, int]] = {
             1: {"kenho": 15, "krn": 2, "ro": 0, "kct3": 0, "kt": 2, "nkho": 0},
             2: {"kenlo": 15, "ti": 1, "nklo": 0},
         }
-        bench.enter(tokens.encode(2, number + 2, known[number], key=key))
-    bench.check(tokens.encode(2, sub, fields, key=key))
+        pair.enter(tokens.encode(2, number + 2, known[number], key=key))
+    pair.check(tokens.encode(2, sub, fields, key=key))
 
 
-def shuffled(seed: int, pos: PointOfSale) -> Iterator[tuple[MeterAndDesk, str]]:
+def random_tokens(seed: int, pos: PointOfSale) -> Iterator[tuple[MeterAndPos, str]]:
     rng = random.Random(seed)
-    bench = MeterAndDesk(
+    pair = MeterAndPos(
         pos,
         bdt="93",
         kct=rng.choice((2, 3)),
         profile=rng.choice(("generic", "ceet")),
         kt=rng.choice((1, 2)),
     )
-    pile: list[str] = []
+    waiting: list[str] = []
     for _ in range(12):
         choice = rng.random()
         if choice < 0.35:
@@ -448,48 +452,50 @@ def shuffled(seed: int, pos: PointOfSale) -> Iterator[tuple[MeterAndDesk, str]]:
             wanted = rng.choice(options)
             try:
                 change = [e.token for e in pos.key_change("e", at=CHANGED, **wanted)]
-            except VendingError:  # that KEN is over already, or the key would not change
+            except VendingError:  # that KEN has expired, or the key would not change
                 continue
             if rng.random() < 0.7:
-                rng.shuffle(pile)
-                pile = change + pile
+                rng.shuffle(waiting)
+                waiting = change + waiting
             else:
-                pile += change
+                waiting += change
         elif choice < 0.7 and pos.meter("e").key.kt == 2:
-            pile.append(pos.credit("e", rng.randrange(1, 50), at=NOW).token)
+            waiting.append(pos.credit("e", rng.randrange(1, 50), at=NOW).token)
         else:
-            pile.append(pos.tariff("e", rng.randrange(9), at=NOW).token)
-        for token in pile[:3] if rng.random() < 0.6 else rng.sample(pile, min(3, len(pile))):
-            yield bench, token
+            waiting.append(pos.tariff("e", rng.randrange(9), at=NOW).token)
+        for token in (
+            waiting[:3] if rng.random() < 0.6 else rng.sample(waiting, min(3, len(waiting)))
+        ):
+            yield pair, token
 
 
 @pytest.mark.parametrize("seed", range(25))
-def test_whatever_is_vended_and_entered(pos: PointOfSale, seed: int) -> None:
+def test_random_tokens_are_explained(pos: PointOfSale, seed: int) -> None:
     certain = asked = 0
-    for bench, token in shuffled(seed, pos):
+    for pair, token in random_tokens(seed, pos):
         known = [pos.decoder_key(pos.meter("e"), key) for key in pos.keys_of("e")]
-        if bytes(bench.meter.state.decoder_key[:8]) not in known:
-            break  # sections of two sets, mixed, have made a key that nobody knows
-        live = bench.live()
-        found, bare = bench.ask(token, **live), bench.ask(token)
-        answer = bench.enter(token)[0]
+        if bytes(pair.meter.state.decoder_key[:8]) not in known:
+            break  # sections of two sets were mixed: the meter has an unknown key
+        live = pair.live()
+        found, offline = pair.ask(token, **live), pair.ask(token)
+        answer = pair.enter(token)[0]
         asked += 1
         certain += found.result is not None
         assert found.result in (None, answer), (found, live["status"])
         if found.cause == "key-change":
             assert answer in {case.result for case in found.cases}
-        if bare.cause == "key-change":
-            allowed = {case.result for case in bare.cases}
-            assert (answer == "CRCError") <= ("CRCError" in allowed), bare
-        elif bare.result is not None:
-            assert (answer == "CRCError") == (bare.result == "CRCError"), bare
+        if offline.cause == "key-change":
+            allowed = {case.result for case in offline.cases}
+            assert (answer == "CRCError") <= ("CRCError" in allowed), offline
+        elif offline.result is not None:
+            assert (answer == "CRCError") == (offline.result == "CRCError"), offline
     assert certain >= 0.6 * asked
 
 
 # -- guesses
 
 
-def test_sections_that_fit_two_changed_parameters_are_a_chance(pos: PointOfSale) -> None:
+def test_a_section_that_fits_two_changed_parameters_is_only_possible(pos: PointOfSale) -> None:
     pos.add_meter("e")
     meter = pos.meter("e")
     fields = {"kenho": 15, "krn": 2, "ro": 0, "kct3": 0, "kt": 2, "nkho": 0}
@@ -502,37 +508,37 @@ def test_sections_that_fit_two_changed_parameters_are_a_chance(pos: PointOfSale)
     assert "perhaps" in found.summary
 
 
-def test_a_locked_meter(pos: PointOfSale) -> None:
-    bench = MeterAndDesk(pos)
+def test_a_lock_out_is_explained(pos: PointOfSale) -> None:
+    pair = MeterAndPos(pos)
     token = pos.credit("e", 5)
     pos.add_meter("f")
     foreign = pos.credit("f", 5).token
-    while "LockOut" not in bench.enter(foreign):
+    while "LockOut" not in pair.enter(foreign):
         pass
     for wrong in (token, foreign):
-        found = bench.ask(wrong, **bench.live())
+        found = pair.ask(wrong, **pair.live())
         assert (found.result, found.cause) == ("LockOut", "lock-out")
-        assert bench.enter(wrong) == ["LockOut"]
-    assert "10 s more" in found.summary
+        assert pair.enter(wrong) == ["LockOut"]
+    assert "another 10 s" in found.summary
     for exempt in ("12", pos.test("e", [4])):
-        assert bench.enter(exempt) == [bench.ask(exempt, **bench.live()).result]
-    bench.check(token, "none")
+        assert pair.enter(exempt) == [pair.ask(exempt, **pair.live()).result]
+    pair.check(token, "none")
 
 
-def test_a_meter_that_was_tampered_with(pos: PointOfSale) -> None:
-    bench = MeterAndDesk(pos, profile="itron")
-    bench.meter.set_tamper(True, CLOCK)
+def test_a_tamper_is_explained(pos: PointOfSale) -> None:
+    pair = MeterAndPos(pos, profile="itron")
+    pair.meter.set_tamper(True, CLOCK)
     token = pos.credit("e", 5)
-    bench.check(token, "tamper")
-    bench.check(pos.clear_tamper("e"), "none")
-    bench.check(token, "none")
+    pair.check(token, "tamper")
+    pair.check(pos.clear_tamper("e"), "none")
+    pair.check(token, "none")
 
 
-def test_what_goes_to_debts_does_not_overflow(pos: PointOfSale) -> None:
-    bench = MeterAndDesk(pos, profile="eneo", credit_wh=1000)
-    most = bench.meter.profile.credit_max_wh
-    assert bench.meter.emergency(CLOCK) == (True, "")
-    bench.meter.state.credit_wh = most - 4000
-    bench.check(pos.credit("e", 13), "none")
-    assert bench.meter.state.credit_wh == most - 1000
-    bench.check(pos.credit("e", 2), "overflow")
+def test_the_part_of_a_token_that_repays_debts_does_not_overflow(pos: PointOfSale) -> None:
+    pair = MeterAndPos(pos, profile="eneo", credit_wh=1000)
+    most = pair.meter.profile.credit_max_wh
+    assert pair.meter.emergency(CLOCK) == (True, "")
+    pair.meter.state.credit_wh = most - 4000
+    pair.check(pos.credit("e", 13), "none")
+    assert pair.meter.state.credit_wh == most - 1000
+    pair.check(pos.credit("e", 2), "overflow")

@@ -1,3 +1,5 @@
+"""Tests of meter numbers, token identifiers, key derivation, files of keys, ciphers."""
+
 import json
 import os
 from datetime import UTC, datetime, timedelta
@@ -28,19 +30,19 @@ def parameters(**changed: Any) -> keys.KeyParameters:
 
 
 @given(st.integers(0, 99), st.integers(0, 10**8 - 1))
-def test_drn_and_pan_of_11_digits(maker: int, serial: int) -> None:
+def test_a_drn_of_11_digits_has_a_pan(maker: int, serial: int) -> None:
     drn = pan.make_drn(serial, maker=maker)
     assert pan.split_pan(pan.meter_pan(drn)) == ("600727", drn)
 
 
 @given(st.integers(0, 9999), st.integers(0, 10**8 - 1))
-def test_drn_and_pan_of_13_digits(maker: int, serial: int) -> None:
+def test_a_drn_of_13_digits_has_a_pan(maker: int, serial: int) -> None:
     drn = pan.make_drn(serial, maker=maker, digits=13)
     assert pan.split_pan(pan.meter_pan(drn)) == ("0000", drn)
 
 
 @given(st.integers(0, 10**8 - 1), st.integers(0, 10), st.integers(1, 9))
-def test_a_wrong_digit_is_noticed(serial: int, place: int, off: int) -> None:
+def test_a_wrong_digit_is_detected(serial: int, place: int, off: int) -> None:
     drn = pan.make_drn(serial)
     wrong = drn[:place] + str((int(drn[place]) + off) % 10) + drn[place + 1 :]
     with pytest.raises(VendingError, match="check digit"):
@@ -48,19 +50,19 @@ def test_a_wrong_digit_is_noticed(serial: int, place: int, off: int) -> None:
 
 
 @pytest.mark.parametrize("drn", ["12345678904", "11111111113", "", "1234", "1234567890x", "١٢٣"])
-def test_refused_meter_numbers(drn: str) -> None:
+def test_wrong_meter_numbers_are_refused(drn: str) -> None:
     with pytest.raises(VendingError) as caught:
         pan.check_drn(drn)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("wrong", ["600727000000000000", "123", "999999000000000009", "x" * 18])
-def test_refused_pans(wrong: str) -> None:
+def test_wrong_pans_are_refused(wrong: str) -> None:
     with pytest.raises(VendingError):
         pan.split_pan(wrong)
 
 
-def test_published_pans() -> None:
+def test_published_pans_are_reproduced() -> None:
     assert pan.meter_pan("00000000000") == PAN
     assert pan.meter_pan("0100000000008") == "000001000000000082"
     assert pan.meter_pan("000-0000 0000") == PAN
@@ -70,7 +72,7 @@ def test_published_pans() -> None:
 
 
 @given(st.sampled_from(sorted(tid.BASE_DATES)), st.integers(0, tid.TID_MAX))
-def test_tid_round_trip(bdt: str, number: int) -> None:
+def test_each_tid_has_its_minute(bdt: str, number: int) -> None:
     moment = tid.tid_time(number, bdt)
     assert tid.tid_of(moment, bdt) == number
     assert tid.tid_of(moment.replace(tzinfo=None) + timedelta(seconds=59), bdt) == number
@@ -78,7 +80,7 @@ def test_tid_round_trip(bdt: str, number: int) -> None:
     assert tid.token_tid(moment, bdt) == number + reserved
 
 
-def test_tid_of_another_time_zone() -> None:
+def test_a_tid_is_computed_in_utc() -> None:
     lome_noon = datetime.fromisoformat("2026-04-01T12:00+02:00")
     assert tid.tid_of(lome_noon, "14") == tid.tid_of(datetime(2026, 4, 1, 10), "14")
 
@@ -91,10 +93,10 @@ def test_tid_of_another_time_zone() -> None:
         (datetime(2046, 1, 1), "93", "key-change --bdt 35"),
         (datetime(2013, 12, 31, 23, 59), "14", "2014-01-01 to 2045-11-24 20:15"),
         (datetime(2014, 1, 1, 0, 0, tzinfo=UTC), "15", "93, 14 or 35"),
-        (datetime(2070, 1, 1), "35", "past"),
+        (datetime(2070, 1, 1), "35", "after the range"),
     ],
 )
-def test_dates_out_of_range(moment: datetime, bdt: str, says: str) -> None:
+def test_dates_out_of_range_are_refused(moment: datetime, bdt: str, says: str) -> None:
     with pytest.raises(VendingError, match=says):
         tid.tid_of(moment, bdt)
 
@@ -102,14 +104,14 @@ def test_dates_out_of_range(moment: datetime, bdt: str, says: str) -> None:
 # -- derivation
 
 
-def test_examples_of_the_standard() -> None:
+def test_the_examples_of_the_standard_are_reproduced() -> None:
     assert keys.derive(VK4, parameters()).hex() == "87f3ecbb2e46b48f"
     assert keys.derive(VK4, parameters(ea=11)).hex() == "929bd3a415c9420a05ec5ee9f3ce91c3"
     assert keys.derive(VK2, parameters(dkga=2, sgc="123456")).hex() == "e653341f9d5bf36f"
 
 
 def test_parity_of_a_des_vending_key_is_set() -> None:
-    even = bytes(octet ^ 1 for octet in VK2)
+    even = bytes(byte ^ 1 for byte in VK2)
     assert keys.derive(even, parameters(dkga=2)) == keys.derive(VK2, parameters(dkga=2))
     half = b"\xaa" + VK2[1:]
     assert keys.derive(half, parameters(dkga=2)) == keys.derive(VK2, parameters(dkga=2))
@@ -122,7 +124,7 @@ def test_a_common_key_is_the_same_for_all_meters_under_dkga02() -> None:
     assert one != keys.derive(VK2, parameters(dkga=2, kt=2))
 
 
-def test_dkga02_takes_13_digit_numbers_too() -> None:
+def test_dkga02_accepts_13_digit_numbers() -> None:
     p = parameters(dkga=2, pan="000001000000000082")
     x = 0x0000100000000008 ^ int("2201457011FFFFFF", 16)
     from Crypto.Cipher import DES
@@ -151,14 +153,14 @@ def test_dkga02_takes_13_digit_numbers_too() -> None:
         ({"kt": 0}, "DITK"),
     ],
 )
-def test_refused_parameters(changed: dict[str, Any], says: str) -> None:
+def test_wrong_parameters_are_refused(changed: dict[str, Any], says: str) -> None:
     with pytest.raises(VendingError, match=says):
         keys.derive(VK4, parameters(**changed))
 
 
 @pytest.mark.parametrize(("vk", "dkga"), [(VK4, 2), (VK2, 4), (b"", 2), (VK4[:16], 4)])
-def test_vending_key_of_a_wrong_length(vk: bytes, dkga: int) -> None:
-    with pytest.raises(VendingError, match="octets") as caught:
+def test_a_vending_key_of_wrong_length_is_refused(vk: bytes, dkga: int) -> None:
+    with pytest.raises(VendingError, match="bytes") as caught:
         keys.derive(vk, parameters(dkga=dkga))
     assert "abab" not in str(caught.value)
 
@@ -167,7 +169,7 @@ def test_vending_key_of_a_wrong_length(vk: bytes, dkga: int) -> None:
 
 
 def test_only_published_test_keys_ship() -> None:
-    shipped = [(key.dkga, key.octets, key.test) for key in keys.load_keys()]
+    shipped = [(key.dkga, key.value, key.test) for key in keys.load_keys()]
     assert shipped == [(2, VK2, True), (4, VK4, True)]
 
 
@@ -178,7 +180,7 @@ def test_keys_are_never_shown() -> None:
     assert "\\xab" not in text
 
 
-def test_the_most_specific_key_of_the_user_is_taken(tmp_path: Path) -> None:
+def test_the_most_specific_key_is_used(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     entries = [
         {"dkga": 4, "vk": "11" * 20},
@@ -188,20 +190,22 @@ def test_the_most_specific_key_of_the_user_is_taken(tmp_path: Path) -> None:
     ]
     path.write_text(json.dumps({"keys": entries}))
     found = keys.load_keys(path)
-    assert found.find(4, 2, "123456", 2).octets == b"\x33" * 20
-    assert found.find(4, 2, "123456", 1).octets == b"\x22" * 20
-    assert found.find(4, 2, "654321", 1).octets == b"\x11" * 20
-    assert found.find(4, 1, "654321", 1).octets == b"\x44" * 20
+    assert found.find(4, 2, "123456", 2).value == b"\x33" * 20
+    assert found.find(4, 2, "123456", 1).value == b"\x22" * 20
+    assert found.find(4, 2, "654321", 1).value == b"\x11" * 20
+    assert found.find(4, 1, "654321", 1).value == b"\x44" * 20
     assert found.find(2, 2, "123456", 1).test
     assert found.supply_groups == {"123456"}
 
 
-def test_no_key_serves() -> None:
+def test_a_missing_vending_key_is_an_error() -> None:
     with pytest.raises(VendingError, match="JETON_KEYS"):
         keys.VendingKeys([]).find(4, 2, "123456", 1)
 
 
-def test_keys_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_can_name_the_file_of_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "keys.json"
     path.write_text(json.dumps({"keys": [{"dkga": 2, "vk": "0123456789ABCDEF"}]}))
     monkeypatch.setenv(keys.KEYS_VARIABLE, str(path))
@@ -227,7 +231,7 @@ def test_keys_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         "[" * 100_000,
     ],
 )
-def test_a_bad_file_of_keys_is_one_line_without_keys(tmp_path: Path, text: str) -> None:
+def test_a_bad_file_of_keys_is_one_line_of_error_without_keys(tmp_path: Path, text: str) -> None:
     path = tmp_path / "keys.json"
     path.write_text(text)
     with pytest.raises(VendingError) as caught:
@@ -240,7 +244,7 @@ def test_a_bad_file_of_keys_is_one_line_without_keys(tmp_path: Path, text: str) 
     assert caught.value.__context__ is None or caught.value.__suppress_context__
 
 
-def test_a_missing_file_of_keys(tmp_path: Path) -> None:
+def test_a_missing_file_of_keys_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(VendingError, match="No such file"):
         keys.load_keys(tmp_path / "none.json")
     with pytest.raises(VendingError, match="cannot be read"):
@@ -251,7 +255,7 @@ def test_a_missing_file_of_keys(tmp_path: Path) -> None:
 
 
 @given(st.binary(min_size=8, max_size=8), st.binary(min_size=8, max_size=8))
-def test_ea07_is_the_meters_own(key: bytes, block: bytes) -> None:
+def test_ea07_agrees_with_the_firmware(key: bytes, block: bytes) -> None:
     for name, tables in ciphers.TABLES.items():
         crypt = ciphers.encrypt(7, key, block, name)
         assert ea07.decrypt(key, crypt, tables) == block
@@ -259,17 +263,17 @@ def test_ea07_is_the_meters_own(key: bytes, block: bytes) -> None:
 
 
 @given(st.binary(min_size=16, max_size=16), st.binary(min_size=8, max_size=8))
-def test_ea11_is_the_meters_own(key: bytes, block: bytes) -> None:
+def test_ea11_agrees_with_the_firmware(key: bytes, block: bytes) -> None:
     crypt = ciphers.encrypt(11, key, block)
     assert ea11.decrypt(key, crypt) == block == ciphers.decrypt(11, key, crypt)
 
 
 @pytest.mark.parametrize(("ea", "length"), [(7, 16), (11, 8), (7, 0), (9, 8), (1, 8)])
-def test_refused_keys_and_algorithms(ea: int, length: int) -> None:
+def test_wrong_keys_and_algorithms_are_refused(ea: int, length: int) -> None:
     with pytest.raises(VendingError):
         ciphers.encrypt(ea, os.urandom(length), bytes(8))
 
 
-def test_unknown_tables() -> None:
+def test_unknown_tables_are_refused() -> None:
     with pytest.raises(VendingError, match="certified or sample"):
         ciphers.encrypt(7, bytes(8), bytes(8), "other")

@@ -1,3 +1,5 @@
+"""Tests of the point of sale: meters, tokens, identifiers, key changes, its file."""
+
 import multiprocessing
 import os
 import sqlite3
@@ -32,7 +34,7 @@ def read(pos: PointOfSale, name: str, token: str) -> tokens.Decoded:
 # -- meters
 
 
-def test_looking_leaves_no_file_behind(pos: PointOfSale) -> None:
+def test_reading_creates_no_file(pos: PointOfSale) -> None:
     assert pos.meters() == []
     assert pos.issued() == []
     with pytest.raises(VendingError, match="jeton new"):
@@ -40,7 +42,7 @@ def test_looking_leaves_no_file_behind(pos: PointOfSale) -> None:
     assert not pos.path.exists()
 
 
-def test_a_meter_with_sane_defaults(pos: PointOfSale) -> None:
+def test_a_new_meter_has_sensible_defaults(pos: PointOfSale) -> None:
     meter = pos.add_meter("home")
     assert meter == pos.meter("home")
     assert (meter.ea, meter.kct, meter.profile, meter.mfr_code) == (7, 3, "generic", 0)
@@ -54,7 +56,7 @@ def test_a_meter_with_sane_defaults(pos: PointOfSale) -> None:
     assert pos.add_meter("after").drn not in (meter.drn, "00000000026")
 
 
-def test_the_configuration_for_a_board(pos: PointOfSale) -> None:
+def test_config_for_returns_the_configuration_for_a_board(pos: PointOfSale) -> None:
     pos.add_meter("home", drn="00000000000", made=date(2020, 1, 2), profile="ceet")
     assert pos.config_for("home", at=datetime(2026, 4, 1)) == {
         "drn": "00000000000",
@@ -94,35 +96,35 @@ def test_the_configuration_for_a_board(pos: PointOfSale) -> None:
         ({"ea": 11, "kct": 2}, "supports 4"),
         ({"tables": "mine"}, "certified or sample"),
         ({"made": date(2013, 1, 1)}, "before"),
-        ({"made": date(2025, 1, 1), "bdt": "93"}, "past"),
-        ({"decoder_key": bytes(7)}, "8 octets"),
+        ({"made": date(2025, 1, 1), "bdt": "93"}, "after the range"),
+        ({"decoder_key": bytes(7)}, "8 bytes"),
         ({"mfr_code": 65536}, "maker code"),
     ],
 )
-def test_refused_meters(pos: PointOfSale, options: dict[str, Any], says: str) -> None:
+def test_wrong_meters_are_refused(pos: PointOfSale, options: dict[str, Any], says: str) -> None:
     with pytest.raises(VendingError, match=says):
         pos.add_meter("home", **options)
     assert pos.meters() == []
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "..", "-x", "x" * 65, "a b"])
-def test_refused_names(pos: PointOfSale, name: str) -> None:
+def test_wrong_names_are_refused(pos: PointOfSale, name: str) -> None:
     with pytest.raises(VendingError, match="name"):
         pos.add_meter(name)
 
 
-def test_names_and_numbers_are_taken_once(pos: PointOfSale) -> None:
+def test_a_name_or_number_can_be_used_once(pos: PointOfSale) -> None:
     pos.add_meter("home", drn="00000000000")
     with pytest.raises(VendingError, match="already"):
         pos.add_meter("home")
-    with pytest.raises(VendingError, match="that of meter home"):
+    with pytest.raises(VendingError, match="meter home already has the meter number"):
         pos.add_meter("other", drn="00000000000")
 
 
 # -- tokens
 
 
-def test_the_standards_example(pos: PointOfSale) -> None:
+def test_the_example_of_the_standard_is_reproduced(pos: PointOfSale) -> None:
     pos.add_meter("home", drn="00000000000")
     issued = pos.credit("home", "0.1", at=datetime(2014, 3, 1, 13, 0), rnd=5)
     assert issued.token == "70630503470028726114"
@@ -146,7 +148,9 @@ def test_the_standards_example(pos: PointOfSale) -> None:
         ("1820162.4", 0xFFFF, "1820162.4 kWh", ""),
     ],
 )
-def test_credit(pos: PointOfSale, amount: Any, code: int, what: str, rounded: str) -> None:
+def test_credit_is_coded_and_rounded_up(
+    pos: PointOfSale, amount: Any, code: int, what: str, rounded: str
+) -> None:
     pos.add_meter("home")
     issued = pos.credit("home", amount, at=NOON)
     assert issued.fields["amount"] == code
@@ -176,7 +180,7 @@ def test_credit(pos: PointOfSale, amount: Any, code: int, what: str, rounded: st
         1.5,
     ],
 )
-def test_refused_amounts_change_nothing(pos: PointOfSale, amount: Any) -> None:
+def test_wrong_amounts_are_refused_and_change_nothing(pos: PointOfSale, amount: Any) -> None:
     pos.add_meter("home")
     with pytest.raises(VendingError) as caught:
         pos.credit("home", amount, at=NOON)
@@ -184,7 +188,7 @@ def test_refused_amounts_change_nothing(pos: PointOfSale, amount: Any) -> None:
     assert pos.issued() == []
 
 
-def test_whatever_is_rounded_says_so(pos: PointOfSale) -> None:
+def test_a_rounded_value_is_described(pos: PointOfSale) -> None:
     pos.add_meter("home")
     for issued, told in (
         (pos.power_limit("home", 5000), "maximum power limit of 5000 W"),
@@ -203,23 +207,23 @@ def test_whatever_is_rounded_says_so(pos: PointOfSale) -> None:
 
 
 @pytest.mark.parametrize("watts", [-5, "", "x", "²", "5 kW", "1e3", 5.5, 18201625, "9" * 99])
-def test_a_limit_that_will_not_do(pos: PointOfSale, watts: Any) -> None:
+def test_a_wrong_limit_is_refused(pos: PointOfSale, watts: Any) -> None:
     pos.add_meter("home")
     for issue, what in (
         (pos.power_limit, "power limit"),
-        (pos.unbalance_limit, "limit of unbalance"),
+        (pos.unbalance_limit, "phase unbalance limit"),
     ):
         with pytest.raises(VendingError) as caught:
             issue("home", watts)
         said = str(caught.value)
         assert said.startswith(f"a {what} of ")
-        assert said.endswith(" will not do: a whole number of W, 0 to 18201624")
+        assert said.endswith(" is not valid: give a whole number of W, 0 to 18201624")
         assert len(said) < 120
     assert pos.issued() == []
 
 
 @pytest.mark.parametrize("ea", [7, 11])
-def test_every_token_a_point_of_sale_issues(pos: PointOfSale, ea: int) -> None:
+def test_each_token_has_the_right_fields(pos: PointOfSale, ea: int) -> None:
     pos.add_meter("home", ea=ea)
     calls: list[
         tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any], tuple[int, int, dict]]
@@ -249,7 +253,7 @@ def test_every_token_a_point_of_sale_issues(pos: PointOfSale, ea: int) -> None:
         assert ("rnd" in decoded.fields) == (not (cls == 0 and sub >= 4))
 
 
-def test_tests_need_no_key(pos: PointOfSale) -> None:
+def test_test_tokens_need_no_key(pos: PointOfSale) -> None:
     pos.add_meter("home")
     assert pos.test("home", [0]).token == "56493153725450313471"
     assert pos.test("home", [0], four_digits=True).token == "02305843005052951967"
@@ -278,7 +282,7 @@ def test_tests_need_no_key(pos: PointOfSale) -> None:
         ("currency", "9" * 50),
     ],
 )
-def test_refused_values(pos: PointOfSale, method: str, given: Any) -> None:
+def test_wrong_values_are_refused(pos: PointOfSale, method: str, given: Any) -> None:
     pos.add_meter("home")
     with pytest.raises(VendingError):
         getattr(pos, method)("home", given, at=NOON)
@@ -288,7 +292,9 @@ def test_refused_values(pos: PointOfSale, method: str, given: Any) -> None:
 # -- token identifiers
 
 
-def test_several_in_a_minute_and_the_reserved_minute(pos: PointOfSale) -> None:
+def test_tokens_of_one_minute_have_different_tids_without_the_reserved_one(
+    pos: PointOfSale,
+) -> None:
     pos.add_meter("home")
     midnight = datetime(2026, 4, 1)
     first = tid.tid_of(midnight, "14")
@@ -308,17 +314,17 @@ def test_before_midnight_the_reserved_minute_is_skipped(pos: PointOfSale) -> Non
     assert got == [first, first + 1, first + 3]
 
 
-def test_other_meters_have_their_own(pos: PointOfSale) -> None:
+def test_each_meter_has_its_own_tids(pos: PointOfSale) -> None:
     pos.add_meter("a")
     pos.add_meter("b")
     assert pos.credit("a", 1, at=NOON).tid == pos.credit("b", 1, at=NOON).tid
 
 
-def test_the_last_minute_of_a_base_date(pos: PointOfSale) -> None:
+def test_tokens_end_with_the_last_minute_of_a_base_date(pos: PointOfSale) -> None:
     pos.add_meter("old", bdt="93")
     last = datetime(2024, 11, 24, 20, 15)
     assert pos.credit("old", 1, at=last).tid == tid.TID_MAX
-    with pytest.raises(VendingError, match="no unused minute"):
+    with pytest.raises(VendingError, match="no unused TID"):
         pos.credit("old", 1, at=last)
     with pytest.raises(VendingError, match="key-change --bdt 14"):
         pos.credit("old", 1, at=last + timedelta(minutes=1))
@@ -327,7 +333,7 @@ def test_the_last_minute_of_a_base_date(pos: PointOfSale) -> None:
     assert len(pos.issued("old")) == 1
 
 
-def test_an_expired_key_issues_nothing_but_its_change(pos: PointOfSale) -> None:
+def test_an_expired_key_allows_only_a_key_change(pos: PointOfSale) -> None:
     pos.add_meter("home", ken=97)
     last = tid.tid_time((98 << 16) - 1, "14")
     assert pos.credit("home", 1, at=last).tid == (98 << 16) - 1
@@ -346,7 +352,7 @@ def test_an_expired_key_issues_nothing_but_its_change(pos: PointOfSale) -> None:
 # -- key changes
 
 
-def test_the_rollover(pos: PointOfSale) -> None:
+def test_a_rollover_changes_base_date_and_key(pos: PointOfSale) -> None:
     pos.add_meter("lome", bdt="93", profile="ceet")
     ticket = pos.credit("lome", 5, at=CEET)
     old = pos.decoder_key(pos.meter("lome"))
@@ -365,7 +371,7 @@ def test_the_rollover(pos: PointOfSale) -> None:
     assert pos.config_for("lome")["krn"] == 2
 
 
-def test_identifiers_go_on_where_the_base_date_stays(pos: PointOfSale) -> None:
+def test_tids_continue_if_the_base_date_stays(pos: PointOfSale) -> None:
     pos.add_meter("home")
     first = pos.credit("home", 1, at=NOON).tid
     sections = pos.key_change("home", krn=2, at=NOON)
@@ -393,7 +399,7 @@ def test_identifiers_go_on_where_the_base_date_stays(pos: PointOfSale) -> None:
         ({"dkga": 2}, {"dkga": 4, "krn": 2}, 2),
     ],
 )
-def test_how_many_tokens(
+def test_a_key_change_has_the_right_number_of_tokens(
     pos: PointOfSale, options: dict[str, Any], change: dict[str, Any], count: int
 ) -> None:
     pos.add_meter("home", **options)
@@ -415,21 +421,21 @@ def test_how_many_tokens(
         ({}, {"sgc": "x"}, "6 digits"),
         ({}, {"ken": 300}, "0 to 255"),
         ({}, {"bdt": "35"}, "before"),
-        ({}, {"bdt": "93"}, "past"),
+        ({}, {"bdt": "93"}, "after the range"),
         ({}, {"bdt": "40"}, "93, 14 or 35"),
         ({}, {"krn": 2, "ken": 1}, "would have expired"),
         ({"kct": 2}, {"ti": 2, "three": True}, "2 tokens only"),
         ({"ea": 11}, {"ti": 2, "three": True}, "four"),
         ({"dkga": 2, "bdt": "93"}, {"bdt": "14"}, "another krn"),
         ({"ea": 11}, {"dkga": 2}, "02 with 07"),
-        ({}, {"decoder_key": bytes(3)}, "octets"),
-        ({}, {"krn": 1}, "is DUTK, SGC 201457, TI 01, KRN 1, base date 14 already"),
+        ({}, {"decoder_key": bytes(3)}, "8 bytes"),
+        ({}, {"krn": 1}, "already has the key DUTK, SGC 201457, TI 01, KRN 1, base date 14"),
         ({}, {"krn": 1, "bdt": "14", "ti": 1, "sgc": "201457", "ken": 255}, "already"),
         ({}, {"krn": 1, "three": False}, "already"),
         ({"decoder_key": bytes(8)}, {"decoder_key": bytes(8)}, "already"),
     ],
 )
-def test_refused_changes_change_nothing(
+def test_wrong_key_changes_are_refused_and_change_nothing(
     pos: PointOfSale, options: dict[str, Any], change: dict[str, Any], says: str
 ) -> None:
     before = pos.add_meter("home", **options)
@@ -439,15 +445,15 @@ def test_refused_changes_change_nothing(
     assert pos.issued() == []
 
 
-def test_a_change_that_leaves_the_key_may_still_change_something(pos: PointOfSale) -> None:
+def test_a_key_change_to_the_same_key_can_change_ken_or_sgc(pos: PointOfSale) -> None:
     pos.add_meter("home")
     assert len(pos.key_change("home", ken=200, at=NOON)) == 2
-    # Of two tokens a meter learns no SGC: a set of three to the same key brings it.
+    # Two tokens contain no SGC; a set of three tokens to the same key sets it.
     assert len(pos.key_change("home", krn=1, three=True, at=NOON)) == 3
     two = pos.key_change("home", krn=2, at=NOON)
     with pytest.raises(VendingError, match="jeton vend home history"):
         pos.key_change("home", krn=2, at=NOON)
-    # What is pending is told again, and can be taken back.
+    # The pending change is still listed, and can be reverted.
     assert [one.token for one in pos.issued("home")[-2:]] == [one.token for one in two]
     assert len(pos.key_change("home", krn=1, at=NOON)) == 2
 
@@ -473,7 +479,7 @@ def test_an_initial_key_is_generated_and_never_shown(pos: PointOfSale) -> None:
 # -- the file
 
 
-def test_what_was_issued_is_remembered(pos: PointOfSale) -> None:
+def test_issued_tokens_are_kept_in_the_file(pos: PointOfSale) -> None:
     pos.add_meter("home")
     first = pos.credit("home", 1, at=NOON)
     pos.key_change("home", krn=2, at=NOON)
@@ -484,11 +490,13 @@ def test_what_was_issued_is_remembered(pos: PointOfSale) -> None:
     assert again.issued(token=first.grouped)[0].token == first.token
     assert listed[0].issued == NOON.replace(tzinfo=UTC)
     with pytest.raises(VendingError):
-        again.issued("nobody")
+        again.issued("absent")
 
 
 @pytest.mark.parametrize("content", [b"not a database at all" * 99, b"SQLite format 3\0junk" * 99])
-def test_a_file_that_is_none(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_database_is_an_error_and_not_changed(
+    tmp_path: Path, content: bytes
+) -> None:
     path = tmp_path / "pos.sqlite"
     path.write_bytes(content)
     pos = PointOfSale(path)
@@ -498,7 +506,7 @@ def test_a_file_that_is_none(tmp_path: Path, content: bytes) -> None:
     assert path.read_bytes() == content
 
 
-def test_a_folder_and_a_newer_file(tmp_path: Path) -> None:
+def test_a_folder_and_a_file_of_a_newer_version_are_errors(tmp_path: Path) -> None:
     with pytest.raises(VendingError):
         PointOfSale(tmp_path).add_meter("home")
     path = tmp_path / "pos.sqlite"
@@ -508,7 +516,7 @@ def test_a_folder_and_a_newer_file(tmp_path: Path) -> None:
         PointOfSale(path).meters()
 
 
-def test_nothing_is_handed_out_that_was_not_written(
+def test_a_token_is_returned_only_after_it_is_written(
     pos: PointOfSale, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pos.add_meter("home")
@@ -529,7 +537,7 @@ def _sell(path: str, count: int) -> list[int | None]:
     return [pos.credit("home", 1, at=NOON).tid for _ in range(count)]
 
 
-def test_processes_never_share_an_identifier(pos: PointOfSale) -> None:
+def test_processes_never_issue_the_same_tid(pos: PointOfSale) -> None:
     pos.add_meter("home")
     context = multiprocessing.get_context("spawn")
     with context.Pool(4) as pool:

@@ -1,3 +1,5 @@
+"""Tests of encoding and decoding tokens, amounts, key change sets."""
+
 from decimal import Decimal
 from typing import Any
 
@@ -21,7 +23,9 @@ def key_of(ea: int) -> bytes:
 
 @pytest.mark.parametrize(("cls", "sub", "ea"), ALL)
 @given(data=st.data())
-def test_every_token_and_field_comes_back(cls: int, sub: int, ea: int, data: Any) -> None:
+def test_each_token_and_field_is_decoded_as_encoded(
+    cls: int, sub: int, ea: int, data: Any
+) -> None:
     name, places = layouts.layout(cls, sub, ea)
     assert sum(bits for _, bits in places) == 44
     fields = {field: data.draw(st.integers(0, (1 << bits) - 1)) for field, bits in places}
@@ -31,13 +35,13 @@ def test_every_token_and_field_comes_back(cls: int, sub: int, ea: int, data: Any
     assert int(token) < digits.LIMIT
     decoded = tokens.decode(digits.grouped(token, "-"), key=key, ea=ea)
     assert decoded == tokens.Decoded(tokens.AUTHENTIC, cls, sub, name, fields)
-    said = tokens.describe(decoded)
-    assert said
-    assert "\n" not in said
+    text = tokens.describe(decoded)
+    assert text
+    assert "\n" not in text
 
 
 @pytest.mark.parametrize(("cls", "sub", "ea"), ALL)
-def test_no_field_beyond_its_bits(cls: int, sub: int, ea: int) -> None:
+def test_a_value_too_large_for_its_field_is_refused(cls: int, sub: int, ea: int) -> None:
     places = layouts.layout(cls, sub, ea)[1]
     least: dict[str, Any] = dict.fromkeys((field for field, _ in places), 0)
     for field, bits in places:
@@ -52,7 +56,7 @@ def test_no_field_beyond_its_bits(cls: int, sub: int, ea: int) -> None:
         tokens.encode(cls, sub, least | {"colour": 1}, key=key_of(ea), ea=ea)
 
 
-def test_pad_may_be_left_out() -> None:
+def test_the_pad_field_is_optional() -> None:
     fields = {"rnd": 5, "tid": 1}
     token = tokens.encode(2, 5, fields, key=KEY7)
     assert tokens.decode(token, key=KEY7).fields == fields | {"pad": 0}
@@ -86,16 +90,16 @@ def test_currency_has_its_own_checksum() -> None:
         ("\N{ARABIC-INDIC DIGIT ZERO}" * 20, "0 to 9"),
         ("73786976294838206464", "larger"),
         ("9" * 20, "larger"),
-        ("1" * 40, "2 tokens in one go"),
-        ("1" * 60, "3 tokens in one go"),
+        ("1" * 40, "40 digits are 2 tokens"),
+        ("1" * 60, "60 digits are 3 tokens"),
     ],
 )
-def test_what_is_no_token(text: str, says: str) -> None:
+def test_a_malformed_token_is_refused(text: str, says: str) -> None:
     with pytest.raises(VendingError, match=says):
         tokens.decode(text, key=KEY7)
 
 
-def test_the_largest_number_is_of_class_3() -> None:
+def test_class_3_is_reserved() -> None:
     with pytest.raises(VendingError, match="reserved"):
         tokens.decode("73786976294838206463", key=KEY7)
     with pytest.raises(VendingError, match="reserved"):
@@ -106,7 +110,7 @@ def test_the_largest_number_is_of_class_3() -> None:
         tokens.encode(0, 16, {}, key=KEY7)
 
 
-def test_a_key_is_needed_but_for_class_1() -> None:
+def test_a_key_is_needed_except_for_class_1() -> None:
     with pytest.raises(VendingError, match="decoder key"):
         tokens.encode(0, 0, {"rnd": 0, "tid": 0, "amount": 0})
     with pytest.raises(VendingError, match="decoder key"):
@@ -114,14 +118,14 @@ def test_a_key_is_needed_but_for_class_1() -> None:
 
 
 @given(st.integers(0, layouts.MAX_AMOUNT))
-def test_amounts_round_up_and_never_down(units: int) -> None:
+def test_amounts_are_rounded_up(units: int) -> None:
     code = layouts.amount_code(units)
     assert layouts.amount_value(code) >= units
     assert code == 0 or layouts.amount_value(code - 1) < units
 
 
 @given(st.integers(-layouts.MAX_CURRENCY, layouts.MAX_CURRENCY))
-def test_currency_rounds_towards_plus_infinity(units: int) -> None:
+def test_currency_is_rounded_towards_plus_infinity(units: int) -> None:
     se, amount = layouts.currency_code(units)
     value = layouts.currency_value(se, amount)
     assert value >= units
@@ -129,7 +133,7 @@ def test_currency_rounds_towards_plus_infinity(units: int) -> None:
         assert abs(value - units) < 10 ** ((se & 7) << 2 | amount >> 14)
 
 
-def test_units_are_exact_however_long_the_amount() -> None:
+def test_units_of_long_amounts_are_exact() -> None:
     assert tokens.units_up(Decimal("182044444444444444444444442624.00001"), 100_000) == (
         18204444444444444444444444262400001
     )
@@ -152,7 +156,7 @@ def test_units_are_exact_however_long_the_amount() -> None:
     st.booleans(),
     st.sampled_from([0, 1, 2]),
 )
-def test_a_set_brings_the_whole_key(
+def test_a_set_contains_the_whole_key(
     kind: tuple[int, bool], new: bytes, sgc: int, ti: int, krn: int, ken: int, ro: bool, kt: int
 ) -> None:
     ea, three = kind
@@ -186,7 +190,9 @@ def test_a_set_brings_the_whole_key(
         (0, 3, False), (1, 3, False), (2, 3, False), (3, 3, False),
     ],
 )  # fmt: skip
-def test_key_types_that_follow_each_other(parent: int, child: int, allowed: bool) -> None:
+def test_only_allowed_changes_of_key_type_are_accepted(
+    parent: int, child: int, allowed: bool
+) -> None:
     if allowed:
         keychange.check_change(parent, child)
     else:
@@ -194,6 +200,6 @@ def test_key_types_that_follow_each_other(parent: int, child: int, allowed: bool
             keychange.check_change(parent, child)
 
 
-def test_three_tokens_are_not_for_ea11() -> None:
+def test_a_set_of_three_tokens_is_refused_for_ea11() -> None:
     with pytest.raises(VendingError, match="four"):
         keychange.key_change_set(KEY11, KEY11, ea=11, kt=2, sgc="123456", ti=1, krn=1, three=True)

@@ -1,4 +1,4 @@
-"""The built wheel works alone: firmware, profiles, boards and command, without a checkout."""
+"""Tests that the built wheel works without a checkout: firmware, profiles, boards, command."""
 
 import json
 import os
@@ -58,14 +58,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "site"
 
 
-def test_top_of_the_wheel_is_two_packages(site: Path) -> None:
+def test_the_wheel_contains_two_packages(site: Path) -> None:
     top = sorted(path.name for path in site.iterdir() if not path.name.endswith(".dist-info"))
     assert top == ["jeton", "jeton_host"]
     assert [path.name for path in site.glob("*.dist-info")] == ["jeton_meter-0.2.0.dist-info"]
     assert (site / "jeton_host" / "py.typed").exists()
 
 
-def test_types_of_the_public_names_are_strict(site: Path, tmp_path: Path) -> None:
+def test_the_public_names_pass_strict_mypy(site: Path, tmp_path: Path) -> None:
     environment = tmp_path / "venv"
     venv.create(environment, symlinks=True)
     (packages,) = environment.glob("lib/python*/site-packages")
@@ -90,16 +90,16 @@ def test_types_of_the_public_names_are_strict(site: Path, tmp_path: Path) -> Non
     good = mypy("purchase.py")
     assert good.returncode == 0, good.stdout
     wrong = mypy("wrong.py").stdout
-    for said in (
+    for error in (
         '"advance" of "MeterClient"',
         '"enter" of "MeterClient"',
         'has no attribute "creditt_wh"',
     ):
-        assert said in wrong
+        assert error in wrong
     assert "Found 3 errors" in wrong
 
 
-def test_wheel_runs_the_drill_outside_a_checkout(site: Path, tmp_path: Path) -> None:
+def test_the_wheel_runs_a_drill_without_a_checkout(site: Path, tmp_path: Path) -> None:
     names = {path.relative_to(site).as_posix() for path in site.rglob("*") if path.is_file()}
     for part in (
         "firmware/main.py",
@@ -116,7 +116,7 @@ def test_wheel_runs_the_drill_outside_a_checkout(site: Path, tmp_path: Path) -> 
         assert f"jeton_host/conformance/{part}" in names
     assert "jeton/meter.py" in names
     assert not [name for name in names if name.endswith(".pyc")]
-    # -P and PYTHONPATH: the wheel comes before the checkout that this environment has installed.
+    # With -P and PYTHONPATH the wheel comes before the checkout, which this environment contains.
     done = subprocess.run(
         [sys.executable, "-P", "-m", "jeton_host", "drill", "ceet", "--json"],
         cwd=tmp_path,

@@ -1,4 +1,4 @@
-"""The wires of the benches: what is drawn and written is what the board's data says."""
+"""Tests that pictures, tables and simulator files of the wiring agree with the board's data."""
 
 import dataclasses
 import json
@@ -23,7 +23,7 @@ from jeton_host.paths import boards_dir, docs_dir, firmware_dir
 
 WIRED = [board.name for board in __main__.wired()]
 
-# Pins of the parts in Wokwi, from its reference of parts.
+# Pins of the parts in Wokwi, from its reference documentation.
 PINS = {
     "wokwi-lcd2004": {"GND", "VCC", "SDA", "SCL"},  # with pins: i2c
     "board-ssd1306": {"GND", "VCC", "SDA", "SCL"},
@@ -39,19 +39,19 @@ PINS = {
 SUPPLY = re.compile(r"(GND|3V3|5V)(\.1)?")
 
 
-def test_benches_are_there() -> None:
+def test_all_boards_with_wiring_are_found() -> None:
     assert set(WIRED) == {"cyd", "esp32_lcd2004", "esp32_oled", "esp32c3_oled"}
 
 
 @pytest.mark.parametrize("name", WIRED)
-def test_what_is_committed_is_what_the_data_says(name: str) -> None:
+def test_the_committed_files_are_current(name: str) -> None:
     for path, content in __main__.files(boards.load(name)).items():
-        said = f"{name}/{path.name} is not as board.py has it: make wiring"
-        assert path.read_text(encoding="utf-8") == content, said
+        hint = f"{name}/{path.name} differs from board.py: run make wiring"
+        assert path.read_text(encoding="utf-8") == content, hint
 
 
 @pytest.mark.parametrize("name", WIRED)
-def test_each_pin_of_the_data_has_its_wire(name: str) -> None:
+def test_each_pin_has_one_wire(name: str) -> None:
     board = boards.load(name)
     wired = [row.to for box in wiring.boxes(board) for row in box.rows if isinstance(row.to, int)]
     inside = [use.number for use in wiring.inside(board)]
@@ -63,7 +63,7 @@ def test_each_pin_of_the_data_has_its_wire(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", WIRED)
-def test_the_table_has_each_pin(name: str) -> None:
+def test_the_table_contains_each_pin(name: str) -> None:
     board = boards.load(name)
     text = tables.table(board)
     wires, _, inside = text.partition("On the board itself")
@@ -74,7 +74,7 @@ def test_the_table_has_each_pin(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", WIRED)
-def test_the_picture_has_each_part_and_pin(name: str) -> None:
+def test_the_picture_contains_each_part_and_pin(name: str) -> None:
     board = boards.load(name)
     root = ElementTree.fromstring(wiring_picture.svg(board))
     space = "{http://www.w3.org/2000/svg}"
@@ -91,12 +91,12 @@ def test_the_picture_has_each_part_and_pin(name: str) -> None:
         for x, y in points:
             assert 0 < x < width
             assert 0 < y < height
-    strokes = lines(root)
-    assert not [pair for pair in strokes if pair[0] is not pair[1] and covers(*pair)]
+    strokes = segment_pairs(root)
+    assert not [pair for pair in strokes if pair[0] is not pair[1] and overlap(*pair)]
 
 
-def lines(root: ElementTree.Element) -> list[tuple[Any, Any]]:
-    """Give the pairs of straight pieces of coloured wires that differ in colour."""
+def segment_pairs(root: ElementTree.Element) -> list[tuple[Any, Any]]:
+    """Return all pairs of straight segments of wires with different colours."""
     pieces = []
     for element in root.iter("{http://www.w3.org/2000/svg}path"):
         if element.attrib["stroke"] == "#fff":
@@ -111,8 +111,8 @@ def lines(root: ElementTree.Element) -> list[tuple[Any, Any]]:
     ]
 
 
-def covers(one: Any, other: Any) -> bool:
-    """Tell whether two straight pieces lie on one another for more than a point."""
+def overlap(one: Any, other: Any) -> bool:
+    """Return whether two straight segments overlap in more than a point."""
     (_, a, b), (_, c, d) = one, other
     for i in (0, 1):
         if a[i] == b[i] == c[i] == d[i]:
@@ -127,7 +127,7 @@ def diagram(name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", WIRED)
-def test_simulator_has_each_wire_and_no_other_pin(name: str) -> None:
+def test_the_simulator_file_has_each_wire_and_no_other(name: str) -> None:
     board = boards.load(name)
     found = diagram(name)
     kinds = {part["id"]: part["type"] for part in found["parts"]}
@@ -160,22 +160,22 @@ def test_simulator_has_each_wire_and_no_other_pin(name: str) -> None:
         users = (users or {use.user}) - set(lacking)
         reached = {part.removesuffix("_r") for part in used[label]}
         assert reached == users, label
-    # The header has the pins, a supply's pins being numbered where there are several.
+    # The header has these pins; supply pins have a number if there are several.
     for pin in used:
         supply = SUPPLY.fullmatch(pin)
         count = (pins.left + pins.right).count(supply[1] if supply else pin)
         assert count > 1 if supply and supply[2] else count == 1, pin
 
 
-def test_simulator_lacks_what_wokwi_lacks() -> None:
+def test_the_simulator_lacks_only_parts_that_wokwi_lacks() -> None:
     lacking = {name: wiring_wokwi.absent(boards.load(name)) for name in WIRED}
     assert lacking == {
         "cyd": ["keypad"], "esp32c3_oled": ["keypad"], "esp32_lcd2004": [], "esp32_oled": [],
     }  # fmt: skip
 
 
-def test_inputs_without_pull_up_get_a_resistor() -> None:
-    """A pin that is only read floats, and S0 and a switch only pull down."""
+def test_inputs_without_a_pull_up_have_a_resistor() -> None:
+    """An input-only pin floats, and S0 outputs and switches only pull down."""
     for name in WIRED:
         board = boards.load(name)
         for box in wiring.boxes(board):
@@ -186,7 +186,7 @@ def test_inputs_without_pull_up_get_a_resistor() -> None:
             assert parts[f"{part}_r"]["attrs"] == {"value": "10000"}
 
 
-def test_changed_data_changes_all() -> None:
+def test_changed_data_changes_all_files() -> None:
     board = boards.load("esp32_oled")
     parts = board.parts | {"relay": {"pin": 4, "active": 0}}
     other = dataclasses.replace(board, parts=parts)
@@ -198,7 +198,7 @@ def test_changed_data_changes_all() -> None:
         assert make(other) != make(board)
 
 
-def test_what_cannot_be_drawn_is_said() -> None:
+def test_boards_that_cannot_be_drawn_are_errors() -> None:
     with pytest.raises(BoardError, match="virtual has no pins to wire"):
         wiring.header(boards.load("virtual"))
     odd = Board("mine", "ESP32", (2, 16), {}, {"lamp": {"driver": "lamp", "pin": 4}})
@@ -213,11 +213,11 @@ def test_what_cannot_be_drawn_is_said() -> None:
         tables.with_table("# A page\n", far)
 
 
-# What the troubleshooting quotes of Jeton's own messages.
+# Messages of Jeton that the troubleshooting page quotes.
 QUOTED = (
     "no board was found on USB",
-    "may not be opened by you: ",
-    "become one of the group ",
+    "no permission to open port ",
+    "join the group ",
     "is in use by another program",
     "has no MicroPython",
     "does not answer any more",
@@ -232,12 +232,12 @@ QUOTED = (
 )
 
 
-def test_messages_that_are_quoted_are_printed() -> None:
+def test_quoted_messages_exist_in_the_code() -> None:
     pages = ("hardware/troubleshooting.md", "tutorials/first-board.md")
     text = "".join((docs_dir() / page).read_text(encoding="utf-8") for page in pages)
     folders = (Path(jeton_host.__file__).parent, firmware_dir())
     sources = [path.read_text(encoding="utf-8") for f in folders for path in f.rglob("*.py")]
-    # A message may go on in the next line of the source.
+    # A message may continue in the next line of the source.
     printed = re.sub(r'"\s*\n\s*f?"', "", "\n".join(sources))
     for phrase in QUOTED:
         assert phrase.strip() in text, phrase
@@ -251,8 +251,8 @@ def test_boards_are_listed() -> None:
 
 
 @pytest.mark.parametrize("name", WIRED)
-def test_rows_columns_and_buses_keep_their_order(name: str) -> None:
-    """Row 1 is R1, and SDA no SCL: in the table and in the simulator."""
+def test_rows_columns_and_buses_have_the_right_order(name: str) -> None:
+    """Row 1 is R1, and SDA is not swapped with SCL, in the table and in the simulator file."""
     board = boards.load(name)
     keypad, bus = board.parts["keypad"], board.buses.get("i2c", {})
     wanted = {f"R{i}": number for i, number in enumerate(keypad.get("rows", ()), 1)}
@@ -278,7 +278,7 @@ def test_rows_columns_and_buses_keep_their_order(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", WIRED)
-def test_the_adapters_table_has_each_wire_of_the_boards_data(name: str) -> None:
+def test_the_table_of_the_adapter_has_each_wire(name: str) -> None:
     board = boards.load(name)
     text = tables.adapter_table(board)
     keypad = {f"{letter}{n}" for letter in "RC" for n in range(1, 5)}
@@ -295,7 +295,7 @@ def test_the_adapters_table_has_each_wire_of_the_boards_data(name: str) -> None:
         assert numbers["SCL"] == (I2C.scl, bus["scl"])
 
 
-def test_each_pin_of_the_adapter_has_one_use_and_can_do_it() -> None:
+def test_each_pin_of_the_adapter_has_one_possible_use() -> None:
     used = [*ROW, *COLUMN, INHIBIT, I2C.sda, I2C.scl]
     used += [*INPUTS.values(), *SIGNS.values()]
     assert len(used) == len(set(used))

@@ -1,9 +1,9 @@
 """Pins instead of the serial line: keys are pressed and parts are read at the pins.
 
 `jeton_host.client.pins.Wires` describes the interface. It is implemented here with an adapter, a
-second board with MicroPython (docs/hardware/bench.md), and with the models of a virtual board. An adapter
-receives the display's data as a second chip at its address; the models of the chips draw what it
-received.
+second board with MicroPython (docs/hardware/bench.md), and with the models of a virtual board. An
+adapter receives the display's data as a second chip at its address; the models of the chips draw
+what it received.
 
 An adapter is an RP2040 or RP2350 with MicroPython 1.26 or newer. Its I2CTarget buffers 16 bytes
 and then holds the clock, so none is lost, even if its program is late
@@ -276,7 +276,7 @@ class ModelWires(_Pins):
         self._bench.part("keypad").release(self._held_key)
 
     def _changed(self) -> bool:
-        before, self._seen = self._seen, self._bench.part("display").octets
+        before, self._seen = self._seen, self._bench.part("display").bus_bytes
         return before != self._seen
 
     def _text(self) -> list[str]:

@@ -1,1 +1,1 @@
-"""Checks of many tokens at once."""
+"""Check many issued tokens at once, on virtual boards (`jeton check-tokens`)."""

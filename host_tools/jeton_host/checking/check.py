@@ -1,8 +1,8 @@
-"""From purchase to light: what a vending system issued, keyed into emulated meters of its numbers.
+"""Check the tokens of a vending system: enter them into virtual meters with the same numbers.
 
-The meters are the firmware itself in MicroPython, on virtual boards. One board is one meter after
-another: each is set up anew, and its record kept in memory, since no power is cut here. So what a
-flash would do is not part of this; all else that becomes of a token is.
+The meters are the firmware in MicroPython, on virtual boards. A board is used for one meter after
+another: each is set up from the beginning, and its record is only in memory, because there is no
+power cut. So flash storage is not simulated; everything else is.
 """
 
 import json
@@ -27,29 +27,30 @@ from jeton_host.vending.explain import Explanation, explain
 from jeton_host.vending.keys import parse_ti
 from jeton_host.vending.pan import check_drn, split_pan
 from jeton_host.vending.pos import PointOfSale
+from jeton_host.vending.predictions import KEY_CHANGE_SUBS
 from jeton_host.vending.records import Issued, MeterKey, MeterRecord, configuration, describe_meter
 from jeton_host.vending.tokens import decode, describe
-from jeton_host.vending.verdicts import KEY_CHANGE_SUBS
 from jeton_host.virtual.board import VirtualBoard
 
 SEARCHES = 50
-"""Wrong tokens that are looked into by trying other keys: half a second each."""
+"""How many wrong tokens are explained by trying other keys; each takes half a second."""
 
 _CHUNK = 40  # tokens in one round trip
-_PATIENCE_S = 60.0  # for one; a busy computer takes its time
-_LONGEST = 200  # characters of a token that are keyed
+_CHUNK_TIMEOUT_S = 60.0  # long enough for a busy computer
+_MAX_TOKEN = 200  # characters of a token that are entered
 _NUMBERS = ("ea", "dkga", "krn", "kt", "ken", "kct")
 _NEXT_BASE = {"93": "14", "14": "35", "35": "35"}
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What became of one row.
+    """The result of one row.
 
-    `result`: the standard's name, None where nothing could be keyed in. `credited_wh`: what the
-    token brought; `credit_wh` and `switch`: the register and the relay, "closed" or "open", after
-    it. `why`: of what was refused, or is not as expected. `cause`: a word for it, as `explain` has
-    them, "row" where the row itself is wrong, "wait" where it was not looked into.
+    `result`: the name in the standard; None if the token could not be entered. `credited_wh`: the
+    credit of the token. `credit_wh` and `switch`: the credit register and the load switch
+    ("closed" or "open") after the token. `why`: the reason if the token was refused or the result
+    is not as expected. `cause`: one word for the reason, as in `Explanation`; also "row" (the row
+    itself is wrong) and "wait" (not explained, because `searches` is used up).
     """
 
     row: TokenRow
@@ -63,7 +64,7 @@ class Checked:
     cause: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it for --json."""
+        """Return all fields for --json."""
         row = self.row
         return {
             "line": row.line,
@@ -82,11 +83,11 @@ class Checked:
         }
 
     @property
-    def told(self) -> str:
-        """Return what is not as expected and why, in one line."""
+    def problem(self) -> str:
+        """Return in one line what is not as expected, and why."""
         if self.result is None:
             return self.why
-        wanted = self.row.expected or "a token that is accepted"
+        wanted = self.row.expected or "an accepted token"
         got = self.result
         if self.row.energy_wh is not None or self.credited_wh:
             got += f", {_kwh(self.credited_wh)} kWh"
@@ -94,55 +95,61 @@ class Checked:
 
 
 @dataclass(slots=True)
-class _Subject:
-    """One meter and all rows that are for it, in order."""
+class _MeterRows:
+    """One meter and all rows for it, in order."""
 
     record: MeterRecord
-    line: int  # of the row that describes it
+    line: int  # line of the row that describes the meter
     setup: dict[str, Any]
-    filed: bool  # described by the file, not by the point of sale
+    from_file: bool  # the file describes the meter, not the point of sale
     rows: list[TokenRow] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class _Keyed:
-    """What the board answered to one row."""
+    """The answer of the board to one row; `problem`: why there is none."""
 
     answer: dict[str, Any] = field(default_factory=dict)
     status: dict[str, Any] = field(default_factory=dict)
     problem: str = ""
 
 
-class _Book(PointOfSale):
-    """The meters of a point of sale and of a file: read once, nothing is written."""
+class _CombinedPos(PointOfSale):
+    """A point of sale with the meters of a file added; read only.
+
+    Meters, keys and tokens are read from the SQLite file once and kept.
+    """
 
     def __init__(self, pos: PointOfSale):
         super().__init__(pos.path, keys=pos.keys)
         self._pos = pos
         self._records = {record.name: record for record in pos.meters()}
         self._by_drn = {record.drn: record.name for record in self._records.values()}
-        self._filed: set[str] = set()
+        self._from_file: set[str] = set()
         self._chains: dict[str, list[MeterKey]] = {}
-        self._octets: dict[tuple[str, MeterKey], bytes] = {}
+        self._decoder_keys: dict[tuple[str, MeterKey], bytes] = {}
         self._log: dict[str, list[Issued]] = {}
 
     def find(self, name: str, drn: str | None) -> MeterRecord | None:
-        """Return a meter by its name or number, None for one that is not known."""
+        """Return a meter by its name or number; None if it is not known."""
         if name in self._records:
             return self._records[name]
         return self._records[self._by_drn[drn]] if drn in self._by_drn else None
 
-    def sold(self, record: MeterRecord) -> bool:
-        """Return whether the point of sale knows a meter, and not only the file."""
-        return record.name not in self._filed
+    def in_pos(self, record: MeterRecord) -> bool:
+        """Return whether the point of sale describes the meter, not the file."""
+        return record.name not in self._from_file
 
     def describe(
         self, record: MeterRecord, keys: list[MeterKey], sections: Sequence[Issued] = ()
     ) -> None:
-        """Take a meter as the file has it: its keys, newest first, and what changed the last."""
-        if record.name not in self._filed:
-            self._filed.add(record.name)
+        """Add or replace a meter of the file; its keys are newest first.
+
+        `sections`: the key change to the newest key.
+        """
+        if record.name not in self._from_file:
+            self._from_file.add(record.name)
             self._records.pop(self._by_drn.get(record.drn, ""), None)
             self._log[record.name] = []
         self._log[record.name] += sections
@@ -151,7 +158,7 @@ class _Book(PointOfSale):
         self._chains[record.name] = keys
 
     def meters(self) -> list[MeterRecord]:
-        """Return all meters, by no order."""
+        """Return all meters, in no special order."""
         return list(self._records.values())
 
     def meter(self, name: str) -> MeterRecord:
@@ -159,33 +166,33 @@ class _Book(PointOfSale):
         return self._records[name]
 
     def keys_of(self, name: str) -> list[MeterKey]:
-        """Return the keys of a meter, the present one first."""
+        """Return the keys of a meter, newest first."""
         if name not in self._chains:
             self._chains[name] = self._pos.keys_of(name)
         return self._chains[name]
 
     def issued(self, name: str | None = None, *, token: str | None = None) -> list[Issued]:
-        """Return the tokens issued, as PointOfSale does."""
+        """Return the issued tokens, as PointOfSale.issued does."""
         if name is not None:
             if name not in self._log:
                 self._log[name] = self._pos.issued(name)
             entries = self._log[name]
         else:
             entries = [e for e in self._pos.issued(token=token) if e.meter in self._records]
-            entries += [entry for filed in self._filed for entry in self._log[filed]]
+            entries += [entry for name in self._from_file for entry in self._log[name]]
         if token is not None:
             clean = digits.clean(token)
             entries = [entry for entry in entries if entry.token == clean]
         return entries
 
     def decoder_key(self, meter: MeterRecord, key: MeterKey | None = None) -> bytes:
-        """Return a meter's decoder key; those that are asked for again are kept."""
+        """Return a decoder key of a meter; keys of its chain are cached."""
         key = key or meter.key
-        found = self._octets.get((meter.drn, key))
+        found = self._decoder_keys.get((meter.drn, key))
         if found is None:
             found = super().decoder_key(meter, key)
-            if key in self._chains.get(meter.name, ()):  # not each that is guessed at
-                self._octets[meter.drn, key] = found
+            if key in self._chains.get(meter.name, ()):  # do not cache guessed keys
+                self._decoder_keys[meter.drn, key] = found
         return found
 
 
@@ -199,32 +206,33 @@ def check(
     searches: int | None = SEARCHES,
     tick: Callable[[int], object] = lambda count: None,
 ) -> list[Checked]:
-    """Key all rows into meters of their own; return what became of each, in order.
+    """Enter all rows into their meters; return the result of each row, in order.
 
-    `pos`: knows the meters and their keys. What it does not know, or what a row or `setup` says
-    anything of, is set up as the row says, else by `setup`, else as PointOfSale.add_meter does.
-    Another meter begins with the key that the point of sale has for it now or, where rows are a
-    key change it issued, with the one before that. `at`: the meters' time, now by default. `jobs`:
-    boards at a time. `searches`: how many wrong tokens are looked into (SEARCHES), None for all.
-    `tick` is told how many more rows were keyed in. VendingError where `setup` will not do.
+    `pos`: the point of sale with the meters and their keys. It describes a meter unless it does
+    not know it, or a row or `setup` gives parameters: then the row decides, then `setup`, then the
+    defaults of PointOfSale.add_meter. A meter of the point of sale starts with its present key; if
+    the rows contain a key change that was issued for it, it starts with the key before that.
+    `at`: the time of the meters, by default now. `jobs`: number of boards at the same time.
+    `searches`: how many wrong tokens to explain by trying other keys; None for all. `tick` is
+    called with the number of rows just entered. Raise VendingError if `setup` is not valid.
     """
     check_setup(setup or {})
     moment = at or clock.now()
-    book = _Book(pos)
-    subjects, done = _subjects(rows, book, setup or {}, moment)
+    combined = _CombinedPos(pos)
+    meters, done = _meter_rows(rows, combined, setup or {}, moment)
     cases: list[_Case] = []
-    for subject, answers in _key_in(subjects, jobs, tick):
-        cases += _cases(subject, answers, book, moment)
+    for meter, answers in _key_in(meters, jobs, tick):
+        cases += _cases(meter, answers, combined, moment)
     cases.sort(key=lambda case: case.checked.row.line)
-    _explain(cases, book, moment, searches)
+    _explain(cases, combined, moment, searches)
     found = done + [case.checked for case in cases]
     return sorted(found, key=lambda checked: checked.row.line)
 
 
 def check_setup(setup: Mapping[str, Any]) -> None:
-    """Raise VendingError where no meter can be set up so, whatever else a row says of it."""
+    """Raise VendingError if no meter can have this `setup`, whatever its row says."""
     first = None
-    for ea in (7, 11):  # what the others have to go with, where it is left to the rows
+    for ea in (7, 11):  # rows can give the EA and the base date: try all of them
         for bdt in ("14", "93", "35"):
             try:
                 describe_meter("any", **({"ea": ea, "bdt": bdt} | dict(setup)))
@@ -236,49 +244,49 @@ def check_setup(setup: Mapping[str, Any]) -> None:
     raise first
 
 
-# -- whose token it is --------------------------------------------------------------------------
+# -- the meter of each row -----------------------------------------------------------------------
 
 
-def _subjects(
-    rows: Sequence[TokenRow], book: _Book, setup: Mapping[str, Any], moment: datetime
-) -> tuple[list[_Subject], list[Checked]]:
-    """Return the meters with their rows, and the rows that are for none."""
-    found: dict[str, _Subject] = {}
+def _meter_rows(
+    rows: Sequence[TokenRow], combined: _CombinedPos, setup: Mapping[str, Any], moment: datetime
+) -> tuple[list[_MeterRows], list[Checked]]:
+    """Return the meters with their rows, and the faulty rows that have no meter."""
+    found: dict[str, _MeterRows] = {}
     wrong = []
     for row in rows:
         try:
             if row.problem:
                 raise VendingError(row.problem)
-            record = book.find(row.meter, drn := _drn(row.meter))
+            record = combined.find(row.meter, drn := _drn(row.meter))
             if record is None and drn is None:
                 raise VendingError(
-                    f"the point of sale knows no meter {_short(row.meter)}, and it is no meter "
-                    "number"
+                    f"the point of sale has no meter {_short(row.meter)}, and this is not a "
+                    "meter number"
                 )
             drn = record.drn if record is not None else drn
             assert drn is not None
-            said = _setup(row)
+            given = _setup(row)
             if drn not in found:
-                if record is None or said or setup:
-                    record = describe_meter(drn, drn=drn, **(dict(setup) | said))
-                    book.describe(record, [record.key])
-                filed = bool(said or setup) or not book.sold(record)
-                found[drn] = _Subject(record, row.line, said, filed)
-            _check_same(found[drn], said)
+                if record is None or given or setup:
+                    record = describe_meter(drn, drn=drn, **(dict(setup) | given))
+                    combined.describe(record, [record.key])
+                from_file = bool(given or setup) or not combined.in_pos(record)
+                found[drn] = _MeterRows(record, row.line, given, from_file)
+            _check_same(found[drn], given)
         except JetonError as error:
             wrong.append(_wrong(row, str(error)))
         else:
             found[drn].rows.append(row)
     ready = []
-    for subject in found.values():
-        key = _first_key(subject, book)
+    for meter in found.values():
+        key = _first_key(meter, combined)
         try:
-            octets = book.decoder_key(subject.record, key)
+            decoder_key = combined.decoder_key(meter.record, key)
         except VendingError as error:
-            wrong += [_wrong(row, str(error), subject.record.drn) for row in subject.rows]
+            wrong += [_wrong(row, str(error), meter.record.drn) for row in meter.rows]
         else:
-            subject.config = configuration(subject.record, key, octets, moment)
-            ready.append(subject)
+            meter.config = configuration(meter.record, key, decoder_key, moment)
+            ready.append(meter)
     return ready, wrong
 
 
@@ -287,10 +295,10 @@ def _wrong(row: TokenRow, why: str, drn: str = "") -> Checked:
 
 
 def _drn(text: str) -> str | None:
-    """Return the DRN that a meter's number or PAN says, None for what is no number."""
+    """Return the DRN of a meter number (DRN or PAN); None for a text that is not a number."""
     number = digits.clean(text)
-    if spoilt := check_rows.spoilt(text):
-        raise VendingError(f"meter number {spoilt}")
+    if damage := check_rows.spreadsheet_damage(text):
+        raise VendingError(f"meter number: {damage}")
     if not digits.is_digits(number):
         return None
     if len(number) == 18:
@@ -298,12 +306,12 @@ def _drn(text: str) -> str | None:
     try:
         return check_drn(number)
     except VendingError as error:
-        lost = "; has a spreadsheet taken leading zeros?" if len(number) in range(6, 13) else ""
+        lost = "; did a spreadsheet remove leading zeros?" if len(number) in range(6, 13) else ""
         raise VendingError(f"{error}{lost if len(number) != 11 else ''}") from None
 
 
 def _setup(row: TokenRow) -> dict[str, Any]:
-    """Return what a row says of its meter, as `describe_meter` takes it."""
+    """Return the parameters of the meter in a row, in the types of `describe_meter`."""
     found: dict[str, Any] = {}
     for name, text in row.setup.items():
         if name == "ti":
@@ -312,42 +320,44 @@ def _setup(row: TokenRow) -> dict[str, Any]:
             try:
                 found[name] = date.fromisoformat(text)
             except ValueError:
-                raise VendingError(f"{_short(text)} is no date: 2026-01-31") from None
+                raise VendingError(
+                    f"{_short(text)} is not a date: write it like 2026-01-31"
+                ) from None
         elif name in _NUMBERS:
             if not re.fullmatch("[0-9]{1,3}", text):
-                raise VendingError(f"{name} is a whole number, not {_short(text)}")
+                raise VendingError(f"{name} must be a whole number, not {_short(text)}")
             found[name] = int(text)
         else:
             found[name] = text
     return found
 
 
-def _check_same(subject: _Subject, said: Mapping[str, Any]) -> None:
-    """Refuse a row that says another thing of its meter than the first did."""
-    for name, value in said.items():
-        first = subject.setup.get(name)
+def _check_same(meter: _MeterRows, given: Mapping[str, Any]) -> None:
+    """Raise VendingError if a row gives other parameters of its meter than the first row."""
+    for name, value in given.items():
+        first = meter.setup.get(name)
         if first != value:
             raise VendingError(
                 f"{name} is {_short(value)} here and "
-                + (f"not said in line {subject.line}" if first is None else f"{first} in line ")
-                + ("" if first is None else str(subject.line))
-                + ": a meter is set up once, by its first row; key changes come as tokens"
+                + (f"not given in line {meter.line}" if first is None else f"{first} in line ")
+                + ("" if first is None else str(meter.line))
+                + ": the first row of a meter sets it up; a key change needs its tokens as rows"
             )
 
 
-def _first_key(subject: _Subject, book: _Book) -> MeterKey:
-    """Return the key that a meter begins with: the one before the key changes of its rows."""
-    if subject.filed:
-        return subject.record.key
-    tokens = {digits.clean(row.token) for row in subject.rows}
+def _first_key(meter: _MeterRows, combined: _CombinedPos) -> MeterKey:
+    """Return the key that a meter starts with: the one before the key changes in its rows."""
+    if meter.from_file:
+        return meter.record.key
+    tokens = {digits.clean(row.token) for row in meter.rows}
     numbers = [
         entry.key.number
-        for entry in book.issued(subject.record.name)
+        for entry in combined.issued(meter.record.name)
         if entry.section is not None and entry.token in tokens
     ]
     if not numbers:
-        return subject.record.key
-    keys = book.keys_of(subject.record.name)
+        return meter.record.key
+    keys = combined.keys_of(meter.record.name)
     return next(key for key in keys if key.number == min(numbers))
 
 
@@ -355,7 +365,7 @@ def _first_key(subject: _Subject, book: _Book) -> MeterKey:
 
 
 class _Board:
-    """A virtual board that is one meter after another."""
+    """A virtual board that is used for one meter after another."""
 
     def __init__(self) -> None:
         board = VirtualBoard().start()
@@ -371,55 +381,55 @@ class _Board:
             raise
 
     def close(self) -> None:
-        """Switch it off."""
+        """Stop the board."""
         self._meter.close()
 
-    def key_in(self, subject: _Subject) -> Iterator[list[_Keyed]]:
-        """Set the meter up and key in its rows; yield what it answers, some rows at a time."""
-        source = f"_jeton.begin({json.dumps(['provision', subject.config])!r})\n"
-        for first in range(0, len(subject.rows), _CHUNK):
-            rows = subject.rows[first : first + _CHUNK]
+    def key_in(self, meter: _MeterRows) -> Iterator[list[_Keyed]]:
+        """Set the meter up and enter its rows; yield the answers, up to _CHUNK rows at a time."""
+        source = f"_jeton.begin({json.dumps(['provision', meter.config])!r})\n"
+        for first in range(0, len(meter.rows), _CHUNK):
+            rows = meter.rows[first : first + _CHUNK]
             lines = [
-                (json.dumps(["enter", row.token[:_LONGEST]]), row.result != "LockOut")
+                (json.dumps(["enter", row.token[:_MAX_TOKEN]]), row.result != "LockOut")
                 for row in rows
             ]
             source += f"_jeton.key({lines!r})"
-            said = [json.loads(line) for line in self._run(source)]
-            if first == 0 and "error" in (begun := said.pop(0)):
+            replies = [json.loads(line) for line in self._run(source)]
+            if first == 0 and "error" in (begun := replies.pop(0)):
                 problem = f"the meter cannot be set up: {begun['error']}"
-                yield [_Keyed(problem=problem) for _ in subject.rows]
+                yield [_Keyed(problem=problem) for _ in meter.rows]
                 return
-            if len(said) != 2 * len(rows):
-                raise BoardError(f"the board answered {len(said)} lines to {len(rows)} tokens")
+            if len(replies) != 2 * len(rows):
+                raise BoardError(f"the board sent {len(replies)} lines for {len(rows)} tokens")
             yield [
                 _Keyed(entered.get("ok") or {}, shown.get("ok") or {}, entered.get("error", ""))
-                for entered, shown in zip(said[::2], said[1::2], strict=True)
+                for entered, shown in zip(replies[::2], replies[1::2], strict=True)
             ]
             source = ""
 
     def _run(self, source: str) -> list[str]:
-        return self._meter.run(source, timeout=_PATIENCE_S).splitlines()
+        return self._meter.run(source, timeout=_CHUNK_TIMEOUT_S).splitlines()
 
 
 _Answers = list[_Keyed]
 
 
 def _key_in(
-    subjects: Sequence[_Subject], jobs: int, tick: Callable[[int], object]
-) -> Iterator[tuple[_Subject, _Answers]]:
-    """Key in all rows of all meters, on `jobs` boards; yield each meter when it is done."""
-    waiting: queue.SimpleQueue[_Subject] = queue.SimpleQueue()
-    done: queue.SimpleQueue[tuple[_Subject, _Answers] | BaseException] = queue.SimpleQueue()
+    meters: Sequence[_MeterRows], jobs: int, tick: Callable[[int], object]
+) -> Iterator[tuple[_MeterRows, _Answers]]:
+    """Enter all rows of all meters, on `jobs` boards; yield each meter when it is done."""
+    waiting: queue.SimpleQueue[_MeterRows] = queue.SimpleQueue()
+    done: queue.SimpleQueue[tuple[_MeterRows, _Answers] | BaseException] = queue.SimpleQueue()
     stop = threading.Event()
-    for subject in subjects:
-        waiting.put(subject)
+    for meter in meters:
+        waiting.put(meter)
 
-    def answers(board: _Board, subject: _Subject, told: int = 0) -> _Answers:
+    def answers(board: _Board, meter: _MeterRows, reported: int = 0) -> _Answers:
         found: _Answers = []
-        for some in board.key_in(subject):
+        for some in board.key_in(meter):
             found += some
-            tick(max(0, len(found) - told))
-            told = max(told, len(found))
+            tick(max(0, len(found) - reported))
+            reported = max(reported, len(found))
             if stop.is_set():
                 break
         return found
@@ -428,18 +438,18 @@ def _key_in(
         board = None
         try:
             while not stop.is_set():
-                subject = waiting.get_nowait()
+                meter = waiting.get_nowait()
                 board = board or _Board()
                 try:
-                    found = answers(board, subject)
-                except (BoardError, ValueError):  # once more, on a fresh one
+                    found = answers(board, meter)
+                except (BoardError, ValueError):  # try once more, on a new board
                     board.close()
                     board = _Board()
                     try:
-                        found = answers(board, subject, len(subject.rows))
+                        found = answers(board, meter, len(meter.rows))
                     except (BoardError, ValueError) as error:
-                        found = [_Keyed(problem=str(error)) for _ in subject.rows]
-                done.put((subject, found))
+                        found = [_Keyed(problem=str(error)) for _ in meter.rows]
+                done.put((meter, found))
         except queue.Empty:
             pass
         except BaseException as error:
@@ -448,11 +458,11 @@ def _key_in(
             if board is not None:
                 board.close()
 
-    threads = [threading.Thread(target=work) for _ in range(min(jobs, len(subjects)))]
+    threads = [threading.Thread(target=work) for _ in range(min(jobs, len(meters)))]
     try:
         for thread in threads:
             thread.start()
-        for _ in subjects:
+        for _ in meters:
             found = done.get()
             if isinstance(found, BaseException):
                 raise found
@@ -464,27 +474,29 @@ def _key_in(
                 thread.join()
 
 
-# -- what became of it --------------------------------------------------------------------------
+# -- the result of each row ---------------------------------------------------------------------
 
 
 @dataclass(slots=True)
 class _Case:
-    """A row with all that is needed to say why."""
+    """A row with all data that is needed to explain its result."""
 
     checked: Checked
-    subject: _Subject
+    meter: _MeterRows
     keyed: _Keyed
-    taken: Mapping[int, TokenRow]  # TID -> row that brought it, before this one
+    taken: Mapping[int, TokenRow]  # TID -> the earlier row with that token
 
 
-def _cases(subject: _Subject, answers: _Answers, book: _Book, moment: datetime) -> Iterator[_Case]:
-    """Judge the rows of a meter; learn from them which keys it has had."""
+def _cases(
+    meter: _MeterRows, answers: _Answers, combined: _CombinedPos, moment: datetime
+) -> Iterator[_Case]:
+    """Compare the rows of a meter with what is expected; follow its key changes."""
     taken: dict[int, TokenRow] = {}
-    change = _Change(subject, book, moment)
-    for row, keyed in zip(subject.rows, answers, strict=True):
-        drn = subject.record.drn
+    change = _Change(meter, combined, moment)
+    for row, keyed in zip(meter.rows, answers, strict=True):
+        drn = meter.record.drn
         if not keyed.answer:
-            yield _Case(_wrong(row, keyed.problem, drn), subject, keyed, {})
+            yield _Case(_wrong(row, keyed.problem, drn), meter, keyed, {})
             continue
         steps = [*keyed.answer["earlier"], keyed.answer]
         last = next((step for step in steps if step["result"] not in GOOD), steps[-1])
@@ -505,7 +517,7 @@ def _cases(subject: _Subject, answers: _Answers, book: _Book, moment: datetime) 
             switch=keyed.status.get("switch", ""),
             as_expected=good,
         )
-        yield _Case(checked, subject, keyed, dict(taken) if last["name"] == "UsedError" else {})
+        yield _Case(checked, meter, keyed, dict(taken) if last["name"] == "UsedError" else {})
         for step in done:
             if step["tid"] is not None:
                 taken[step["tid"]] = row
@@ -513,26 +525,29 @@ def _cases(subject: _Subject, answers: _Answers, book: _Book, moment: datetime) 
 
 
 class _Change:
-    """Follows the key changes among the rows of a meter that only the file describes."""
+    """Follows the key changes in the rows of a meter that the file describes.
 
-    def __init__(self, subject: _Subject, book: _Book, moment: datetime):
-        self._record = subject.record
-        self._book = book
+    Its keys are known only from the tokens of the key changes.
+    """
+
+    def __init__(self, meter: _MeterRows, combined: _CombinedPos, moment: datetime):
+        self._record = meter.record
+        self._combined = combined
         self._moment = moment
-        self._keys = [subject.record.key] if subject.filed else []
+        self._keys = [meter.record.key] if meter.from_file else []
         self._sections: dict[int, Issued] = {}
         self._parts: dict[str, int] = {}
 
     def see(self, row: TokenRow, step: Mapping[str, Any]) -> None:
-        """Take a section that the meter took; with the last of a set comes a new key."""
+        """Collect an accepted section; after the last one of a set, add the new key."""
         number = KEY_CHANGE_SUBS.get(step["subclass"] or 0)
         if not self._keys or step["class"] != 2 or number is None or step["result"] not in GOOD:
             return
         record, key = self._record, self._keys[0]
-        octets = self._book.decoder_key(record, key)
+        decoder_key = self._combined.decoder_key(record, key)
         try:
-            found = decode(row.token, key=octets, ea=record.ea, tables=record.tables)
-        except VendingError:  # several in one cell
+            found = decode(row.token, key=decoder_key, ea=record.ea, tables=record.tables)
+        except VendingError:  # several tokens in one cell
             found = None
         if found is None or not found.authentic:
             self._keys = []
@@ -545,7 +560,7 @@ class _Change:
         )  # fmt: skip
         if step["name"] == "Accept":
             self._keys.insert(0, self._next(key))
-            self._book.describe(record, self._keys, list(self._sections.values()))
+            self._combined.describe(record, self._keys, list(self._sections.values()))
             self._sections, self._parts = {}, {}
 
     def _next(self, key: MeterKey) -> MeterKey:
@@ -562,7 +577,7 @@ class _Change:
             krn=parts["krn"],
             ken=parts["kenho"] << 4 | parts["kenlo"],
             sgc=key.sgc if sgc is None else f"{sgc:06d}",
-            # The tokens say that there is another base date, not which.
+            # The tokens say that the base date changes, but not to which one.
             bdt=_NEXT_BASE[key.bdt] if parts["ro"] else key.bdt,
             since=self._moment,
             given=b"".join(parts[word].to_bytes(4, "big") for word in words),
@@ -572,23 +587,29 @@ class _Change:
 # -- why ----------------------------------------------------------------------------------------
 
 
-def _explain(cases: Sequence[_Case], book: _Book, moment: datetime, searches: int | None) -> None:
-    """Say of what was refused why; what nobody expected comes first where that takes long."""
+def _explain(
+    cases: Sequence[_Case], combined: _CombinedPos, moment: datetime, searches: int | None
+) -> None:
+    """Add the reason to each refused row.
+
+    Trying other keys takes long and is limited to `searches` tokens: rows that are not as expected
+    come first.
+    """
     refused = [case for case in cases if case.checked.result and not _accepted(case.checked)]
     left = len(refused) if searches is None else searches
-    known: dict[object, tuple[str, str]] = {}  # the same wrong token again
+    known: dict[object, tuple[str, str]] = {}  # for a wrong token that is in several rows
     for case in sorted(refused, key=lambda case: case.checked.as_expected):
         row = case.checked.row
-        long = case.checked.result == "CRCError" and not book.issued(token=row.token)
+        long = case.checked.result == "CRCError" and not combined.issued(token=row.token)
         shown = [case.keyed.status.get(name) for name in ("krn", "kt", "ti", "ken", "sgc", "bdt")]
-        same = (case.subject.record.drn, row.token, *shown)
+        same = (case.meter.record.drn, row.token, *shown)
         if long and same in known:
             why, cause = known[same]
         elif long and not left:
-            why, cause = "mistyped, or for another meter or key (not looked into)", "wait"
+            why, cause = "mistyped, or for another meter or key (not searched)", "wait"
         else:
             left -= long
-            why, cause = _why(case, book, moment)
+            why, cause = _why(case, combined, moment)
             if long:
                 known[same] = why, cause
         case.checked = replace(case.checked, why=why, cause=cause)
@@ -598,18 +619,18 @@ def _accepted(checked: Checked) -> bool:
     return checked.result in [NAMES[number] for number in GOOD]
 
 
-def _why(case: _Case, book: _Book, moment: datetime) -> tuple[str, str]:
-    """Return why a token was refused, and a word for it."""
+def _why(case: _Case, combined: _CombinedPos, moment: datetime) -> tuple[str, str]:
+    """Return why a token was refused, and one word for the cause."""
     row, name = case.checked.row, case.checked.result
     answer, status = case.keyed.answer, dict(case.keyed.status)
-    if spoilt := check_rows.spoilt(row.token):
-        return spoilt, "not-a-token"
+    if damage := check_rows.spreadsheet_damage(row.token):
+        return damage, "not-a-token"
     before = case.taken.get(answer["tid"]) if answer["tid"] is not None else None
     if name == "UsedError" and before is not None:
         same = digits.clean(before.token) == digits.clean(row.token)
-        what = "it was keyed in already" if same else "one with its TID was keyed in already"
+        what = "it was entered before" if same else "a token with the same TID was entered before"
         return f"{what}, line {before.line}", "used"
-    # That a wrong token locks the meter comes after it.
+    # The status is from after the token: a lock-out that this token caused must not explain it.
     until = status.pop("lock_until", None)
     if name == "LockOut":
         for part, seconds in (("lock_until", until), ("clock", status["clock"])):
@@ -622,15 +643,15 @@ def _why(case: _Case, book: _Book, moment: datetime) -> tuple[str, str]:
 
     found: Explanation = explain(
         row.token,
-        pos=book,
-        meter=case.subject.record.name,
+        pos=combined,
+        meter=case.meter.record.name,
         status=status,
         tid_state=tid_state,
         now=moment,
     )
     if found.result in (None, name):
         return found.summary, found.cause
-    return answer["message"] or f"the meter says {name}", "unknown"
+    return answer["message"] or f"the meter answers {name}", "unknown"
 
 
 def _short(value: object) -> str:

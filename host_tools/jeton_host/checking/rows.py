@@ -1,7 +1,7 @@
-"""What a vending system issued, read from a file: CSV or JSON lines, a token a row.
+"""Read a file of issued tokens: CSV or JSON lines, one token in each row.
 
-Knows the file only, nothing of meters or keys. What is wrong with the file as a whole is a
-JetonError; what is wrong with one row is told with that row, and the others count.
+This module must not use meters or keys. An error of the whole file is a JetonError; an error
+of one row is in the `problem` of that row, and the other rows are valid.
 """
 
 import contextlib
@@ -18,9 +18,9 @@ from jeton_host.errors import JetonError, VendingError
 from jeton_host.vending import batch
 
 SETUP = ("ea", "dkga", "sgc", "ti", "krn", "kt", "ken", "bdt", "kct", "tables", "profile", "made")
-"""Columns that say how a meter is set up, by the names of PointOfSale.add_meter."""
-MOST_ROWS = 1_000_000
-MOST_OCTETS = 256 << 20
+"""Columns with parameters of the meter, named as in PointOfSale.add_meter."""
+MAX_ROWS = 1_000_000
+MAX_BYTES = 256 << 20
 
 _COLUMNS = {
     "meter": ("meter", "drn", "pan", "meternumber", "meterno"),
@@ -32,21 +32,21 @@ _COLUMNS = {
 _RESULTS = {name.casefold(): name for name in NAMES[1:]}
 _DELIMITERS = ",;\t|"
 _SEP = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
-_GUARDED = re.compile(r'="([^"]*)"|\'(.*)', re.DOTALL)
+_QUOTED = re.compile(r'="([^"]*)"|\'(.*)', re.DOTALL)
 _KWH = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,9}))? ?(?:kwh)?", re.IGNORECASE)
 _ROUNDED = re.compile(r"[0-9][.,]?[0-9]*[eE]\+?[0-9]{1,3}")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
-# What word processors put between groups of digits.
+# Special spaces and dashes that word processors put between groups of digits.
 _GAPS = dict.fromkeys(map(ord, "\u00a0\u2007\u2009\u202f\u2010\u2011\u2012\u2013\u2014"), " ")
 _BOMS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be", b"\xef\xbb\xbf": "utf-8"}
 
 
 @dataclass(frozen=True, slots=True)
 class TokenRow:
-    """One token as it was issued. `line` is where it begins in the file, from 1.
+    """One issued token. `line` is the first line of its row in the file, from 1.
 
-    What is expected of it is a `result` by the standard's name, or `energy_wh`, or both, or
-    nothing. `setup` has what the row says about its meter. With a `problem` it is no row.
+    Expected is a `result` (its name in the standard), or `energy_wh`, or both, or nothing.
+    `setup`: the parameters of the meter that the row gives. `problem`: why the row is not valid.
     """
 
     line: int
@@ -59,32 +59,32 @@ class TokenRow:
 
     @property
     def expected(self) -> str:
-        """Return what is expected, for people; empty where nothing is."""
+        """Return in words what is expected; empty if nothing is."""
         energy = "" if self.energy_wh is None else f"{Decimal(self.energy_wh) / 1000} kWh"
         return ", ".join(part for part in (self.result, energy) if part)
 
 
 @dataclass(frozen=True, slots=True)
 class TokenFile:
-    """All rows of a file, in its order, and the columns that mean nothing here."""
+    """All rows of a file, in order, and the headers of the columns that are not used."""
 
     rows: Sequence[TokenRow]
     unused: Sequence[str]
 
 
 def read(data: bytes, columns: Mapping[str, str] | None = None) -> TokenFile:
-    """Return the rows of a file's octets.
+    """Return the rows of a file from its bytes.
 
-    `columns` says which header a column has that is not called as here: {"token": "STS code"}.
+    `columns`: headers that differ from the usual ones, such as {"token": "STS code"}.
     """
-    if len(data) > MOST_OCTETS:
+    if len(data) > MAX_BYTES:
         raise JetonError(f"a file of {len(data) >> 20} MiB is too large: split it")
     if data.startswith(b"PK\x03\x04"):
-        raise JetonError("this is a spreadsheet's own file: save it as CSV UTF-8")
+        raise JetonError("this is a spreadsheet file: save it as CSV UTF-8")
     wanted = {_key(header): name for name, header in (columns or {}).items()}
     for name in columns or {}:
         if name not in _COLUMNS:
-            raise JetonError(f"there is no column {name!r}: {', '.join(_COLUMNS)}")
+            raise JetonError(f"there is no column {name!r}: use {', '.join(_COLUMNS)}")
     text = _text(data)
     if not text.strip():
         raise JetonError("the file is empty: it needs a header and a row for each token")
@@ -98,8 +98,8 @@ def read(data: bytes, columns: Mapping[str, str] | None = None) -> TokenFile:
         if names and names != head:
             place = _places(names, wanted, strict=not head)
             head = names
-        if len(rows) == MOST_ROWS:
-            raise JetonError(f"more than {MOST_ROWS} rows: split the file")
+        if len(rows) == MAX_ROWS:
+            raise JetonError(f"more than {MAX_ROWS} rows: split the file")
         row = TokenRow(number, problem=problem)
         rows.append(row if problem else _row(number, place, values, comma))
     if not rows:
@@ -109,7 +109,7 @@ def read(data: bytes, columns: Mapping[str, str] | None = None) -> TokenFile:
 
 
 _Cells = Iterator[tuple[int, list[str], list[str], bool, str]]
-"""Line, header, cells, whether a comma is a decimal point, what is wrong with the row."""
+"""Line, header, cells, whether a comma is a decimal point, problem of the row."""
 
 
 def _text(data: bytes) -> str:
@@ -128,11 +128,11 @@ def _text(data: bytes) -> str:
 
 
 def _csv(text: str, wanted: Mapping[str, str]) -> _Cells:
-    said = _SEP.match(text)
+    separator = _SEP.match(text)
     skipped = 0
-    if said:
-        delimiter, skipped = said[1], 1
-        text = text[said.end() :]
+    if separator:
+        delimiter, skipped = separator[1], 1
+        text = text[separator.end() :]
     else:
         delimiter = _delimiter(text, wanted)
     reader = csv.reader(
@@ -147,18 +147,18 @@ def _csv(text: str, wanted: Mapping[str, str]) -> _Cells:
                 continue
             if not header:
                 header = [_plain(cell) for cell in cells]
-                _places(header, wanted, strict=True)  # also where no row follows
+                _places(header, wanted, strict=True)  # check the header even if no row follows
                 continue
             problem = ""
             if len(cells) > len(header) and any(cells[len(header) :]):
-                problem = f"it has {len(cells)} cells, the header {len(header)}"
+                problem = f"it has {len(cells)} cells, but the header has {len(header)}"
             yield begins, header, [_plain(cell) for cell in cells], delimiter != ",", problem
     except csv.Error as error:
-        raise JetonError(f"line {reader.line_num + skipped} is no CSV: {error}") from None
+        raise JetonError(f"line {reader.line_num + skipped} is not CSV: {error}") from None
 
 
 def _delimiter(text: str, wanted: Mapping[str, str]) -> str:
-    """Return what parts the header into the columns that are needed, else what is likely to."""
+    """Return the delimiter that gives the required columns, else the most likely delimiter."""
     head = text.lstrip().split("\n", 1)[0][:10_000]
     for delimiter in _DELIMITERS:
         with contextlib.suppress(csv.Error):
@@ -186,25 +186,25 @@ def _json(text: str) -> _Cells:
 
 
 def _value(name: str, value: Any) -> str:
-    """Return a value of JSON as the cell it would be."""
+    """Return a JSON value as the text of a cell."""
     if value is None:
         return ""
     if isinstance(value, str):
         return _plain(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise VendingError(f"{_told(name)} must be text or a number")
+        raise VendingError(f"{_quote(name)} must be text or a number")
     if _name(name, {}) in ("meter", "token", "sgc"):
         raise VendingError(
-            f"{_told(name)} must be text, in quotes: a number loses its leading zeros"
+            f"{_quote(name)} must be text, in quotes: a number loses its leading zeros"
         )
     return str(value)
 
 
 def _plain(cell: str) -> str:
-    """Return a cell without what guards it against spreadsheets: '0012 or ="0012"."""
+    """Return a cell without the marks that keep it text in a spreadsheet: '0012 or ="0012"."""
     cell = cell.strip()
-    guarded = _GUARDED.fullmatch(cell)
-    return cell if guarded is None else (guarded[1] or guarded[2] or "").strip()
+    quoted = _QUOTED.fullmatch(cell)
+    return cell if quoted is None else (quoted[1] or quoted[2] or "").strip()
 
 
 def _key(header: str) -> str:
@@ -229,7 +229,7 @@ def _places(header: list[str], wanted: Mapping[str, str], *, strict: bool) -> di
             continue
         if name in found:
             raise JetonError(
-                f"two columns say the {name}: {_told(header[found[name]])} and {_told(text)}"
+                f"two columns contain the {name}: {_quote(header[found[name]])} and {_quote(text)}"
             )
         found[name] = place
     if strict:
@@ -237,8 +237,8 @@ def _places(header: list[str], wanted: Mapping[str, str], *, strict: bool) -> di
             if name not in found:
                 raise JetonError(
                     f"there is no column {name}: the header has "
-                    + (", ".join(_told(text) for text in header[:12]) or "nothing")
-                    + f"; name it with --column {name}=HEADER"
+                    + (", ".join(_quote(text) for text in header[:12]) or "nothing")
+                    + f"; give its header with --column {name}=HEADER"
                 )
     return found
 
@@ -250,11 +250,11 @@ def _row(number: int, place: Mapping[str, int], values: list[str], comma: bool) 
 
     row = TokenRow(number, cell("meter"), cell("token").translate(_GAPS))
     if any(_CONTROL.search(cell(name)) for name in place):
-        return replace(row, problem="it has control characters in it")
+        return replace(row, problem="it contains control characters")
     row = replace(row, setup={name: cell(name) for name in SETUP if cell(name)})
-    for name, what in (("meter", "no meter"), ("token", "no token")):
+    for name in ("meter", "token"):
         if not cell(name):
-            return replace(row, problem=f"it names {what}")
+            return replace(row, problem=f"it has no {name}")
     try:
         for name in ("expected", "energy", "result"):
             row = _expect(row, cell(name), comma)
@@ -264,7 +264,7 @@ def _row(number: int, place: Mapping[str, int], values: list[str], comma: bool) 
 
 
 def _expect(row: TokenRow, text: str, comma: bool) -> TokenRow:
-    """Return a row that also expects what a cell says."""
+    """Return the row with the expected result or energy of a cell added."""
     if not text:
         return row
     if name := _RESULTS.get(text.casefold()):
@@ -275,23 +275,23 @@ def _expect(row: TokenRow, text: str, comma: bool) -> TokenRow:
     if number is None:
         hint = "; write a decimal point" if re.fullmatch("[0-9]+,[0-9]+", text) else ""
         raise VendingError(
-            f"{_told(text)} is neither kWh like 12.5 nor a result like Accept or UsedError{hint}"
+            f"{_quote(text)} is neither kWh like 12.5 nor a result like Accept or UsedError{hint}"
         )
     energy_wh = Decimal(f"{number[1]}.{number[2] or 0}") * 1000
     if energy_wh != energy_wh.to_integral_value():
-        raise VendingError(f"{_told(text)} kWh is finer than a Wh")
+        raise VendingError(f"{_quote(text)} kWh is not a whole number of Wh")
     if row.energy_wh not in (None, energy_wh):
         raise VendingError(f"it expects both {row.expected} and {text}")
     return replace(row, energy_wh=int(energy_wh))
 
 
-def spoilt(text: str) -> str:
-    """Return what a spreadsheet has done to a number, empty where it is as it was."""
+def spreadsheet_damage(text: str) -> str:
+    """Return how a spreadsheet has damaged a number; empty if it has not."""
     if _ROUNDED.fullmatch(text):
-        return f"a spreadsheet has rounded it to {text}: make that column text"
+        return f"a spreadsheet has rounded it to {text}: format the column as text"
     return ""
 
 
-def _told(text: str) -> str:
-    """Return what stands in a file for a message: the beginning of it, on one line."""
+def _quote(text: str) -> str:
+    """Return a text of the file for a message: quoted, one line, at most 40 characters."""
     return repr(text if len(text) <= 40 else text[:40] + "…")

@@ -144,7 +144,7 @@ def _run(as_json: bool) -> int:
 
     from jeton_host import meter
 
-    meter.tell_wait = _waits
+    meter.report_wait = _waits
     try:
         status = app(standalone_mode=False, prog_name="jeton")
     except Exception as error:

@@ -155,13 +155,13 @@ def _columns(given: Sequence[str] | None) -> dict[str, str]:
 
 
 def _read(file: str) -> bytes:
-    from jeton_host.checking.rows import MOST_OCTETS
+    from jeton_host.checking.rows import MAX_BYTES
 
     if file == "-":
-        return sys.stdin.buffer.read(MOST_OCTETS + 1)
+        return sys.stdin.buffer.read(MAX_BYTES + 1)
     try:
         with open(file, "rb") as source:
-            return source.read(MOST_OCTETS + 1)
+            return source.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         raise JetonError(f"{file!r} cannot be read: {getattr(error, 'strerror', error)}") from None
 
@@ -193,7 +193,7 @@ def _show(found: Sequence[Any], unused: Sequence[str], seconds: float) -> None:
     for checked in wrong[:_SHOWN]:
         row = checked.row
         what = " ".join(part[:_LONGEST] for part in (row.meter, row.token) if part)
-        typer.echo(_line(f"line {row.line}: {what}: {checked.told}"))
+        typer.echo(_line(f"line {row.line}: {what}: {checked.problem}"))
     if len(wrong) > _SHOWN:
         typer.echo(f"… and {len(wrong) - _SHOWN} more: --json or --junit has all")
     table = Table()
@@ -252,7 +252,7 @@ def _cases(found: Sequence[Any]) -> Iterator[Any]:
         row = checked.row
         case = TestCase(_xml(f"line {row.line}: {row.token}"), _xml(checked.drn or row.meter))
         if not checked.as_expected:
-            failure = Failure(_xml(checked.told), checked.cause or "otherwise")
+            failure = Failure(_xml(checked.problem), checked.cause or "otherwise")
             case.result = [failure]
         elif checked.why:
             case.system_out = _xml(checked.why)

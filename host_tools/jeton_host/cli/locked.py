@@ -160,7 +160,7 @@ def rescue(
             new = {
                 "credit_wh": config["credit_wh"],
                 "kept": str(kept),
-                "key": rescues.key_told(config),
+                "key": rescues.key_attributes(config),
                 "key_pending": rescues.key_pending(found, pos, name),
                 "not_carried": rescues.not_carried(found, config),
             }

@@ -59,8 +59,8 @@ def vend_server(
     """
     from jeton_host.paths import data_home
     from jeton_host.vending.keys import load_keys
+    from jeton_host.vending.service.backend import read_faults
     from jeton_host.vending.service.server import VendServer
-    from jeton_host.vending.service.shop import read_faults
 
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

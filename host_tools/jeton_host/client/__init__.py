@@ -1,1 +1,1 @@
-"""The client of a meter: one serial line, and the verbs over it."""
+"""The client of a meter: its serial line and the verbs that are sent over it."""

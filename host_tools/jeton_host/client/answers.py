@@ -1,4 +1,4 @@
-"""The board's answers as typed values."""
+"""The answers of a board as typed values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -14,7 +14,10 @@ EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class TokenResult(IntEnum):
-    """What became of a token; the numbers are the board's."""
+    """The result of a token, with the names of IEC 62055-41 and the numbers of the board.
+
+    `ACCEPT` and `KCT1` to `KCT4` are good; all others refuse the token.
+    """
 
     ACCEPT = _Numbers.ACCEPT
     KCT1 = _Numbers.KCT1
@@ -37,22 +40,22 @@ class TokenResult(IntEnum):
 
     @property
     def standard_name(self) -> str:
-        """Return the standard's name, such as UsedError."""
+        """Return the name in the standard, such as UsedError."""
         return NAMES[self]
 
     @property
     def good(self) -> bool:
-        """Return whether the token did its work, a section of a key change included."""
+        """Return whether the token was accepted, also as a section of a key change."""
         return self in GOOD
 
 
 def moment(seconds: int) -> datetime:
-    """Return the UTC time of the board's seconds since 2000-01-01."""
+    """Return the UTC time of a board time (seconds since 2000-01-01)."""
     return EPOCH + timedelta(seconds=seconds)
 
 
 def seconds_of(when: datetime) -> int:
-    """Return a time as the board counts it; without a zone it is UTC."""
+    """Return a time as board time (seconds since 2000-01-01); a time without a zone is UTC."""
     if when.tzinfo is None:
         when = when.replace(tzinfo=UTC)
     return (when - EPOCH) // timedelta(seconds=1)
@@ -60,7 +63,14 @@ def seconds_of(when: datetime) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Display:
-    """What the display shows: `rows` lines of `cols` characters."""
+    """The text on the display of a meter.
+
+    Attributes:
+        rows: The number of lines of the display.
+        cols: The number of characters in a line.
+        lines: The text, one string per line.
+        flash: Whether the text flashes, as a result does on some meters.
+    """
 
     rows: int
     cols: int
@@ -68,7 +78,7 @@ class Display:
     flash: bool = False
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as the board sent it."""
+        """Return the values in the form in which the board sent them."""
         return {
             "rows": self.rows,
             "cols": self.cols,
@@ -79,12 +89,25 @@ class Display:
 
 @dataclass(frozen=True, slots=True)
 class EnterResult:
-    """What became of one token.
+    """The result of one token.
 
-    `token`, `token_class`, `subclass` and `tid` are None where the token could not be decrypted;
-    `missing` lists the sections of a key change set that are still to come. Of `amount_wh`
-    `repaid_wh` went to emergency credit and `recovered_wh` to advances of the utility. Of several
-    tokens that were entered in one go this is the last, and `earlier` has those before it.
+    Attributes:
+        result: The result as a value of the enumeration.
+        name: The name of the result in the standard, such as UsedError.
+        token: The name of the kind of token, such as TransferCredit; None if the token could not
+            be decrypted. The same is true of `token_class`, `subclass` and `tid`.
+        token_class: The class of the token, 0 to 3.
+        subclass: The subclass of the token, 0 to 15.
+        tid: The token identifier, in minutes since the base date; None also for a kind of token
+            without one.
+        amount_wh: The energy of the token in Wh; None if the token has no amount.
+        missing: The numbers of the sections of a key change that have not been entered yet.
+        display: The lines that the display shows afterwards.
+        message: The result as the meter's profile words it; empty if the board did not send it.
+        repaid_wh: The part of `amount_wh` that repaid emergency credit.
+        recovered_wh: The part of `amount_wh` that repaid advances of the utility.
+        earlier: If several tokens were entered at once, the results of those before this one; this
+            one is the last.
     """
 
     result: TokenResult
@@ -103,11 +126,11 @@ class EnterResult:
 
     @property
     def good(self) -> bool:
-        """Return whether the token did its work."""
+        """Return whether the token was accepted."""
         return self.result.good
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as the board sent it."""
+        """Return the values in the form in which the board sent them."""
         return {
             "result": int(self.result),
             "name": self.name,
@@ -126,13 +149,19 @@ class EnterResult:
 
 @dataclass(frozen=True, slots=True)
 class PressResult:
-    """The display after some keys, and what the last token they completed came to."""
+    """The display after some keys, and the result of the last token that they completed.
+
+    Attributes:
+        display: The lines that the display shows afterwards.
+        result: The result of the last completed token, None if the keys completed none. Its
+            `earlier` contains the results of the tokens before it.
+    """
 
     display: tuple[str, ...]
     result: EnterResult | None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as the board sent it."""
+        """Return the values in the form in which the board sent them."""
         return {
             "display": list(self.display),
             "result": self.result.as_dict() if self.result else None,
@@ -142,7 +171,14 @@ class PressResult:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One entry of the log; `details` is what its kind adds."""
+    """One entry of the event log, or one fault report.
+
+    Attributes:
+        seq: The number of the entry; it grows by 1 with each entry.
+        time: The meter's time of the event, in UTC.
+        kind: The kind of event, such as "token" or "switch_opened".
+        details: The values that belong to this kind of event, by name.
+    """
 
     seq: int
     time: datetime
@@ -150,14 +186,59 @@ class Event:
     details: Mapping[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it with the time as ISO 8601."""
+        """Return the values and details in one dict, with the time in ISO 8601."""
         head = {"seq": self.seq, "time": self.time.isoformat(), "kind": self.kind}
         return head | dict(self.details)
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Registers, key attributes and states of a meter; never a key."""
+    """Registers, key attributes and states of a meter; never a key.
+
+    Times are UTC, energy is in Wh, power in W.
+
+    Attributes:
+        clock: The meter's time.
+        provisioned: Whether the meter is set up.
+        fault: What is wrong with the meter or its storage, None if nothing is.
+        profile: The name of the meter's profile, None if it has none.
+        drn: The decoder reference number (meter number).
+        ea: The encryption algorithm: 7 or 11.
+        kct: The number of tokens of a key change that the meter supports.
+        krn: The key revision number.
+        kt: The key type, 0 to 3.
+        ti: The tariff index.
+        sgc: The supply group code, 6 digits.
+        ken: The key expiry number.
+        bdt: The base date of TIDs: "93", "14" or "35"; None if a key change has set a base date
+            that the meter does not know.
+        credit_wh: The credit; negative where the profile allows it.
+        total_wh: The energy used since the meter was set up.
+        emergency_debt_wh: Emergency credit that is not repaid yet.
+        advance_debt_wh: Advances of the utility that are not repaid yet.
+        low_credit: Whether the credit is below the profile's warning level.
+        alarm: Whether the buzzer sounds because of low credit.
+        emergency: Whether emergency credit can be taken now.
+        load_w: The power of the connected load.
+        load_steps: The number of steps of a load profile, 0 for a constant load.
+        power_w: The power through the meter: `load_w` while the switch is closed, else 0.
+        switch: The load switch: "closed" or "open".
+        switch_reason: Why the switch is in this position, such as "no_credit" or "over_power".
+        trips: The number of times the switch has tripped in a row.
+        reconnect_at: When the switch closes again by itself, None if it does not.
+        lock_until: Until when the keypad accepts no token after too many wrong ones, None if it
+            accepts them.
+        max_power_limit_w: The power limit; 0 is no limit.
+        phase_unbalance_limit_w: The limit for the difference between phases; 0 is no limit.
+        tariff_rate: The tariff rate that a token has set.
+        tamper: Whether the meter is in the tampered state.
+        result: The number of the last result, see `TokenResult`.
+        result_name: The name of the last result, such as UsedError.
+        pending: The numbers of the sections of a key change that have been entered so far.
+        tid_newest: The newest TID in the memory of used tokens.
+        tid_oldest: The oldest TID in that memory; older tokens are refused.
+        rate: Seconds that the meter's clock advances in one real second; 0 is a stopped clock.
+    """
 
     clock: datetime
     provisioned: bool
@@ -199,7 +280,7 @@ class Status:
     rate: int
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it with times as ISO 8601."""
+        """Return the values in a dict, with times in ISO 8601."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
         for name in ("clock", "reconnect_at", "lock_until"):
             values[name] = values[name].isoformat() if values[name] else None
@@ -208,10 +289,23 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """What makes up the credit, and what is owed.
+    """The amounts that make up the credit, and the debts, all in Wh.
 
-    initial + tokens + advances + emergency - charged - recovered - cleared = credit, always. What
-    flowed when the register was as low as it goes is `uncharged_wh`: energy = charged + uncharged.
+    Always: initial + tokens + advances + emergency - charged - recovered - cleared = credit, and
+    the energy used = charged + uncharged.
+
+    Attributes:
+        initial_wh: The credit with which the meter was set up.
+        tokens_wh: The sum of all credit tokens.
+        advances_wh: The sum of all advances of the utility.
+        emergency_wh: The sum of all emergency credit taken.
+        charged_wh: The energy that was charged to the credit.
+        recovered_wh: The part of the tokens that repaid emergency credit and advances.
+        cleared_wh: The credit removed by ClearCredit tokens.
+        credit_wh: The credit now.
+        emergency_debt_wh: Emergency credit that is not repaid yet.
+        advance_debt_wh: Advances that are not repaid yet.
+        uncharged_wh: The energy that was used while the credit was at its lowest allowed value.
     """
 
     initial_wh: int
@@ -227,32 +321,47 @@ class Ledger:
     uncharged_wh: int
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as the board sent it."""
+        """Return the values in the form in which the board sent them."""
         return {item.name: getattr(self, item.name) for item in fields(self)}
 
 
 @dataclass(frozen=True, slots=True)
 class Emergency:
-    """Whether emergency credit was taken, else why not: none, used, not_needed or debt."""
+    """The answer to a request for emergency credit.
+
+    Attributes:
+        taken: Whether the emergency credit was added to the credit.
+        reason: Why it was not: "none" (this meter has none), "used" (not repaid yet),
+            "not_needed" (there is enough credit) or "debt" (a debt would use all of it); None if
+            it was taken.
+        ledger: The amounts that make up the credit afterwards.
+    """
 
     taken: bool
     reason: str | None
     ledger: Ledger
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as the board sent it."""
+        """Return the values in the form in which the board sent them."""
         return {"taken": self.taken, "reason": self.reason, "ledger": self.ledger.as_dict()}
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Wh by day ("2025-05-08") and month ("2025-05"), oldest first; the last is counted still."""
+    """The energy used per day and per month, oldest first.
+
+    The last day and the last month are not over yet.
+
+    Attributes:
+        days: Date such as "2025-05-08" -> Wh.
+        months: Month such as "2025-05" -> Wh.
+    """
 
     days: Mapping[str, int]
     months: Mapping[str, int]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as two lists."""
+        """Return two lists, `days` and `months`, of dicts with date or month and Wh."""
         return {
             "days": [{"date": date, "wh": wh} for date, wh in self.days.items()],
             "months": [{"month": month, "wh": wh} for month, wh in self.months.items()],
@@ -261,20 +370,38 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Led:
-    """The pulses of the LED since the meter began, and whether the supply LED is lit."""
+    """The state of the pulse LED and the supply LED.
+
+    Attributes:
+        pulses: The number of pulses since the meter was set up.
+        pulses_per_kwh: The number of pulses for one kWh.
+        supply: Whether the supply LED is lit: the switch is closed.
+    """
 
     pulses: int
     pulses_per_kwh: int
     supply: bool
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as the board sent it."""
+        """Return the values in the form in which the board sent them."""
         return {item.name: getattr(self, item.name) for item in fields(self)}
 
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """What the board is."""
+    """The board and its firmware.
+
+    Attributes:
+        firmware: The version of the firmware.
+        board: The name of the board, such as "esp32_lcd2004".
+        provisioned: Whether the meter is set up.
+        profile: The name of the meter's profile; None before the meter is set up.
+        drn: The decoder reference number (meter number).
+        interpreter: The name and version of the interpreter.
+        mem_free: The free heap in bytes.
+        mem_used: The heap in use in bytes.
+        faults: Part that does not work -> what is wrong with it.
+    """
 
     firmware: str
     board: str
@@ -284,28 +411,41 @@ class Info:
     interpreter: str
     mem_free: int
     mem_used: int
-    faults: dict[str, str] = field(default_factory=dict)  # part that is missing -> what is wrong
+    faults: dict[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as the board sent it."""
+        """Return the values in the form in which the board sent them."""
         return {item.name: getattr(self, item.name) for item in fields(self)}
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a board with parts has seen at its pins and done there: what wires wait for."""
+    """What a board with parts has read from its pins and written to its display so far.
 
-    keys_taken: int  # by the meter, modulo 32
+    Objects with the methods of `Wires` wait until these values show that the board has processed
+    a key or has drawn the display.
+
+    Attributes:
+        keys_taken: The number of keys that the meter has processed, modulo 32.
+        keys_down: The keys that are pressed now.
+        step_ms: The board's own time in ms at which it processed its parts last.
+        draws: Whether a part of the display is not drawn yet.
+    """
+
+    keys_taken: int
     keys_down: str
-    step_ms: int  # when it looked after its parts last, by the board's own milliseconds
-    draws: bool  # not all of its display is drawn
+    step_ms: int
+    draws: bool
 
 
 _T = TypeVar("_T", Status, Info, Ledger, Led)
 
 
 def from_answer(kind: type[_T], value: Any, **changed: Any) -> _T:
-    """Return a dataclass of the board's answer; what newer firmware adds is left out."""
+    """Return a board's answer as a dataclass; values that only newer firmware sends are ignored.
+
+    `changed` are fields that are already converted. BoardError if a field is missing.
+    """
     try:
         known = {item.name: value[item.name] for item in fields(kind) if item.name not in changed}
         return kind(**known, **changed)
@@ -317,7 +457,7 @@ def from_answer(kind: type[_T], value: Any, **changed: Any) -> _T:
 
 
 def enter_result(value: Mapping[str, Any]) -> EnterResult:
-    """Return what became of a token, from the answer of the board."""
+    """Return the result of a token from the answer of the board."""
     return EnterResult(
         result=TokenResult(value["result"]),
         name=value["name"],
@@ -338,7 +478,7 @@ def enter_result(value: Mapping[str, Any]) -> EnterResult:
 
 
 def event_list(values: list[dict[str, Any]]) -> list[Event]:
-    """Return the entries of the log, from the answer of the board."""
+    """Return log entries or fault reports from the answer of the board."""
     return [
         Event(
             value["seq"],
@@ -351,7 +491,7 @@ def event_list(values: list[dict[str, Any]]) -> list[Event]:
 
 
 def status_from_answer(value: Any) -> Status:
-    """Return registers and states, from the answer of the board."""
+    """Return the status from the answer of the board."""
     changed: dict[str, Any] = {}
     try:
         changed = {"clock": moment(value["clock"]), "pending": tuple(value["pending"])}

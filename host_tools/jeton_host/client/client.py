@@ -1,4 +1,4 @@
-"""MeterClient: the verbs of a meter as methods, over its serial line. It opens no board itself."""
+"""MeterClient: the verbs of a meter as methods, over its serial line. It starts no board."""
 
 import contextlib
 import json
@@ -36,18 +36,24 @@ from jeton_host.client.session import Session, exclusive
 from jeton_host.errors import BoardError
 from jeton_host.typed import typed_methods
 
-_LONGEST_TOKEN = 200  # more than 99 digits no keypad counts, and a small heap has other uses
-_KEYS = 200  # in one line
-_PIN_KEYS = "0123456789*#ABCDi"  # that keypads have; i is A
-_PATIENCE_A_DAY = 0.05  # seconds a board may take to live a day, each hour with another load
-_STEPS = 32  # of a load, in one line
-_EVENTS = 20  # of the log
-LOAD_STEPS = 256  # the board's load.STEPS
+_LONGEST_TOKEN = 200  # characters sent: a meter counts at most 99 digits, and its heap is small
+_KEYS = 200  # keys in one request
+_PIN_KEYS = "0123456789*#ABCDi"  # the keys of keypads; i is A
+_DAY_TIMEOUT = 0.05  # seconds of timeout per simulated day, with a new load each hour
+_STEPS = 32  # steps of a load profile in one request
+_EVENTS = 20  # log entries in one request
+LOAD_STEPS = 256  # steps of a load profile that a meter can keep: load.STEPS of the firmware
 
 
 @typed_methods
 class MeterClient(Session):
-    """The verbs of a meter as methods, over its line. `Meter` adds virtual boards and names."""
+    """The verbs of a meter as methods, over its serial line.
+
+    `Meter` adds virtual boards and the names of meters. Every method raises `BoardError` if the
+    meter refuses the request (the message gives the reason), does not answer within `timeout`
+    seconds, or is disconnected. Arguments of a wrong type raise `WrongTypeError`. Several threads
+    may use the same object.
+    """
 
     def __init__(
         self,
@@ -58,12 +64,17 @@ class MeterClient(Session):
         code: str | None = None,
     ) -> None:
         self._wires: Wires | None = None
-        self._last_seq = 0  # of the events that were seen
+        self._last_seq = 0  # the newest event that was read, with wires
         super().__init__(port, timeout=timeout, name=name, code=code)
 
     @exclusive
     def close(self) -> None:
-        """Release the wires, leave the board at its friendly prompt and close the port."""
+        """Close the port; the meter runs on.
+
+        If a method has sent the unlock `code`, the meter is locked again. Wires are released, and
+        the board is left at its friendly prompt. A virtual board started by `Meter.open` is
+        switched off. Every later call raises `ClosedError`.
+        """
         wires, self._wires = self._wires, None
         if wires is not None:
             with contextlib.suppress(BoardError):
@@ -71,39 +82,51 @@ class MeterClient(Session):
         super().close()
 
     def info(self) -> Info:
-        """Return what the board is."""
+        """Return the board, its firmware, its free heap and its faulty parts."""
         return from_answer(Info, self.rpc("info"))
 
     def seen(self) -> Seen | None:
-        """Return what its board has seen at its pins; None of a board that does not say."""
-        told = self.rpc("info").get("bench")
-        return Seen(*told) if told else None
+        """Return what the board has read from its pins; None for a board without parts."""
+        values = self.rpc("info").get("bench")
+        return Seen(*values) if values else None
 
     def provision(self, config: Annotated[Mapping[str, Any], "checked below"]) -> Status:
-        """Make it a new meter; `jeton_host.meters.named.make_config` makes a configuration."""
+        """Set the board up as a new meter and return its status; the old meter is lost.
+
+        Args:
+            config: The meter's number, key, profile and so on. `make_config` and
+                `PointOfSale.config_for` return such a mapping.
+        """
         if not isinstance(config, Mapping):
             raise BoardError(f"a configuration is a mapping, not {type(config).__name__}")
         self._last_seq = 0
         return status_from_answer(self.rpc("provision", dict(config)))
 
     def enter(self, token: str) -> EnterResult:
-        """Key a token in by the wire; spaces and dashes do not matter.
+        """Enter a token over the serial line and return its result.
 
-        Of an endless token no more than the first 200 characters are sent.
+        A refused token is a result, not an error.
+
+        Args:
+            token: 20 digits; spaces and dashes are ignored. Only the first 200 characters are
+                sent.
         """
         return enter_result(self.rpc("enter", token[:_LONGEST_TOKEN]))
 
     @exclusive
     def press(self, keys: str, *, linger_s: int = 0) -> PressResult:
-        """Press keys: digits, * for backspace, # for Enter.
+        """Press keys one after another; return the display and the result of a completed token.
 
-        A clock that hurries runs at 1 for `linger_s` seconds (at most 60) from then on, so that
-        the next keys come before the digits are dropped. The board sees to that alone.
+        Without wires the keys are sent over the serial line. With wires they are pressed at the
+        keypad, and the display is read through the pins. The result of a token is then read from
+        the event log: `tid` is None, `message` is empty, `repaid_wh` and `recovered_wh` are 0.
 
-        With wires the keys are pressed one by one at the keypad, with any other key it has (i is
-        its A), and the display is what stands there then. What a token came to is asked over the
-        line: its result, class and Wh are those of the log, its TID, its message and what of it
-        was repaid are not told there. A bench sees to a clock that hurries by itself.
+        Args:
+            keys: 0 to 9, * for backspace, # for Enter, i for the information key of some meters.
+                With wires also A to D, where the keypad has them; i is A there.
+            linger_s: If the meter's clock is accelerated, run it at 1 s per second for the next
+                `linger_s` real seconds (at most 60), so that the entry does not time out before
+                the next keys. A board with a real keypad does this by itself.
         """
         if self._wires is not None:
             return self._press_keys(self._wires, keys)
@@ -157,13 +180,13 @@ class MeterClient(Session):
 
     @property
     def wires(self) -> Wires:
-        """Return the pins of its bench; BoardError where it was opened without."""
+        """Return the pins of the board; BoardError if it was opened without `wires`."""
         if self._wires is None:
             raise BoardError(f"meter {self.name} was opened without wires: Meter.open(…, wires=…)")
         return self._wires
 
     def display(self) -> Display:
-        """Return what the display shows; with wires what stands there."""
+        """Return what the display shows; with wires it is read through the pins."""
         if self._wires is not None:
             lines = tuple(self._wires.lines())
             return Display(len(lines), len(lines[0]), lines, self._wires.flashes)
@@ -178,7 +201,7 @@ class MeterClient(Session):
     def events(self, after: int = 0) -> list[Event]:
         """Return the logged events with a number above `after`, oldest first."""
         found: list[Event] = []
-        while True:  # in parts: a small heap has no room for all as one line
+        while True:  # in parts: the whole log as one line does not fit a small heap
             part = event_list(self.rpc("events", after, _EVENTS))
             found += part
             if len(part) < _EVENTS:
@@ -186,16 +209,16 @@ class MeterClient(Session):
             after = part[-1].seq
 
     def reports(self) -> list[Event]:
-        """Return the fault reports that nobody has acknowledged yet, oldest first."""
+        """Return the fault reports that are not acknowledged yet, oldest first."""
         return event_list(self.rpc("reports"))
 
     def acknowledge(self, seq: int) -> int:
-        """Let the fault reports up to number `seq` go; return how many still wait."""
+        """Acknowledge the fault reports up to number `seq`; return how many remain."""
         left: int = self.rpc("acknowledge", seq)
         return left
 
     def set_load(self, watts: int) -> Status:
-        """Connect a load behind the switch."""
+        """Connect a constant load of `watts` (W) and return the status."""
         return status_from_answer(self.rpc("load", watts))
 
     @exclusive
@@ -206,9 +229,13 @@ class MeterClient(Session):
         start: datetime | None = None,
         repeat_s: int = 0,
     ) -> Status:
-        """Connect a load in steps (seconds from `start`, W); `start` is now, or in the past.
+        """Connect a load that changes in steps and return the status.
 
-        With `repeat_s` they come over and over. At most LOAD_STEPS; `play` takes more.
+        Args:
+            steps: Pairs of time (seconds from `start`, ascending) and power (W); 1 to 256 pairs.
+                `play` takes any number.
+            start: The time of second 0, now or in the past; the default is now.
+            repeat_s: Repeat the steps every `repeat_s` seconds; 0 does not repeat them.
         """
         if not steps or len(steps) > LOAD_STEPS:
             raise BoardError(
@@ -227,9 +254,13 @@ class MeterClient(Session):
 
     @exclusive
     def play(self, steps: Sequence[tuple[int, int]], end_s: int | None = None) -> Status:
-        """Let time pass under a load of any number of steps (seconds from now, W), then `end_s`.
+        """Advance the meter's clock through a load of any number of steps; return the status.
 
-        The last step's load stays connected.
+        The load of the last step stays connected.
+
+        Args:
+            steps: Pairs of time (seconds from now, ascending) and power (W).
+            end_s: The number of seconds to advance in total; by default the time of the last step.
         """
         start = self.clock()
         rate = self.status().rate
@@ -248,41 +279,44 @@ class MeterClient(Session):
         return self.status()
 
     def set_phases(self, first_w: int, second_w: int, third_w: int) -> Status:
-        """Connect a load to each of the three phases."""
+        """Connect a load (W) to each of the three phases and return the status."""
         return status_from_answer(self.rpc("phases", [first_w, second_w, third_w]))
 
     def grant(self, energy_wh: int) -> Ledger:
-        """Grant an advance of the utility, which later credit tokens repay."""
+        """Add an advance of the utility (Wh) to the credit and return the ledger.
+
+        Later credit tokens repay it. BoardError if the meter's profile has no advances.
+        """
         return from_answer(Ledger, self.rpc("advance_grant", energy_wh))
 
     def emergency(self) -> Emergency:
-        """Take emergency credit, as by key or code."""
+        """Take emergency credit, as with the key or the code; return whether it was taken."""
         value = self.rpc("emergency")
         return Emergency(value["taken"], value["reason"], from_answer(Ledger, value["ledger"]))
 
     def ledger(self) -> Ledger:
-        """Return what makes up the credit, and what is owed."""
+        """Return the amounts that make up the credit, and the debts, in Wh."""
         return from_answer(Ledger, self.rpc("ledger"))
 
     def reconnect(self) -> bool:
-        """Press the key that closes the switch where it waits for one; tell whether it did."""
+        """Press the key for which an open switch waits; return whether it has closed."""
         return bool(self.rpc("reconnect")["done"])
 
     def mute(self) -> Status:
-        """Silence the alarm."""
+        """Silence the buzzer of the credit alarm and return the status."""
         return status_from_answer(self.rpc("mute"))
 
     def language(self, language: str | None = None) -> str:
-        """Return the display's language; with an argument choose it first."""
+        """Return the display's language as a code such as "fr"; set it first if one is given."""
         value = self.rpc("language", *([] if language is None else [language]))
         return str(value["language"])
 
     def languages(self) -> list[str]:
-        """Return the languages that this meter and its display have."""
+        """Return the codes of the languages that this meter and its display support."""
         return [str(code) for code in self.rpc("language")["languages"]]
 
     def history(self) -> History:
-        """Return what was used by day and month."""
+        """Return the energy used per day and per month, in Wh."""
         value = self.rpc("history")
         return History(
             {entry["date"]: entry["wh"] for entry in value["days"]},
@@ -290,26 +324,28 @@ class MeterClient(Session):
         )
 
     def led(self) -> Led:
-        """Return the LED: pulses so far, and whether the supply is on."""
+        """Return the number of LED pulses so far, and whether the supply LED is lit."""
         return from_answer(Led, self.rpc("led"))
 
     def consume(self, energy_wh: int) -> Status:
-        """Count energy that flowed."""
+        """Count used energy (Wh), as pulses of a sensor would; return the status."""
         return status_from_answer(self.rpc("consume", energy_wh))
 
     def advance(self, seconds: int) -> Status:
-        """Let time pass for the meter."""
+        """Advance the meter's clock by `seconds`, under the connected load; return the status."""
         days = max(0, seconds) // 86400
-        patience = self.timeout + days * _PATIENCE_A_DAY
+        patience = self.timeout + days * _DAY_TIMEOUT
         return status_from_answer(self.rpc("advance", seconds, timeout=patience))
 
     def advance_to_next(self, seconds: int) -> tuple[Status, int | None]:
-        """Let time pass; also return in how many seconds something happens by itself, if ever.
+        """Advance the clock by `seconds`; return the status and the time to the next change.
 
-        That is a change of the load, a level of the credit, a delay that ends, midnight.
+        The second value is the number of seconds until something changes by itself, None if
+        nothing will. Such changes are a step of the load, a warning level of the credit, the end
+        of a delay, and midnight.
         """
         days = max(0, seconds) // 86400
-        patience = self.timeout + days * _PATIENCE_A_DAY
+        patience = self.timeout + days * _DAY_TIMEOUT
         value = self.rpc("advance", seconds, timeout=patience)
         return status_from_answer(value), value.get("next_s")
 
@@ -322,78 +358,111 @@ class MeterClient(Session):
         step: timedelta | int | None = None,
         **registers: Any,
     ) -> Status:
-        """Let time pass up to the second at which something is so; return the status then.
+        """Advance the meter's clock to the second at which a condition is true.
 
-        `what` is a kind of event that is to be logged from now on, such as "switch_opened", or a
-        function of the status. Or a text is to be on the `display`, or registers of the status are
-        to be as said: `switch="open"`; `credit_wh`, `total_wh` and `clock` are reached or passed.
+        Give exactly one condition: `what`, `display` or registers. The clock jumps from one change
+        to the next (see `advance_to_next`) and does not run otherwise.
 
-        The clock goes from one thing that happens by itself to the next, and at most `step` at
-        once: give one for a display that changes with every kWh. It does not run meanwhile.
-        What a function asks for is found if it stays so for a minute and for a Wh; for less give
-        a `step`, and the meter is looked at so often.
+        Args:
+            what: A kind of event, such as "switch_opened", that is logged from now on; or a
+                function of the status that returns whether the condition is true. A function's
+                condition is found if it stays true for at least a minute and for at least 1 Wh;
+                for shorter ones give a `step`.
+            display: A text, or a pattern, that the display shows.
+            limit: The longest time to advance, in seconds or as a timedelta. The default is 366
+                days. With a `step` or a `display` and no limit, the meter is also read at most
+                2000 times (with a step of 60 s that is more than a day).
+            step: The longest time to advance at once, in seconds or as a timedelta. Needed for a
+                display that changes with each kWh, for example.
+            registers: Attributes of `Status` and their values, such as `switch="open"`. The values
+                of `credit_wh`, `total_wh` and `clock` may be reached or passed.
 
-        NeverCameError, which is a BoardError and an AssertionError, after `limit` (s, or a
-        timedelta), and it says what the meter shows and has logged. Without one that is 366 days,
-        and with a `step` or for a display after no more than 2000 looks: at a step of 60 s a day
-        and more. WrongTypeError or WrongValueError, which list what there is, for what can never
-        be so.
+        Returns:
+            The status at that second.
+
+        Raises:
+            NeverCameError: The condition was not true within `limit`. It is a BoardError and an
+                AssertionError; the message contains the display and the last events.
+            WrongTypeError: There is not exactly one condition, or a value has the wrong type.
+            WrongValueError: The condition can never be true, such as an unknown kind of event.
         """
         return waiting.advance(
             self, what, shown=display, limit=limit, step=step, registers=registers
         )
 
     def wait_display(self, text: waiting.Text, timeout: float = waiting.WAIT_S) -> Display:
-        """Wait until the display shows a text, or what fits a pattern; return the display.
+        """Wait in real time until the display shows a text; return the display.
 
-        The text may go on in the next line. The meter lives on by its own clock, and is asked
-        again and again. NeverCameError after `timeout` seconds.
+        The display is read repeatedly while the meter's clock runs.
+
+        Args:
+            text: A text or a pattern. It may continue on the next line of the display, and any
+                number of spaces counts as one.
+            timeout: The longest time to wait, in real seconds.
+
+        Raises:
+            NeverCameError: The text was not shown within `timeout`.
         """
         return waiting.display(self, text, timeout)
 
     def wait_event(self, kind: str, after: int = 0, timeout: float = waiting.WAIT_S) -> Event:
-        """Wait until an event of a kind is logged with a number above `after`; return it.
+        """Wait in real time until an event of a kind is logged; return the first one.
 
-        The first one, if it is logged already. NeverCameError after `timeout` seconds.
+        Args:
+            kind: The kind of event, such as "token".
+            after: Ignore events whose number is `after` or less. An event that is already logged
+                with a higher number is returned at once.
+            timeout: The longest time to wait, in real seconds.
+
+        Raises:
+            NeverCameError: No such event was logged within `timeout`.
         """
         return waiting.event(self, kind, after, timeout)
 
     def save(self) -> Status:
-        """Have the meter save all it has counted, as it does when it notices a power failure."""
+        """Save all counters to the meter's flash, as at a power failure; return the status."""
         return status_from_answer(self.rpc("save"))
 
     def clock(self, when: datetime | None = None) -> datetime:
-        """Return the meter's time (UTC); with an argument set it first."""
+        """Return the meter's time (UTC); if `when` is given, set it first.
+
+        A `when` without a zone is UTC.
+        """
         return moment(self.rpc("clock", *([] if when is None else [seconds_of(when)])))
 
     def set_rate(self, rate: int) -> Status:
-        """Let the meter's clock run at `rate` seconds a second; 0 stops it."""
+        """Run the meter's clock at `rate` seconds per real second; return the status.
+
+        The rate is 0 to 1,000,000; 0 stops the clock.
+        """
         return status_from_answer(self.rpc("rate", rate))
 
     def set_tamper(self, on: bool = True) -> Status:
-        """Raise the tamper input."""
+        """Switch the tamper input on (cover open) or off; return the status."""
         return status_from_answer(self.rpc("tamper", on))
 
     @property
     def locks_again(self) -> bool:
-        """Return whether `close` locks the meter again, its clock at 1 s a second from then on."""
+        """Return whether `close` locks the meter again and sets its clock's rate to 1."""
         return self._opened
 
     @exclusive
     def lock(self, code: str | None = None) -> None:
-        """Lock the meter by an unlock code of 8 to 64 characters: it starts anew at once.
+        """Lock the meter with an unlock code, or lock it again after `unlock`.
 
-        A locked one closes what `unlock` opened; with a code it has another code from then on.
+        An open meter restarts at once and then has no REPL. For a meter that is locked already,
+        this ends the effect of `unlock`; a given `code` replaces its unlock code.
+
+        Args:
+            code: The unlock code, 8 to 64 characters. Required if the meter is not locked.
         """
         if self.locked:
             self.rpc("lock", *([] if code is None else [code]))
             self._opened = False
             return
         if code is None:
-            raise BoardError(
-                f"meter {self.name} is not locked: give the code that is to unlock it"
-            )
-        self.info()  # or say that there is no meter
+            raise BoardError(f"meter {self.name} is not locked: give the code that will unlock it")
+        self.info()  # raises BoardError if there is no meter
         line = json.dumps(["lock", code])
         self.transcript.hide(code)
         self._be_raw()
@@ -403,7 +472,7 @@ class MeterClient(Session):
             answer = json.loads(output.strip().splitlines()[-1])
             error = answer.get("error")
         except (ValueError, IndexError, AttributeError):
-            error = f"the board at {self.port} answered lock with no JSON: {excerpt(output)}"
+            error = f"the board at {self.port} answered lock without JSON: {excerpt(output)}"
         if error:
             self._ready = False
             raise BoardError(str(error))
@@ -412,13 +481,13 @@ class MeterClient(Session):
 
     @exclusive
     def unlock(self, code: str) -> None:
-        """Let every method work until `lock` or the next start."""
+        """Unlock a locked meter, so that all methods work until `lock` or the next restart."""
         self._check_locked()
         self.rpc("unlock", code)
 
     @exclusive
     def open_up(self, code: str) -> None:
-        """Remove the lock: the meter has its REPL again."""
+        """Remove the lock for good: the meter restarts and has its REPL again."""
         self._check_locked()
         self.rpc("open", code)
         self._greeted(b">>> ", RAW_SIGN + b">")

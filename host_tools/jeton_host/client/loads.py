@@ -1,4 +1,4 @@
-"""Loads as data: steps of (seconds, W) from a CSV file, or made up for a household from a seed."""
+"""Load profiles as steps of (seconds, W), from a CSV file or generated for a household."""
 
 import csv
 import random
@@ -13,14 +13,14 @@ from jeton_host.errors import JetonError
 DAY_S = 86400
 WEEK_S = 7 * DAY_S
 _MOST_W = 0xFFFFFFFF
-_LONGEST = 60  # characters of a line, in a message
+_LONGEST = 60  # characters of a line in a message
 _CLOCK = re.compile(r"([0-9]{1,3}):([0-9]{2})(?::([0-9]{2}))?")
 
 Steps = list[tuple[int, int]]
 
 
 def _seconds(text: str) -> tuple[int, bool]:
-    """Return seconds, and whether they are a date's (else from the beginning)."""
+    """Return a time in seconds, and whether it is a date (else it counts from the beginning)."""
     text = text.strip()
     if text.isascii() and text.isdigit():
         return int(text), False
@@ -48,12 +48,13 @@ def _rows(path: Path, text: str, delimiter: str) -> Iterator[list[str]]:
 
 
 def from_csv(path: Path) -> tuple[Steps, datetime | None]:
-    """Return the steps of a CSV file with a time and a load in W in each line, times ascending.
+    """Return the steps of a CSV file, and the time of the first step if the file has dates.
 
-    A time is seconds, HH:MM, HH:MM:SS (both may pass 24 h) or ISO 8601; ISO times count from the
-    first, which is returned too. A first line that begins with none is the heading. Columns stand
-    between commas, or between semicolons with numbers such as 100,5. JetonError with the line's
-    number.
+    Each line contains a time and a load in W; the times ascend. A time is a number of seconds,
+    HH:MM or HH:MM:SS (more than 24 h is allowed), or ISO 8601. Seconds of ISO times count from the
+    first one. A first line that does not begin with a time is the heading. Columns are separated
+    by commas, or by semicolons; then numbers such as 100,5 are allowed. JetonError gives the
+    number of a wrong line.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -61,7 +62,7 @@ def from_csv(path: Path) -> tuple[Steps, datetime | None]:
     except OSError as error:
         raise JetonError(f"{path} cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError:
-        raise JetonError(f"{path} cannot be read: it is no text in UTF-8") from None
+        raise JetonError(f"{path} cannot be read: it is not text in UTF-8") from None
     delimiter = ";" if text.partition("\n")[0].count(";") else ","
     steps: Steps = []
     base: int | None = None
@@ -86,15 +87,16 @@ def from_csv(path: Path) -> tuple[Steps, datetime | None]:
             first = moment(seconds) if dated else None
         seconds -= base
         if steps and seconds <= steps[-1][0]:
-            raise JetonError(f"{path}, line {number}: times must go forward")
+            raise JetonError(f"{path}, line {number}: times must ascend")
         steps.append((seconds, watts))
     if not steps:
         raise JetonError(f"{path} has no line with a time and a load in W")
     return steps, first
 
 
-# Appliances of a small household: W, minutes in use, hours of the day when that begins, times a
-# day, on how many days of the week. Made up, of a plausible size: 5 to 8 kWh a day.
+# Appliances of a small household: W, shortest and longest use in minutes, first and last hour of
+# the day in which a use begins, uses per day, days per week. Assumed values, which result in a
+# plausible 5 to 8 kWh per day.
 _APPLIANCES = (
     (9, 60, 300, 18, 19, 1, 7),  # lamps in the evening
     (40, 30, 60, 5, 6, 1, 7),  # and in the morning
@@ -110,12 +112,15 @@ _APPLIANCES = (
 )
 _LAMPS = 8
 _STANDBY_W = 25
-_FRIDGE_W = 55  # as an average: its cycle is shorter than a step
+_FRIDGE_W = 55  # average: a cycle of the compressor is shorter than a step
 
 
 def household(seed: int) -> Steps:
-    """Return one week of a household from Monday 00:00; the same seed gives the same week."""
-    random_ = random.Random(seed)  # noqa: S311 - it must be repeatable, nothing is secret
+    """Return the steps of a household for a week from Monday 00:00.
+
+    The same seed gives the same week.
+    """
+    random_ = random.Random(seed)  # noqa: S311 - must be repeatable, is not secret
     changes: dict[int, int] = {0: _STANDBY_W + _FRIDGE_W}
     for watts, shortest, longest, first, last, times, days in _APPLIANCES:
         for day in sorted(random_.sample(range(7), days)):
@@ -125,7 +130,7 @@ def household(seed: int) -> Steps:
                 used = watts * random_.randint(3, _LAMPS) if watts < 10 else watts
                 changes[begin] = changes.get(begin, 0) + used
                 changes[end % 10080] = changes.get(end % 10080, 0) - used
-                if end >= 10080:  # it is on already when the week begins
+                if end >= 10080:  # in use over the end of the week: it is on at the beginning
                     changes[0] += used
     steps: Steps = []
     load_w = 0
@@ -136,25 +141,25 @@ def household(seed: int) -> Steps:
     return steps
 
 
-# Name → what makes its week from a seed.
+# Name → function that generates its week from a seed.
 PROFILES: dict[str, Callable[[int], Steps]] = {"household": household}
 
 
 def week(name: str, seed: int) -> Steps:
-    """Return the week of a named profile."""
+    """Return the week of a named load profile; JetonError if there is none of this name."""
     if name not in PROFILES:
         raise JetonError(f"there is no load profile {name!r}; there are: {', '.join(PROFILES)}")
     return PROFILES[name](seed)
 
 
 def monday(when: datetime) -> datetime:
-    """Return the Monday 00:00 before a time."""
+    """Return Monday 00:00 of the week of a time."""
     day = when.replace(hour=0, minute=0, second=0, microsecond=0)
     return day - timedelta(days=day.weekday())
 
 
 def energy_wh(steps: Sequence[tuple[int, int]], end_s: int) -> float:
-    """Return the Wh of steps up to `end_s`, where nothing limits them."""
+    """Return the energy of steps up to `end_s` in Wh, with the switch always closed."""
     total = 0
     for i, (seconds, watts) in enumerate(steps):
         until = steps[i + 1][0] if i + 1 < len(steps) else end_s

@@ -1,4 +1,4 @@
-"""The pins of a bench: what a finger and an eye do there, as a protocol."""
+"""The protocol `Wires`: keys, display and other parts of a board, used through its pins."""
 
 from typing import TYPE_CHECKING, Protocol
 
@@ -7,31 +7,33 @@ if TYPE_CHECKING:
 
 
 class Wires(Protocol):
-    """The pins of a meter's bench: what a finger and an eye do there, without the serial line.
+    """Access to the parts of a board through its pins, without the serial line.
 
-    `jeton_host.bench.wires` has the two that come with Jeton; whatever has these methods will do.
-    What a bench cannot do raises BoardError with a line that says why.
+    `Meter.open(wires=…)` accepts any object with these methods. `jeton_host.bench.wires` contains
+    the two that ship with Jeton: an adapter, and the models of a virtual board. A method that the
+    wiring does not support raises `BoardError`.
     """
 
     def begin(self, meter: "MeterClient") -> None:
-        """Be ready for a meter that has been opened; `meter.info().board` is its board."""
+        """Prepare for a meter that has just been opened; `meter.info().board` names its board."""
 
     def press(self, key: str) -> None:
-        """Press a key by its name and let it go, each until the board has seen it.
+        """Press a key by its name and release it.
 
-        `meter.seen()` says when. By time alone that is 70 ms, and a busy board may miss a key.
+        Hold it, and then wait, until the board has read each change: `meter.seen()` shows this.
+        Holding a key for a fixed 70 ms also works, but a busy board may miss it.
         """
 
     def lines(self) -> list[str]:
-        """Return what stands on the display when it has come to rest."""
+        """Return the display's lines once they have stopped changing."""
 
     @property
     def flashes(self) -> bool:
-        """Return whether the display was seen to flash when its lines were read last."""
+        """Return whether the display flashed when `lines` was called last."""
 
     @property
     def relay(self) -> bool:
-        """Return whether the relay has current."""
+        """Return whether the relay is switched on."""
 
     @property
     def lamp(self) -> bool:
@@ -39,16 +41,16 @@ class Wires(Protocol):
 
     @property
     def buzzer(self) -> bool:
-        """Return whether the buzzer sounds, or has begun to since this was asked last."""
+        """Return whether the buzzer sounds, or has sounded since this was read last."""
 
     def pulses(self) -> int:
-        """Return how often the pulse LED was lit since these wires were begun with."""
+        """Return the number of flashes of the pulse LED since `begin`."""
 
     def tamper(self, on: bool = True) -> None:
-        """Open the cover, or shut it."""
+        """Open the cover, or close it."""
 
     def pulse(self, count: int = 1) -> None:
-        """Give pulses at the S0 input."""
+        """Send `count` pulses to the S0 input."""
 
     def close(self) -> None:
-        """Let everything go."""
+        """Release all keys and inputs, and the port."""

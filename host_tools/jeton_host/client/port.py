@@ -1,8 +1,8 @@
 """A serial port, a URL or a pseudo-terminal, read with a deadline.
 
 Opening the port of many ESP32 boards can reset them through DTR and RTS. Here both stay asserted,
-as the operating system sets them at opening, and RTS is dropped before DTR at closing: neither
-resets a board. `Meter.reset` resets one.
+as the operating system sets them when it opens the port, and RTS is cleared before DTR when it is
+closed: neither resets a board. `Meter.reset` resets one.
 """
 
 import contextlib
@@ -19,21 +19,21 @@ import serial
 from jeton_host.client.transcript import Transcript
 from jeton_host.errors import PortError, PortUnavailableError
 
-TIMEOUT = 4.5  # so that a silent board is reported within 5 s
+TIMEOUT = 4.5  # seconds to wait for an answer; a silent board is then reported within 5 s
 BAUD = 115200
-_SLICE = 0.1  # seconds a read may last before the deadline is looked at
-_TAIL = 200
+_SLICE = 0.1  # seconds of one read, after which the deadline is checked
+_TAIL = 200  # received bytes that are kept for messages
 _MOST = 65536  # bytes of one read of a socket
 _BUSY = (errno.EBUSY, errno.EAGAIN, errno.EWOULDBLOCK)
 _GONE = (errno.ENOENT, errno.ENXIO, errno.ENODEV)
 
 
 class Silence(Exception):
-    """The deadline passed while waiting for the board."""
+    """The deadline passed before the board answered."""
 
 
 def excerpt(data: bytes) -> str:
-    """Return received bytes for a message: the end of them, on one line."""
+    """Return the last received bytes as one line for a message."""
     if not data:
         return "it sent nothing"
     text = data[-_TAIL:].decode("utf-8", "backslashreplace")
@@ -41,50 +41,51 @@ def excerpt(data: bytes) -> str:
 
 
 def _opened(device: str) -> Any:
-    """Return an open port of pyserial."""
+    """Open a port and return the pyserial object."""
     if not device.startswith("rfc2217://"):
         return serial.serial_for_url(
             device, baudrate=BAUD, timeout=_SLICE, write_timeout=TIMEOUT, exclusive=True
         )
-    # It knows no limit for a write. Behind it may be a port without DTR and RTS, which never
-    # answers about them.
+    # RFC 2217 ports of pyserial have no write timeout. The remote port may have no DTR and RTS and
+    # then never confirms them: pyserial must not wait for that.
     joint = "&" if "?" in device else "?"
     quiet = "" if "ign_set_control" in device else f"{joint}ign_set_control"
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of pyserial itself: setDaemon
+        warnings.simplefilter("ignore", DeprecationWarning)  # pyserial calls setDaemon
         return serial.serial_for_url(device + quiet, baudrate=BAUD, timeout=_SLICE)
 
 
 class SerialPort:
-    """A serial port as mpremote's transport wants it, but buffered and with a deadline.
+    """A serial port with the methods that mpremote's transport uses, a buffer and a deadline.
 
-    mpremote polls every 10 ms and, on a pseudo-terminal, waits for ever; here a read lasts until
-    the byte comes or the deadline passes.
+    mpremote polls every 10 ms and has no timeout on a pseudo-terminal. A read of this class ends
+    as soon as the bytes are there, and raises `Silence` when `deadline` (`time.monotonic`) passes.
     """
 
     def __init__(self, device: str, transcript: Transcript) -> None:
         self.name = device
         self.transcript = transcript
         self.deadline = 0.0
-        self.received = b""  # the end of all that came, for messages
+        self.received = b""  # the last received bytes, for messages
         self._heard = False
         self._buffer = bytearray()
         try:
             self._serial = _opened(device)
         except (OSError, ValueError) as error:
-            kind = PortUnavailableError if _passes(error) else PortError
-            raise kind(_why_not(device, error)) from None
+            kind = PortUnavailableError if _is_temporary(error) else PortError
+            raise kind(_reason(device, error)) from None
         connection = getattr(self._serial, "_socket", None)
-        if connection is not None:  # what is short is not to wait for what may follow
+        if connection is not None:  # send short data at once
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # pyserial knows of a socket only whether there is something, and takes it octet by octet.
+        # For a socket, pyserial only reports whether there is data, and reads it byte by byte.
         self._socket = connection if device.startswith("socket://") else None
 
     @property
     def hung_up(self) -> bool:
-        """Return whether a server that has closed the connection never had a board to give.
+        """Return whether a server closed the connection because it has no free port.
 
-        ser2net says "Port already in use", which pyserial may have thrown away at opening.
+        This is assumed if nothing was received: ser2net sends "Port already in use", but pyserial
+        may discard that when it opens the port.
         """
         return "://" in self.name and (not self._heard or b"already in use" in self.received)
 
@@ -103,9 +104,9 @@ class SerialPort:
         data = self._serial.read(1)
         if data:
             data += self._ready()
-        self._took(data)
+        self._add(data)
 
-    def _took(self, data: bytes) -> None:
+    def _add(self, data: bytes) -> None:
         self._heard = self._heard or bool(data)
         self._buffer += data
         self.received = (self.received + data)[-_TAIL:]
@@ -118,13 +119,13 @@ class SerialPort:
         return len(self._buffer)
 
     def pending(self) -> bytes:
-        """Return all bytes that can be read without waiting; they stay."""
+        """Return all bytes that can be read without waiting, and keep them in the buffer."""
         if data := self._ready():
-            self._took(data)
+            self._add(data)
         return bytes(self._buffer)
 
     def read(self, size: int = 1) -> bytes:
-        """Return exactly `size` bytes."""
+        """Read exactly `size` bytes."""
         while len(self._buffer) < size:
             self._fill()
         data = bytes(self._buffer[:size])
@@ -132,7 +133,7 @@ class SerialPort:
         return data
 
     def read_until(self, *endings: bytes) -> bytes:
-        """Return everything up to and with the first of `endings` that comes."""
+        """Read up to and including the first of `endings` that is received."""
         start = 0
         longest = max(len(ending) for ending in endings)
         while True:
@@ -147,7 +148,7 @@ class SerialPort:
             self._fill()
 
     def quiet(self, seconds: float) -> None:
-        """Throw away what comes until nothing came for a while."""
+        """Discard received bytes until none was received for `seconds`."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             self._buffer.clear()
@@ -185,34 +186,35 @@ class SerialPort:
         self._serial.close()
 
 
-def _passes(error: Exception) -> bool:
+def _is_temporary(error: Exception) -> bool:
+    """Return whether opening the port may succeed later: it is in use or disconnected."""
     code = getattr(error, "errno", None)
     return code in (*_BUSY, *_GONE, errno.EIO) or "exclusively lock" in str(error)
 
 
-def _why_not(device: str, error: Exception) -> str:
-    """Return one line that says why a port cannot be opened."""
+def _reason(device: str, error: Exception) -> str:
+    """Return a one-line message with the reason why a port cannot be opened."""
     code = getattr(error, "errno", None)
     if code in _BUSY or "exclusively lock" in str(error):
         return f"port {device} is in use by another program: close that first"
     if code in _GONE:
-        return f"port {device} does not exist: is the board connected, or served?"
+        return f"port {device} does not exist: is the board connected, or the meter served?"
     if code in (errno.EACCES, errno.EPERM):
-        return f"port {device} may not be opened by you: {_who_may(device)}"
+        return f"no permission to open port {device}: {_permission_advice(device)}"
     if code in (errno.ENOTTY, errno.EISDIR) or "Could not configure" in str(error):
         return f"{device} is not a serial port"
     if "://" in device and (found := re.search(r"\[Errno -?\d+\] ([^)]*)", str(error))):
-        return f"port {device} cannot be opened: {found[1]}: is it served there?"
+        return f"port {device} cannot be opened: {found[1]}: is there a server at this address?"
     return f"port {device} cannot be opened: {error}"
 
 
-def _who_may(device: str) -> str:
-    """Return what to do about a port that one may not open."""
+def _permission_advice(device: str) -> str:
+    """Return what to do about missing permission for a port."""
     with contextlib.suppress(OSError, KeyError, ImportError):
         import grp
 
         about = os.stat(device)
         if about.st_mode & 0o060 == 0o060 and about.st_gid:
             group = grp.getgrgid(about.st_gid).gr_name
-            return f"become one of the group {group} (sudo usermod -aG {group} $USER), log in anew"
-    return "see to its permissions"
+            return f"join the group {group} (sudo usermod -aG {group} $USER) and log in again"
+    return "change its permissions"

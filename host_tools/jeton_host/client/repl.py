@@ -1,8 +1,8 @@
 """The board's raw REPL, or the line of a locked meter. The only module that imports mpremote.
 
 mpremote declares its Python interface unstable. The raw REPL is entered without a soft reset, so
-the meter keeps running while a program talks to it. A locked meter has no REPL: its line takes the
-same verbs, and the client finds out which of the two it has.
+the meter keeps running while a program uses it. A locked meter has no REPL: its serial line
+accepts the same verbs directly. The client detects which of the two is there.
 """
 
 import contextlib
@@ -17,12 +17,12 @@ from jeton.locked import HEARD, MARK
 from jeton_host.client.port import SerialPort, Silence
 from jeton_host.client.transcript import Transcript
 
-_ATTEMPT = 1.5  # seconds for one try at the raw REPL: what was sent to a board that boots is lost
+_ATTEMPT = 1.5  # seconds per attempt to enter the raw REPL: a booting board loses input
 LOCKED_MARK, LOCKED_HEARD = MARK.encode(), HEARD.encode()
-_PIECE = 128  # octets of a locked meter's line between two signs that they were read
+_PIECE = 128  # bytes sent to a locked meter before it must confirm that it has read them
 RAW_SIGN = b"raw REPL; CTRL-B to exit\r\n"
 _PASTE_SIGN = b"paste mode; Ctrl-C to cancel, Ctrl-D to finish\r\n"
-# What a board says that starts anew: nothing of what it did goes on.
+# What a board prints when it restarts: the request that was running is lost.
 _STARTS = (
     b"MPY: watchdog reset\r\n",
     b"MPY: soft reboot\r\n",
@@ -30,28 +30,28 @@ _STARTS = (
 )
 
 
-LineError = TransportError  # what a line raises where the board answers wrongly
+LineError = TransportError  # raised for a wrong answer of the board
 
 
 class LockedLine(Exception):
-    """Where the raw REPL was looked for a locked meter answers."""
+    """A locked meter answered the attempt to enter the raw REPL."""
 
 
 class LeftRepl(TransportError):
-    """The board has left the raw REPL since it was last spoken to, and has done nothing yet."""
+    """The board has left the raw REPL since the last request; the new one has not begun."""
 
 
 class Restarted(TransportError):
-    """The board has started anew in the middle of something: that was done, or was not."""
+    """The board restarted during a request, which may or may not have been completed."""
 
 
 class Repl(SerialTransport):
-    """mpremote's transport over a SerialPort: waits end at its deadline, nothing is printed."""
+    """mpremote's transport over a SerialPort: waits end at its deadline, and it prints nothing."""
 
     def __init__(self, device: str, transcript: Transcript) -> None:
-        # Not the parent's: that loses the reason for which a port cannot be opened.
+        # Not the parent's constructor: it hides the reason why a port cannot be opened.
         self.in_raw_repl = False
-        self.locked = False  # the line is a locked meter's
+        self.locked = False  # a locked meter answers on this line
         self.use_raw_paste = True
         self.device_name = device
         self.mounted = False
@@ -67,23 +67,23 @@ class Repl(SerialTransport):
         data_consumer: Any = None,
         timeout_overall: float | None = None,
     ) -> bytes:
-        """Return everything up to and with `ending`; unlike the parent, never less."""
+        """Read up to and including `ending`; unlike the parent's method, never less."""
         if ending.startswith(RAW_SIGN):
             data = self.port.read_until(ending, LOCKED_MARK + b"\r\n")
             if not data.endswith(ending):
                 raise LockedLine
             return data
-        if ending == b"\x04":  # the end of what a program prints
+        if ending == b"\x04":  # the end of a program's output
             data = self.port.read_until(ending, *_STARTS)
             if not data.endswith(ending):
-                raise Restarted("it has started anew")
+                raise Restarted("it has restarted")
             return data
         return self.port.read_until(ending)
 
     def exec_raw_no_follow(self, command: str | bytes) -> None:
-        """Have the board run `command`; _Left where it is not in the raw REPL any more.
+        """Start `command` on the board; LeftRepl if it is not in the raw REPL any more.
 
-        There Ctrl-E begins to paste, into a line that nobody ends.
+        At the friendly prompt, Ctrl-E starts paste mode instead, which would never end.
         """
         if self.use_raw_paste:
             self.port.read_until(b">")
@@ -94,19 +94,19 @@ class Repl(SerialTransport):
                 self.raw_paste_write(command if isinstance(command, bytes) else command.encode())
                 return
             if not answer.endswith(RAW_SIGN):
-                raise LeftRepl("it has started anew")
-            self.use_raw_paste = False  # an interpreter that does not know it
+                raise LeftRepl("it has restarted")
+            self.use_raw_paste = False  # this interpreter does not support it
         super().exec_raw_no_follow(command)
 
     @property
     def left(self) -> bool:
-        """Return whether the board has said something by itself since it was last spoken to."""
+        """Return whether unsolicited output is pending: the board may have left the raw REPL."""
         return not self.locked and self.port.pending() not in (b"", b">")
 
     def enter(self, timeout: float) -> None:
-        """Be in the raw REPL, whatever the board was doing, or in a locked meter's line.
+        """Enter the raw REPL and stop what the board runs there, or detect a locked meter.
 
-        There is no soft reset.
+        This does not reset the board.
         """
         deadline = time.monotonic() + timeout
         self.port.received = b""
@@ -115,15 +115,15 @@ class Repl(SerialTransport):
             self.port.deadline = min(deadline, time.monotonic() + _ATTEMPT)
             self.locked = False
             try:
-                # Ctrl-B: a raw REPL that was left open keeps room for the longest line it had.
+                # Ctrl-B: a raw REPL that stays open keeps the memory of its longest line.
                 self.port.write(b"\r\x03\x02")
                 self.enter_raw_repl(soft_reset=False)
-                if not first:  # the board may answer the earlier tries now
+                if not first:  # the board may answer the earlier attempts now
                     self.port.deadline = deadline
                     self.port.quiet(0.05)
                     self.port.deadline = deadline
                     self.enter_raw_repl(soft_reset=False)
-                # A board that was just reset greets twice, and the second time in this answer.
+                # A board that was just reset prints its banner twice; skip the second one here.
                 self.use_raw_paste = True
                 self.exec_raw("")
                 return
@@ -136,7 +136,7 @@ class Repl(SerialTransport):
             first = False
 
     def run(self, source: str, timeout: float) -> tuple[bytes, bytes]:
-        """Run source in the raw REPL; return its output and its traceback."""
+        """Run source in the raw REPL; return its output and its traceback, empty if none."""
         self.port.deadline = time.monotonic() + timeout
         self.port.received = b""
         output, error = self.exec_raw(source)
@@ -145,9 +145,9 @@ class Repl(SerialTransport):
     def follow_lines(
         self, source: str, timeout: float, heard: Callable[[str], None]
     ) -> tuple[bytes, bytes]:
-        """Do as `run`, and hand on each line that is printed when it comes.
+        """Do the same as `run`, and call `heard` with each printed line as it is received.
 
-        The deadline is that of a line.
+        `timeout` (s) applies to each line.
         """
         self.port.deadline = time.monotonic() + timeout
         self.port.received = b""
@@ -159,32 +159,32 @@ class Repl(SerialTransport):
                 line = self.port.read_until(b"\n", b"\x04")
                 output += line
                 if line in _STARTS:
-                    raise Restarted("it has started anew")
+                    raise Restarted("it has restarted")
                 if line.endswith(b"\n"):
                     heard(line.decode(errors="replace").rstrip())
         except BaseException:
             with contextlib.suppress(OSError):
-                self.port.write(b"\x03")  # it would go on alone
+                self.port.write(b"\x03")  # else the program runs on
             raise
         return output[:-1], self.port.read_until(b"\x04")[:-1]
 
     def call(self, line: str, timeout: float) -> bytes:
-        """Send a locked meter a line and return its answer."""
+        """Send a line to a locked meter and return its answer."""
         self.port.deadline = time.monotonic() + timeout
         self.port.received = b""
-        octets = line.encode() + b"\n"
-        for first in range(0, len(octets), _PIECE):
+        data = line.encode() + b"\n"
+        for first in range(0, len(data), _PIECE):
             if first:
                 self.port.write(b"\x17")
                 self.port.read_until(LOCKED_HEARD + b"\r\n")
-            self.port.write(octets[first : first + _PIECE])
+            self.port.write(data[first : first + _PIECE])
         while True:
             answer = self.port.read_until(b"\n").strip()
             if answer and answer != LOCKED_MARK:  # an earlier Ctrl-A may be answered only now
                 return answer
 
     def ask_and_part(self, source: str, timeout: float) -> bytes:
-        """Run source that ends in a soft reset; return what it printed before that."""
+        """Run source that ends with a soft reset; return its output up to that."""
         self.port.deadline = time.monotonic() + timeout
         self.port.received = b""
         self.exec_raw_no_follow(source)

@@ -1,4 +1,4 @@
-"""The line of one meter: one exchange at a time, one kind of error."""
+"""Session: the serial line to one meter, with one request at a time and one kind of error."""
 
 import contextlib
 import functools
@@ -25,10 +25,20 @@ from jeton_host.errors import (
 )
 
 UNLOCK_VARIABLE = "JETON_UNLOCK_CODE"
-_FAREWELL = 1.0  # seconds to wait for the friendly prompt at the end
+_EXIT_TIMEOUT = 1.0  # seconds to wait for the friendly prompt at the end
 
-# Verbs that may be done twice.
-_TWICE = ("info", "display", "status", "events", "ledger", "reports", "history", "led", "save")
+# Verbs that may be repeated: a second request has no other effect than the first.
+_REPEATABLE = (
+    "info",
+    "display",
+    "status",
+    "events",
+    "ledger",
+    "reports",
+    "history",
+    "led",
+    "save",
+)
 _HEAP_LOCKED = b"heap is locked"
 
 
@@ -40,7 +50,7 @@ _S = TypeVar("_S", bound="Session")
 def exclusive(
     method: Callable[Concatenate[_S, _P], _R],
 ) -> Callable[Concatenate[_S, _P], _R]:
-    """Make a method of several exchanges one that no other thread can interrupt."""
+    """Make a method of several requests atomic: no other thread can send a request meanwhile."""
 
     @functools.wraps(method)
     def alone(self: _S, /, *arguments: _P.args, **named: _P.kwargs) -> _R:
@@ -51,11 +61,12 @@ def exclusive(
 
 
 class Session:
-    """The line of one meter: its REPL, or the line of a locked one, over a serial port.
+    """The serial line to one meter: its REPL, or the line of a locked meter.
 
-    One exchange at a time: several threads may use the same session. Every method raises
-    BoardError with one line when the board refuses, is silent for `timeout` seconds, or is gone.
-    `transcript.lines()` is the end of what the line carried, keys left out.
+    Requests are sent one at a time, so several threads may use the same session. Every method
+    raises `BoardError` with a one-line message if the board refuses the request, does not answer
+    within `timeout` seconds, or is disconnected. `transcript.lines()` returns the last lines sent
+    and received, without keys and unlock codes.
     """
 
     def __init__(
@@ -68,10 +79,10 @@ class Session:
     ) -> None:
         self._lock = threading.RLock()
         self._closed = False
-        self.talks = 0  # how often the board was spoken to: its pins follow a few ticks later
+        self.talks = 0  # number of exchanges; the pins of the board follow a few ticks later
         self.port = port
         self.name = name or port
-        # Used where a locked meter asks for it; what it opened is closed at the end.
+        # Sent when a locked meter requires it; `close` then locks the meter again.
         self._code = code or os.environ.get(UNLOCK_VARIABLE) or None
         self._opened = False
         self.timeout = timeout
@@ -93,9 +104,9 @@ class Session:
 
     @contextlib.contextmanager
     def _talking(self, timeout: float) -> Iterator[Repl]:
-        """Give the transport to one thread; what goes wrong is one BoardError.
+        """Lend the transport to one thread; turn its errors into BoardError.
 
-        After an exception of any kind the line is set up again.
+        After any exception, the next request enters the raw REPL again.
         """
         with self._lock:
             if self._closed:
@@ -112,7 +123,7 @@ class Session:
 
     @contextlib.contextmanager
     def _one_error(self, timeout: float) -> Iterator[None]:
-        """Turn what a line may raise into one BoardError."""
+        """Turn each exception of the line into a BoardError with a one-line message."""
         try:
             yield
         except Silence:
@@ -128,48 +139,52 @@ class Session:
                 f"the board at {self.port} {what} within {timeout:g} s: {excerpt(received)}"
             ) from None
         except LeftRepl:
-            raise NotBegunError(f"the board at {self.port} starts anew again and again") from None
+            raise NotBegunError(f"the board at {self.port} restarts again and again") from None
         except Restarted:
             raise BrokenOffError(
-                f"the board at {self.port} started anew in the middle of this: it is done, or it "
-                "is not; look at its state"
+                f"the board at {self.port} restarted during this request, which may or may not be "
+                "done: check the meter's state"
             ) from None
         except LineError as error:
-            raise BoardError(f"the board at {self.port} answered wrongly: {error}") from None
+            raise BoardError(f"the board at {self.port} sent a wrong answer: {error}") from None
         except serial.SerialTimeoutException:
             raise BoardError(
-                f"the board at {self.port} takes nothing: it did not read within {timeout:g} s"
+                f"the board at {self.port} accepts no data: it read nothing within {timeout:g} s"
             ) from None
         except OSError as error:
             hung_up = False
             if self._repl is not None:
-                with contextlib.suppress(OSError):  # it may have said why
+                with contextlib.suppress(OSError):  # read the reason, if one was sent
                     self._repl.port.pending()
                 hung_up = self._repl.port.hung_up
             self._drop()
             if hung_up:
                 raise PortError(
-                    f"port {self.port} hangs up at once: it is in use by another program, or no "
-                    "board is behind it"
+                    f"port {self.port} closes the connection at once: it is in use by another "
+                    "program, or no board is connected to it"
                 ) from None
             reason = error.strerror or str(error)
             raise BoardError(f"port {self.port} is gone: {reason}") from None
 
     def _asked(
-        self, ask: Callable[[Repl], tuple[bytes, bytes]], timeout: float, *, twice: bool = False
+        self,
+        ask: Callable[[Repl], tuple[bytes, bytes]],
+        timeout: float,
+        *,
+        repeatable: bool = False,
     ) -> tuple[bytes, bytes]:
-        """Return what `ask` brings; once more where the board had started anew before it.
+        """Return the result of `ask`; call it a second time if the board restarted before it.
 
-        What may be done `twice` is asked again where it did so in the middle, too.
+        If the request is `repeatable`, also call it again if the board restarted during it.
         """
-        again = (NotBegunError, BrokenOffError) if twice else (NotBegunError,)
-        with contextlib.suppress(*again), self._talking(timeout) as repl:
+        retried = (NotBegunError, BrokenOffError) if repeatable else (NotBegunError,)
+        with contextlib.suppress(*retried), self._talking(timeout) as repl:
             return ask(repl)
         with self._talking(timeout) as repl:
             return ask(repl)
 
     def _be_raw(self) -> None:
-        """Be in the raw REPL for something that cannot be asked once more."""
+        """Make sure that the board is in the raw REPL, before an unrepeatable request."""
         self._asked(lambda repl: repl.run("", self.timeout), self.timeout)
 
     def _connect(self) -> None:
@@ -189,7 +204,18 @@ class Session:
 
     @exclusive
     def rpc(self, verb: str, *arguments: Any, timeout: float | None = None) -> Any:
-        """Call one of the board's verbs and return its value."""
+        """Call a verb of the meter and return its value, as JSON data.
+
+        The methods of `MeterClient` call this; use it for a verb that has no method.
+
+        Args:
+            verb: The name of the verb, such as "status".
+            arguments: The arguments of the verb, as JSON data.
+            timeout: Seconds to wait for the answer; by default that of the meter.
+
+        Raises:
+            BoardError: The meter refuses the request; the message gives the reason.
+        """
         self._check_power()
         self._keep_secret(verb, arguments)
         try:
@@ -204,11 +230,11 @@ class Session:
             return repl.run(f"print(meter.rpc({line!r}))", patience)
 
         for _ in range(2):
-            output, raised = self._asked(ask, patience, twice=verb in _TWICE)
+            output, raised = self._asked(ask, patience, repeatable=verb in _REPEATABLE)
             if _HEAP_LOCKED not in raised and _HEAP_LOCKED not in output:
                 break
-            # Somebody's interrupt has hit the interpreter while it collected memory: it can do
-            # nothing any more, and has done nothing now.
+            # A Ctrl-C has interrupted the garbage collector: the heap stays locked and every
+            # request fails at once. Only a restart helps, then the request can be repeated.
             self.soft_reset()
         if raised:
             last = raised.decode(errors="replace").strip().splitlines()[-1]
@@ -222,9 +248,9 @@ class Session:
             if "error" not in answer:
                 return answer["ok"]
         except (ValueError, IndexError, KeyError, TypeError):
-            self._ready = False  # it is not what it was: a meter that was opened, say
+            self._ready = False  # not the expected prompt, for example after the lock was removed
             raise BoardError(
-                f"the board at {self.port} answered {verb} with no JSON: {excerpt(output)}"
+                f"the board at {self.port} answered {verb} without JSON: {excerpt(output)}"
             ) from None
         if not answer.get("locked"):
             raise BoardError(str(answer["error"]))
@@ -233,7 +259,7 @@ class Session:
                 f"meter {self.name} is locked: {verb} needs its unlock code "
                 f"(jeton unlock {self.name}, or ${UNLOCK_VARIABLE})"
             )
-        code, self._code = self._code, None  # a wrong one is tried once
+        code, self._code = self._code, None  # try a wrong code only once
         self.rpc("unlock", code)
         self._code, self._opened = code, True
         return self.rpc(verb, *arguments, timeout=timeout)
@@ -247,7 +273,7 @@ class Session:
                 self.transcript.hide(code)
 
     def _check_power(self) -> None:
-        """Raise BoardError where this program has switched the board off (see `Meter`)."""
+        """Raise BoardError if this program has switched the board off (see `Meter`)."""
 
     @exclusive
     def run(
@@ -257,10 +283,18 @@ class Session:
         timeout: float | None = None,
         heard: Callable[[str], None] | None = None,
     ) -> str:
-        """Run a program in the board's REPL, with or without a meter; return what it printed.
+        """Run MicroPython source in the board's REPL; return what it printed.
 
-        `heard` gets each line when it comes; `timeout` is then that of one line. BoardError has
-        the last line of a traceback.
+        The board needs no meter for this.
+
+        Args:
+            source: The program.
+            timeout: Seconds to wait for its end; with `heard`, for each line.
+            heard: A function that is called with each printed line as it is received.
+
+        Raises:
+            BoardError: The program raised an exception (the message contains the last line of its
+                traceback), or the meter is locked and has no REPL.
         """
         self._check_power()
         patience = timeout or self.timeout
@@ -280,9 +314,9 @@ class Session:
 
     @exclusive
     def close(self) -> None:
-        """Leave the board at its friendly prompt, with its meter running, and close the port.
+        """Leave the board at its friendly prompt and close the port; the meter runs on.
 
-        Every later call raises BoardError.
+        Every later call raises `ClosedError`.
         """
         if self._opened:
             with contextlib.suppress(BoardError):
@@ -292,43 +326,43 @@ class Session:
         self._closed = True
 
     def _switch_off(self) -> None:
-        """Switch the board off where this program started it (see `Meter`)."""
+        """Switch the board off if this program started it (see `Meter`)."""
 
     @exclusive
     def release(self) -> None:
-        """Let go of the port, the meter running, for another program; the next call takes it.
+        """Close the port for another program; the meter runs on. The next call opens it again.
 
-        A board is left at its friendly prompt.
+        The board is left at its friendly prompt.
         """
         if self._repl is not None and not self._repl.locked:
             with contextlib.suppress(OSError, Silence, LineError):
                 self._repl.exit_raw_repl()
-                # Not before the board has heard it: what is on its way is lost when the next
-                # to open the port flushes it.
-                self._repl.port.deadline = time.monotonic() + _FAREWELL
+                # Wait for the prompt: the next program that opens the port flushes it, and bytes
+                # that are still on their way would be lost.
+                self._repl.port.deadline = time.monotonic() + _EXIT_TIMEOUT
                 self._repl.read_until(1, b">>> ")
         self._drop()
 
     @property
     def locked(self) -> bool:
-        """Return whether the meter is locked: it has no REPL, and some methods need its code."""
+        """Return whether the meter is locked: it has no REPL, and some methods need the code."""
         self._check_power()
         with self._talking(self.timeout) as repl:
             return repl.locked
 
     def _greeted(self, *endings: bytes) -> None:
-        """Wait until a board that starts anew has said so; what is sent before that is lost."""
+        """Wait for the text that a board prints when it has restarted; earlier input is lost."""
         with self._talking(self.timeout) as repl:
             repl.port.deadline = time.monotonic() + self.timeout
             with contextlib.suppress(Silence, OSError):
                 repl.port.read_until(*endings)
         self._ready = self._opened = False
         if not self._alive():
-            self._drop()  # USB of the chip itself: the port goes and comes back
+            self._drop()  # USB of the chip itself: a restart closes the port for a moment
 
     @exclusive
     def soft_reset(self) -> None:
-        """Start the interpreter afresh (Ctrl-D), and with it the meter from its saved state."""
+        """Restart the interpreter (Ctrl-D), and the meter from its saved state."""
         if self.locked:
             self.reset()
             return
@@ -340,13 +374,13 @@ class Session:
             port.write(b"\x04")
             port.read_until(b"soft reboot\r\n")
             locked = not port.read_until(RAW_SIGN, LOCKED_MARK + b"\r\n").endswith(RAW_SIGN)
-        if locked:  # firmware that has just been put right keeps the line
+        if locked:  # a locked meter whose firmware was repaired serves its line again
             self._ready = False
             self._reconnect()
 
     @exclusive
     def reset(self) -> None:
-        """Reset the board as its button does, and be connected again."""
+        """Reset the board, as its reset button does, and connect to the meter again."""
         self._reset()
         self._reconnect()
 
@@ -363,7 +397,7 @@ class Session:
                 repl.port.read_until(b">>> ")
         self._ready = False
         if not self._alive():
-            self._drop()  # USB of the chip itself: the port goes and comes back
+            self._drop()  # USB of the chip itself: a restart closes the port for a moment
 
     def _alive(self) -> bool:
         try:
@@ -374,7 +408,7 @@ class Session:
             return False
 
     def _reconnect(self) -> None:
-        """Connect again; the port may take a moment to come back."""
+        """Connect again; a USB port may need a moment until it exists again."""
         deadline = time.monotonic() + self.timeout
         while True:
             try:

@@ -1,7 +1,8 @@
-"""Waits for a meter: for what it shows, what it logs, and for a moment that its clock is moved to.
+"""Waits until a meter shows a text or logs an event, and advances its clock to a condition.
 
-Nothing here sleeps: `wait_…` ask the meter until it says so, and `advance_until` moves its clock
-to the next moment at which something happens, as the firmware tells it, until it is the right one.
+Nothing here sleeps. `wait_…` reads the meter repeatedly in real time. `advance_until` advances the
+meter's clock from one change to the next, as the firmware reports them, until the condition is
+true.
 """
 
 import re
@@ -20,15 +21,15 @@ from jeton_host.errors import NeverCameError, WrongTypeError, WrongValueError
 if TYPE_CHECKING:
     from jeton_host.client.answers import Display, Event, Status
 
-WAIT_S = 10.0
-LIMIT = timedelta(days=366)
+WAIT_S = 10.0  # default timeout in real seconds
+LIMIT = timedelta(days=366)  # default for the longest time to advance
 _WS_PER_WH = 3600
-_SHOWN_EVENTS = 4
-_FALLING = ("credit_wh",)  # registers that are passed rather than met
+_SHOWN_EVENTS = 4  # in a message
+_FALLING = ("credit_wh",)  # registers whose value may be passed, not only reached exactly
 _RISING = ("total_wh", "clock")
-_LOOKS = 2000  # at a meter, where nobody says a limit
-_PROBE_S = 60  # a function is tried so often at what the status will be, or at each Wh
-_EVENTS = KINDS[1:]  # the first is none
+_MOST_READS = 2000  # of the meter, if no limit is given
+_PROBE_S = 60  # a function is tried on the future status each 60 s, or for each Wh if more often
+_EVENTS = KINDS[1:]  # the first one is "none"
 _VALUES = {
     "switch": ("closed", "open"),
     "switch_reason": supply.REASONS,
@@ -39,7 +40,7 @@ Text = str | re.Pattern[str]
 
 
 class Waitable(Protocol):
-    """What is needed of a meter to wait for it."""
+    """The methods of a meter that this module needs."""
 
     name: str
 
@@ -50,36 +51,36 @@ class Waitable(Protocol):
         """Return the logged events with a number above `after`, oldest first."""
 
     def status(self) -> "Status":
-        """Return registers and states."""
+        """Return registers and states of the meter."""
 
     def set_rate(self, rate: int) -> "Status":
-        """Run the meter's clock at `rate` seconds a second; 0 stops it."""
+        """Run the meter's clock at `rate` seconds per real second; 0 stops it."""
 
     def advance_to_next(self, seconds: int) -> "tuple[Status, int | None]":
-        """Let time pass (s); also return in how many seconds something happens by itself."""
+        """Advance the clock (s); also return the seconds to the next change, None if never."""
 
 
 def shows(display: "Display", text: Text) -> bool:
-    """Return whether a text, or what fits a pattern, stands on the display.
+    """Return whether the display shows a text, or a match of a pattern.
 
-    It may go on in the next line; how many spaces are between words does not count.
+    The text may continue on the next line; any number of spaces counts as one.
     """
     shown = " ".join(" ".join(display.lines).split())
-    return bool(text.search(shown)) if isinstance(text, re.Pattern) else _squeezed(text) in shown
+    return bool(text.search(shown)) if isinstance(text, re.Pattern) else _normal(text) in shown
 
 
-def _squeezed(text: str) -> str:
+def _normal(text: str) -> str:
     return " ".join(text.split())
 
 
 def brief(event: "Event") -> str:
-    """Return an event in a few words: its number, time, kind and details."""
+    """Return an event on one line: number, time, kind and details."""
     details = " ".join(f"{name}={value}" for name, value in event.details.items())
     return f"{event.seq} {event.time:%Y-%m-%d %H:%M:%S} {event.kind} {details}".rstrip()
 
 
-def _seen(meter: "Waitable") -> str:
-    """Return what a meter shows and has logged last, for a message."""
+def _state_of(meter: "Waitable") -> str:
+    """Return a meter's display and last events for a message."""
     lines = " | ".join(line.strip() for line in meter.display().lines)
     last = "; ".join(brief(event) for event in meter.events()[-_SHOWN_EVENTS:])
     return f"it shows {lines!r}; its last events: {last or 'none'}"
@@ -90,7 +91,10 @@ def _named(text: Text) -> str:
 
 
 def display(meter: "Waitable", text: Text, timeout: float) -> "Display":
-    """Ask a meter until its display shows a text; return the display."""
+    """Read the display repeatedly until it shows a text; return it.
+
+    NeverCameError after `timeout` real seconds.
+    """
     _check_text(text)
     deadline = time.monotonic() + timeout
     while True:
@@ -101,18 +105,21 @@ def display(meter: "Waitable", text: Text, timeout: float) -> "Display":
         if late:
             raise NeverCameError(
                 f"meter {meter.name} does not show {_named(text)} within {timeout:g} s: "
-                f"{_seen(meter)}"
+                f"{_state_of(meter)}"
             )
 
 
 def event(meter: "Waitable", kind: str, after: int, timeout: float) -> "Event":
-    """Ask a meter until it has logged an event of a kind, with a number above `after`."""
+    """Read the log repeatedly until it has an event of a kind, with a number above `after`.
+
+    NeverCameError after `timeout` real seconds.
+    """
     _check_kind(kind)
     deadline = time.monotonic() + timeout
     newest = after
     while True:
         late = time.monotonic() >= deadline
-        meter.status()  # it lives up to now; its log alone is no reason to
+        meter.status()  # makes the meter process the time up to now; reading the log does not
         for logged in meter.events(newest):
             if logged.kind == kind:
                 return logged
@@ -120,7 +127,7 @@ def event(meter: "Waitable", kind: str, after: int, timeout: float) -> "Event":
         if late:
             raise NeverCameError(
                 f"meter {meter.name} has logged no {kind} after event {after} within "
-                f"{timeout:g} s: {_seen(meter)}"
+                f"{timeout:g} s: {_state_of(meter)}"
             )
 
 
@@ -133,10 +140,13 @@ def advance(
     step: timedelta | int | None,
     registers: dict[str, Any],
 ) -> "Status":
-    """Move a meter's clock to the second at which something is so (see `Meter.advance_until`)."""
+    """Advance a meter's clock to the second at which a condition is true.
+
+    `MeterClient.advance_until` describes the arguments.
+    """
     if sum((what is not None, shown is not None, bool(registers))) != 1:
         raise WrongTypeError(
-            "say one thing to advance to: an event, a function, display= or registers"
+            "give exactly one condition: an event, a function, display= or registers"
         )
     if shown is not None:
         _check_text(shown)
@@ -144,24 +154,24 @@ def advance(
         _check_kind(what)
     most = 0 if step is None else _seconds("step", step)
     if step is not None and most < 1:
-        raise WrongValueError(f"step is {step}: it is 1 s or more")
+        raise WrongValueError(f"step must be 1 s or more, not {step}")
     before = meter.status()
     registers = {name: _checked(before, name, value) for name, value in registers.items()}
-    looks = _LOOKS if limit is None and (most or shown is not None) else None
+    reads = _MOST_READS if limit is None and (most or shown is not None) else None
     limit_s = _seconds("limit", LIMIT if limit is None else limit)
-    meter.set_rate(0)  # or the moment passes while it is asked
+    meter.set_rate(0)  # else the clock passes the right second between two requests
     try:
-        return _advanced(meter, what, shown, limit_s, looks, most, registers)
+        return _advanced(meter, what, shown, limit_s, reads, most, registers)
     finally:
         meter.set_rate(before.rate)
 
 
 def _check_text(text: Text) -> None:
-    """Raise WrongTypeError or WrongValueError for what no display could be waited for with."""
+    """Raise WrongTypeError or WrongValueError for a text that cannot be waited for."""
     if not isinstance(text, str | re.Pattern):
-        raise WrongTypeError(f"a text or a pattern is waited for on the display, not {text!r}")
+        raise WrongTypeError(f"the display's text must be a text or a pattern, not {text!r}")
     if isinstance(text, str) and not text.strip():
-        raise WrongValueError(f"the text {text!r} stands on every display: say what is waited for")
+        raise WrongValueError(f"every display shows the text {text!r}: give one to wait for")
 
 
 def _check_kind(kind: str) -> None:
@@ -170,14 +180,12 @@ def _check_kind(kind: str) -> None:
 
 
 def _checked(status: "Status", name: str, value: Any) -> Any:
-    """Return the value that a register is to have; an error that says why if it never can."""
+    """Return the wanted value of a register; raise an error if it can never have it."""
     kinds = get_type_hints(type(status))
     if name not in kinds:
         raise WrongTypeError(f"a meter's status has no {name}; there are {', '.join(kinds)}")
     if name in _VALUES and value not in _VALUES[name]:
-        raise WrongValueError(
-            f"{name} is never {value!r}; it is one of {', '.join(_VALUES[name])}"
-        )
+        raise WrongValueError(f"{name} must be one of {', '.join(_VALUES[name])}, not {value!r}")
     kind = kinds[name]
     if getattr(kind, "__origin__", None) is tuple:
         good: tuple[type, ...] = (tuple,)
@@ -185,8 +193,8 @@ def _checked(status: "Status", name: str, value: Any) -> Any:
         good = get_args(kind) or (kind,)
     numbers = (int, float) if int in good else ()
     if not isinstance(value, (*good, *numbers)):
-        said = " or ".join("None" if one is NoneType else one.__name__ for one in good)
-        raise WrongTypeError(f"{name} is never {value!r}: it is {said}")
+        wanted = " or ".join("None" if one is NoneType else one.__name__ for one in good)
+        raise WrongTypeError(f"{name} must be {wanted}, not {value!r}")
     if isinstance(value, datetime) and value.tzinfo is None:
         return value.replace(tzinfo=UTC)
     return value
@@ -205,7 +213,7 @@ def _advanced(
     what: "str | Callable[[Status], bool] | None",
     shown: Text | None,
     limit_s: int,
-    looks: int | None,
+    reads: int | None,
     most_s: int,
     registers: dict[str, Any],
 ) -> "Status":
@@ -214,13 +222,13 @@ def _advanced(
     status, next_s = meter.advance_to_next(0)
     first = status
     end = status.clock + timedelta(seconds=limit_s)
-    # What it is about that changes between two moments that the firmware knows of.
-    so = what if callable(what) else _reached(registers, first) if registers else None
-    looked = 0
+    # A condition that may become true between two changes that the firmware reports.
+    is_true = what if callable(what) else _reached(registers, first) if registers else None
+    done_reads = 0
     while True:
-        looked += 1
-        if so is not None:
-            done = so(status)
+        done_reads += 1
+        if is_true is not None:
+            done = is_true(status)
         elif shown is not None:
             done = shows(meter.display(), shown)
         else:
@@ -232,27 +240,27 @@ def _advanced(
         left_s = int((end - status.clock).total_seconds())
         if left_s <= 0:
             raise NeverCameError(
-                f"meter {meter.name} did not come to {_wish(what, shown, registers)} within "
-                f"{timedelta(seconds=limit_s)}: {_seen(meter)}"
+                f"meter {meter.name} did not reach {_wanted(what, shown, registers)} within "
+                f"{timedelta(seconds=limit_s)}: {_state_of(meter)}"
             )
-        if looked == looks:
+        if done_reads == reads:
             raise NeverCameError(
-                f"meter {meter.name} did not come to {_wish(what, shown, registers)} in {looks} "
-                f"looks, within {status.clock - first.clock} (limit= goes on for longer, a longer "
-                f"step= looks less often): {_seen(meter)}"
+                f"meter {meter.name} did not reach {_wanted(what, shown, registers)} in {reads} "
+                f"reads, within {status.clock - first.clock} (give a limit= to continue for "
+                f"longer, or a longer step= to read less often): {_state_of(meter)}"
             )
         stride_s = min(left_s, next_s or left_s, most_s or left_s)
-        if so is not None:
-            stride_s = _before(so, status, stride_s, lasting=not callable(what))
+        if is_true is not None:
+            stride_s = _safe_stride(is_true, status, stride_s, lasting=not callable(what))
         status, next_s = meter.advance_to_next(max(1, stride_s))
 
 
-def _wish(what: object, shown: Text | None, registers: dict[str, Any]) -> str:
+def _wanted(what: object, shown: Text | None, registers: dict[str, Any]) -> str:
     if shown is not None:
         return f"a display with {_named(shown)}"
     if registers:
         return " and ".join(f"{name} = {value!r}" for name, value in registers.items())
-    return f"an event {what}" if isinstance(what, str) else "what was asked for"
+    return f"an event {what}" if isinstance(what, str) else "the condition"
 
 
 def _reached(registers: dict[str, Any], first: "Status") -> "Callable[[Status], bool]":
@@ -272,35 +280,36 @@ def _reached(registers: dict[str, Any], first: "Status") -> "Callable[[Status], 
     return reached
 
 
-def _before(
-    so: "Callable[[Status], bool]", status: "Status", stride_s: int, *, lasting: bool
+def _safe_stride(
+    is_true: "Callable[[Status], bool]", status: "Status", stride_s: int, *, lasting: bool
 ) -> int:
-    """Return how far one may go, at most `stride_s`, so as not to pass the moment.
+    """Return how many seconds to advance, at most `stride_s`, without passing the condition.
 
-    What is `lasting` stays so until the stride ends; else it is tried all the way, each minute
-    and each Wh, whichever is more often.
+    A `lasting` condition, once true, stays true until the stride ends. Any other one is tried over
+    the whole stride, each minute and each Wh, whichever is more often.
 
-    Until the next thing happens only clock, credit and index change, the latter by the power: the
-    moment is found by halves on what the status will be. The last Wh is gone second by second: how
-    much of it is used is not told.
+    During the stride only clock, credit and energy change, by the constant power. So the future
+    status is calculated, and the second is found by binary search. The last Wh is advanced second
+    by second, because the status does not show fractions of a Wh.
     """
     probe_s = stride_s
     if not lasting:
         probe_s = min(_PROBE_S, _WS_PER_WH // max(status.power_w, 1)) or 1
-    low = 0  # not so
+    low = 0  # not true here
     high = min(probe_s, stride_s - 1)
-    while low < high and not so(_later(status, high)):
+    while low < high and not is_true(_later(status, high)):
         low, high = high, min(high + probe_s, stride_s - 1)
     if low == high:
         return stride_s
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if so(_later(status, middle)) else (middle, high)
+        low, high = (low, middle) if is_true(_later(status, middle)) else (middle, high)
     slack_s = _WS_PER_WH // status.power_w + 1 if status.power_w else 0
     return max(1, high - slack_s)
 
 
 def _later(status: "Status", seconds: int) -> "Status":
+    """Return the status after `seconds` at constant power."""
     used_wh = status.power_w * seconds // _WS_PER_WH
     return replace(
         status,

@@ -1,1 +1,1 @@
-"""The conformance sheet: which cases, how they run, how they are shown."""
+"""The conformance sheet: its cases, the run on a board, and the output formats."""

@@ -1,9 +1,9 @@
-"""Runs published vectors and the matrix of `cases` on a board, over its serial line.
+"""Run the published vectors and the matrix of `cases` on a board, over its serial line.
 
-Each row sets the meter up anew, so its own store, power-ups and commits are what is tested. Only
-where the row before it has left a meter in just that state as it was that one is taken: no row
-hangs on what another did. What a token came to is compared, and all of the meter's status that a
-token may change: what is refused must change nothing.
+No row depends on another row: each row sets the meter up again, so that the board's own store,
+power-ups and saving are tested. A set-up is used again only if the row before needed the same one
+and changed nothing. A row compares the result of each token, and all fields of the meter's status
+that a token can change: a refused token must change nothing.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ from jeton_host.vending import keys, pan, tid
 FORMAT = "jeton-conformance/1"
 BOARD, COMPUTER = "board", "computer"
 
-# Of the status all that a token may change, but for what only a time or a load changes.
+# All fields of the status that a token can change; not those that time or a load changes.
 WATCHED = (
     "credit_wh",
     "kt",
@@ -46,14 +46,15 @@ WATCHED = (
     "tid_newest",
 )
 
-_VENDING_SIDE = ("dkga02", "dkga04", "tid")  # what a meter has neither key nor calendar for
+# Vectors for the vending side: a meter has neither a vending key nor a calendar.
+_VENDING_SIDE = ("dkga02", "dkga04", "tid")
 _A = TokenResult.ACCEPT
-_SILENT_S = 2.0
+_SILENT_S = 2.0  # how long a board may take to answer after an error
 
 
 @dataclass(frozen=True, slots=True)
 class Keyed:
-    """One token of a row: its digits, what it was to come to and what it came to."""
+    """One token of a row: its digits, the expected result, the result and its time in ms."""
 
     token: str
     expected: str
@@ -72,7 +73,7 @@ class Keyed:
 
 @dataclass(frozen=True, slots=True)
 class SheetRow:
-    """One row of the sheet. `wrong` says in a few words what is not as it ought to be."""
+    """One row of the sheet. `wrong` says what differs from the expected; empty if nothing."""
 
     part: str  # "vector" or "matrix"
     kind: str
@@ -86,17 +87,17 @@ class SheetRow:
 
     @property
     def good(self) -> bool:
-        """Return whether all of it is as expected."""
+        """Return whether the whole row is as expected."""
         return not self.wrong
 
     @property
     def expected(self) -> str:
-        """Return what the last token was to come to."""
+        """Return the expected result of the last token."""
         return self.keyed[-1].expected if self.keyed else ""
 
     @property
     def result(self) -> str:
-        """Return what the last token came to."""
+        """Return the result of the last token."""
         return self.keyed[-1].result if self.keyed else ""
 
     def as_dict(self) -> dict[str, Any]:
@@ -119,7 +120,7 @@ class SheetRow:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """All that is known after a run: Markdown, HTML and JSON are made of this alone."""
+    """All data of a run: Markdown, HTML and JSON are made from this object only."""
 
     head: Mapping[str, str]
     provenance: Mapping[str, int]
@@ -133,12 +134,12 @@ class Sheet:
 
     @property
     def good(self) -> bool:
-        """Return whether there are rows, and all are as expected."""
+        """Return whether there are rows and all of them are as expected."""
         return bool(self.rows) and not self.failed
 
     @property
     def summary(self) -> dict[str, Any]:
-        """Return the counts, and the times of a token on the line."""
+        """Return the counts, and the times of a token over the serial line."""
         times = sorted(k.ms for row in self.rows for k in row.keyed if k.ms is not None)
         parts = Counter(row.part for row in self.rows)
         return {
@@ -155,7 +156,7 @@ class Sheet:
         }
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the sheet as JSON has it: failures first."""
+        """Return the sheet for JSON: failures first."""
         return {
             "format": FORMAT,
             "head": dict(self.head),
@@ -184,10 +185,10 @@ def vectors() -> list[dict[str, Any]]:
 
 
 class Run:
-    """A run on one open meter, which it sets up anew again and again.
+    """A run on one open meter, which it sets up again for almost every row.
 
-    What is on the meter is lost: ask before. `BoardError` where the board is silent or gone; a
-    row that the board answers with an error is a failed row.
+    The data of the meter is lost: ask the user before. Raise BoardError if the board does not
+    answer; if the board answers with an error, the row is a failed row.
     """
 
     def __init__(self, meter: Meter, profile: str = "generic") -> None:
@@ -195,8 +196,8 @@ class Run:
         self._settings = Settings.of(profiles.load(profile))
         self._vectors = vectors()
         self._cases = list(matrix(self._settings))
-        # What the meter has been through and its status then, where nothing has changed it since.
-        self._there: tuple[tuple[Mapping[str, Any], tuple[Step, ...]], Status] | None = None
+        # The present set-up of the meter, with the steps done, and its status; None if changed.
+        self._current: tuple[tuple[Mapping[str, Any], tuple[Step, ...]], Status] | None = None
 
     @property
     def total(self) -> int:
@@ -204,14 +205,14 @@ class Run:
         return len(self._vectors) + len(self._cases)
 
     def sheet(self, progress: Callable[[int], object] = lambda done: None) -> Sheet:
-        """Run all and return the sheet; `progress` hears how many rows are done."""
+        """Run all rows and return the sheet; `progress` gets the number of rows done."""
         began, start = clock.now(), time.monotonic()
         head = _head(self._meter, self._settings.profile, began)
         self._meter.set_rate(0)
-        rows = [self._vector_told(vector, n, progress) for n, vector in enumerate(self._vectors)]
+        rows = [self._vector_row(vector, n, progress) for n, vector in enumerate(self._vectors)]
         done = len(rows)
         found: dict[int, SheetRow] = {}
-        for n in sorted(range(len(self._cases)), key=lambda n: _economy(self._cases[n])):
+        for n in sorted(range(len(self._cases)), key=lambda n: _setup_order(self._cases[n])):
             found[n] = self._case(self._cases[n])
             progress(done + len(found))
         rows += [found[n] for n in range(len(self._cases))]
@@ -219,7 +220,7 @@ class Run:
         sources = Counter(vector["source"] for vector in self._vectors)
         return Sheet(head, dict(sources), tuple(rows), time.monotonic() - start)
 
-    def _vector_told(
+    def _vector_row(
         self, vector: Mapping[str, Any], n: int, progress: Callable[[int], object]
     ) -> SheetRow:
         row = self._vector(vector)
@@ -233,29 +234,29 @@ class Run:
         keyed: list[Keyed] = []
         wrong = ""
         try:
-            wrong = self._tried(case, keyed)
-            if wrong or not _leaves_all(case):
-                self._there = None
+            wrong = self._enter_steps(case, keyed)
+            if wrong or not _changes_nothing(case):
+                self._current = None
         except BoardError as error:
-            self._there = None
-            check_answers(self._meter)  # else the run ends here
+            self._current = None
+            check_answers(self._meter)  # a board that does not answer ends the run
             wrong = str(error)
         return SheetRow(
             case.part, case.kind, case.key, case.store, case.clause, BOARD, tuple(keyed), wrong,
             case.source,
         )  # fmt: skip
 
-    def _tried(self, case: ConformanceCase, keyed: list[Keyed]) -> str:
+    def _enter_steps(self, case: ConformanceCase, keyed: list[Keyed]) -> str:
         meter = self._meter
-        if self._there is None or self._there[0] != (case.config, case.before):
-            self._there = None
+        if self._current is None or self._current[0] != (case.config, case.before):
+            self._current = None
             before = meter.provision(case.config)
             for step in case.before:
                 wrong = self._step(step)
                 if wrong:
                     return f"before it: {wrong}"
-            self._there = (case.config, case.before), meter.status() if case.before else before
-        before = self._there[1]
+            self._current = (case.config, case.before), meter.status() if case.before else before
+        before = self._current[1]
         last = None
         for step in case.steps:
             start = time.perf_counter()
@@ -264,14 +265,12 @@ class Run:
             assert step.expected is not None
             keyed.append(Keyed(step.token, step.expected.standard_name, last.name, ms))
             if last.result != step.expected:
-                return f"{last.name} and not {step.expected.standard_name}"
+                return f"{last.name}, expected {step.expected.standard_name}"
         assert last is not None
-        return _misread(last, case.read) or _changed_otherwise(
-            before, meter.status(), case.changes
-        )
+        return _misread(last, case.read) or _wrong_status(before, meter.status(), case.changes)
 
     def _step(self, step: Step) -> str:
-        """Do what happens before the row's tokens; return what is wrong with it."""
+        """Do one step before the row's tokens; return what is wrong, empty if nothing."""
         meter = self._meter
         if step.do == "tamper":
             meter.set_tamper()
@@ -284,7 +283,7 @@ class Run:
             assert step.expected is not None
             result = meter.enter(step.token)
             if result.result != step.expected:
-                return f"{result.name} and not {step.expected.standard_name} of {step.token}"
+                return f"{result.name}, expected {step.expected.standard_name}, for {step.token}"
         return ""
 
     # Vectors
@@ -297,7 +296,7 @@ class Run:
         return self._case(case)
 
     def _value(self, vector: Mapping[str, Any]) -> SheetRow:
-        """Run a vector that is no token: a cipher, checksum, check digit, key or date."""
+        """Run a vector that is not a token: a cipher, checksum, check digit, key or date."""
         inputs, expected = vector["inputs"], str(vector["expected"])
         where, found, wrong = COMPUTER, "", ""
         start = time.perf_counter()
@@ -314,10 +313,10 @@ class Run:
                 check_answers(self._meter)
             wrong = str(error)
         if vector["kind"] == "cipher" and where == BOARD:
-            expected = inputs["block"]  # the board deciphers: back from the published block
+            expected = inputs["block"]  # the board deciphers the published result to the block
         ms = 1000 * (time.perf_counter() - start) if where == BOARD else None
         if not wrong and found != expected:
-            wrong = f"{found or 'nothing'} and not {expected}"
+            wrong = f"{found or 'nothing'}, expected {expected}"
         keyed = (Keyed("", expected, found, ms),)
         return SheetRow(
             "vector", f"{vector['kind']} {vector['id']}", "", "", _CLAUSES[vector["kind"]], where,
@@ -326,7 +325,7 @@ class Run:
 
 
 def check_answers(meter: Meter) -> None:
-    """Raise BoardError, soon, where a board does not answer any more."""
+    """Raise BoardError, within _SILENT_S, if a board no longer answers."""
     before, meter.timeout = meter.timeout, min(meter.timeout, _SILENT_S)
     try:
         meter.info()
@@ -335,21 +334,21 @@ def check_answers(meter: Meter) -> None:
 
 
 def _misread(result: EnterResult, read: Mapping[str, Any]) -> str:
-    """Return what the board says otherwise of a token than it is."""
+    """Return the first field of a token that the board reports wrongly; empty if none."""
     for name, value in read.items():
         if getattr(result, name) != value:
-            return f"{name} {getattr(result, name)} and not {value}"
+            return f"{name} is {getattr(result, name)}, expected {value}"
     return ""
 
 
-def _changed_otherwise(before: Status, after: Status, changes: Mapping[str, Any] | None) -> str:
-    """Return what of the meter is not as it ought to be after a row."""
+def _wrong_status(before: Status, after: Status, changes: Mapping[str, Any] | None) -> str:
+    """Return the first field of the status that is wrong after a row; empty if none."""
     if changes is None:
         return ""
     for name in WATCHED:
         value, wanted = getattr(after, name), changes.get(name, getattr(before, name))
         if value != wanted:
-            return f"{name} is {_words(value)} and not {_words(wanted)}"
+            return f"{name} is {_words(value)}, expected {_words(wanted)}"
     return ""
 
 
@@ -357,16 +356,16 @@ def _words(value: Any) -> str:
     return ", ".join(map(str, value)) or "none" if isinstance(value, tuple) else str(value)
 
 
-def _leaves_all(case: ConformanceCase) -> bool:
-    """Return whether a row that goes as expected leaves the meter as it was."""
-    # A wrong token counts towards a lock-out, which no status tells.
+def _changes_nothing(case: ConformanceCase) -> bool:
+    """Return whether the meter is unchanged after a row whose results are as expected."""
+    # A wrong token counts towards a lock-out; the status does not show this count.
     return case.changes == {} and all(step.expected != TokenResult.CRC for step in case.steps)
 
 
-def _economy(case: ConformanceCase) -> tuple[str, str, bool]:
-    """Return by what rows are put together of which one set-up serves many: flash wears."""
+def _setup_order(case: ConformanceCase) -> tuple[str, str, bool]:
+    """Return a sort key: rows with the same set-up are together, to save writes to the flash."""
     config = json.dumps(case.config, sort_keys=True)
-    return config, repr(case.before), not _leaves_all(case)
+    return config, repr(case.before), not _changes_nothing(case)
 
 
 # Vectors as cases
@@ -382,7 +381,7 @@ _CLAUSES = {
 
 
 def _by_computer(vector: Mapping[str, Any]) -> str:
-    """Return what the vending side makes of a vector."""
+    """Return the value of a vector, computed by the vending side."""
     inputs, kind = vector["inputs"], vector["kind"]
     if kind == "cipher":
         from Crypto.Cipher import DES
@@ -405,7 +404,7 @@ def _by_computer(vector: Mapping[str, Any]) -> str:
 
 
 def _source(vector: Mapping[str, Any]) -> str:
-    """Return the program that has the board compute a vector."""
+    """Return the program that computes a vector on the board."""
     inputs = vector["inputs"]
     if vector["kind"] == "crc":
         return remote.once("vector", "checksum", inputs["data"])
@@ -416,13 +415,13 @@ def _source(vector: Mapping[str, Any]) -> str:
 
 
 def _config(inputs: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
-    """Return the set-up of a meter for a vector: its decoder key, and a store that takes all."""
-    octets = inputs["decoder_key"]
+    """Return the configuration for a vector: its decoder key, and a store that accepts any TID."""
+    decoder_key = inputs["decoder_key"]
     key = inputs.get("key") or {}
     config = {
         "drn": pan.split_pan(key["pan"])[1] if key.get("pan") else DRN,
-        "ea": 7 if len(octets) == 16 else 11,
-        "decoder_key": octets,
+        "ea": 7 if len(decoder_key) == 16 else 11,
+        "decoder_key": decoder_key,
         "profile": settings.profile,
         "tid0": 0,
         "clock": 800_000_000,
@@ -447,7 +446,7 @@ _CLASS = {"credit": 0, "currency": 0, "class1": 1, "class2": 2}
 
 
 def _token(vector: Mapping[str, Any], settings: Settings) -> ConformanceCase:
-    """Return the row of a published token: what an electricity meter makes of it."""
+    """Return the row of a published token, with its result on an electricity meter."""
     v = vector["inputs"]
     given = v.get("fields", {})
     cls = given.get("class", _CLASS.get(vector["kind"]))
@@ -460,7 +459,7 @@ def _token(vector: Mapping[str, Any], settings: Settings) -> ConformanceCase:
     changes: dict[str, Any] = {} if number is None else {"tid_newest": number}
     result, clause = _A, "6.2"
     if cls == 0 and sub == 0:
-        # In favour of the customer the amount may be more than what was asked for.
+        # The amount can be greater than requested: it is rounded up for the customer.
         units = layouts.amount_value(given.get("amount_code", v.get("amount_code")))
         changes["credit_wh"] = read["amount_wh"] = 100 * units
     elif cls == 0:
@@ -486,7 +485,7 @@ def _token(vector: Mapping[str, Any], settings: Settings) -> ConformanceCase:
 
 
 def _set(vector: Mapping[str, Any], settings: Settings) -> ConformanceCase:
-    """Return the row of a published key change set: the meter has the new key after it."""
+    """Return the row of a published key change set; after it, the meter has the new key."""
     v = vector["inputs"]
     new, ea = v["new"], v["old"]["ea"]
     config = _config({"decoder_key": v["old_decoder_key"], "key": v["old"]}, settings)
@@ -531,15 +530,15 @@ _CASES: dict[str, Callable[[Mapping[str, Any], Settings], ConformanceCase]] = {
 
 
 def _head(meter: Meter, profile: str, began: datetime) -> dict[str, str]:
-    """Return what was tested, with what, and when."""
+    """Return the head of the sheet: what was tested, with which versions, and when."""
     info, about = meter.info(), facts.facts(meter)
-    octets = vectors_file().read_bytes()
+    data = vectors_file().read_bytes()
     found = about.firmware[0] if about.firmware else ""
     return {
         "board": info.board,
         "port": meter.name,
         "chip": about.chip or ("none: a virtual board" if about.virtual else about.machine),
-        # The unix port has no name of a machine there, but a part of its compiler's.
+        # On the unix port this field is a part of the compiler's version: leave it out.
         **({} if about.virtual else {"machine": about.machine}),
         "interpreter": f"{info.interpreter}",
         "MicroPython": about.shown,
@@ -550,15 +549,15 @@ def _head(meter: Meter, profile: str, began: datetime) -> dict[str, str]:
         "date": f"{began:%Y-%m-%d %H:%M:%S} UTC",
         "Jeton": __version__,
         "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
-        "vectors": f"{len(octets.splitlines())} in {vectors_file().name}, "
-        f"SHA-256 {hashlib.sha256(octets).hexdigest()}",
+        "vectors": f"{len(data.splitlines())} in {vectors_file().name}, "
+        f"SHA-256 {hashlib.sha256(data).hexdigest()}",
     }
 
 
 def _known(about: facts.Facts, board: str, found: str) -> str:
-    """Return whether the firmware on the board is the one that this Jeton would flash."""
+    """Return whether the board has the firmware that this version of Jeton would flash."""
     try:
         wanted = flashing.firmware_for(about, boards.load(board)).hash
     except BoardError as error:
         return f"not known: {error}"
-    return "yes" if found == wanted else f"no, that has {wanted}"
+    return "yes" if found == wanted else f"no, Jeton has {wanted}"

@@ -1,6 +1,6 @@
-"""A conformance sheet as Markdown, HTML and JSON, all of one `Sheet`.
+"""Write a conformance sheet as Markdown, HTML or JSON, each from one `Sheet`.
 
-The templates stand beside it; what they need to know of a sheet is worked out here.
+The templates are in the same folder; this module computes the values that they show.
 """
 
 import json
@@ -29,7 +29,7 @@ def json_text(sheet: Sheet) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    """Write a sheet; BoardError in one line where that fails."""
+    """Write a sheet to a file; raise BoardError if that fails."""
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
@@ -59,14 +59,14 @@ def _counts(sheet: Sheet) -> list[tuple[str, str]]:
 
 
 _METHOD = (
-    "Each row sets the meter up for its key and store state and keys its tokens in over the "
-    "serial line. A row is as expected if every token came to the result that the standard "
-    "demands and of the meter's registers, key attributes and newest token identifier exactly "
-    "those changed that had to. The time is that of a token, from its first octet sent to its "
-    "result read, the line and the computer included. Clauses are of IEC 62055-41; “left to the "
-    "maker” marks what the standard does not decide: there the meter's profile does. Vectors "
-    "marked “computer” are of the vending side: a meter has neither vending key nor calendar. "
-    "All keys are published test keys or published examples."
+    "Each row sets the meter up in its key and store state and enters its tokens over the "
+    "serial line. A row is as expected if every token has the result that the standard requires, "
+    "and if exactly the right registers, key attributes and newest token identifier of the meter "
+    "have changed. The time of a token is measured from the first byte sent to the result read; "
+    "it includes the serial line and the computer. Clauses are of IEC 62055-41; “left to the "
+    "maker” marks what the standard does not decide: there the meter's profile decides. Vectors "
+    "marked “computer” test the vending side, because a meter has neither a vending key nor a "
+    "calendar. All keys are published test keys or published examples."
 )
 
 
@@ -75,8 +75,8 @@ def _codes(row: SheetRow) -> list[str]:
 
 
 def _remark(row: SheetRow) -> str:
-    """Return what is wrong with a row, where its results do not say it already."""
-    return "" if row.wrong == f"{row.result} and not {row.expected}" else row.wrong
+    """Return what is wrong with a row, unless its results show it already."""
+    return "" if row.wrong == f"{row.result}, expected {row.expected}" else row.wrong
 
 
 def _times(row: SheetRow) -> list[str]:
@@ -84,7 +84,10 @@ def _times(row: SheetRow) -> list[str]:
 
 
 def _groups(sheet: Sheet) -> Iterator[tuple[str, list[SheetRow]]]:
-    """Give the rows of the matrix by key state, those with a past apart, in the sheet's order."""
+    """Yield (title, rows) of the matrix, in the order of the sheet.
+
+    There is a group for each key state, and one for each store state that is not fresh.
+    """
     groups: dict[str, list[SheetRow]] = {}
     for row in sheet.rows:
         if row.part == "matrix":
@@ -98,7 +101,7 @@ def _groups(sheet: Sheet) -> Iterator[tuple[str, list[SheetRow]]]:
 
 @cache
 def _templates() -> "Environment":
-    # Imported here: a sheet is written once in a long run, and no other command needs it.
+    # Imported here, because no other command needs it: other commands start faster.
     from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
     templates = Environment(
@@ -114,7 +117,7 @@ def _templates() -> "Environment":
 
 
 def _parts(sheet: Sheet) -> dict[str, Any]:
-    """Return what both templates have by name."""
+    """Return the values and functions for both templates, by name."""
     return {
         "sheet": sheet,
         "verdict": _verdict(sheet),
@@ -133,7 +136,7 @@ def _parts(sheet: Sheet) -> dict[str, Any]:
 
 
 def _cell(text: str) -> str:
-    """Return text for a cell of a table in Markdown."""
+    """Return text, escaped for a cell of a Markdown table."""
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
 
@@ -170,8 +173,8 @@ _SHORT = {
 }
 
 
-def _mood(row: SheetRow) -> str:
-    """Return the class of a cell by what the last token came to."""
+def _cell_class(row: SheetRow) -> str:
+    """Return the CSS class of a cell: accepted, section of a key change, or refused."""
     return "a" if row.result == "Accept" else "s" if row.result.endswith("KCT") else "r"
 
 
@@ -181,7 +184,7 @@ def _short(row: SheetRow) -> str:
 
 @dataclass(frozen=True)
 class _Overview:
-    """A kind of token a line, in it a row of the sheet for each state, or None."""
+    """A table: a line for each kind of token, a column for each state, a row or None in a cell."""
 
     columns: tuple[str, ...]
     lines: tuple[tuple[str, tuple[SheetRow | None, ...]], ...]
@@ -193,15 +196,15 @@ def _overview(rows: Iterable[SheetRow], column: Callable[[SheetRow], str]) -> _O
     for row in rows:
         name = column(row)
         columns.setdefault(name)
-        there = found.setdefault(row.kind, {})
-        if name not in there or there[name].good:  # a failure is not hidden by what follows
-            there[name] = row
+        cells = found.setdefault(row.kind, {})
+        if name not in cells or cells[name].good:  # a later good row must not hide a failure
+            cells[name] = row
     lines = ((kind, tuple(cells.get(name) for name in columns)) for kind, cells in found.items())
     return _Overview(tuple(columns), tuple(lines))
 
 
 def html(sheet: Sheet) -> str:
-    """Return the sheet as one HTML page that needs nothing else, and can be printed."""
+    """Return the sheet as one HTML page, for the screen and the printer, without other files."""
     matrix = [row for row in sheet.rows if row.part == "matrix"]
     fresh = [row for row in matrix if row.store == "fresh store"]
     wide = {row.kind for row in fresh if row.key.startswith("default key")}
@@ -213,6 +216,6 @@ def html(sheet: Sheet) -> str:
         style=_STYLE.read_text(),
         by_key=_overview((row for row in fresh if row.kind in wide), lambda row: row.key),
         by_store=_overview(stores, lambda row: row.store),
-        mood=_mood,
+        cell_class=_cell_class,
         short=_short,
     )

@@ -291,7 +291,7 @@ def _hand_held(story: Story, scene: Stage, wrong_paths: bool) -> None:
         told = _session(scene, board, "nobody", "25", at.isoformat())
         story.check(
             "It sells nothing for a meter that it does not know",
-            "knows no meter 'nobody'" in told.get("error", ""),
+            "has no meter 'nobody'" in told.get("error", ""),
             told.get("error", "it sold"),
         )
         with Meter.open(board.path) as meter:

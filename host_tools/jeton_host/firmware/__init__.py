@@ -1,1 +1,1 @@
-"""What goes onto a board: boards, profiles, fonts, compiled firmware."""
+"""Everything that is installed on a board: its description, profiles, fonts, firmware."""

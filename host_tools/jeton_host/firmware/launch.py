@@ -1,6 +1,6 @@
-"""Becomes a MicroPython interpreter. Python runs this file's text in a process of its own.
+"""Becomes a MicroPython interpreter. Python runs this file's text in a separate process.
 
-No package of the environment is there (-I -S), and of this program's own none is imported.
+It must not import any installed package or any module of Jeton (Python runs with -I -S).
 """
 
 import os
@@ -8,14 +8,14 @@ import sys
 
 
 def run_module(where: str, gentle: int, nudge: int) -> None:
-    """Become the interpreter of the package micropython_run, which lies in the folder `where`.
+    """Become the interpreter of the package micropython_run, which is in the folder `where`.
 
-    Its own handler of SIGINT leaves whatever runs by a long jump, the allocator and the file
-    system included: what they had locked or half done stays so, and the next to ask for the lock
-    waits for ever. A chip leaves a note instead, which the next jump of the program finds. The
-    signal `gentle` does that here, where the library lets its function for it be found;
-    $JETON_GENTLE then tells the interpreter. The note may come just before a wait begins: the
-    signal `nudge` only ends waits (abs, its handler, does nothing).
+    Its own SIGINT handler leaves the running code by a long jump, even inside the allocator or the
+    file system: a lock stays held, and the next code that needs it waits for ever. A chip instead
+    schedules KeyboardInterrupt, which the program's next jump raises. The signal `gentle` does the
+    same here, if the library exports that function; then $JETON_GENTLE is set. The interrupt may
+    be scheduled just before a wait begins: the signal `nudge` only ends waits (its handler, abs,
+    does nothing).
     """
     sys.path.append(where)
     import micropython_run
@@ -33,5 +33,5 @@ def run_module(where: str, gentle: int, nudge: int) -> None:
 
 
 def run_program(program: str) -> None:
-    """Become the interpreter that is an executable file."""
+    """Become the interpreter in an executable file."""
     os.execv(program, ["micropython", *sys.argv[1:]])  # noqa: S606

@@ -1,9 +1,9 @@
-"""The JSON Schema of profiles, for completion and checks in editors.
+"""The JSON Schema of profiles, with which editors complete and check them; it knows no board.
 
-It is generated from the tables that `profiles.problems` uses, and checks less: it does not check
-combinations of values. `problems` uses no schema library: each start of a virtual board checks all
-profiles, and importing `jsonschema` alone would take eight times as long. `python -m
-jeton_host.firmware.profile_schema` writes the file.
+It is generated from the tables that `profiles.problems` uses. It does not check combinations of
+values. `problems` does not use a schema library: each start of a virtual board checks all
+profiles, and importing `jsonschema` alone would take eight times as long.
+`python -m jeton_host.firmware.profile_schema` writes the schema file.
 """
 
 import json
@@ -14,11 +14,11 @@ from jeton.sts.results import NAMES
 from jeton_host.firmware import profiles
 from jeton_host.firmware.profiles import DAY_S, MOST, Setting
 
-# Draft 7: the newest that editors know as a whole.
+# Draft 7: the newest that editors support completely.
 _DRAFT = "http://json-schema.org/draft-07/schema#"
-_NOT_BLANK = r"\S"
-_PLAIN = "[ -z|}]"  # the characters of a character display, without {
-# A month and a day of it, including 29 February.
+_NOT_EMPTY = r"\S"
+_PLAIN = "[ -z|}]"  # characters that character displays can show, except {
+# A month and a day, 29 February included.
 _DAY = (
     "^(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
     "|02-(?:0[1-9]|[12][0-9]))$"
@@ -41,8 +41,8 @@ def schema() -> dict[str, Any]:
             "name": _text(profiles.NAME.pattern, "the name of the file, without .json"),
             "title": {
                 "type": "string",
-                "pattern": _NOT_BLANK,
-                "description": "the maker or utility, and the kind of meter",
+                "pattern": _NOT_EMPTY,
+                "description": "the maker or utility of the meter",
             },
             "languages": _languages(),
             **{section: _object(keys) for section, keys in sections.items()},
@@ -75,7 +75,7 @@ def _object(
 
 
 def _whole(pattern: str) -> str:
-    """Return a pattern that matches a whole text: in a schema a pattern matches any part."""
+    """Return a pattern that matches a whole text; in a schema it may match any part of it."""
     return f"^(?:{pattern})$"
 
 
@@ -126,46 +126,48 @@ def _languages() -> dict[str, Any]:
     return {
         "type": "array",
         "items": _text(
-            profiles.LANGUAGE.pattern, "the code of a language; the first is the default"
+            profiles.LANGUAGE.pattern, "a language code; the first language is the default"
         ),
         "minItems": 1,
         "uniqueItems": True,
         "contains": {"not": {"enum": list(profiles.RIGHT_TO_LEFT)}},
-        "description": "the languages of the display; at least one that any display can show",
+        "description": "the languages; at least one that any display can show",
     }
 
 
 def _message(message: str) -> dict[str, Any]:
-    """Return the schema of a message on a character display: its {} and its length."""
+    """Return the schema of a message for character displays: its {} and its length."""
     longest = profiles.longest(message)
     room = profiles.room(message)
     hole = "" if longest is None else r"(?:\{\})?" if message in NAMES else r"\{\}"
     if longest is not None:
-        # If the {} may be left out, the text may be as long as one without it.
+        # If the {} is optional, a text without it may use the full length.
         room = max(room - len(longest) + 2, room if message in NAMES else 0)
     return {
         "type": "string",
         "maxLength": room,
-        "pattern": f"^(?=.*{_NOT_BLANK}){_PLAIN}*{hole}{_PLAIN}*$",
+        "pattern": f"^(?=.*{_NOT_EMPTY}){_PLAIN}*{hole}{_PLAIN}*$",
     }
 
 
 def _messages() -> dict[str, Any]:
-    spoken = {message: _message(message) for message in profiles.MESSAGES}
-    drawn = {message: {"type": "string", "pattern": _NOT_BLANK} for message in profiles.MESSAGES}
+    for_characters = {message: _message(message) for message in profiles.MESSAGES}
+    for_graphics = {
+        message: {"type": "string", "pattern": _NOT_EMPTY} for message in profiles.MESSAGES
+    }
     right_to_left = "|".join(profiles.RIGHT_TO_LEFT)
     return {
         "type": "object",
-        "description": "the profile's own messages by language; they replace the shared ones",
+        "description": "own messages by language, which replace those that all profiles share",
         "patternProperties": {
             f"^(?!(?:{right_to_left})$){profiles.LANGUAGE.pattern}$": {
                 "type": "object",
-                "properties": spoken,
+                "properties": for_characters,
                 "additionalProperties": False,
             },
             f"^(?:{right_to_left})$": {
                 "type": "object",
-                "properties": drawn,
+                "properties": for_graphics,
                 "additionalProperties": False,
             },
         },
@@ -178,7 +180,7 @@ def _sources() -> dict[str, Any]:
     words = rf"messages\.{profiles.LANGUAGE.pattern}(?:\.(?:{'|'.join(profiles.MESSAGES)}))?"
     return _object(
         dict.fromkeys(profiles.SETTINGS, source),
-        about={"description": "the source of each value and of each own message"},
+        about={"description": "the source of each value and each own message"},
         patternProperties={_whole(words): source},
     )
 

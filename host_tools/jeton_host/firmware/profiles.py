@@ -1,4 +1,4 @@
-"""The profiles: what they may hold, where they are, and what of them goes onto a board."""
+"""The profiles: their settings, their files, and their form on a board."""
 
 import json
 import re
@@ -15,12 +15,12 @@ from jeton_host.firmware.arabic import visual
 from jeton_host.paths import data_home, firmware_dir, profiles_dir
 
 SMALLEST_COLS = 16  # the columns of the smallest display
-RIGHT_TO_LEFT = ("ar",)  # only displays of dots can draw these
+RIGHT_TO_LEFT = ("ar",)  # languages that only graphic displays can show
 DAY_S = 86400
-MOST = {"steps": 16, "hours": 32, "days": 32}  # in the list of a setting of this kind
+MOST = {"steps": 16, "hours": 32, "days": 32}  # items in a setting of this kind
 CODE = re.compile(r"[0-9]{1,19}(-[0-9]{1,19})?")  # a short code, or a range of them
 LANGUAGE = re.compile(r"[a-z]{2}")
-_ENERGY_WH = 9_999_999_990  # what displays can show
+_ENERGY_WH = 9_999_999_990  # the most that displays can show
 _WEEK_S = 7 * DAY_S
 
 # What a short code can show or do.
@@ -53,8 +53,8 @@ SHOWS = (
     "ea",
 )
 
-# What a meter must be able to say: the results, by the standard's names, and the rest. {} takes
-# a value; its longest is in _LONGEST.
+# The messages of a meter: the results, by their names in the standard, and the others. {} is
+# replaced by a value; _LONGEST contains the longest one.
 _MESSAGES = """
 key_changed enter_code digits wait token code no_code
 credit load index supply on off no_credit low_credit muted
@@ -66,17 +66,18 @@ test11 test13 test14 test15 test16 test17 test18 yes no ok
 """
 MESSAGES = (*NAMES[1:], *_MESSAGES.split())
 _LONGEST = {"enter_code": "4", "digits": "199", "wait": "86400", "history": "50"}
-_LONGEST |= dict.fromkeys(NAMES[1:], "99")  # the wrong tokens in a row
-# Labels that share a line with a value: kWh below 100, W below 100,000, 20/20, a result's number.
+_LONGEST |= dict.fromkeys(NAMES[1:], "99")  # number of wrong tokens in a row
+# Columns for labels that share a line with a value: kWh below 100, W below 100,000, 20/20, the
+# number of a result.
 _ROOM = {"credit": 6, "index": 6, "load": 8, "supply": 8, "token": 10, "last_result": 13}
 _ROOM |= {"on": 7, "off": 7}
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One value of a profile: its type, its range, and what it means."""
+    """One setting of a profile: its type, its range, and its meaning."""
 
-    kind: str  # bool, int, seconds, share, energy, text, codes, steps, hours or days
+    kind: str  # bool, int, choice, char, codes, steps, hours or days
     about: str
     low: int = 0
     high: int = 0
@@ -84,7 +85,7 @@ class Setting:
     choices: tuple[str, ...] = ()
 
     def wrong(self, value: Any) -> str | None:
-        """Return what is wrong with `value`, None if nothing is."""
+        """Return what is wrong with `value`, None if it is valid."""
         if value is None:
             return None if self.null else f"must be {self.wanted}, not null"
         check = getattr(self, f"_{self.kind}", None)
@@ -104,7 +105,7 @@ class Setting:
 
     @property
     def wanted(self) -> str:
-        """Say what the value may be."""
+        """Return a description of the valid values."""
         if self.kind == "bool":
             words = "true or false"
         elif self.kind == "choice":
@@ -127,13 +128,13 @@ class Setting:
             first, _, last = code.partition("-")
             last = last or first
             if not CODE.fullmatch(code) or not (len(first) == len(last) and first <= last):
-                return f"{code!r} is no code: 1 to 19 digits, or a range of them such as 301-350"
+                return f"{code!r} is not a code: give 1 to 19 digits, or a range such as 301-350"
             if int(last) - int(first) >= 100:
                 return f"the range {code} is longer than 100 codes"
             for number in range(int(first), int(last) + 1):
                 digits = str(number).zfill(len(first))
                 if digits in taken:
-                    return f"code {digits} stands there twice"
+                    return f"code {digits} is there twice"
                 taken[digits] = what
         return None
 
@@ -149,7 +150,9 @@ class Setting:
         for span in value:
             good = isinstance(span, list) and len(span) == 3 and all(type(n) is int for n in span)
             if not good or not (0 <= span[0] <= 6 and 0 <= span[1] < span[2] <= DAY_S):
-                return f"{json.dumps(span)[:40]} is no span: weekday 0 to 6, from, to in seconds"
+                return (
+                    f"{json.dumps(span)[:40]} is not a span: give weekday 0 to 6, from and to in s"
+                )
             if span[0] * DAY_S + span[1] < end:
                 return f"{json.dumps(span)} begins before the span above it ends"
             end = span[0] * DAY_S + span[2]
@@ -164,7 +167,7 @@ class Setting:
                     raise ValueError(day)
                 date.fromisoformat(f"2000-{day}")  # a leap year
             except (ValueError, TypeError):
-                return f'{json.dumps(day)[:40]} is no day: month and day, such as "12-25"'
+                return f'{json.dumps(day)[:40]} is not a day: give month and day, such as "12-25"'
         return None
 
 
@@ -178,7 +181,7 @@ _WANTED = {
 
 
 def _plain(text: str) -> bool:
-    """Tell whether any display of characters can show the text."""
+    """Return whether any character display can show the text."""
     return all(" " <= letter <= "}" for letter in text)
 
 
@@ -207,7 +210,7 @@ SETTINGS = {
     ),
     "entry.lock_while_result": _flag("keys have no effect while a result is shown"),
     "codes.start": _choice("|#|i", "the key before a short code"),
-    "codes.digits": _number(1, 19, "a code ends by itself after so many digits", null=True),
+    "codes.digits": _number(1, 19, "the number of digits that ends a code", null=True),
     "codes.show": Setting("codes", "short codes and what they show"),
     "lockout.after": _number(1, 100, "wrong tokens before the keypad locks", null=True),
     "lockout.within_s": _number(
@@ -266,16 +269,16 @@ _FOR_PEOPLE = ("$schema", "title", "messages", "sources")
 _TOP = ("$schema", "name", "title", "languages", "messages", "sources")
 
 
-# Where they are
+# Their files
 
 
 def languages_dir() -> Path:
-    """Return the folder with the words that profiles share, a file a language."""
+    """Return the folder with the messages that profiles share, one file per language."""
     return firmware_dir() / "languages"
 
 
 def schema_path() -> Path:
-    """Return the file of the JSON Schema of profiles; `profile_schema` makes it."""
+    """Return the path of the JSON Schema of profiles, which `profile_schema` writes."""
     return profiles_dir() / "profile.schema.json"
 
 
@@ -285,8 +288,8 @@ def user_dir() -> Path:
 
 
 def shipped() -> list[str]:
-    """Return the names of the profiles that ship."""
-    files = profiles_dir().glob("*.json")  # the schema of profiles is one of them
+    """Return the names of the profiles that ship with Jeton."""
+    files = profiles_dir().glob("*.json")  # also contains the schema
     return sorted(path.stem for path in files if NAME.fullmatch(path.stem))
 
 
@@ -296,13 +299,13 @@ def own() -> list[str]:
 
 
 def names() -> list[str]:
-    """Return the names of the profiles there are."""
+    """Return the names of all profiles."""
     return sorted({*shipped(), *own()})
 
 
 def path_of(name: str) -> Path:
-    """Return the file of a profile; ProfileError where there is none."""
-    # Compared with what is there: a name with a slash in it finds nothing.
+    """Return the path of a profile's file; ProfileError if there is none."""
+    # Only names of existing files match, so a name with a slash finds nothing.
     if name in shipped():
         return profiles_dir() / f"{name}.json"
     if name in own():
@@ -315,24 +318,24 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"{twice!r} stands there twice")
+        raise ValueError(f"{twice!r} is there twice")
     return found
 
 
 def read(path: Path) -> Any:
-    """Return what is in a profile's file, unchecked; ProfileError if it is not JSON."""
+    """Return the content of a profile's file, unchecked; ProfileError if it is not JSON."""
     try:
         return json.loads(path.read_bytes(), object_pairs_hook=_once)
     except OSError as error:
         raise ProfileError(f"{path} cannot be read: {error.strerror or error}") from None
     except RecursionError:
-        raise ProfileError(f"{path} is not JSON of a profile: too deep") from None
+        raise ProfileError(f"{path} is not JSON of a profile: it is nested too deep") from None
     except ValueError as error:
         raise ProfileError(f"{path} is not JSON: {error}") from None
 
 
 def load(name: str) -> dict[str, Any]:
-    """Return a profile, checked; ProfileError with the first thing that is wrong with it."""
+    """Return a checked profile; ProfileError with the first fault of an invalid one."""
     path = path_of(name)
     data = read(path)
     for problem in problems(data, path):
@@ -348,12 +351,12 @@ def _shared(language: str) -> dict[str, str]:
 
 
 def words(data: dict[str, Any], language: str) -> dict[str, str]:
-    """Return all that a profile says in a language: the shared words and its own instead."""
+    """Return a profile's messages in a language: the shared ones, replaced by its own."""
     return _shared(language) | data.get("messages", {}).get(language, {})
 
 
 def source_of(data: dict[str, Any], language: str, message: str) -> str:
-    """Return where a message comes from."""
+    """Return the source of a message."""
     path, sources = f"messages.{language}", data["sources"]
     if message in data["messages"].get(language, {}):
         return str(sources.get(f"{path}.{message}") or sources[path])
@@ -361,10 +364,10 @@ def source_of(data: dict[str, Any], language: str, message: str) -> str:
 
 
 def new(name: str, source: str, title: str | None = None) -> Path:
-    """Make a profile of the user's own, a copy of another; return its file."""
+    """Create a profile of the user's own as a copy of another; return the path of its file."""
     if not NAME.fullmatch(name):
         raise ProfileError(
-            f"profile name {name!r} will not do: 1 to 16 small letters, digits and underscores"
+            f"profile name {name!r} is not valid: use 1 to 16 small letters, digits, underscores"
         )
     if name in names():
         raise ProfileError(f"there is a profile {name} already: choose another name")
@@ -384,11 +387,11 @@ def new(name: str, source: str, title: str | None = None) -> Path:
     return path
 
 
-# What may be in them
+# Their content
 
 
 def problems(data: Any, path: Path | None = None) -> Iterator[str]:
-    """Yield, a line each, all that is wrong with a profile that was read from `path`."""
+    """Yield all faults of a profile that was read from `path`, one line each."""
     if not isinstance(data, dict):
         yield "a profile is a JSON object with name, title, languages, settings and sources"
         return
@@ -453,9 +456,9 @@ def _heading(data: dict[str, Any], path: Path | None) -> Iterator[str]:
     elif not all(isinstance(one, str) and LANGUAGE.fullmatch(one) for one in languages):
         yield 'languages are codes of two small letters, such as "fr"'
     elif len(set(languages)) != len(languages):
-        yield "a language stands in languages twice"
+        yield "a language is twice in languages"
     elif not set(languages) - set(RIGHT_TO_LEFT):
-        yield "languages need one that a display of characters can show: add for example fr"
+        yield "languages need one that a character display can show: add for example fr"
 
 
 def _shipped_dir() -> Path:
@@ -463,14 +466,14 @@ def _shipped_dir() -> Path:
 
 
 def _together(data: dict[str, Any]) -> Iterator[str]:
-    """Yield what is wrong with values that are each right alone."""
+    """Yield faults of combinations of values that are each valid alone."""
     codes, lockout = data["codes"], data["lockout"]
     credit, supply = data["credit"], data["supply"]
     for code in codes["show"]:
         if codes["digits"] is not None and len(code.partition("-")[0]) != codes["digits"]:
             yield f"code {code} can never be keyed: codes.digits is {codes['digits']}"
     if lockout["after"] is not None and not lockout["steps_s"]:
-        yield "lockout.steps_s says no time, but lockout.after locks"
+        yield "lockout.steps_s is empty, but lockout.after needs a time"
     low, alarm = credit["low_wh"], credit["alarm_wh"]
     if alarm is not None and (low is None or alarm > low):
         yield "credit.alarm_wh is above credit.low_wh: the buzzer would sound before the display"
@@ -478,9 +481,9 @@ def _together(data: dict[str, Any]) -> Iterator[str]:
         yield "credit.emergency_by auto needs a credit.emergency_wh above zero: there is none"
     by_code = "emergency" in codes["show"].values()
     if credit["emergency_by"] == "code" and credit["emergency_wh"] and not by_code:
-        yield "credit.emergency_by code needs a code that shows emergency: nobody could take it"
+        yield "credit.emergency_by code needs a code that shows emergency: there is none"
     if supply["reconnect_s"] is not None and supply["limit_delay_s"] + supply["reconnect_s"] < 5:
-        yield "supply: 5 s at least must lie between two trips, limit_delay_s and reconnect_s"
+        yield "supply.limit_delay_s and supply.reconnect_s must be 5 s or more together"
     if credit["never_cut"] and not credit["min_wh"]:
         yield "credit.never_cut needs a credit.min_wh below zero, where the debt is kept"
     if (credit["friendly"] or credit["holidays"]) and credit["min_wh"] == 0:
@@ -490,7 +493,7 @@ def _together(data: dict[str, Any]) -> Iterator[str]:
 def _messages(data: dict[str, Any]) -> Iterator[str]:
     languages, own_words = data.get("languages"), data.get("messages")
     if not isinstance(own_words, dict):
-        yield "messages must be an object with an object a language; it may be empty"
+        yield "messages must be an object with one object per language; it may be empty"
         return
     if not isinstance(languages, list):
         return
@@ -501,25 +504,25 @@ def _messages(data: dict[str, Any]) -> Iterator[str]:
             yield f"messages.{language} must be an object of messages"
             return
     for language in languages:
-        said = words(data, str(language))
-        missing = [message for message in MESSAGES if message not in said]
+        spoken = words(data, str(language))
+        missing = [message for message in MESSAGES if message not in spoken]
         if len(missing) == len(MESSAGES):
-            yield f"there are no words for language {language}: messages.{language} must say all"
+            yield f"there are no messages in {language}: messages.{language} needs all of them"
         elif missing:
             yield f"messages.{language} lacks {', '.join(missing)}"
-        for message, text in said.items():
+        for message, text in spoken.items():
             problem = _message(str(language), message, text)
             if problem:
                 yield f"messages.{language}.{message} {problem}"
 
 
 def longest(message: str) -> str | None:
-    """Return the longest value that takes the place of a message's {}, None where it has none."""
+    """Return the longest value for a message's {}, None if the message has no {}."""
     return _LONGEST.get(message)
 
 
 def room(message: str) -> int:
-    """Return the columns that a message has on the smallest display."""
+    """Return the number of columns for a message on the smallest display."""
     return _ROOM.get(message, SMALLEST_COLS)
 
 
@@ -530,7 +533,7 @@ def _message(language: str, message: str, text: Any) -> str | None:
         return "must be a text that is not empty"
     holes = text.count("{}")
     if holes > (message in _LONGEST) or text.replace("{}", "").count("{"):
-        return "has a {} where no value comes" if holes else "has a { that is no {}"
+        return "has a {} but gets no value" if holes else "has a { that is not part of {}"
     if holes == 0 and message in _LONGEST and message not in NAMES:
         return "needs a {} for its value"
     if language in RIGHT_TO_LEFT:
@@ -538,7 +541,7 @@ def _message(language: str, message: str, text: Any) -> str | None:
             return "has a character that is not printable"
     elif not _plain(text):
         letter = next(letter for letter in text if not _plain(letter))
-        return f"has {letter!r}, which displays of characters cannot show: write it plainly"
+        return f"has {letter!r}, which character displays cannot show: use plain letters"
     cells = len(cells_of(language, text.replace("{}", longest(message) or "")))
     if cells > room(message):
         return f"is too long for the smallest display: {cells} of {room(message)} columns: {text}"
@@ -548,37 +551,37 @@ def _message(language: str, message: str, text: Any) -> str | None:
 def _sources(data: dict[str, Any]) -> Iterator[str]:
     sources = data.get("sources")
     if not isinstance(sources, dict):
-        yield "sources must be an object: setting, and where its value comes from"
+        yield "sources must be an object: setting, and the source of its value"
         return
     wanted = set(SETTINGS)
     own_words = data.get("messages")
-    for language, said in (own_words if isinstance(own_words, dict) else {}).items():
+    for language, spoken in (own_words if isinstance(own_words, dict) else {}).items():
         whole = f"messages.{language}"
-        if not isinstance(said, dict):
+        if not isinstance(spoken, dict):
             continue
-        each = {f"{whole}.{message}" for message in said}
+        each = {f"{whole}.{message}" for message in spoken}
         wanted |= each & set(sources) if whole in sources else each
-        if whole in sources and said:
+        if whole in sources and spoken:
             wanted.add(whole)
     for path in sorted(wanted - set(sources)):
-        yield f"{path} has no source: M, U, B or assumed, a colon, and where or why"
+        yield f"{path} has no source: give M, U, B or assumed, a colon, and where or why"
     for path, source in sources.items():
         if path not in wanted:
-            yield f"sources names {path}, which the profile does not hold"
+            yield f"sources names {path}, which the profile does not contain"
         elif not isinstance(source, str) or not SOURCE.fullmatch(source):
             yield f'the source of {path} must read "M: …", "U: …", "B: …" or "assumed: why"'
 
 
-# What of them goes onto a board
+# Their form on a board
 
 
 def cells_of(language: str, text: str) -> str:
-    """Return a message as a display shows it, cell by cell from the left."""
+    """Return the cells of a message as a display shows them, from the left."""
     return visual(text) if language in RIGHT_TO_LEFT else text
 
 
 def week_of(spans: list[list[int]]) -> list[int]:
-    """Return the seconds of the week at which spans begin and end; those that touch are one."""
+    """Return the seconds of the week at which spans begin and end, adjacent spans joined."""
     turns: list[int] = []
     for weekday, first, last in sorted(spans):
         start, end = weekday * DAY_S + first, weekday * DAY_S + last
@@ -590,9 +593,9 @@ def week_of(spans: list[list[int]]) -> list[int]:
 
 
 def settings_for_board(data: dict[str, Any]) -> bytes:
-    """Return the settings without what only people read."""
+    """Return the settings as JSON for a board, without the texts for people."""
     kept = {key: value for key, value in data.items() if key not in _FOR_PEOPLE}
-    # One string and one flat list cost a board a fraction of the heap of objects in objects.
+    # One string and one flat list need a fraction of the heap of nested objects.
     codes = "\n".join(f"{code} {what}" for code, what in data["codes"]["show"].items())
     kept["codes"] = {**data["codes"], "list": codes}
     del kept["codes"]["show"]
@@ -601,16 +604,17 @@ def settings_for_board(data: dict[str, Any]) -> bytes:
 
 
 def messages_for_board(data: dict[str, Any], language: str) -> bytes:
-    """Return the messages of one language, "name=words" a line, between newlines."""
-    said = words(data, language)
-    lines = [f"{message}={cells_of(language, said[message])}" for message in MESSAGES]
+    """Return the messages of one language as lines of "name=text", between newlines."""
+    spoken = words(data, language)
+    lines = [f"{message}={cells_of(language, spoken[message])}" for message in MESSAGES]
     return ("\n" + "\n".join(lines) + "\n").encode()
 
 
 def board_files(wanted: Iterable[str] | None = None) -> dict[str, bytes]:
-    """Return the files of a board's /profiles, by name, by default of every right profile.
+    """Return name -> content of the files in a board's /profiles.
 
-    One of the user's own that is wrong keeps no meter of another profile from starting.
+    The default is all valid profiles: an invalid one of the user must not stop meters with other
+    profiles. An invalid profile that ships with Jeton is a ProfileError.
     """
     found: dict[str, bytes] = {}
     for name in names() if wanted is None else wanted:
@@ -627,7 +631,10 @@ def board_files(wanted: Iterable[str] | None = None) -> dict[str, bytes]:
 
 
 def port(name: str, language: str | None = None) -> Any:
-    """Return what a board's meter is given when it asks for a profile, for a meter in here."""
+    """Return a profile, or its messages in a language, for a meter inside this process.
+
+    The values are those that the meter of a board reads from its files.
+    """
     data = load(name)
     if language is None:
         return json.loads(settings_for_board(data))

@@ -1,11 +1,11 @@
-"""Gives the programs of firmware/remote as text for a board's REPL; knows no boards and no lines.
+"""Prepares the programs of firmware/remote as source for a board's REPL; sends nothing itself.
 
-A program is sent without what only its readers need, and of it only the function that is called
-and what that uses: the board keeps all of the text while it compiles it, and its heap is small.
+Comments and docstrings are removed, and only the called function and the definitions that it uses
+are sent: the board keeps the whole text while it compiles it, and its heap is small.
 
-What is sent becomes the inside of a function, so that it leaves no names on the board. There
-MicroPython finds a class's own method where Python finds a function of the same name: a program
-has no such names.
+The code is placed in a function, so that it leaves no names on the board. Inside a function,
+MicroPython resolves a name to a method of the class where Python resolves it to a function:
+programs must not have such names.
 """
 
 import ast
@@ -18,30 +18,30 @@ from jeton_host.paths import firmware_dir
 
 
 def source(program: str, *names: str) -> str:
-    """Return a program, or of it these definitions and all they use, as global code."""
+    """Return a program as global code, or only the named definitions and all that they use."""
     found = _parsed(program)
     return _text(found if not names else _needed(program, names))
 
 
 def once(program: str, function: str, *arguments: object) -> str:
-    """Return code that calls a function of a program and leaves no name behind.
+    """Return code that calls a function of a program and leaves no names on the board.
 
-    The arguments are what `repr` writes as Python, and so are numbers, strings, lists, dicts.
+    `repr` of the arguments must be Python source: numbers, strings, lists, dicts.
     """
     return _hidden(program, function, _call(function, arguments)) + "_remote()\n"
 
 
 def keep(name: str, program: str, factory: str, *arguments: object) -> str:
-    """Return code that makes an object under a global name, in the place of one that is there.
+    """Return code that creates an object with a global name, and first closes an older one.
 
-    That one is closed first, by its `close`. No other name is left.
+    It leaves no other names on the board.
     """
     made = _hidden(program, factory, f"return {_call(factory, arguments)}")
     return f"{gone(name)}{made}{name} = _remote()\n"
 
 
 def gone(name: str) -> str:
-    """Return code that closes the object of a global name, if there is one, and removes it."""
+    """Return code that closes and removes the object with a global name, if there is one."""
     return f"if {name!r} in globals():\n {name}.close()\n del {name}\n"
 
 
@@ -50,14 +50,14 @@ def _call(function: str, arguments: tuple[object, ...]) -> str:
 
 
 def _hidden(program: str, name: str, last: str) -> str:
-    """Return a function `_remote` with a definition, and all it uses, inside; `last` ends it."""
+    """Return a function `_remote` with a definition and all it uses; `last` is its end."""
     lines = ["del globals()['_remote']", *_text(_needed(program, (name,))).splitlines(), last]
     return "\n ".join(["def _remote():", *lines]) + "\n"
 
 
 @functools.cache
 def _parsed(program: str) -> list[ast.stmt]:
-    """Return the statements of a program, one name each where they import."""
+    """Return the statements of a program; each import statement imports one name."""
     path = firmware_dir() / "remote" / f"{program}.py"
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -78,9 +78,9 @@ def _parsed(program: str) -> list[ast.stmt]:
 
 
 def _needed(program: str, names: tuple[str, ...]) -> list[ast.stmt]:
-    """Return the statements that define names, and what they use, in their order.
+    """Return the statements that define names and all that they use, in their order.
 
-    What comes from another program (`from .spare import Memory`) is put in place of its import.
+    An import from another program (`from .spare import Memory`) is replaced by the definitions.
     """
     statements = _parsed(program)
     defined = {name: node for node in statements for name in _defines(node)}
@@ -115,7 +115,7 @@ def _defines(node: ast.stmt) -> Iterator[str]:
 
 
 def _text(statements: list[ast.stmt]) -> str:
-    """Return statements as text, each once, indented by one space."""
+    """Return statements as source, each one once, indented by one space per level."""
     lines = dict.fromkeys(ast.unparse(node) for node in statements)
     text = "".join(f"{line}\n" for part in lines for line in part.splitlines() if line)
     return re.sub("^(?:    )+", lambda found: " " * (len(found[0]) // 4), text, flags=re.M)

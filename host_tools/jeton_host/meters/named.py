@@ -1,4 +1,4 @@
-"""Named meters: each a folder with its flash, kept between runs; one process at a time runs it."""
+"""Named meters: each is a folder with a flash image, kept between runs, run by one process."""
 
 import contextlib
 import json
@@ -23,31 +23,36 @@ from jeton_host.virtual.bridge import BOOT_TIMEOUT
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _RESERVED = ("virtual",)
-_PORT_AT = 1  # in the file of the lock: where Windows locks a file, at 0, nobody else can read it
+# Offset of the port in the lock file: Windows locks byte 0, and others cannot read it then.
+_PORT_AT = 1
 
 
 def is_name(text: str) -> bool:
-    """Return whether this could be the name of a meter, rather than a port."""
+    """Return whether a text has the form of a meter's name; a path or URL of a port has not."""
     return bool(_NAME.fullmatch(text)) and text not in _RESERVED
 
 
 def check_name(name: str) -> str:
-    """Return the name, or raise BoardError."""
+    """Return the name; BoardError if it is not a valid name for a meter."""
     if name in _RESERVED:
-        raise BoardError(f"a meter cannot be called {name!r}: that is any fresh virtual meter")
+        raise BoardError(f"a meter cannot have the name {name!r}: it means a new virtual meter")
     if not _NAME.fullmatch(name):
         raise BoardError(
-            f"meter name {name!r} will not do: letters, digits, dot, dash and underscore, at most "
-            "64, a letter or digit first"
+            f"meter name {name!r} is not valid: use letters, digits, dot, dash and underscore, at "
+            "most 64, and begin with a letter or digit"
         )
     return name
 
 
 @dataclass(frozen=True, slots=True)
 class NamedMeter:
-    """A meter that is kept. `about` is what it was made as; it never holds a key.
+    """A meter that is kept between runs.
 
-    `damaged` says in a few words what is wrong with its folder, if anything is.
+    Attributes:
+        name: The name of the meter.
+        folder: The folder with its files.
+        about: The configuration with which it was made, without keys.
+        damaged: What is wrong with its folder, in a few words; empty if nothing is.
     """
 
     name: str
@@ -57,32 +62,35 @@ class NamedMeter:
 
     @property
     def flash(self) -> Path:
-        """Return its flash image."""
+        """Return the path of its flash image."""
         return self.folder / "flash.img"
 
     @property
     def lock(self) -> Path:
-        """Return the file that a process holds while it runs the meter."""
+        """Return the path of the file that a process locks while it runs the meter."""
         return self.folder / "board.lock"
 
     def port(self) -> str | None:
-        """Return the serial port where it runs now, None when it does not run."""
+        """Return the serial port if the meter runs, empty while it starts, None if it is off."""
         try:
             file = self.lock.open("r")
         except FileNotFoundError:
             return None
         with file:
-            with _one_looks():
+            with _lock_access():
                 if locks.is_free(file):
                     return None
             file.seek(_PORT_AT)
-            return file.read().strip()  # empty: it is being started
+            return file.read().strip()  # empty: the meter is starting
 
     def hold(self) -> IO[str] | None:
-        """Keep other processes from running it until the file is closed; None if one runs it."""
+        """Lock the meter; no other process can run it until the returned file is closed.
+
+        Returns None if another process runs it.
+        """
         file = self.lock.open("a+")
         try:
-            with _one_looks():
+            with _lock_access():
                 if locks.take(file):
                     return file
         except BaseException:
@@ -92,7 +100,7 @@ class NamedMeter:
         return None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it for --json."""
+        """Return the values for --json."""
         found = {"name": self.name, "port": self.port(), **self.about}
         return found | ({"damaged": self.damaged} if self.damaged else {})
 
@@ -102,19 +110,19 @@ def _home() -> Path:
 
 
 @contextlib.contextmanager
-def _one_looks() -> Iterator[None]:
-    """Let one process at a time look whether a meter runs, or lock it to run it.
+def _lock_access() -> Iterator[None]:
+    """Let one process at a time test or take the lock of a meter.
 
-    Who looks has the lock for a moment: nobody may take that for a meter that runs.
+    A test takes the lock for a moment; no other process may conclude that the meter runs.
     """
     with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError):  # it cannot be written: no meter is started in it
+        with contextlib.suppress(OSError):  # a read-only folder: no meter is started there
             stack.enter_context(locks.alone(_home().with_name(".meters.lock")))
         yield
 
 
 def _read(folder: Path) -> NamedMeter | None:
-    """Return the meter of a folder, also a damaged one; None where there is none."""
+    """Return the meter in a folder, also a damaged one; None if there is none."""
     file, flash = folder / "meter.json", folder / "flash.img"
     about: Any = {}
     wrong = ""
@@ -134,7 +142,7 @@ def _read(folder: Path) -> NamedMeter | None:
 
 
 def all_meters() -> list[NamedMeter]:
-    """Return every named meter by name."""
+    """Return all named meters, sorted by name."""
     found = [_read(folder) for folder in sorted(_home().glob("*")) if is_name(folder.name)]
     return [meter for meter in found if meter is not None]
 
@@ -145,15 +153,15 @@ def exists(name: str) -> bool:
 
 
 def find(name: str) -> NamedMeter:
-    """Return a named meter, or raise BoardError."""
+    """Return the meter of this name; BoardError if there is none."""
     meter = _read(_home() / check_name(name))
     if meter is None:
         if _unfinished(name):
-            raise BoardError(f"meter {name} was never finished: `jeton new {name}` makes it")
+            raise BoardError(f"meter {name} was never finished: make it with `jeton new {name}`")
         known = ", ".join(m.name for m in all_meters())
         raise BoardError(
             f"there is no meter {name!r}: "
-            + (f"known are {known}" if known else f"`jeton new {name}` makes it")
+            + (f"known are {known}" if known else f"make it with `jeton new {name}`")
         )
     return meter
 
@@ -167,7 +175,10 @@ class NamedBoard(VirtualBoard):
         self._lock: IO[str] | None = None
 
     def start(self) -> Self:
-        """Start it; PortUnavailableError where it runs already, else BoardError if it cannot."""
+        """Start the meter.
+
+        PortUnavailableError if it runs already, BoardError if it cannot start.
+        """
         if not os.path.lexists(self.meter.flash):
             raise BoardError(f"the flash of meter {self.meter.name} is missing")
         lock = self.meter.hold()
@@ -188,7 +199,7 @@ class NamedBoard(VirtualBoard):
         return self
 
     def close(self) -> None:
-        """Switch it off and unlock the meter."""
+        """Switch the board off and release the lock of the meter."""
         super().close()
         if self._lock is not None:
             self._lock.truncate(0)
@@ -199,9 +210,9 @@ class NamedBoard(VirtualBoard):
 def attach(
     name: str, *, heap: str = HEAP, waited: Callable[[], object] = lambda: None
 ) -> tuple[str, VirtualBoard | None]:
-    """Return the port of a named meter, and its board where it had to be started for this.
+    """Return the port of a named meter, and its board if this call has started it, else None.
 
-    `waited` is called again and again while another program starts it.
+    `waited` is called every 10 ms while another program starts the meter.
     """
     meter = find(name)
     deadline = time.monotonic() + BOOT_TIMEOUT
@@ -210,30 +221,30 @@ def attach(
         if port:
             return port, None
         if port is None:
-            # Another program may come first, and have ended again by now.
+            # Another program may have started it first, and may have ended again already.
             with contextlib.suppress(PortUnavailableError):
                 board = NamedBoard(meter, heap=heap).start()
                 return board.path, board
         if time.monotonic() >= deadline:
-            raise BoardError(f"meter {name} is being started elsewhere but does not come up")
+            raise BoardError(f"meter {name}: another program starts it, but it does not get ready")
         waited()
         time.sleep(0.01)
 
 
 def _unfinished(name: str) -> list[Path]:
-    """Return the folders of this meter whose making was cut short."""
+    """Return the folders that interrupted creations of this meter have left."""
     shape = re.compile(rf"\.{re.escape(name)}\.[a-z0-9_]{{8}}")
     found = []
     for folder in _home().glob(f".{name}.*"):
         if not shape.fullmatch(folder.name) or not folder.is_dir():
             continue
-        if NamedMeter(name, folder, {}).port() is None:  # else it is being made at this moment
+        if NamedMeter(name, folder, {}).port() is None:  # else it is being created now
             found.append(folder)
     return found
 
 
 def _clear_unfinished(name: str, pos: PointOfSale) -> None:
-    """Remove what the making of a meter left that was cut short, its registration included."""
+    """Remove what interrupted creations of a meter have left, and its registration."""
     folders = _unfinished(name)
     if folders and not exists(name) and _registered(name, pos) and not pos.issued(name):
         pos.remove_meter(name)
@@ -246,20 +257,23 @@ def _registered(name: str, pos: PointOfSale) -> bool:
 
 
 def check_free(name: str, pos: PointOfSale) -> None:
-    """Raise BoardError where a meter of this name cannot be made; tidy up a half-made one."""
+    """Raise BoardError if no meter of this name can be created.
+
+    Removes what an interrupted creation has left.
+    """
     meter = _read(_home() / check_name(name))
     if meter is not None and meter.damaged:
         raise BoardError(
             f"there is a meter {name} already, and {meter.damaged}: "
-            f"`jeton delete {name}` removes what is left of it"
+            f"remove the rest of it with `jeton delete {name}`"
         )
     if meter is not None:
         raise BoardError(f"there is a meter {name} already: choose another name")
     _clear_unfinished(name, pos)
     if _registered(name, pos):
         raise BoardError(
-            f"the point of sale has a meter {name} that is not kept here: choose another name, or "
-            f"`jeton delete {name}` forgets it and all that was sold for it"
+            f"the point of sale has a meter {name} although no such named meter exists: choose "
+            f"another name, or remove it and all its sales with `jeton delete {name}`"
         )
 
 
@@ -269,10 +283,10 @@ def create(
     *,
     heap: str = HEAP,
 ) -> NamedMeter:
-    """Make a named meter on a fresh flash and set it up; nothing is left where that fails.
+    """Create a named meter with a new flash and set it up; a failure leaves nothing behind.
 
-    `config` may be a function: what it registers elsewhere is then registered while a folder
-    stands that tells of a making cut short.
+    `config` may be a function that also registers the meter elsewhere. It is called while a marker
+    directory exists, so that an interrupted creation can be cleaned up.
     """
     folder = _home() / check_name(name)
     if _read(folder) is not None:
@@ -281,7 +295,7 @@ def create(
         _home().mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(dir=_home(), prefix=f".{name}."))
     except OSError as error:
-        raise BoardError(f"meter {name} cannot be made: {error}") from None
+        raise BoardError(f"meter {name} cannot be created: {error}") from None
     try:
         with locks.alone(NamedMeter(name, work, {}).lock):
             config = config() if callable(config) else config
@@ -293,30 +307,31 @@ def create(
             ):
                 meter.provision(config)
             write_atomically(work / "meter.json", json.dumps(about, indent=1).encode() + b"\n")
-            if folder.exists():  # what is left of one that has neither flash nor description
+            if folder.exists():  # a rest without flash and description
                 for stray in ("board.lock", "flash.img", "meter.json"):
                     (folder / stray).unlink(missing_ok=True)
                 folder.rmdir()
             os.rename(work, folder)
     except OSError as error:
-        raise BoardError(f"meter {name} cannot be made: {error}") from None
+        raise BoardError(f"meter {name} cannot be created: {error}") from None
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return find(name)
 
 
 def delete(name: str, pos: PointOfSale | None = None) -> None:
-    """Delete a named meter, unless it runs, and what the point of sale knows of it.
+    """Delete a named meter and its records at the point of sale; BoardError if it runs.
 
-    Damaged and half-made ones too. Where the point of sale cannot forget it, nothing is lost.
+    Also deletes damaged and unfinished meters. If the point of sale cannot remove its records,
+    the meter stays.
     """
     folder = _home() / check_name(name)
     registered = pos is not None and _registered(name, pos)
     kept = folder.is_dir()
     if not kept and not registered and not _unfinished(name):
-        find(name)  # says that there is none
+        find(name)  # raises BoardError: there is none
     if not kept:
-        _forget(name, pos if registered else None)
+        _remove_records(name, pos if registered else None)
         return
     meter = NamedMeter(name, folder, {})
     lock = meter.hold()
@@ -328,7 +343,7 @@ def delete(name: str, pos: PointOfSale | None = None) -> None:
         away = Path(tempfile.mkdtemp(dir=_home(), prefix=".deleted-"))
         os.rename(folder, away / name)
         try:
-            _forget(name, pos if registered else None)
+            _remove_records(name, pos if registered else None)
         except BaseException:
             os.rename(away / name, folder)
             away.rmdir()
@@ -336,7 +351,7 @@ def delete(name: str, pos: PointOfSale | None = None) -> None:
         shutil.rmtree(away)
 
 
-def _forget(name: str, pos: PointOfSale | None) -> None:
+def _remove_records(name: str, pos: PointOfSale | None) -> None:
     if pos is not None:
         pos.remove_meter(name)
     for unfinished in _unfinished(name):
@@ -344,9 +359,12 @@ def _forget(name: str, pos: PointOfSale | None) -> None:
 
 
 def make_config(*, profile: str = "generic", **options: Any) -> dict[str, Any]:
-    """Return what `provision` takes for a meter that no point of sale keeps.
+    """Return a configuration for `Meter.open` and `provision`, of a meter without point of sale.
 
-    `options` are those of PointOfSale.add_meter, by default a meter under the published test keys.
+    Args:
+        profile: The profile of the meter.
+        options: Options of `PointOfSale.add_meter`. The default is a meter with the published test
+            keys.
     """
     with tempfile.TemporaryDirectory(prefix="jeton-") as folder:
         pos = PointOfSale(Path(folder) / "pos.sqlite")

@@ -1,4 +1,4 @@
-"""Finds the serial port of a board: by path, URL, MAC, serial number, meter's name, or alone."""
+"""Finds the port of a board: by path, URL, MAC, serial number, meter's name or `auto`."""
 
 import os
 import re
@@ -13,12 +13,12 @@ from jeton_host.firmware import remote
 from jeton_host.meters import named as meters
 
 _MAC = re.compile(r"[0-9a-f]{2}(?:[:-]?[0-9a-f]{2}){5}", re.IGNORECASE)
-_PATIENCE = 2.0  # seconds for a board that is only asked who it is
+_PATIENCE = 2.0  # seconds to wait for the MAC of a board
 
 
 @dataclass(frozen=True)
 class Port:
-    """A serial port; `usb` is one behind which there may be a chip to ask."""
+    """A serial port; `usb` is true for a port on USB, where a chip may be connected."""
 
     device: str
     usb: bool = False
@@ -26,13 +26,13 @@ class Port:
     serial_number: str = ""
 
     def __str__(self) -> str:
-        said = [self.about, f"serial number {self.serial_number}" if self.serial_number else ""]
-        said = [part for part in said if part and part != "n/a"]
-        return f"{self.device} ({', '.join(said)})" if said else self.device
+        parts = [self.about, f"serial number {self.serial_number}" if self.serial_number else ""]
+        parts = [part for part in parts if part and part != "n/a"]
+        return f"{self.device} ({', '.join(parts)})" if parts else self.device
 
 
 def usb_ports() -> list[Port]:
-    """Return the serial ports on USB, by path."""
+    """Return the serial ports on USB, sorted by path."""
     return [
         Port(port.device, True, port.product or port.description or "", port.serial_number or "")
         for port in sorted(list_ports.comports(), key=lambda port: port.device)
@@ -45,16 +45,17 @@ def _digits(text: str) -> str:
 
 
 def find(wanted: str) -> Port:
-    """Return the one port that is meant; BoardError where there is none, or several.
+    """Return the port that a text names; BoardError if none or several match.
 
-    `auto` is the only port on USB. A MAC is looked for among the serial numbers, where a chip with
-    USB of its own has it, then asked of each board that runs MicroPython: none is reset by that.
+    `auto` means the only port on USB. A MAC is compared with the USB serial numbers first, because
+    a chip with its own USB has its MAC there. Then each board that runs MicroPython is asked for
+    its MAC; this resets no board.
     """
     if not wanted:
         raise BoardError("the name of the port is empty: give a path, a MAC or auto")
     found = usb_ports()
     if wanted == "auto":
-        return _only(found, "no board was found on USB: is the cable one for data, not for power?")
+        return _only(found, "no board was found on USB: is the cable for power only?")
     if "://" in wanted:
         return Port(wanted)
     if meters.exists(wanted):
@@ -73,7 +74,7 @@ def find(wanted: str) -> Port:
 
 
 def seen(wanted: str) -> str | None:
-    """Return the device that is meant, as far as that is known without opening any."""
+    """Return the device that a text names, None if that is not clear without opening a port."""
     if "://" in wanted:
         return wanted
     if meters.exists(wanted):
@@ -92,7 +93,7 @@ def _only(found: list[Port], none: str) -> Port:
     if not found:
         raise BoardError(none)
     if len(found) > 1:
-        raise BoardError(f"which one? Name it: {', '.join(map(str, found))}")
+        raise BoardError(f"several ports match, give one of them: {', '.join(map(str, found))}")
     return found[0]
 
 
@@ -107,7 +108,7 @@ def _served(name: str) -> Port:
 
 
 def _mac(port: Port) -> str:
-    """Return the MAC of a board that runs MicroPython, else nothing."""
+    """Return the MAC of a board that runs MicroPython, else an empty string."""
     try:
         with MeterClient(port.device, timeout=_PATIENCE) as meter:
             return meter.run(remote.once("about", "mac")).strip()

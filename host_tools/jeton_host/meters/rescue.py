@@ -1,7 +1,7 @@
-"""Reads what is readable of a meter's flash without starting it, and sets the meter up anew.
+"""Reads the records of a damaged flash without starting the meter, and sets the meter up again.
 
-No key is ever read out: neither the decoder key nor what hides the unlock code. What a damaged
-record says is shown as what it is; credit is taken from an intact one only.
+Neither the decoder key nor the hash of the unlock code is ever shown. The values of a damaged
+record are shown as such; credit is taken from an intact record only.
 """
 
 import contextlib
@@ -35,12 +35,12 @@ from jeton_host.virtual.board import VirtualBoard
 
 RECORD = "meter.bin"
 COPY = f"{RECORD}.d/copy"
-_HEAD = "<4sHI"  # of every record since version 1: magic, version, CRC-32 of all that follows
+_HEAD = "<4sHI"  # header since version 1: magic, version, CRC-32 of everything after it
 _BODY = struct.calcsize(_HEAD)
 _LEAST = states.SIZE + sum(size for _, size in states.RINGS)
-_STEP_OCTETS = 8  # of the steps of a load, at the end of a record
+_STEP_SIZE = 8  # bytes of a step of the load profile, at the end of a record
 _STEPS = 256
-_FEW_BLOCKS = 2  # free ones that littlefs needs to write a record anew
+_FEW_BLOCKS = 2  # free blocks that littlefs needs to write a record
 
 _ATTRIBUTES = ("kt", "krn", "ti", "ken")
 _TEXTS = ("drn", "profile", "language")
@@ -55,10 +55,12 @@ _NUMBERS = (
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """One record that was found; `state` is None where nothing of it can be read.
+    """One record that was found.
 
-    `intact` is one that firmware of this version takes as it is, `epoch` tells which of two is the
-    later, `newer` that its version is not known here. `wrong` says what is the matter.
+    `state` is its content, None if it cannot be read. `intact` is true if firmware of this version
+    accepts it. `wrong` is the reason if it does not. `tick` is "counted" or "not counted" if a
+    tick file exists. `epoch` counts writes: the higher one is the later record. `newer` is true if
+    its version is newer than this Jeton.
     """
 
     name: str
@@ -70,7 +72,7 @@ class Copy:
     newer: bool = False
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it for --json; never a key."""
+        """Return the values for --json; never a key."""
         return {
             "name": self.name,
             "intact": self.intact,
@@ -82,7 +84,7 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a flash holds; `wrong` is what is the matter with its file system."""
+    """The records on a flash; `wrong` is what is wrong with its file system, or empty."""
 
     flash: Path
     wrong: str
@@ -90,7 +92,7 @@ class Found:
 
     @property
     def best(self) -> Copy | None:
-        """Return the record to go by: the meter's own, else what is left of others."""
+        """Return the later intact one of the meter's record and copy, else any readable one."""
         readable = [copy for copy in self.copies if copy.state]
         own = [copy for copy in readable if copy.intact and copy.name in (RECORD, COPY)]
         if own:
@@ -99,11 +101,11 @@ class Found:
 
     @property
     def intact(self) -> Any:
-        """Return the State that may be gone on with, None where there is none.
+        """Return the State from which the meter can continue, None if there is none.
 
-        Only the meter's own record or its copy, as the meter itself does: one that was set aside,
-        found among what the file system has given up, or left by older firmware, may be older than
-        tokens used since.
+        As in the meter itself, only its record or the copy counts. A record that was set aside, or
+        was found outside the file system, may be older than tokens used since. The same is true if
+        a record of newer firmware exists.
         """
         best = self.best
         if best is None or not best.intact or best.name not in (RECORD, COPY):
@@ -111,7 +113,7 @@ class Found:
         return None if any(copy.newer for copy in self.copies) else best.state
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it for --json; never a key."""
+        """Return the values for --json; never a key."""
         return {
             "flash": str(self.flash),
             "file_system": self.wrong or None,
@@ -121,7 +123,7 @@ class Found:
 
 
 def values(state: Any) -> dict[str, Any]:
-    """Return what a record says of its meter; never a key."""
+    """Return the values of a record; never a key."""
     found: dict[str, Any] = {
         name: getattr(state, name).rstrip(b"\0").decode("ascii", "backslashreplace")
         for name in _TEXTS
@@ -140,51 +142,51 @@ def values(state: Any) -> dict[str, Any]:
 
 
 def _plausible(state: Any) -> bool:
-    """Return whether a record without a right checksum still reads like a meter's."""
+    """Return whether a record with a wrong checksum still has plausible meter data."""
     drn = state.drn.rstrip(b"\0").decode("latin-1")
     return is_digits(drn) and len(drn) in (11, 13) and luhn_ok(drn) and state.ea in (7, 11)
 
 
-def _epoch(octets: bytes) -> int:
-    """Return how often the record was written, 0 for one of a version that did not count."""
-    _, version, _, epoch = struct.unpack_from(states.HEAD, octets)
+def _epoch(data: bytes) -> int:
+    """Return how often the record was written, 0 for an older version, which has no counter."""
+    _, version, _, epoch = struct.unpack_from(states.HEAD, data)
     return int(epoch) if version == states.VERSION else 0
 
 
-def _sealed(body: bytes) -> bytes:
-    """Return a record of this version with these octets after its head, as many as it needs."""
+def _with_header(body: bytes) -> bytes:
+    """Return a valid record of this version with this body, padded with zeros if too short."""
     body = body.ljust(_LEAST - _BODY, b"\0")
     return struct.pack(_HEAD, states.MAGIC, states.VERSION, crc32(body)) + body
 
 
-def _read_copy(name: str, octets: bytes | None, tick: bytes | None = None) -> Copy:
-    """Return what is in the octets of a record."""
-    if octets is None:
+def _read_copy(name: str, data: bytes | None, tick: bytes | None = None) -> Copy:
+    """Return the content of a record file; `data` is None if it cannot be read."""
+    if data is None:
         return Copy(name, None, False, "the file cannot be read")
     try:
-        plain = reading.unpack(octets)
+        plain = reading.unpack(data)
     except ValueError as error:
         wrong = str(error)
     else:
-        epoch = _epoch(octets)
+        epoch = _epoch(data)
         if tick is None:
             return Copy(name, plain, True, epoch=epoch)
-        state = reading.unpack(octets, tick)
+        state = reading.unpack(data, tick)
         used = any(getattr(state, n) != getattr(plain, n) for n in states.FIELDS)
         return Copy(name, state, True, "", "counted" if used else "not counted", epoch)
-    if octets[:4] != states.MAGIC or len(octets) < _BODY:
+    if data[:4] != states.MAGIC or len(data) < _BODY:
         return Copy(name, None, False, wrong)
-    _, version, crc = struct.unpack_from(_HEAD, octets)
+    _, version, crc = struct.unpack_from(_HEAD, data)
     newer = version > states.VERSION
     if newer:
-        whole = "whole" if crc == crc32(octets[_BODY:]) else "damaged"
-        wrong = f"it is of version {version}, which this Jeton does not know, and {whole}"
-    state = reading.unpack(_sealed(octets[_BODY:]))
+        condition = "intact" if crc == crc32(data[_BODY:]) else "damaged"
+        wrong = f"it has version {version}, newer than this Jeton supports, and is {condition}"
+    state = reading.unpack(_with_header(data[_BODY:]))
     return Copy(name, state if _plausible(state) else None, False, wrong, newer=newer)
 
 
 def _remains(image: bytes) -> Iterator[Copy]:
-    """Yield the intact records that lie anywhere in a flash, the latest first."""
+    """Yield the intact records anywhere in a flash, also outside the file system, latest first."""
     found: dict[bytes, int] = {}
     at = image.find(states.MAGIC)
     while at >= 0:
@@ -197,16 +199,16 @@ def _remains(image: bytes) -> Iterator[Copy]:
             if reached == crc:
                 found[image[at:end]] = _epoch(image[at:end])
                 break
-            reached = crc32(image[end : end + _STEP_OCTETS], reached)
-            end += _STEP_OCTETS
+            reached = crc32(image[end : end + _STEP_SIZE], reached)
+            end += _STEP_SIZE
         at = image.find(states.MAGIC, at + 1)
-    for number, octets in enumerate(sorted(found, key=lambda o: found[o], reverse=True), 1):
-        wrong = "it lay outside the file system, and may be older than what was done last"
-        yield Copy(f"remains {number}", reading.unpack(octets), False, wrong)
+    for number, data in enumerate(sorted(found, key=lambda d: found[d], reverse=True), 1):
+        wrong = "it is outside the file system and may be older than the last changes"
+        yield Copy(f"remains {number}", reading.unpack(data), False, wrong)
 
 
 def look(flash: Path) -> Found:
-    """Read a flash; nothing is written to it. BoardError where there is nothing to read."""
+    """Read a flash without writing to it; BoardError if it contains no record."""
     try:
         image = flash.read_bytes()
     except OSError as error:
@@ -228,16 +230,16 @@ def look(flash: Path) -> Found:
             if record in files:
                 copies.append(_read_copy(record, files[record], files.get(tick)))
         if not copies:
-            wrong = wrong or "it holds no meter record"
+            wrong = wrong or "it contains no meter record"
     if not any(copy.intact for copy in copies):
         copies += _remains(image)
     if not copies:
-        raise BoardError(f"{flash} holds no meter: its file system: {wrong}")
+        raise BoardError(f"{flash} contains no meter; its file system: {wrong}")
     return Found(flash, wrong, tuple(copies))
 
 
 def pos_name(found: Found, pos: PointOfSale, name: str | None = None) -> str:
-    """Return the meter's name at the point of sale; BoardError where that has none like it."""
+    """Return the meter's name at the point of sale; BoardError if there is no such meter."""
     best = found.best
     drn = best.state.drn.rstrip(b"\0").decode("ascii", "replace") if best else None
     known = {record.name: record.drn for record in pos.meters()}
@@ -247,19 +249,19 @@ def pos_name(found: Found, pos: PointOfSale, name: str | None = None) -> str:
                 return other
         raise BoardError(f"the point of sale has no meter {drn or 'of this flash'}")
     if name not in known:
-        raise BoardError(f"the point of sale has no meter {name}, so nobody knows its key")
+        raise BoardError(f"the point of sale has no meter {name}, so its key is not known")
     if drn is not None and drn != known[name]:
         raise BoardError(
-            f"the flash is that of meter {drn}, but at the point of sale {name} is {known[name]}"
+            f"the flash belongs to meter {drn}, but at the point of sale {name} is {known[name]}"
         )
     return name
 
 
 def key_of(found: Found, pos: PointOfSale, name: str) -> MeterKey | None:
-    """Return the key of an intact record as the point of sale knows it, None where it does not.
+    """Return the key of an intact record from the point of sale's list, None if it is not there.
 
-    That may be an earlier one: of a key change that was vended and not entered yet. Keys are told
-    apart by themselves, then by what the record says of them.
+    It may be an earlier key, if a vended key change has not been entered yet. The record's key
+    must be equal; of several equal keys, the one whose attributes match the record is returned.
     """
     state = found.intact
     meter = pos.meter(name)
@@ -267,11 +269,11 @@ def key_of(found: Found, pos: PointOfSale, name: str) -> MeterKey | None:
         return None
     fits = []
     for key in pos.keys_of(name):
-        with contextlib.suppress(VendingError):  # the vending keys at hand do not make it
-            octets = pos.decoder_key(meter, key)
-            if hmac.compare_digest(octets, state.decoder_key[: len(octets)]):
+        with contextlib.suppress(VendingError):  # the vending keys at hand cannot generate it
+            value = pos.decoder_key(meter, key)
+            if hmac.compare_digest(value, state.decoder_key[: len(value)]):
                 fits.append(key)
-    # A base date of 0 is one that came by a key change, which does not say which.
+    # A base date of 0 was set by a key change, whose tokens do not contain the base date.
     return max(
         fits,
         key=lambda key: (
@@ -283,12 +285,11 @@ def key_of(found: Found, pos: PointOfSale, name: str) -> MeterKey | None:
 
 
 def config_for(found: Found, pos: PointOfSale, name: str) -> dict[str, Any]:
-    """Return the configuration of the meter anew: its key from the point of sale.
+    """Return a configuration to set the meter up again, with its key from the point of sale.
 
-    Credit, less what is owed, and the tokens it has taken are those of an intact record. Without
-    one there is no credit. Where the record's key is none that the point of sale knows, and
-    without an intact record, every token issued until now is refused: which were used nobody
-    knows.
+    Credit (less debts) and used tokens are taken from an intact record; without one the credit is
+    0. Without an intact record, or if the point of sale does not know the record's key, the used
+    tokens are unknown, so every token issued until now will be refused.
     """
     state = found.intact
     key = key_of(found, pos, name)
@@ -297,7 +298,7 @@ def config_for(found: Found, pos: PointOfSale, name: str) -> dict[str, Any]:
     if best is not None and best.intact:
         config["display"] = [best.state.rows, best.state.cols, best.state.graphic]
     if state is not None:
-        config["credit_wh"] = max(0, _worth_wh(state))
+        config["credit_wh"] = max(0, _net_credit_wh(state))
         config["clock"] = state.clock
         config["profile"] = text(state.profile)
     if key is None:
@@ -307,21 +308,21 @@ def config_for(found: Found, pos: PointOfSale, name: str) -> dict[str, Any]:
     return config
 
 
-def _worth_wh(state: Any) -> int:
-    """Return the credit less what is owed; below 0 where more is owed than is left."""
+def _net_credit_wh(state: Any) -> int:
+    """Return the credit less the debts, in Wh; negative if the debts are larger."""
     return int(state.credit_wh - state.emergency_debt_wh - state.advance_debt_wh)
 
 
 def _latest_tid(pos: PointOfSale, name: str, state: Any) -> int:
-    """Return the latest TID that a token under the present key may have been used with."""
+    """Return the latest TID of any token that may have been used with the current key."""
     meter = pos.meter(name)
-    octets = pos.decoder_key(meter)
+    key = pos.decoder_key(meter)
     found = [_tid_now(meter.key.bdt)]
     for one in pos.issued(name):
         same = one.key.bdt == meter.key.bdt
         with contextlib.suppress(VendingError):
-            # A key can come back under another base date, and its tokens with it.
-            same = same or pos.decoder_key(meter, one.key) == octets
+            # The same key may be valid again with another base date, and so are its tokens.
+            same = same or pos.decoder_key(meter, one.key) == key
         if same and one.tid is not None:
             found.append(one.tid)
     if state is not None and state.bdt in (0, int(meter.key.bdt)):
@@ -333,24 +334,25 @@ def _tid_now(bdt: str) -> int:
     try:
         return tid.tid_of(clock.now(), bdt)
     except VendingError:
-        return MAX_TID  # the base date has run out
+        return MAX_TID  # TIDs of this base date have ended
 
 
-def key_told(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what identifies the key of a configuration; never the key itself."""
+def key_attributes(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes of the key in a configuration; never the key itself."""
     return {name: config[name] for name in ("kt", "sgc", "ti", "krn", "ken", "bdt")}
 
 
 def key_pending(found: Found, pos: PointOfSale, name: str) -> bool:
-    """Return whether the point of sale has vended a later key than the record has."""
+    """Return whether the point of sale has vended a later key than the one in the record."""
     key = key_of(found, pos, name)
     return key is not None and key != pos.meter(name).key
 
 
 def not_carried(found: Found, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the record says and a meter that is set up anew by `config` does not have.
+    """Return the values of the record that a meter set up with `config` loses.
 
-    Of a record that is not intact, that may be wrong. Wh, W and seconds; only what there was.
+    In Wh, W and seconds; values that are 0 or empty are left out. If the record is not intact,
+    they may be wrong.
     """
     gone: dict[str, Any] = {}
     if "tids" not in config:
@@ -358,7 +360,7 @@ def not_carried(found: Found, config: Mapping[str, Any]) -> dict[str, Any]:
     if found.best is None:
         return gone
     state = found.best.state
-    lost_wh = _worth_wh(state) - config["credit_wh"]
+    lost_wh = _net_credit_wh(state) - config["credit_wh"]
     gone["credit_wh"], gone["debt_wh"] = max(0, lost_wh), max(0, -lost_wh)
     gone["tamper"] = bool(state.tamper)
     for name in ("max_power_limit_w", "phase_unbalance_limit_w", "tariff_rate"):
@@ -378,7 +380,10 @@ def not_carried(found: Found, config: Mapping[str, Any]) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def held(path: Path, what: str) -> Iterator[None]:
-    """Keep boards away from a file that they lock while they run."""
+    """Lock a flash image during a `with` block, so that no board can start with it.
+
+    BoardError if a board runs with it.
+    """
     try:
         file = path.open("rb")
     except OSError as error:
@@ -390,7 +395,7 @@ def held(path: Path, what: str) -> Iterator[None]:
 
 
 def provision(found: Found, config: Mapping[str, Any]) -> Path:
-    """Put a flash with a new meter in the place of the old one; return where that is kept."""
+    """Replace a flash by a new one with a meter of `config`; return the path of the old one."""
     flash = found.flash
     number = 1
     while (kept := flash.with_name(f"{flash.name}.before-rescue-{number}")).exists():
@@ -403,12 +408,12 @@ def provision(found: Found, config: Mapping[str, Any]) -> Path:
             os.link(flash, kept)
             os.replace(fresh, flash)
     except OSError as error:
-        raise BoardError(f"{flash} cannot be set up anew: {error.strerror}") from None
+        raise BoardError(f"{flash} cannot be set up again: {error.strerror}") from None
     return kept
 
 
 def save(found: Found, file: Path) -> None:
-    """Write what was found as JSON."""
+    """Write the found records to a file as JSON."""
     try:
         text = json.dumps(found.as_dict(), ensure_ascii=False, indent=1) + "\n"
         interpreter.write_atomically(file, text.encode())
@@ -417,7 +422,7 @@ def save(found: Found, file: Path) -> None:
 
 
 def flash_of(where: str) -> tuple[Path, meters.NamedMeter | None]:
-    """Return the flash of a named meter, or of a file, and the meter if it is a named one."""
+    """Return the flash image of a named meter or a path, and the named meter or None."""
     if meters.exists(where) or (meters.is_name(where) and not Path(where).exists()):
         meter = meters.find(where)
         return meter.flash, meter

@@ -1,1 +1,1 @@
-"""Words, parsing and drawing for people at a terminal."""
+"""Text for people at a terminal, parsing of what they type, and drawings."""

@@ -1,4 +1,4 @@
-"""What a terminal without Unicode shows in place of what its encoding lacks."""
+"""Replaces characters that a terminal's encoding does not support."""
 
 import codecs
 import json
@@ -6,7 +6,7 @@ import sys
 
 _ERRORS = "jeton.degrade"
 _ASCII = {
-    "\u202d": "",  # marks of direction take no cell
+    "\u202d": "",  # direction marks take no cell
     "\u202c": "",
     "…": ".",
     "·": "-",
@@ -17,7 +17,7 @@ _ASCII = {
 
 
 def degraded(text: str) -> str:
-    """Return the text in ASCII, a cell for a cell; ? stands for what has no likeness there."""
+    """Return the text in ASCII, one cell for each cell; ? replaces unsupported characters."""
     return "".join(sign if sign.isascii() else _ASCII.get(sign, "?") for sign in text)
 
 
@@ -34,9 +34,9 @@ def _escape(error: UnicodeError) -> tuple[str, int]:
 
 
 def use(*, as_json: bool = False) -> None:
-    """Have the output degrade what it cannot encode, where it would be an error.
+    """Replace characters that standard output and error cannot encode, instead of an error.
 
-    Of JSON nothing is lost: it has its own escapes.
+    In JSON they are written as \\u escapes, so that nothing is lost.
     """
     codecs.register_error(_ERRORS, _escape if as_json else _replace)
     for stream in (sys.stdout, sys.stderr):

@@ -1,4 +1,4 @@
-"""Words for people: statuses, events, amounts and results as text."""
+"""Turns statuses, events, amounts and results into text for people."""
 
 from datetime import datetime
 
@@ -6,9 +6,9 @@ from jeton_host.client.answers import EnterResult, Event, Status, TokenResult
 
 NO_EMERGENCY = {
     "none": "this meter has no emergency credit",
-    "used": "it was taken already: a credit token repays it first",
-    "not_needed": "there is credit enough",
-    "debt": "it would all go to what is owed",
+    "used": "it was taken already: repay it first with a credit token",
+    "not_needed": "there is enough credit",
+    "debt": "all of it would be used to repay debts",
 }
 
 _WHY = {
@@ -29,17 +29,17 @@ _WHY = {
 
 
 def kwh(energy_wh: int) -> str:
-    """Return Wh as kWh with two decimals or, where they matter, three."""
+    """Return Wh as kWh with two decimals, or three if the third is not 0."""
     return f"{energy_wh / 1000:.3f}" if energy_wh % 10 else f"{energy_wh / 1000:.2f}"
 
 
 def at_utc(time: datetime) -> str:
-    """Return a time for people."""
+    """Return a UTC time as text."""
     return f"{time:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def summary(status: Status) -> str:
-    """Return the one line that says how a meter is."""
+    """Return a one-line summary of a meter's status."""
     switch = status.switch
     if switch == "open":
         switch += f" ({status.switch_reason.replace('_', ' ')})"
@@ -50,7 +50,7 @@ def summary(status: Status) -> str:
 
 
 def matters(status: Status) -> list[str]:
-    """Return what is not as it is on a quiet day."""
+    """Return a list of warnings."""
     found = [
         (status.alarm, "the low credit alarm sounds"),
         (status.low_credit and not status.alarm, "credit is low"),
@@ -68,25 +68,25 @@ def matters(status: Status) -> list[str]:
         found.append((True, f"no tokens before {at_utc(status.lock_until)}: too many wrong ones"))
     if status.pending:
         codes = ", ".join(map(str, status.pending))
-        found.append((True, f"a key change is half done: it has code {codes}"))
-    return [what for holds, what in found if holds]
+        found.append((True, f"a key change is not complete: the meter has code {codes}"))
+    return [warning for active, warning in found if active]
 
 
 def event_line(event: Event) -> str:
-    """Return the one line of an entry of the log, or of a fault report."""
-    # In an order of its own: a board gives them in any.
+    """Return an entry of the log, or a fault report, as one line."""
+    # Sorted: a board sends the details in any order.
     details = ", ".join(f"{name} {value}" for name, value in sorted(event.details.items()))
     return f"{event.seq:>5}  {at_utc(event.time)}  {event.kind}  {details}".rstrip()
 
 
 def refusal(result: EnterResult) -> str:
-    """Return the one line that says why a token was refused."""
+    """Return one line with the reason why a token was refused."""
     why = result.message or _WHY.get(result.result, "")
     return f"refused, {result.name}" + (f": {why}" if why else "")
 
 
 def accepted(result: EnterResult) -> str:
-    """Return the one line that says what an accepted token did."""
+    """Return one line with the effect of an accepted token."""
     parts = [result.name]
     if result.token:
         parts.append(result.token)

@@ -2,8 +2,8 @@
 
 A labgrid environment names this module under `imports:`. The driver gives the typed client of
 `jeton_host.meter` over any serial port that labgrid has for the board, here or on another
-computer; the strategy brings the board into the state that a test needs. docs/hardware/farm.md shows
-both.
+computer; the strategy brings the board into the state that a test needs.
+docs/hardware/farm.md shows both.
 """
 
 import enum

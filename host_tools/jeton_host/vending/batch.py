@@ -1,8 +1,8 @@
-"""Batches: one JSON object a line in, one a line out, in order, for `jeton decode|encode|derive`.
+"""Batches for `jeton decode`, `encode` and `derive`: JSON lines in, JSON lines out, in order.
 
-A bad line gives {"error": "…"} in its place and the batch goes on; empty lines are skipped. Reads
-and writes in blocks, so that a long file is fast and a program at the other end of a pipe still
-gets each answer as soon as there is nothing more to read.
+Each line is one object. A faulty line gives {"error": "…"} at its place, and the batch continues;
+empty lines are skipped. Input and output are in blocks, for speed; each block read is answered at
+once, so that a program at the other end of a pipe does not wait.
 """
 
 import difflib
@@ -15,10 +15,10 @@ from jeton_host.errors import VendingError
 from jeton_host.vending import ciphers, keys, tokens
 
 RowConverter = Callable[[Mapping[str, Any]], dict[str, Any]]
-"""Answers one object; raises VendingError."""
+"""Converts one object to its answer; raises VendingError."""
 
-_BLOCK = 1 << 16
-_LONGEST = 1 << 20
+_BLOCK = 1 << 16  # bytes
+_MAX_LINE = 1 << 20  # bytes
 
 _NAMES = {
     "decode": ("token", "decoder_key", "ea", "tables"),
@@ -50,7 +50,7 @@ def encode_row(row: Mapping[str, Any]) -> dict[str, Any]:
 def derive_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """Answer {"dkga", "ea", "vk", "pan", "kt", "sgc", "ti", "krn", "bdt"} with {"decoder_key"}.
 
-    DKGA02 needs no `bdt`, which is no part of it, and no `ea`, which is 7.
+    DKGA02 needs neither `bdt`, which it does not use, nor `ea`, which is always 7.
     """
     _check_names(row, "derive")
     dkga = keys.check_dkga(_whole(row, "dkga"))
@@ -73,7 +73,7 @@ ROWS: dict[str, RowConverter] = {"decode": decode_row, "encode": encode_row, "de
 
 
 def answer(line: bytes, row: RowConverter) -> dict[str, Any]:
-    """Return the answer to one line, {"error": …} where there is none."""
+    """Return the answer to one line; {"error": …} if the line is faulty."""
     try:
         return row(parse(line))
     except VendingError as error:
@@ -102,16 +102,16 @@ def parse(line: bytes) -> Mapping[str, Any]:
 def run(
     source: BinaryIO, sink: BinaryIO, row: RowConverter, tick: Callable[[int], None] | None = None
 ) -> int:
-    """Answer every line of `source` into `sink`; return how many were bad.
+    """Write the answer to each line of `source` to `sink`; return the number of faulty lines.
 
-    `tick` is told the number of octets after each block read.
+    `tick` is called after each block read, with its number of bytes.
     """
     bad = 0
     for block, size in _blocks(source):
         out = []
         for line in block:
             if line is None:
-                found: dict[str, Any] = {"error": f"line longer than {_LONGEST} octets"}
+                found: dict[str, Any] = {"error": f"line longer than {_MAX_LINE} bytes"}
             elif not line.strip():
                 continue
             else:
@@ -128,7 +128,7 @@ def run(
 
 
 def _blocks(source: BinaryIO) -> Iterator[tuple[list[bytes | None], int]]:
-    """Yield the whole lines of each block read (None for one too long) and the block's size."""
+    """Yield the complete lines of each block (None for a line too long) and its bytes."""
     read = getattr(source, "read1", source.read)
     rest = b""
     dropping = False
@@ -141,7 +141,7 @@ def _blocks(source: BinaryIO) -> Iterator[tuple[list[bytes | None], int]]:
         assert last is not None
         if dropping and lines:
             lines[0], dropping = None, False
-        if len(last) > _LONGEST or dropping:
+        if len(last) > _MAX_LINE or dropping:
             rest, dropping = b"", True
         else:
             rest = last
@@ -151,13 +151,13 @@ def _blocks(source: BinaryIO) -> Iterator[tuple[list[bytes | None], int]]:
 
 
 def _check_names(row: Mapping[str, Any], what: str) -> None:
-    """Refuse a name that is a misspelt one; other names may annotate a line and are ignored."""
+    """Refuse a name that looks like a misspelt known one; ignore all other unknown names."""
     known = _NAMES[what]
     for name in row:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1, 0.75)
             if near:
-                raise VendingError(f"unknown name {name[:40]!r}: is {near[0]} meant?")
+                raise VendingError(f"unknown name {name[:40]!r}: did you mean {near[0]}?")
 
 
 def _whole(row: Mapping[str, Any], name: str) -> int:
@@ -191,30 +191,30 @@ def _base_date(row: Mapping[str, Any]) -> str:
 
 
 def _key_and_ea(row: Mapping[str, Any]) -> tuple[bytes | None, int]:
-    """Return the decoder key, if there is one, and the EA; its length says a missing EA."""
+    """Return the decoder key, if there is one, and the EA; by default from the key's length."""
     key = None
     if row.get("decoder_key") is not None:
-        key = _octets(_text(row, "decoder_key"))
+        key = _hex_key(_text(row, "decoder_key"))
     if row.get("ea") is not None:
         ea = ciphers.check_ea(_whole(row, "ea"))
     else:
-        ea = 11 if key is not None and len(key) == ciphers.KEY_OCTETS[11] else 7
+        ea = 11 if key is not None and len(key) == ciphers.KEY_BYTES[11] else 7
     if key is not None:
         ciphers.check_key(key, ea)
     return key, ea
 
 
 @lru_cache(maxsize=1024)
-def _octets(text: str) -> bytes:
+def _hex_key(text: str) -> bytes:
     return keys.parse_hex(text, "decoder_key")
 
 
 def _no_constant(name: str) -> None:
-    raise VendingError(f"{name} is no number in JSON")
+    raise VendingError(f"{name} is not a number in JSON")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise VendingError("the same name stands twice in one object")
+        raise VendingError("the same name is twice in one object")
     return found

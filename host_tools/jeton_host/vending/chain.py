@@ -1,7 +1,7 @@
-"""The keys of a meter as they were vended, change by change, and which of them it can have by now.
+"""The keys that a point of sale vended for a meter, and which of them the meter can have now.
 
-Keys are told apart by themselves, not by their numbers: a change may leave the key as it is (a new
-KEN alone) or bring an earlier one back (KRN 1, 2, 1).
+Keys are compared by their value, not by their number in the chain: a key change can keep the same
+decoder key (only the KEN changes) or bring an earlier one back (KRN 1, 2, 1).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,10 +13,10 @@ from jeton_host.vending.pos import PointOfSale
 from jeton_host.vending.records import Issued, MeterKey, MeterRecord
 
 Events = Iterable[Mapping[str, Any]]
-"""A live meter's log: `seq` from 1 and `kind` of each entry it still has."""
+"""A live meter's log: `seq` (from 1) and `kind` of each entry that the meter still has."""
 
 _State = tuple[int, str, str | None]
-"""(number of the key, SGC and base date that the meter shows)."""
+"""(number of the key, SGC that the meter shows, base date that it shows)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +29,12 @@ class Change:
 
     @property
     def rollover(self) -> bool:
-        """Say whether the base date changes."""
+        """Return whether the base date changes."""
         return self.before.bdt != self.after.bdt
 
     @property
     def tokens(self) -> str:
-        """Return its tokens, in order, as they are printed."""
+        """Return its tokens, in order, as they are printed: groups of four digits."""
         return ", ".join(section.grouped for section in self.sections)
 
 
@@ -57,7 +57,10 @@ class Chain:
         ]
 
     def identity(self, key: MeterKey) -> object:
-        """Return what is equal for equal decoder keys; a key that cannot be made equals itself."""
+        """Return a value that is equal for equal decoder keys.
+
+        A key that cannot be derived is equal to itself only.
+        """
         found = self._identities.get(key.number)
         if found is None:
             try:
@@ -68,20 +71,20 @@ class Chain:
         return found
 
     def same(self, key: MeterKey) -> list[MeterKey]:
-        """Return the keys of the chain that are this one, oldest first."""
+        """Return all entries of the chain with the same decoder key as `key`, oldest first."""
         identity = self.identity(key)
         return [other for other in self.keys if self.identity(other) == identity]
 
     def change_to(self, number: int) -> Change | None:
-        """Return the change that brought key `number`, None for the first."""
+        """Return the change to key `number`; None for the first key."""
         return next((c for c in self.changes if c.after.number == number), None)
 
     def change_from(self, number: int) -> Change | None:
-        """Return the change that ended key `number`, None for the last."""
+        """Return the change from key `number`; None for the last key."""
         return next((c for c in self.changes if c.before.number == number), None)
 
     def route(self, starts: Sequence[MeterKey], key: MeterKey) -> list[Change] | None:
-        """Return the fewest changes that lead from one of `starts` to `key`, None if none do."""
+        """Return the shortest list of changes from one of `starts` to `key`; None without one."""
         target = self.identity(key)
         routes: dict[object, list[Change]] = {self.identity(start): [] for start in starts}
         heads = list(routes)
@@ -95,15 +98,16 @@ class Chain:
         return routes.get(target)
 
     def possible(self, status: Mapping[str, Any], events: Events | None) -> list[MeterKey]:
-        """Return the keys that a meter which shows `status` can have, newest first.
+        """Return the keys that a meter with this `status` can have, newest first.
 
-        Without a status it can have each: the point of sale does not learn what is entered. A
-        meter that shows none of them has a key from elsewhere: what it shows, as number 0.
+        Without a status: all keys, because it is not known what was entered. If the status matches
+        none of them, another system changed the key: return the key that the meter shows, with
+        number 0.
         """
         if "krn" not in status:
             return self.keys[::-1]
         least, most = _changes_done(events)
-        # A meter is set up with its first key, as a rule.
+        # Normally a meter is set up with its first key: try this first.
         for starts in (self.keys[:1], self.keys):
             found = self._reached(starts, status, least, most)
             if found:
@@ -116,7 +120,7 @@ class Chain:
         states: set[_State] = {(key.number, key.sgc, key.bdt) for key in starts}
         kct = status.get("kct", self.meter.kct)
         numbers: set[int] = set()
-        # Beyond `least`, as many more as there are states: then all that can be reached was.
+        # More changes than there are states (4 per key) reach no new state.
         last = least + 4 * len(self.keys) if most is None else most
         for done in range(last + 1):
             if done >= least:
@@ -132,7 +136,7 @@ class Chain:
                 if len(change.sections) > 2:
                     sgc = change.after.sgc
                 elif kct == 2:
-                    sgc = "000000"  # a meter of two tokens does not learn it
+                    sgc = "000000"  # a key change of two tokens does not contain the SGC
                 yield change.after.number, sgc, None if change.rollover else bdt
 
     def _fits(self, state: _State, status: Mapping[str, Any]) -> bool:
@@ -152,8 +156,11 @@ class Chain:
 
 
 def _changes_done(events: Events | None) -> tuple[int, int | None]:
-    """Return how many key changes a meter has done at least and, if its log is whole, at most."""
+    """Return the least and the greatest number of key changes that a meter has done.
+
+    The greatest is None unless the log is complete: the oldest entries can be overwritten.
+    """
     entries = list(events or ())
     count = sum(entry["kind"] == "key_changed" for entry in entries)
-    whole = bool(entries) and entries[0]["seq"] == 1
-    return count, count if whole else None
+    complete = bool(entries) and entries[0]["seq"] == 1
+    return count, count if complete else None

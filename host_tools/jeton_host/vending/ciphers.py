@@ -1,8 +1,9 @@
-"""Token encryption, which meters never do, and decryption at the host's speed.
+"""Token encryption, which a meter does not need, and fast decryption for the host.
 
-EA07 here works on octets with the substitution and the permutation of a round in one table; the
-meter's own code (`jeton.sts.ea07`) works in a small chip's memory. Both read the same tables, and
-a test holds them equal. EA11 (MISTY1, RFC 2994) shares its functions with `jeton.sts.ea11`.
+EA07 works here on bytes: one large table does the substitution and the permutation of a round. The
+meter's own code (`jeton.sts.ea07`) is written for the small memory of a chip. Both use the same
+published tables, and a test compares their results. EA11 (MISTY1, RFC 2994) uses the functions of
+`jeton.sts.ea11`.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from jeton.sts import ea07, ea11
 from jeton_host.errors import VendingError
 from jeton_host.vending import shown
 
-KEY_OCTETS = {7: 8, 11: 16}
+KEY_BYTES = {7: 8, 11: 16}
 TABLES = {"certified": ea07.CERTIFIED, "sample": ea07.SAMPLE}
 
 _Rows = tuple[Sequence[int], ...]
@@ -20,42 +21,42 @@ _MASK = (1 << 64) - 1
 
 
 def check_ea(ea: int) -> int:
-    """Return `ea` if this project encrypts with it."""
+    """Return `ea` if it is a supported encryption algorithm."""
     if ea == 9:
         raise VendingError("EA09 (single DES) is withdrawn: use EA07 or EA11")
-    if ea not in KEY_OCTETS:
-        raise VendingError(f"EA {shown.value(ea)} is none: use 7 (STA) or 11 (MISTY1)")
+    if ea not in KEY_BYTES:
+        raise VendingError(f"EA {shown.value(ea)} does not exist: use 7 (STA) or 11 (MISTY1)")
     return ea
 
 
 def check_key(key: bytes, ea: int) -> bytes:
-    """Return `key` if it has the length that `ea` needs; the message never shows the key."""
-    if len(key) != KEY_OCTETS[check_ea(ea)]:
+    """Return `key` if its length is right for `ea`; the message never shows the key."""
+    if len(key) != KEY_BYTES[check_ea(ea)]:
         raise VendingError(
-            f"a decoder key for EA{ea:02d} has {KEY_OCTETS[ea]} octets "
-            f"({2 * KEY_OCTETS[ea]} hex digits), this has {len(key)}"
+            f"a decoder key for EA{ea:02d} must have {KEY_BYTES[ea]} bytes "
+            f"({2 * KEY_BYTES[ea]} hex digits); this one has {len(key)}"
         )
     return key
 
 
 def encrypt(ea: int, key: bytes, block: bytes, tables: str = "certified") -> bytes:
-    """Return the encrypted block of 8 octets; `tables` matters for EA07 alone."""
+    """Return the encrypted block of 8 bytes; only EA07 uses `tables`."""
     check_key(key, ea)
     if ea == 11:
         return _misty1_encrypt(_misty1_schedule(key), block)
-    return _through(_encrypt_rounds(key, tables), block)
+    return _run_rounds(_encrypt_rounds(key, tables), block)
 
 
 def decrypt(ea: int, key: bytes, block: bytes, tables: str = "certified") -> bytes:
-    """Return the plain block of 8 octets; `tables` matters for EA07 alone."""
+    """Return the decrypted block of 8 bytes; only EA07 uses `tables`."""
     check_key(key, ea)
     if ea == 11:
         return ea11.decrypt_expanded(_misty1_schedule(key), block)
-    return _through(_decrypt_rounds(key, tables), block)
+    return _run_rounds(_decrypt_rounds(key, tables), block)
 
 
-def _through(rounds: tuple[_Rows, ...], block: bytes) -> bytes:
-    """Return a block of 8 octets after the rounds of EA07, either way."""
+def _run_rounds(rounds: tuple[_Rows, ...], block: bytes) -> bytes:
+    """Return a block of 8 bytes after these rounds of EA07, to encrypt or to decrypt."""
     state = int.from_bytes(block, "big")
     for r in rounds:
         b = state.to_bytes(8, "little")
@@ -67,12 +68,12 @@ def _through(rounds: tuple[_Rows, ...], block: bytes) -> bytes:
 
 
 def _spread(to: Callable[[int], int]) -> list[list[int]]:
-    """Return, for octet i of value v, the block with that octet's bits where `to` sends them."""
+    """Return a table [i][v]: the block with the bits of value v of byte i moved by `to`."""
     rows = []
-    for octet in range(8):
+    for number in range(8):
         row = [0] * 256
         for bit in range(8):
-            row[1 << bit] = 1 << to(8 * octet + bit)
+            row[1 << bit] = 1 << to(8 * number + bit)
         for value in range(1, 256):
             low = value & -value
             row[value] = row[low] | row[value ^ low]
@@ -81,7 +82,10 @@ def _spread(to: Callable[[int], int]) -> list[list[int]]:
 
 
 def _substituted(rows: list[list[int]], one: bytes, two: bytes) -> list[list[list[int]]]:
-    """Return, by octet and by two selector bits, rows with both nibbles substituted before."""
+    """Return a table [byte][two key bits]: `rows` after the substitution of both nibbles.
+
+    Each key bit selects the box (`one` or `two`) of one nibble.
+    """
     boxes = (one, two)
     return [
         [
@@ -94,15 +98,16 @@ def _substituted(rows: list[list[int]], one: bytes, two: bytes) -> list[list[lis
 
 @cache
 def _engine(name: str) -> tuple[list[list[int]], list[list[list[int]]], list, list]:
-    """Return octet tables: inverse permutation, encrypting, decrypting, decrypting's last."""
+    """Return 4 byte tables: inverse permutation, encryption, decryption, last decryption round."""
     tables = TABLES.get(name)
     if tables is None:
-        raise VendingError(f"tables {shown.value(name)} are none: use certified or sample")
+        raise VendingError(f"tables {shown.value(name)} do not exist: use certified or sample")
     p = tables.p
     inverse = bytearray(64)
     for source, target in enumerate(p):
         inverse[target] = source
-    boxes = bytes(tables.boxes)  # D1 undoes S2 and D2 undoes S1: jeton.sts.ea07 crosses them
+    # D1 is the inverse of S2, and D2 of S1: jeton.sts.ea07 has them in this order.
+    boxes = bytes(tables.boxes)
     undo = _spread(lambda bit: inverse[bit])
     return (
         undo,
@@ -113,7 +118,7 @@ def _engine(name: str) -> tuple[list[list[int]], list[list[list[int]]], list, li
 
 
 def _select(table: list[list[list[int]]], key: int, first: int) -> _Rows:
-    """Return the row of each octet as key bits `first` + 4i choose them, nibble by nibble."""
+    """Return one row for each byte; key bit `first` + 4n selects the box of nibble n."""
     return tuple(
         table[i][(key >> 8 * i + 4 + first & 1) << 1 | key >> 8 * i + first & 1] for i in range(8)
     )
@@ -133,8 +138,8 @@ def _encrypt_rounds(key: bytes, tables: str) -> tuple[_Rows, ...]:
 
 @lru_cache(maxsize=1024)
 def _decrypt_rounds(key: bytes, tables: str) -> tuple[_Rows, ...]:
-    # Each table substitutes and then undoes the next round's permutation; the first undoing stands
-    # alone, and the last substitution too.
+    # Each table does a substitution and then the inverse permutation of the next round. So the
+    # first inverse permutation and the last substitution have tables of their own.
     undo, _, middle, last = _engine(tables)
     k = int.from_bytes(key, "big")
     rounds: list[_Rows] = [tuple(undo)]
@@ -150,7 +155,7 @@ def _misty1_schedule(key: bytes) -> Sequence[int]:
 
 
 def _misty1_encrypt(ek: Sequence[int], block: bytes) -> bytes:
-    """Return what `jeton.sts.ea11.decrypt` takes back (RFC 2994 2.3)."""
+    """Return the encrypted block (RFC 2994 2.3), the inverse of `jeton.sts.ea11.decrypt`."""
     a0, a1, b0, b1 = (block[i] << 8 | block[i + 1] for i in (0, 2, 4, 6))
     for k in (0, 2, 4, 6):
         a0, a1 = ea11.fl(ek, a0, a1, k)

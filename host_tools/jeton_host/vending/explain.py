@@ -1,12 +1,15 @@
-"""Say what 20 digits are and why a meter would refuse them, with the keys a user has anyway.
+"""Explain a token: what its 20 digits say, and why a meter would refuse it.
 
-What authenticates under a key that was guessed at (a neighbour in TI, KRN, SGC, base date or a
-digit) is likely, never sure: a 16-bit checksum lets one in 65,536 wrong guesses through. So
-guesses stay few, are ranked by the date they would give the token, and are worded as guesses. Only
-keys that the user's vending keys derive, or that the point of sale holds, are tried.
+Only two sources of keys are used: decoder keys that the user's vending keys derive, and decoder
+keys that are stored in the point of sale.
 
-A point of sale does not learn which key changes were entered. Without a live meter, what depends
-on that is told for each case.
+If a token is not valid, similar keys (another TI, KRN, SGC or base date) and single typing errors
+are tried. A match is likely, never certain: the checksum has 16 bits, so one wrong guess in 65,536
+matches by chance. Therefore few guesses are tried, they are ranked by how plausible the issue date
+of the token would be, and each text says that it is a guess.
+
+A point of sale has no data about which key changes were entered on the meter. Without a live
+meter, the explanation lists the result for each case.
 """
 
 from collections.abc import Mapping
@@ -23,23 +26,23 @@ from jeton_host.vending import tid
 from jeton_host.vending.chain import Chain, Events
 from jeton_host.vending.guesses import Guess, Guesser, also_possible, likelihood, rank
 from jeton_host.vending.pos import PointOfSale
-from jeton_host.vending.records import Issued, MeterKey, MeterRecord
-from jeton_host.vending.tokens import Decoded, decode, describe, split, tests_of
-from jeton_host.vending.verdicts import (
+from jeton_host.vending.predictions import (
     FUTURE,
     LAST_TEST,
     NO_TESTS,
+    Prediction,
     TidState,
-    Verdict,
     capitalized,
     change_text,
     minute_text,
 )
+from jeton_host.vending.records import Issued, MeterKey, MeterRecord
+from jeton_host.vending.tokens import Decoded, decode, describe, split, tests_of
 
 
 @dataclass(frozen=True, slots=True)
 class Possibility:
-    """What a meter answers if it has one of the keys that it may have."""
+    """The result of a token if `condition` is true: which key changes were entered or not."""
 
     condition: str
     result: str | None
@@ -49,16 +52,17 @@ class Possibility:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What a token is: one line to read first, and the rest.
+    """What a token is, and what a meter does with it: a summary of one line, and details.
 
-    `result`: what the meter would answer, by the standard's names, as far as can be known; of a
-    section of a key change, without a live meter, as the first of its set.
+    `result`: the result that the meter would give, by the name in the standard; None if it cannot
+    be known. For a section of a key change, without a live meter: the result if this section is
+    entered first.
     `cause`: one word for programs: none, not-a-token, typing, other-meter, previous-key, next-key,
     key-change, key, used, old, expired, ddtk, function, range, format, overflow, order, maker,
-    key-type, reserved, tamper, lock-out or unknown. "lock-out": a live meter that takes no token
-    now; the summary says what it would do otherwise. "key-change": the answer depends on which of
-    the vended key changes were entered, and nothing tells; then `result` is None, and `cases` has
-    each answer.
+    key-type, reserved, tamper, lock-out or unknown. "lock-out": the live meter accepts no token
+    now; the summary also says the result without the lock-out. "key-change": the result depends on
+    which of the vended key changes were entered, and this is not known; then `result` is None, and
+    `cases` lists the result of each case.
     """
 
     summary: str
@@ -72,7 +76,7 @@ class Explanation:
     cases: tuple[Possibility, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all of it for --json; never a part of a key."""
+        """Return all fields for --json; never a part of a key."""
         found: dict[str, Any] = {
             "summary": self.summary,
             "result": self.result,
@@ -113,13 +117,13 @@ def explain(
     events: Events | None = None,
     now: datetime | None = None,
 ) -> Explanation:
-    """Explain a token, for `meter` or, without one, for whichever known meter it fits.
+    """Explain a token for `meter`, or for the first known meter whose key it matches.
 
-    `status`: the live meter's `Status.as_dict`, where there is one; it says which key the meter
-    really has.
-    `tid_state`: asks the live meter whether a TID is used or old. `events`: its log, which counts
-    its key changes. Raise VendingError for an unknown meter; everything that is wrong with the
-    token itself is an Explanation.
+    `status`: the `Status.as_dict` of the live meter, if there is one: it shows which key the meter
+    has now.
+    `tid_state`: asks the live meter whether a TID is used or old. `events`: the log of the live
+    meter, from which its key changes are counted. Raise VendingError for an unknown meter. A
+    faulty token is no error: the Explanation says what is wrong with it.
     """
     moment = tid.utc(now or clock.now())
     return _Explainer(pos, status or {}, tid_state, events, moment).explain(token, meter)
@@ -145,7 +149,7 @@ class _Explainer(Guesser):
         return self._locked(self._for_meter(text, meter, log))
 
     def _locked(self, found: Explanation) -> Explanation:
-        """Say first that the live meter takes no token yet, where that is so."""
+        """Put the lock-out first in the explanation if the live meter is locked now."""
         until, clock = self._status.get("lock_until"), self._status.get("clock")
         if not until or not clock:
             return found
@@ -154,13 +158,13 @@ class _Explainer(Guesser):
             return found
         return replace(
             found,
-            summary=f"Not now: after wrong tokens meter {found.meter} takes none for "
-            f"{left.total_seconds():.0f} s more (LockOut). Apart from that: {found.summary}",
+            summary=f"Locked: after wrong tokens, meter {found.meter} accepts no token for "
+            f"another {left.total_seconds():.0f} s (LockOut). Without the lock: {found.summary}",
             result="LockOut",
             cause="lock-out",
         )
 
-    # -- not under a key --------------------------------------------------------------------------
+    # -- without a key ----------------------------------------------------------------------------
 
     def _no_token(self, text: str, why: str, meter: MeterRecord | None) -> Explanation:
         name = meter.name if meter else None
@@ -181,18 +185,18 @@ class _Explainer(Guesser):
         name = meter.name if meter else None
         if layouts.unpack(3, split(text)[1])[3]:
             return Explanation(
-                "Token class 3 is reserved by the standard: no meter takes it.",
+                "The standard reserves token class 3: no meter accepts this token.",
                 "FunctionError", "reserved", meter=name,
             )  # fmt: skip
         guesses = self._near(text, meter)
         if guesses:
             return Explanation(
-                f"No valid token: {likelihood(guesses[0])} {guesses[0].text}.",
+                f"Not a valid token, {likelihood(guesses[0])} {guesses[0].text}.",
                 "CRCError", "typing", tuple(also_possible(guesses)),
                 meter=name, guesses=tuple(guesses[:8]),
             )  # fmt: skip
         return Explanation(
-            "No valid token: class 3 is reserved by the standard, and the checksum is wrong.",
+            "Not a valid token: the standard reserves class 3, and the checksum is wrong.",
             "CRCError", "reserved", meter=name,
         )  # fmt: skip
 
@@ -202,9 +206,9 @@ class _Explainer(Guesser):
         if not decoded.authentic:
             guesses = self._near(text, meter)
             return Explanation(
-                f"No valid token: {likelihood(guesses[0])} {guesses[0].text}."
+                f"Not a valid token, {likelihood(guesses[0])} {guesses[0].text}."
                 if guesses
-                else "No valid token: a test token (class 1) whose checksum is wrong.",
+                else "Not a valid token: a test token (class 1) with a wrong checksum.",
                 "CRCError", "typing", decoded=decoded, meter=name, guesses=tuple(guesses),
             )  # fmt: skip
         maker = decoded.fields.get("mfr_code", 0)
@@ -216,19 +220,19 @@ class _Explainer(Guesser):
             )  # fmt: skip
         if decoded.sub not in (0, 1):
             return Explanation(
-                f"{what}: not a token that this meter has.",
+                f"{what}: refused, the meter does not support this kind of token.",
                 "FunctionError", "function", decoded=decoded, meter=name,
             )  # fmt: skip
         numbers = tests_of(decoded)
-        lacking = [str(n) for n in numbers if n in NO_TESTS or n > LAST_TEST]
-        if lacking:
+        missing = [str(n) for n in numbers if n in NO_TESTS or n > LAST_TEST]
+        if missing:
             return Explanation(
-                f"{what}: refused, an electricity meter has no test {', '.join(lacking)}.",
+                f"{what}: refused, an electricity meter has no test {', '.join(missing)}.",
                 "FunctionError", "function", decoded=decoded, meter=name,
             )  # fmt: skip
         if not numbers:
             return Explanation(
-                f"{what}: refused, it asks for no test at all.",
+                f"{what}: refused, it requests no test.",
                 "RangeError", "range", decoded=decoded, meter=name,
             )  # fmt: skip
         return Explanation(
@@ -240,18 +244,21 @@ class _Explainer(Guesser):
         guesses = self._near(text, None)
         if guesses:
             return Explanation(
-                "No token that was issued here as it stands: "
+                "This point of sale did not issue this token, "
                 f"{likelihood(guesses[0])} {guesses[0].text}.",
                 "CRCError" if guesses[0].sure else None, "typing", guesses=tuple(guesses),
             )  # fmt: skip
         kind = "credit" if cls == 0 else "management or key change"
         known = self._pos.meters()
         if not known:
-            tail = "without the meter's key no more can be said: register it with jeton new"
+            tail = (
+                "nothing more can be said without the meter's key: register the meter with "
+                "jeton new"
+            )
         else:
             tail = (
-                f"it fits none of the {len(known)} meters this point of sale knows, under no key "
-                "they have or had: mistyped, or for another meter; name the meter to search on"
+                f"it matches no present or previous key of the {len(known)} meters of this point "
+                "of sale. It is mistyped or for another meter; name a meter to search further"
             )
         return Explanation(f"A {kind} token (class {cls}); {tail}.", None, "unknown")
 
@@ -273,11 +280,13 @@ class _Explainer(Guesser):
     def _for_meter(self, text: str, meter: MeterRecord, log: list[Issued]) -> Explanation:
         chain = Chain(self._pos, meter)
         possible = self._possible(chain)
-        verdicts = [self._verdict(text, chain, key) for key in possible]
-        good = [(verdict, verdict.decoded) for verdict in verdicts if verdict.decoded]
+        predictions = [self._prediction(text, chain, key) for key in possible]
+        good = [
+            (prediction, prediction.decoded) for prediction in predictions if prediction.decoded
+        ]
         if not good:
-            return self._refused(text, chain, possible, verdicts, log)
-        # What was issued is told before what another key makes of it by chance.
+            return self._refused(text, chain, possible, predictions, log)
+        # A key under which the token was issued comes before a key that matches by chance.
         own = {entry.key.number for entry in log if entry.meter == meter.name}
         first, decoded = next((pair for pair in good if pair[0].key.number in own), good[0])
         details: list[str] = []
@@ -288,32 +297,32 @@ class _Explainer(Guesser):
             what += f", issued {minute_text(issued)} (TID {decoded.tid})"
             if issued > self._now + FUTURE:
                 details.append(
-                    "Its date lies in the future; a meter has no clock for this and takes it."
+                    "Its issue date is in the future; a meter does not check this and accepts it."
                 )
         for entry in log[-1:]:
             other = "" if entry.meter == meter.name else f" for meter {entry.meter}"
             details.append(
-                f"This point of sale issued it{other}, asked for at {minute_text(entry.at)}."
+                f"This point of sale issued it{other}; requested at {minute_text(entry.at)}."
             )
-        if len({(verdict.result, verdict.cause) for verdict in verdicts}) == 1:
+        if len({(prediction.result, prediction.cause) for prediction in predictions}) == 1:
             return Explanation(
                 f"{what}: {first.text}.", first.result, first.cause,
                 (f"Authentic under the meter's key: {first.key}.", *details),
                 decoded, meter.name, issued,
             )  # fmt: skip
-        cases = self._cases(chain, verdicts)
-        told = "; ".join(f"if {case.condition}, {case.text}" for case in cases)
+        cases = self._cases(chain, predictions)
+        results = "; ".join(f"if {case.condition}, {case.text}" for case in cases)
         details.insert(0, f"Authentic under the key {first.key}.")
         details += [
             f"{capitalized(change_text(change))}: {change.tokens}." for change in chain.changes
         ]
         details.append(
-            "What the meter shows fits more than one of its keys."
+            "What the meter shows matches more than one of its keys."
             if "krn" in self._status
-            else "Which key changes were entered, only the meter knows."
+            else "It is not known which key changes were entered on the meter."
         )
         return Explanation(
-            f"{what}: {told}.", None, "key-change", tuple(details),
+            f"{what}: {results}.", None, "key-change", tuple(details),
             decoded, meter.name, issued, cases=tuple(cases),
         )  # fmt: skip
 
@@ -322,10 +331,10 @@ class _Explainer(Guesser):
         text: str,
         chain: Chain,
         possible: list[MeterKey],
-        verdicts: list[Verdict],
+        predictions: list[Prediction],
         log: list[Issued],
     ) -> Explanation:
-        """Explain a token that is under none of the keys that the meter may have."""
+        """Explain a token that is authentic under none of the keys that the meter may have."""
         meter = chain.meter
         guesses = self._key_guesses(text, chain, possible, log)
         if not any(guess.sure for guess in guesses):
@@ -336,22 +345,22 @@ class _Explainer(Guesser):
         guesses.sort(key=rank)
         details = [f"The meter's key: {possible[0]}."]
         if len(possible) > 1:
-            details = [f"The key of the next token: {possible[0]}."]
+            details = [f"The key for the next token: {possible[0]}."]
         elif possible[0].number == 0:
-            details.append("That is what the meter shows; no key of this point of sale fits it.")
-        unknown = [verdict for verdict in verdicts if verdict.result is None]
-        details += [verdict.text for verdict in unknown[:1]]
+            details.append("The meter shows this key; this point of sale has no matching key.")
+        unknown = [prediction for prediction in predictions if prediction.result is None]
+        details += [prediction.text for prediction in unknown[:1]]
         if unknown and not (guesses and guesses[0].sure):
-            head = f"Whether meter {meter.name} takes it cannot be said"
+            head = f"It is not known whether meter {meter.name} accepts it"
             result = None
         else:
             head, result = f"Meter {meter.name} refuses it (CRCError)", "CRCError"
         if not guesses:
             why = (
-                "its key cannot be made with the vending keys at hand"
+                "its key cannot be derived from the available vending keys"
                 if unknown
-                else "it is under no key this meter has or had, nor under a near one; no "
-                "single typing error explains it either"
+                else "it matches no present or previous key of this meter and no similar key; no "
+                "single typing error explains it"
             )
             return Explanation(
                 f"{head}: {why}.", result, "unknown", tuple(details), meter=meter.name
@@ -364,16 +373,18 @@ class _Explainer(Guesser):
             result, best.cause, tuple(details), meter=meter.name, guesses=tuple(guesses[:8]),
         )  # fmt: skip
 
-    def _cases(self, chain: Chain, verdicts: list[Verdict]) -> list[Possibility]:
-        """Return what the meter answers, by what was entered; what is refused comes last."""
-        groups: dict[tuple[str | None, str], list[Verdict]] = {}
-        for verdict in verdicts:
-            groups.setdefault((verdict.result, verdict.cause), []).append(verdict)
+    def _cases(self, chain: Chain, predictions: list[Prediction]) -> list[Possibility]:
+        """Return the result for each possible set of entered key changes; CRCError last."""
+        groups: dict[tuple[str | None, str], list[Prediction]] = {}
+        for prediction in predictions:
+            groups.setdefault((prediction.result, prediction.cause), []).append(prediction)
         ordered = sorted(groups.values(), key=lambda group: group[0].decoded is None)
-        numbers = [verdict.key.number for verdict in reversed(verdicts)]
+        numbers = [prediction.key.number for prediction in reversed(predictions)]
         return [
             Possibility(
-                _condition(chain, numbers, [verdict.key.number for verdict in reversed(group)]),
+                _condition(
+                    chain, numbers, [prediction.key.number for prediction in reversed(group)]
+                ),
                 group[0].result,
                 group[0].cause,
                 group[0].text.rstrip("."),
@@ -383,18 +394,18 @@ class _Explainer(Guesser):
 
 
 def _condition(chain: Chain, possible: list[int], numbers: list[int]) -> str:
-    """Return which changes were entered and which not where the key is one of `numbers`."""
+    """Return the key changes that were and were not entered if the key is one of `numbers`."""
     runs: list[list[int]] = []
     for number in numbers:
         if runs and possible.index(number) == possible.index(runs[-1][-1]) + 1:
             runs[-1].append(number)
         else:
             runs.append([number])
-    told = []
+    texts = []
     for run in runs:
-        to = chain.change_to(run[0]) if run[0] != possible[0] else None
-        off = chain.change_from(run[-1]) if run[-1] != possible[-1] else None
-        parts = [f"{change_text(to)} was entered"] if to else []
-        parts += [f"{change_text(off)} was not entered"] if off else []
-        told.append(" and ".join(parts))
-    return ", or ".join(told)
+        entered = chain.change_to(run[0]) if run[0] != possible[0] else None
+        missing = chain.change_from(run[-1]) if run[-1] != possible[-1] else None
+        parts = [f"{change_text(entered)} was entered"] if entered else []
+        parts += [f"{change_text(missing)} was not entered"] if missing else []
+        texts.append(" and ".join(parts))
+    return ", or ".join(texts)

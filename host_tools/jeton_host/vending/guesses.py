@@ -1,4 +1,4 @@
-"""Guesses why a token is not authentic: another key, another meter, a typing error."""
+"""Guesses why a token is not authentic: another key, another meter, or a typing error."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -8,20 +8,24 @@ from jeton.sts import digits
 from jeton_host.vending import tid
 from jeton_host.vending.chain import Chain, Change
 from jeton_host.vending.keys import DDTK, DUTK, PAIRS
-from jeton_host.vending.records import Issued, MeterKey, MeterRecord
-from jeton_host.vending.tokens import TESTS, Decoded, decode, describe, split, tests_of
-from jeton_host.vending.verdicts import (
+from jeton_host.vending.predictions import (
     KEY_CHANGE_SUBS,
-    Judge,
+    Predictor,
     issue_date_text,
     minute_text,
     parameter_text,
 )
+from jeton_host.vending.records import Issued, MeterKey, MeterRecord
+from jeton_host.vending.tokens import TESTS, Decoded, decode, describe, split, tests_of
 
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """One way in which the token would be authentic after all; `sure` if it was issued so."""
+    """One change (key, meter or digits) with which the token is authentic.
+
+    `sure`: the point of sale issued exactly this token. `plausible`: its fields and its date are
+    those of a normal token. `steps`: how many things were changed.
+    """
 
     cause: str
     text: str
@@ -31,12 +35,12 @@ class Guess:
 
     @property
     def rank(self) -> tuple[bool, bool, int]:
-        """Return what sorts the best guess first."""
+        """Return a sort key: the best guess comes first."""
         return (not self.sure, not self.plausible, self.steps)
 
 
-class Guesser(Judge):
-    """Looks for the key, the meter or the typing error that would make a token authentic."""
+class Guesser(Predictor):
+    """Tries other keys, other meters and typing errors that make a token authentic."""
 
     def _near(self, text: str, meter: MeterRecord | None) -> list[Guess]:
         if meter is None:
@@ -47,7 +51,7 @@ class Guesser(Judge):
     def _key_guesses(
         self, text: str, chain: Chain, possible: list[MeterKey], log: list[Issued]
     ) -> list[Guess]:
-        """Return the keys that the token is under, of those the meter had or will have."""
+        """Return a guess for each previous or later key of the meter that the token matches."""
         guesses = []
         seen = {chain.identity(key) for key in possible}
         oldest = min(key.number for key in possible)
@@ -66,18 +70,18 @@ class Guesser(Judge):
             what = f"{describe(decoded)}{issue_date_text(decoded, key)}"
             route = chain.route(possible, newest)
             if oldest == 0:
-                cause, said = "key", f"{what} under another key than the meter shows ({key})"
+                cause = "key"
+                reason = f"{what}, under a key other than the one that the meter shows ({key})"
             elif newest.number > oldest and route:
-                cause, said = (
-                    "next-key",
-                    (
-                        f"{what} under a key the meter does not have yet ({key}): enter the key "
-                        f"change first, {', '.join(change.tokens for change in route)}"
-                    ),
+                cause = "next-key"
+                reason = (
+                    f"{what}, under a key that the meter does not have yet ({key}): enter the key "
+                    f"change first, {', '.join(change.tokens for change in route)}"
                 )
             else:
-                cause, said = "previous-key", self._previous(chain, key, decoded, what, route)
-            guesses.append(Guess(cause, said, sure, plausible, 0))
+                cause = "previous-key"
+                reason = self._previous(chain, key, decoded, what, route)
+            guesses.append(Guess(cause, reason, sure, plausible, 0))
         return guesses
 
     def _previous(
@@ -91,12 +95,13 @@ class Guesser(Judge):
         change = chain.change_from(key.number)
         when = f", before the key change of {minute_text(change.after.since)}" if change else ""
         if decoded.cls == 2 and decoded.sub in KEY_CHANGE_SUBS:
-            lost = "it belongs to a key change that is done"
+            effect = "it belongs to a key change that the meter has already done"
         else:
-            lost = "tokens not entered before the change are lost"
+            effect = "tokens that were not entered before the change are lost"
         if route:
-            lost += f", unless {', '.join(step.tokens for step in route)} bring that key back"
-        return f"{what} under the meter's previous key ({key}){when}: {lost}"
+            tokens = ", ".join(step.tokens for step in route)
+            effect += f", unless the key change {tokens} brings that key back"
+        return f"{what}, under the meter's previous key ({key}){when}: {effect}"
 
     def _other_meters(self, text: str, meter: MeterRecord, log: list[Issued]) -> list[Guess]:
         guesses = []
@@ -128,7 +133,7 @@ class Guesser(Judge):
                 if decoded is None:
                     continue
                 text_ = (
-                    f"a typing error, {what} gives {digits.grouped(near)}: "
+                    f"a typing error, because with {what} it is {digits.grouped(near)}, "
                     f"{describe(decoded)}{issue_date_text(decoded, key)}"
                 )
                 plausible = self._plausible(decoded, chain.meter, key)
@@ -136,12 +141,12 @@ class Guesser(Judge):
         return sorted(guesses, key=rank)
 
     def _issued_nearby(self, text: str) -> list[Guess]:
-        """Return the issued tokens, of any meter, that are one typing error away."""
+        """Return a guess for each issued token, of any meter, that differs by one typing error."""
         near = dict(neighbours(text))
         return [
             Guess(
                 "typing",
-                f"a typing error, {near[entry.token]} gives {entry.grouped}: "
+                f"a typing error, because with {near[entry.token]} it is {entry.grouped}, "
                 f"{entry.what} for meter {entry.meter}",
                 sure=True,
                 plausible=True,
@@ -167,12 +172,13 @@ class Guesser(Judge):
                 continue
             plausible = self._plausible(decoded, meter, key)
             if len(differs) > 1:
-                # Thousands were tried: chance explains as well what has no recent date to show.
+                # Thousands of keys were tried, so one can match by chance: accept only a match
+                # with a recent issue date.
                 if not (plausible and self._recent(decoded, key)):
                     continue
                 plausible = decoded.tid is not None
             what = (
-                f"it is for this meter with {' and '.join(differs)}: "
+                f"it is for this meter, but with {' and '.join(differs)}: "
                 f"{describe(decoded)}{issue_date_text(decoded, key)}"
             )
             guesses.append(Guess("key", what, False, plausible, len(differs)))
@@ -181,7 +187,7 @@ class Guesser(Judge):
     def _near_keys(
         self, meter: MeterRecord, key: MeterKey
     ) -> Iterator[tuple[int, MeterKey, list[str]]]:
-        """Yield (EA, key, what differs) for keys that differ in one or two parameters."""
+        """Yield (EA, key, differences) for keys that differ in one or two parameters."""
         groups = self._pos.keys.supply_groups | {m.key.sgc for m in self._pos.meters()}
         options: dict[str, list[Any]] = {
             "krn": list(range(1, 10)),
@@ -215,22 +221,22 @@ class Guesser(Judge):
 
 
 def rank(guess: Guess) -> tuple[bool, bool, int]:
-    """Return what sorts the best guess first."""
+    """Return a sort key: the best guess comes first."""
     return guess.rank
 
 
 def likelihood(guess: Guess) -> str:
-    """Return in one word how likely a guess is."""
+    """Return "likely" or "perhaps" for a guess."""
     return "likely" if guess.sure or guess.plausible else "perhaps"
 
 
 def also_possible(guesses: list[Guess]) -> list[str]:
-    """Return the next best guesses as sentences."""
+    """Return the second to fourth best guess as sentences."""
     return [f"Also possible: {guess.text}." for guess in guesses[1:4]]
 
 
 def _near_tests(text: str) -> list[Guess]:
-    """Return the test tokens that are one typing error away."""
+    """Return a guess for each test token that differs by one typing error."""
     guesses = []
     for near, what in neighbours(text):
         if split(near)[0] != 1:
@@ -240,22 +246,25 @@ def _near_tests(text: str) -> list[Guess]:
             continue
         known = all(number < len(TESTS) for number in tests_of(decoded))
         plausible = known and decoded.fields["control"] > 0
-        said = f"a typing error, {what} gives {digits.grouped(near)}: {describe(decoded)}"
-        guesses.append(Guess("typing", said, False, plausible, 1))
+        reason = (
+            f"a typing error, because with {what} it is {digits.grouped(near)}, "
+            f"{describe(decoded)}"
+        )
+        guesses.append(Guess("typing", reason, False, plausible, 1))
     return guesses
 
 
 def neighbours(text: str) -> Iterator[tuple[str, str]]:
-    """Yield (token, what was mended) for one digit changed and for two adjacent ones swapped."""
+    """Yield (token, correction) for each one digit changed and each two neighbours swapped."""
     for place, char in enumerate(text):
         for other in "0123456789":
             if other != char:
                 near = text[:place] + other + text[place + 1 :]
                 if int(near) < digits.LIMIT:
-                    yield near, f"{other} for {char} at digit {place + 1}"
+                    yield near, f"digit {place + 1} changed from {char} to {other}"
     for place in range(len(text) - 1):
         one, two = text[place], text[place + 1]
         if one != two:
             near = text[:place] + two + one + text[place + 2 :]
             if int(near) < digits.LIMIT:
-                yield near, f"swapping digits {place + 1} and {place + 2}"
+                yield near, f"digits {place + 1} and {place + 2} swapped"

@@ -1,4 +1,4 @@
-"""The issued tokens as CSV."""
+"""Write issued tokens as CSV."""
 
 import csv
 import io
@@ -11,10 +11,10 @@ from jeton_host.vending.records import Issued, MeterRecord
 
 
 def issued_csv(entries: Sequence[Issued], records: Mapping[str, MeterRecord]) -> str:
-    """Return tokens, oldest first, as a file for `jeton check-tokens`.
+    """Return tokens as CSV text, oldest first, for `jeton check-tokens`.
 
-    Each is expected to do what it was issued for. A meter is described with the key of its first
-    token: the key changes are among the rows.
+    The expected result of each token is that the meter accepts it. The key columns of a meter are
+    those of its first token: the key changes are rows of the file.
     """
     out = io.StringIO(newline="")
     sheet = csv.writer(out)

@@ -18,7 +18,7 @@ from jeton_host.vending.keys import (
 )
 from jeton_host.vending.tokens import encode
 
-# Parent → permitted children (IEC 62055-41 6.5.2.4); a DCTK is refused apart.
+# Parent → permitted children (IEC 62055-41 6.5.2.4); a DCTK is refused before this check.
 CHILDREN = {
     DITK: (DITK, DDTK, DUTK, DCTK),
     DDTK: (DDTK, DUTK, DCTK),
@@ -37,7 +37,7 @@ class Section:
 
 
 def check_change(parent: int, child: int) -> None:
-    """Refuse a change of key type that no keypad meter may accept."""
+    """Raise VendingError for a change of key type that a keypad meter must not accept."""
     check_kt(parent)
     check_kt(child)
     if child == DCTK:
@@ -48,7 +48,7 @@ def check_change(parent: int, child: int) -> None:
         allowed = ", ".join(f"{kt} {KEY_TYPES[kt]}" for kt in CHILDREN[parent] if kt != DCTK)
         raise VendingError(
             f"a {KEY_TYPES[parent]} may not be changed to a {KEY_TYPES[child]}: "
-            f"permitted are {allowed}"
+            f"permitted: {allowed}"
         )
 
 
@@ -66,10 +66,10 @@ def key_change_set(
     three: bool = False,
     tables: str = "certified",
 ) -> list[Section]:
-    """Return the set that changes `old_key` to `new_key`, first section first.
+    """Return the key change set from `old_key` to `new_key`, first section first.
 
-    EA07: two tokens, or three where `three` (the third brings the SGC); EA11: four. `ro`: the base
-    date changes, and the meter forgets its token identifiers.
+    EA07: two tokens, or three with `three` (the third one contains the SGC); EA11: four. `ro`: the
+    base date changes, and the meter clears its store of token identifiers.
     """
     ciphers.check_key(old_key, ea)
     ciphers.check_key(new_key, ea)
@@ -79,7 +79,7 @@ def key_change_set(
     check_krn(krn)
     check_ken(ken)
     if ea == 11 and three:
-        raise VendingError("under EA11 a key change always takes four tokens: leave out three")
+        raise VendingError("under EA11 a key change always has four tokens: leave out three")
     words = [int.from_bytes(new_key[i : i + 4], "big") for i in range(0, len(new_key), 4)]
     first = {"kenho": ken >> 4, "krn": krn, "ro": int(ro), "kct3": int(three), "kt": kt}
     sections = [

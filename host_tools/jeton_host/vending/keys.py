@@ -1,12 +1,12 @@
-"""Decoder keys from vending keys: DKGA02 and DKGA04, and the user's file of vending keys.
+"""Derive decoder keys from vending keys (DKGA02, DKGA04); read the user's file of vending keys.
 
-A key is never part of a message, a repr or a log. Only published test keys ship
-(`test_keys.json`); others come from a file of the user's, named with --keys or in $JETON_KEYS:
+A key is never part of a message, a repr or a log. Jeton contains only published test keys
+(`test_keys.json`). Other keys are in a file of the user, named with --keys or in $JETON_KEYS:
 
     {"keys": [{"dkga": 4, "vk": "40 hex digits", "sgc": "123456", "krn": 1, "kt": 2}]}
 
-`sgc`, `krn` and `kt` may be left out, then the key serves any; of several that fit, the one that
-says most is taken, and the test keys come last.
+Without `sgc`, `krn` or `kt`, a key is valid for all of them. If several keys match, the one with
+the most of these parameters is used; the test keys are used last.
 """
 
 import hmac
@@ -22,15 +22,15 @@ from typing import Any
 from jeton_host.errors import VendingError
 from jeton_host.typed import typed
 from jeton_host.vending import shown
-from jeton_host.vending.ciphers import KEY_OCTETS, check_ea
+from jeton_host.vending.ciphers import KEY_BYTES, check_ea
 from jeton_host.vending.pan import split_pan
 from jeton_host.vending.tid import check_bdt
 
 DITK, DDTK, DUTK, DCTK = 0, 1, 2, 3
 KEY_TYPES = {DITK: "DITK", DDTK: "DDTK", DUTK: "DUTK", DCTK: "DCTK"}
 PAIRS = ((2, 7), (4, 7), (4, 11))
-"""(DKGA, EA) in use."""
-VK_OCTETS = {2: 8, 4: 20}
+"""The pairs (DKGA, EA) that are in use."""
+VK_BYTES = {2: 8, 4: 20}
 KEYS_VARIABLE = "JETON_KEYS"
 
 _TEST_KEYS = Path(__file__).with_name("test_keys.json")
@@ -40,7 +40,7 @@ _TI = re.compile(r"[0-9]{1,2}")
 
 @dataclass(frozen=True, slots=True)
 class KeyParameters:
-    """All that a decoder key depends on, but for the vending key."""
+    """All parameters of a decoder key except the vending key."""
 
     dkga: int
     ea: int
@@ -63,10 +63,10 @@ class KeyParameters:
 
 @dataclass(frozen=True, slots=True)
 class VendingKey:
-    """One vending key and what it is for; None stands for any."""
+    """One vending key and what it is valid for; None means any."""
 
     dkga: int
-    octets: bytes = field(repr=False)
+    value: bytes = field(repr=False)
     sgc: str | None = None
     krn: int | None = None
     kt: int | None = None
@@ -74,7 +74,7 @@ class VendingKey:
     test: bool = False
 
     def serves(self, dkga: int, kt: int, sgc: str, krn: int) -> bool:
-        """Say whether this key makes decoder keys with these parameters."""
+        """Return whether this key is valid for decoder keys with these parameters."""
         return (
             self.dkga == dkga
             and self.sgc in (None, sgc)
@@ -84,7 +84,7 @@ class VendingKey:
 
 
 class VendingKeys:
-    """The vending keys at hand: the user's, then the published test keys."""
+    """The available vending keys: first the user's, then the published test keys."""
 
     def __init__(self, keys: list[VendingKey]):
         self._keys = sorted(keys, key=_rank)
@@ -96,30 +96,30 @@ class VendingKeys:
         return iter(self._keys)
 
     def find(self, dkga: int, kt: int, sgc: str, krn: int) -> VendingKey:
-        """Return the key that fits best, or raise VendingError."""
+        """Return the key that matches best, or raise VendingError."""
         for key in self._keys:
             if key.serves(dkga, kt, sgc, krn):
                 return key
         raise VendingError(
             f"no vending key for DKGA{dkga:02d}, SGC {sgc}, KRN {krn}, KT {kt}: "
-            f"add it to a file and name that with --keys or ${KEYS_VARIABLE}"
+            f"add it to a keys file and name the file with --keys or ${KEYS_VARIABLE}"
         )
 
     def derive(self, parameters: KeyParameters) -> bytes:
-        """Return the decoder key that these parameters and the fitting vending key make."""
+        """Return the decoder key of these parameters, from the vending key that matches best."""
         p = parameters
         check_derivable(p.kt)
-        return derive(self.find(p.dkga, p.kt, p.sgc, p.krn).octets, p)
+        return derive(self.find(p.dkga, p.kt, p.sgc, p.krn).value, p)
 
     @property
     def supply_groups(self) -> set[str]:
-        """Return the supply group codes that the keys name."""
+        """Return the supply group codes of the keys that have one."""
         return {key.sgc for key in self._keys if key.sgc is not None}
 
 
 @typed
 def load_keys(path: str | Path | None = None, *, test_keys: bool = True) -> VendingKeys:
-    """Return the keys of `path` (else of the file $JETON_KEYS names), then the test keys."""
+    """Return the keys of the file `path` (default: $JETON_KEYS), then the test keys."""
     keys: list[VendingKey] = []
     named = path if path is not None else os.environ.get(KEYS_VARIABLE) or None
     if named is not None:
@@ -130,10 +130,10 @@ def load_keys(path: str | Path | None = None, *, test_keys: bool = True) -> Vend
 
 
 def derive(vk: bytes, parameters: KeyParameters) -> bytes:
-    """Return the decoder key: 8 octets for EA07, 16 for EA11 (IEC 62055-41 6.5.3).
+    """Return the decoder key: 8 bytes for EA07, 16 for EA11 (IEC 62055-41 6.5.3).
 
-    The eighth bit of each octet of a DES vending key is set to odd parity, as the standard has it:
-    DES itself ignores these bits, DKGA02 does not.
+    The lowest bit of each byte of a DES vending key is set to odd parity first, as the standard
+    requires: DES itself ignores these bits, DKGA02 does not.
     """
     p = parameters
     check_derivable(p.kt)
@@ -142,14 +142,14 @@ def derive(vk: bytes, parameters: KeyParameters) -> bytes:
 
 
 def check_dkga(dkga: int, ea: int | None = None) -> int:
-    """Return `dkga` if it is in use, and in use with `ea` where one is given."""
+    """Return `dkga` if it is in use, and if it is in use with `ea` (when given)."""
     if dkga in (1, 3):
         raise VendingError(f"DKGA{dkga:02d} is withdrawn: use DKGA02 or DKGA04")
-    if dkga not in VK_OCTETS:
-        raise VendingError(f"DKGA {shown.value(dkga)} is none: use 2 or 4")
+    if dkga not in VK_BYTES:
+        raise VendingError(f"DKGA {shown.value(dkga)} does not exist: use 2 or 4")
     if ea is not None and (dkga, check_ea(ea)) not in PAIRS:
         raise VendingError(
-            f"DKGA{dkga:02d} makes no keys for EA{ea:02d}: the pairs in use are 02 with 07, "
+            f"DKGA{dkga:02d} derives no keys for EA{ea:02d}: the pairs in use are 02 with 07, "
             "04 with 07 and 04 with 11"
         )
     return dkga
@@ -158,12 +158,14 @@ def check_dkga(dkga: int, ea: int | None = None) -> int:
 def check_kt(kt: int) -> int:
     """Return `kt` if it is a key type."""
     if kt not in KEY_TYPES:
-        raise VendingError(f"key type {shown.value(kt)} is none: 0 DITK, 1 DDTK, 2 DUTK, 3 DCTK")
+        raise VendingError(
+            f"key type {shown.value(kt)} does not exist: use 0 DITK, 1 DDTK, 2 DUTK or 3 DCTK"
+        )
     return kt
 
 
 def check_derivable(kt: int) -> None:
-    """Refuse the DITK, which no vending key makes."""
+    """Raise VendingError for a DITK, which is not derived from a vending key."""
     if kt == DITK:
         raise VendingError(
             "a DITK (KT 0) is not derived from a vending key: the maker generates it"
@@ -174,7 +176,7 @@ def check_sgc(sgc: str) -> str:
     """Return `sgc` if it is a supply group code."""
     if not _SGC.fullmatch(sgc):
         raise VendingError(
-            f"the supply group code (sgc) must be 6 digits; this has {len(sgc)} characters"
+            f"the supply group code (sgc) must be 6 digits; this one has {len(sgc)} characters"
         )
     return sgc
 
@@ -187,9 +189,9 @@ def check_ti(ti: int) -> int:
 
 
 def parse_ti(text: str) -> int:
-    """Return the tariff index that one or two digits say."""
+    """Return the tariff index of a text of one or two digits."""
     if not _TI.fullmatch(text):
-        raise VendingError(f"tariff index {shown.value(text)} is none: 00 to 99")
+        raise VendingError(f"tariff index {shown.value(text)} is not valid: use 00 to 99")
     return int(text)
 
 
@@ -210,19 +212,21 @@ def check_ken(ken: int) -> int:
 
 
 def check_vk(vk: bytes, dkga: int) -> bytes:
-    """Return `vk` if it has the length that `dkga` needs; the message never shows it."""
-    if len(vk) != VK_OCTETS[check_dkga(dkga)]:
+    """Return `vk` if its length is right for `dkga`; the message never shows the key."""
+    if len(vk) != VK_BYTES[check_dkga(dkga)]:
         raise VendingError(
-            f"a vending key for DKGA{dkga:02d} has {VK_OCTETS[dkga]} octets "
-            f"({2 * VK_OCTETS[dkga]} hex digits), this has {len(vk)}"
+            f"a vending key for DKGA{dkga:02d} must have {VK_BYTES[dkga]} bytes "
+            f"({2 * VK_BYTES[dkga]} hex digits); this one has {len(vk)}"
         )
     return vk
 
 
 def parse_hex(text: str, what: str) -> bytes:
-    """Return the octets of hex digits in any case; the message never shows them."""
+    """Return the bytes of hex digits, small or capital; the message never shows them."""
     if not re.fullmatch(r"(?:[0-9A-Fa-f]{2})+", text):
-        raise VendingError(f"{what} is not hex: two digits 0-9 a-f an octet, without spaces")
+        raise VendingError(
+            f"{what} is not hex: write each byte as two digits 0-9 a-f, without spaces"
+        )
     return bytes.fromhex(text)
 
 
@@ -239,7 +243,7 @@ def _dkga02(vk: bytes, p: KeyParameters) -> bytes:
 
 
 def _dkga04(vk: bytes, p: KeyParameters) -> bytes:
-    octets = KEY_OCTETS[p.ea]
+    length = KEY_BYTES[p.ea]
     block = b"".join(
         (
             b"\x04",
@@ -252,10 +256,10 @@ def _dkga04(vk: bytes, p: KeyParameters) -> bytes:
             _element(f"{p.kt:d}"),
             _element(f"{p.krn:d}"),
             _element(p.pan),
-            (8 * octets).to_bytes(4, "big"),
+            (8 * length).to_bytes(4, "big"),
         )
     )
-    return hmac.digest(vk, block, "sha256")[:octets]
+    return hmac.digest(vk, block, "sha256")[:length]
 
 
 def _element(text: str) -> bytes:
@@ -264,7 +268,7 @@ def _element(text: str) -> bytes:
 
 @lru_cache(maxsize=64)
 def _odd_parity(vk: bytes) -> bytes:
-    return bytes(octet ^ (octet.bit_count() & 1 ^ 1) for octet in vk)
+    return bytes(byte ^ (byte.bit_count() & 1 ^ 1) for byte in vk)
 
 
 def _rank(key: VendingKey) -> tuple[bool, int]:
@@ -272,14 +276,14 @@ def _rank(key: VendingKey) -> tuple[bool, int]:
 
 
 def _read_keys(path: Path, *, test: bool) -> list[VendingKey]:
-    # `from None` throughout: what is chained may hold the file's text.
+    # `from None` everywhere: a chained exception can contain the text of the file.
     try:
         data = json.loads(path.read_text("utf-8"))
     except OSError as error:
         raise VendingError(
             f"keys file {shown.path(str(path))} cannot be read: "
             + (error.strerror or "no reason given")
-            + ("" if shown.is_path(str(path)) else "; give the name of a JSON file, not keys")
+            + ("" if shown.is_path(str(path)) else "; give the name of a JSON file, not a key")
         ) from None
     except (ValueError, RecursionError):
         raise VendingError(f"keys file {path} is not JSON") from None
@@ -300,9 +304,9 @@ def _read_key(entry: Any, *, test: bool) -> VendingKey:
         raise VendingError("must be an object")
     unknown = sorted(set(entry) - {"dkga", "vk", "sgc", "krn", "kt", "name"})
     if unknown:
-        # An unknown name could be a key written in the wrong place: count, do not show.
+        # An unknown name could be a key at the wrong place: show only how many there are.
         raise VendingError(
-            f"has {len(unknown)} unknown name(s); known are dkga, vk, sgc, krn, kt, name"
+            f"has {len(unknown)} unknown name(s); the known names are dkga, vk, sgc, krn, kt, name"
         )
     for name, kind in (("dkga", int), ("vk", str)):
         if type(entry.get(name)) is not kind:

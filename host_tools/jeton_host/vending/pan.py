@@ -1,6 +1,7 @@
-"""Meter numbers: check digits, the DRN on the meter's face and the PAN that keys are derived from.
+"""Meter numbers: the check digit, the DRN (printed on the meter) and the PAN (for key derivation).
 
-Knows nothing of keys or tokens (IEC 62055-41 6.1.2, ISO/IEC 7812 for the check digit).
+This module must not use keys or tokens. Sources: IEC 62055-41 6.1.2; ISO/IEC 7812 for the
+check digit.
 """
 
 import re
@@ -10,16 +11,16 @@ from jeton_host.errors import VendingError
 from jeton_host.vending import shown
 
 IIN_11 = "600727"
-"""Issuer number of meters with an 11-digit DRN."""
+"""Issuer identification number (IIN) of meters with an 11-digit DRN."""
 IIN_13 = "0000"
-"""Issuer number of meters with a 13-digit DRN."""
+"""Issuer identification number (IIN) of meters with a 13-digit DRN."""
 
 _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 _DIGITS = re.compile(r"[0-9]+")
 
 
 def luhn_digit(digits: str) -> str:
-    """Return the check digit that belongs after `digits`."""
+    """Return the check digit to append to `digits`."""
     total = 0
     for place, char in enumerate(reversed(digits)):
         value = ord(char) - 48
@@ -28,21 +29,23 @@ def luhn_digit(digits: str) -> str:
 
 
 def luhn_valid(digits: str) -> bool:
-    """Say whether the last digit is the right check digit for those before it."""
+    """Return whether the last digit is the right check digit for the digits before it."""
     return sts_digits.is_digits(digits) and sts_digits.luhn_ok(digits)
 
 
 def check_drn(drn: str) -> str:
-    """Return `drn` without spaces and dashes, or raise VendingError saying what is wrong."""
+    """Return `drn` without spaces and dashes; raise VendingError if it is not valid."""
     clean = drn.replace(" ", "").replace("-", "")
     if not _DIGITS.fullmatch(clean):
-        raise VendingError(f"meter number {drn!r} has other characters than digits")
+        raise VendingError(f"meter number {drn!r} contains characters that are not digits")
     if len(clean) not in (11, 13):
-        raise VendingError(f"meter number {clean} has {len(clean)} digits: a DRN has 11 or 13")
+        raise VendingError(
+            f"meter number {clean} has {len(clean)} digits: a DRN must have 11 or 13"
+        )
     right = luhn_digit(clean[:-1])
     if clean[-1] != right:
         raise VendingError(
-            f"meter number {clean} has check digit {clean[-1]} where {right} belongs: "
+            f"meter number {clean} has check digit {clean[-1]}, but it should be {right}: "
             "look for a typing error"
         )
     return clean
@@ -51,10 +54,11 @@ def check_drn(drn: str) -> str:
 def make_drn(serial: int, *, maker: int = 0, digits: int = 11) -> str:
     """Return the DRN of a meter from its serial number and maker code.
 
-    An 11-digit DRN has 2 digits of maker code, one of 13 digits has 4; both 8 of serial number.
+    A DRN is the maker code (2 digits of 11, or 4 of 13), 8 digits of serial number and a check
+    digit.
     """
     if digits not in (11, 13):
-        raise VendingError(f"a DRN has 11 or 13 digits, not {digits}")
+        raise VendingError(f"a DRN must have 11 or 13 digits, not {digits}")
     width = digits - 9
     if not 0 <= maker < 10**width:
         raise VendingError(f"maker code {maker} does not fit into {width} digits")
@@ -65,17 +69,17 @@ def make_drn(serial: int, *, maker: int = 0, digits: int = 11) -> str:
 
 
 def meter_pan(drn: str) -> str:
-    """Return the 18-digit PAN of a meter: IIN, DRN, check digit."""
+    """Return the 18-digit PAN of a meter: IIN, DRN and check digit."""
     clean = check_drn(drn)
     body = (IIN_11 if len(clean) == 11 else IIN_13) + clean
     return body + luhn_digit(body)
 
 
 def split_pan(pan: str) -> tuple[str, str]:
-    """Return (IIN, DRN) of an 18-digit PAN, or raise VendingError saying what is wrong with it."""
+    """Return (IIN, DRN) of an 18-digit PAN; raise VendingError if it is not valid."""
     clean = pan.replace(" ", "").replace("-", "")
     if not _DIGITS.fullmatch(clean):
-        raise VendingError(f"PAN {shown.value(pan)} has other characters than digits")
+        raise VendingError(f"PAN {shown.value(pan)} contains characters that are not digits")
     if len(clean) != 18:
         raise VendingError(f"the PAN has {len(clean)} digits: it must have 18")
     if clean.startswith(IIN_11):
@@ -89,7 +93,7 @@ def split_pan(pan: str) -> tuple[str, str]:
     right = luhn_digit(clean[:-1])
     if clean[-1] != right:
         raise VendingError(
-            f"PAN {clean} has check digit {clean[-1]} where {right} belongs: "
+            f"PAN {clean} has check digit {clean[-1]}, but it should be {right}: "
             "look for a typing error"
         )
     return iin, check_drn(clean[len(iin) : -1])

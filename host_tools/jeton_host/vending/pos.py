@@ -1,8 +1,8 @@
-"""A point of sale: which meters there are, under which key, and every token it ever issued.
+"""A point of sale: the meters, their keys and every token issued for them, in one SQLite file.
 
-One SQLite file. A token and its TID are written in one transaction before the token is handed out,
-so neither a crash nor a second process can issue a TID twice. Decoder keys are derived when
-needed; only a key that was given (a DITK, or a meter whose vending key nobody has) is stored.
+A token and its TID are written in one transaction before the token is returned, so neither a crash
+nor a second process can issue a TID twice. Decoder keys are derived when needed; a decoder key is
+stored only if it cannot be derived (a DITK, or a key given for a meter without a vending key).
 """
 
 import json
@@ -64,7 +64,7 @@ from jeton_host.vending.tokens import (
     units_up,
 )
 
-# What they may be is said by the functions that read them.
+# The functions that read them check the permitted values.
 Amount = Annotated[str | int | Decimal, "read by _number"]
 Watts = Annotated[int | str, "read by _watts"]
 
@@ -74,7 +74,7 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
 
 @typed_methods
 class PointOfSale(Store):
-    """Vends tokens for the meters of one SQLite file; safe across threads and processes.
+    """Vends tokens for the meters of one SQLite file; safe for several threads and processes.
 
     `keys`: the vending keys to use; by default those of $JETON_KEYS and the published test keys.
     """
@@ -114,13 +114,13 @@ class PointOfSale(Store):
     ) -> MeterRecord:
         """Register a meter and return its record.
 
-        `drn`: by default the next one of maker 00, the maker of the published test meter numbers.
-        `dkga`: by default 4. `kct`: tokens of a key change that the meter supports, by default
-        what the profile says under EA07 and 4 under EA11. `mfr_code`: by default the maker digits
-        of the DRN. `made`: the date of manufacture, with whose TID the meter's store is filled, so
-        that older tokens are refused; by default the base date, so that a test meter takes tokens
-        of any date.
-        `decoder_key`: given instead of derived; a DITK (KT 0) that is not given is generated.
+        `drn`: by default the next free one of maker 00, the maker of the published test meters.
+        `dkga`: by default 4. `kct`: how many tokens of a key change the meter supports, by default
+        the value of the profile for EA07, and 4 for EA11. `mfr_code`: by default the maker digits
+        of the DRN. `made`: the date of manufacture. The TID store of the meter is filled with its
+        TID, so that older tokens are refused; by default the base date, so that a test meter
+        accepts tokens of any date.
+        `decoder_key`: used instead of a derived one; for a DITK (KT 0) the default is random.
         """
         new = describe_meter(
             name, drn=drn, ea=ea, dkga=dkga, sgc=sgc, ti=ti, krn=krn, kt=kt, bdt=bdt, ken=ken,
@@ -133,7 +133,7 @@ class PointOfSale(Store):
             drn = new.drn or next_drn(db)
             other = db.execute("SELECT name FROM meters WHERE drn = ?", (drn,)).fetchone()
             if other:
-                raise VendingError(f"meter number {drn} is that of meter {other['name']} already")
+                raise VendingError(f"meter {other['name']} already has the meter number {drn}")
             if mfr_code is None:
                 mfr_code = maker_of(drn)
             row = db.execute(
@@ -144,33 +144,33 @@ class PointOfSale(Store):
             assert row.lastrowid is not None
             insert_key(db, row.lastrowid, new.key)
             record = record_of(db, name)
-            self.decoder_key(record)  # no meter without a key that can be had
+            self.decoder_key(record)  # refuse a meter whose key cannot be derived
             return record
 
     def remove_meter(self, name: str) -> None:
-        """Forget a meter and all that was issued for it."""
+        """Delete a meter and all tokens issued for it."""
         with self._transaction() as db:
             record_of(db, name)
             db.execute("DELETE FROM meters WHERE name = ?", (name,))
 
     def meters(self) -> list[MeterRecord]:
-        """Return all meters by name."""
+        """Return all meters, sorted by name."""
         with self._reading() as db:
             names = [row["name"] for row in db.execute("SELECT name FROM meters ORDER BY name")]
             return [record_of(db, name) for name in names]
 
     def meter(self, name: str) -> MeterRecord:
-        """Return one meter, or raise VendingError."""
+        """Return one meter; raise VendingError if there is none of this name."""
         with self._reading() as db:
             return record_of(db, name)
 
     def next_drn(self) -> str:
-        """Return the DRN that the next meter takes which is registered without one."""
+        """Return the DRN that a meter gets if it is registered now without one."""
         with self._reading() as db:
             return next_drn(db)
 
     def find_meter(self, text: str) -> MeterRecord:
-        """Return one meter by its name, DRN or PAN, or raise VendingError."""
+        """Return one meter by its name, DRN or PAN; raise VendingError if there is none."""
         number = digits.clean(text)
         if len(number) == 18 and digits.is_digits(number):
             number = split_pan(number)[1]
@@ -182,7 +182,7 @@ class PointOfSale(Store):
             return record_of(db, row["name"] if row else text)
 
     def keys_of(self, name: str) -> list[MeterKey]:
-        """Return the keys of a meter, the present one first, then the previous ones."""
+        """Return the keys of a meter, newest first: the present one, then the previous ones."""
         with self._reading() as db:
             record_of(db, name)
             rows = db.execute(
@@ -193,15 +193,16 @@ class PointOfSale(Store):
             return [key_of_row(row) for row in rows]
 
     def decoder_key(self, meter: MeterRecord, key: MeterKey | None = None) -> bytes:
-        """Return a meter's decoder key, the present one unless another is named."""
+        """Return a decoder key of a meter, by default the present one."""
         return self._decoder_key(meter, key or meter.key)
 
     def config_for(
         self, name: str, *, at: datetime | None = None, key: MeterKey | None = None
     ) -> dict[str, Any]:
-        """Return what a board's `provision` takes, decoder key included; `at` sets its clock.
+        """Return the configuration for a board's `provision`; it contains the decoder key.
 
-        `key`: one of its `keys_of`, the present one by default.
+        `at`: the time for the clock of the meter, by default now. `key`: one of its `keys_of`, by
+        default the present one.
         """
         meter = self.meter(name)
         key = key or meter.key
@@ -221,20 +222,20 @@ class PointOfSale(Store):
     ) -> Issued:
         """Issue credit in kWh (m³ of water or gas, minutes of time).
 
-        What no token can say is rounded up, as the standard has it: to 0.1, from 1,638.4 on to
-        whole units, from 18,022.4 to tens, from 181,862.4 to hundreds. `rounded` is then what was
-        asked for. `key`: one of its `keys_of`, as a vending system would issue under that has not
-        heard of a key change; the present one by default.
+        An amount that a token cannot contain is rounded up, as the standard requires: to 0.1; from
+        1,638.4 to whole units, from 18,022.4 to tens, from 181,862.4 to hundreds. `rounded` is
+        then the amount that was requested. `key`: one of its `keys_of`, to act like a vending
+        system that missed a key change; by default the present one.
         """
         sub = _kind(kind)
         unit = CREDIT_UNITS[sub].removeprefix("0.1 ")
         value = _number(amount, "an amount")
         if value <= 0:
-            raise VendingError(f"an amount of {value} {unit} cannot be sold: it must be above 0")
+            raise VendingError(f"an amount of {value} {unit} cannot be sold: give more than 0")
         units = units_up(value, 10)
         if units > tokens.MAX_AMOUNT:
             raise VendingError(
-                f"{value} {unit} does not fit into one token: at most "
+                f"{value} {unit} does not fit into one token: give at most "
                 f"{tokens.MAX_AMOUNT // 10}.{tokens.MAX_AMOUNT % 10} {unit}"
             )
         code = tokens.amount_code(units)
@@ -250,14 +251,15 @@ class PointOfSale(Store):
         kind: str = "electricity",
         at: datetime | None = None,
     ) -> Issued:
-        """Issue credit in the base currency, for meters that count money; below 0 deducts.
+        """Issue credit in the base currency, for meters that count money; deduct if below 0.
 
-        What no token can say is rounded up; `rounded` is then what was asked for.
+        An amount that a token cannot contain is rounded up; `rounded` is then the amount that was
+        requested.
         """
         sub = 4 + _kind(kind)
         value = _number(amount, "an amount")
         if value == 0:
-            raise VendingError("an amount of 0 changes nothing: give one above or below 0")
+            raise VendingError("an amount of 0 changes nothing: give an amount above or below 0")
         units = units_up(value, UNITS_PER_CURRENCY)
         try:
             se, code = tokens.currency_code(units)
@@ -270,15 +272,15 @@ class PointOfSale(Store):
     def power_limit(
         self, name: str, watts: Watts, *, at: datetime | None = None, rnd: int | None = None
     ) -> Issued:
-        """Issue a SetMaximumPowerLimit; W that no token can say are rounded up."""
+        """Issue a SetMaximumPowerLimit in W; a value that a token cannot contain is rounded up."""
         code, rounded = _watts(watts, "power limit")
         return self._issue(name, at, 2, 0, {"mpl": code}, rnd, rounded)
 
     def unbalance_limit(
         self, name: str, watts: Watts, *, at: datetime | None = None, rnd: int | None = None
     ) -> Issued:
-        """Issue a SetMaximumPhasePowerUnbalanceLimit; W that no token can say are rounded up."""
-        code, rounded = _watts(watts, "limit of unbalance")
+        """Issue a SetMaximumPhasePowerUnbalanceLimit in W, rounded up like a power limit."""
+        code, rounded = _watts(watts, "phase unbalance limit")
         return self._issue(name, at, 2, 6, {"mppul": code}, rnd, rounded)
 
     def clear_credit(
@@ -289,13 +291,13 @@ class PointOfSale(Store):
         at: datetime | None = None,
         rnd: int | None = None,
     ) -> Issued:
-        """Issue a ClearCredit of one register, 0 to 7 or by name, or of "all"."""
+        """Issue a ClearCredit of one register (0 to 7, or its name) or of "all"."""
         number = REGISTERS.get(str(register), None)
         if number is None and str(register).isascii() and str(register).isdigit():
             number = int(register)
         if number not in REGISTERS.values():
             raise VendingError(
-                f"register {register!r} is none: 0 to 7, 65535 for all, or one of "
+                f"register {register!r} does not exist: use 0 to 7, 65535 for all, or one of "
                 + ", ".join(REGISTERS)
             )
         assert number is not None
@@ -310,7 +312,7 @@ class PointOfSale(Store):
     def tariff(
         self, name: str, rate: int, *, at: datetime | None = None, rnd: int | None = None
     ) -> Issued:
-        """Issue a SetTariffRate; what the rate means is between utility and maker."""
+        """Issue a SetTariffRate; the utility and the maker agree on the meaning of the rate."""
         return self._issue(name, at, 2, 2, {"rate": _word(rate, "tariff rate")}, rnd)
 
     def water_factor(
@@ -328,7 +330,7 @@ class PointOfSale(Store):
         at: datetime | None = None,
         rnd: int | None = None,
     ) -> Issued:
-        """Issue an ExtendedTokenSetWrite: index 0 to 63 and 10 bits of value."""
+        """Issue an ExtendedTokenSetWrite: index 0 to 63 and a value of 10 bits."""
         if not 0 <= index <= 63:
             raise VendingError(f"extended index {index} is out of range: 0 to 63")
         if not 0 <= value <= 0x3FF:
@@ -344,21 +346,21 @@ class PointOfSale(Store):
         four_digits: bool = False,
         at: datetime | None = None,
     ) -> Issued:
-        """Issue an InitiateMeterTest/Display of one or several tests, 0 alone for all of them.
+        """Issue an InitiateMeterTest/Display for the tests `numbers`; [0] requests all tests.
 
-        The token is not encrypted and works on every meter of the maker (code 0: of any maker).
-        `four_digits`: the form with a 4-digit maker code, which has 28 tests in place of 36.
+        The token is not encrypted and works on every meter of the maker `mfr_code` (0: any maker).
+        `four_digits`: the form with a 4-digit maker code, which has 28 tests instead of 36.
         """
         width, places = (28, 16) if four_digits else (36, 8)
         if not numbers:
-            raise VendingError("name at least one test: 0 for all, or 1 to 18")
+            raise VendingError("give at least one test number: 0 for all tests, or 1 to 18")
         control = 0
         for number in numbers:
             if not 0 <= number <= width:
-                raise VendingError(f"test {number} is none: 0 to {width}")
+                raise VendingError(f"test {number} does not exist: use 0 to {width}")
             control |= (1 << width) - 1 if number == 0 else 1 << number - 1
         if not 0 <= mfr_code < 1 << places:
-            raise VendingError(f"maker code {mfr_code} does not fit: 0 to {(1 << places) - 1}")
+            raise VendingError(f"maker code {mfr_code} is out of range: 0 to {(1 << places) - 1}")
         fields = {"control": control, "mfr_code": mfr_code}
         return self._issue(name, at, 1, int(four_digits), fields, None)
 
@@ -377,12 +379,12 @@ class PointOfSale(Store):
         decoder_key: bytes | None = None,
         at: datetime | None = None,
     ) -> list[Issued]:
-        """Issue a key change set, first section first; later tokens are under the new key.
+        """Issue a key change set, first section first; later tokens use the new key.
 
-        What is left out stays as it is. `three`: under EA07, a set of three tokens that brings the
-        SGC; by default where the SGC changes and the meter supports it. A change to the key that
-        the meter has is refused, unless it brings the SGC. A change away from an expired key is
-        allowed, one to an expired key is not (IEC 62055-41 6.5.2.6).
+        A parameter that is not given does not change. `three`: under EA07, issue three tokens, of
+        which the third contains the SGC; by default if the SGC changes and the meter supports it.
+        A change to the present key is refused, unless it sends the SGC to the meter. A change from
+        an expired key is permitted, a change to an expired key is not (IEC 62055-41 6.5.2.6).
         """
         moment = utc_or_now(at)
         with self._transaction() as db:
@@ -408,27 +410,27 @@ class PointOfSale(Store):
             if first >> 16 > new.ken:
                 raise VendingError(
                     f"the new key would have expired on {_expiry(new):%Y-%m-%d %H:%M} UTC "
-                    f"(KEN {new.ken}): give a later ken, 255 never expires"
+                    f"(KEN {new.ken}): give a greater ken; 255 never expires"
                 )
             if decoder_key is not None:
                 new = replace(new, given=ciphers.check_key(decoder_key, meter.ea))
             elif new.kt == DITK:
-                new = replace(new, given=secrets.token_bytes(ciphers.KEY_OCTETS[meter.ea]))
-            teaches = three  # the SGC, to a meter that has not learnt it
+                new = replace(new, given=secrets.token_bytes(ciphers.KEY_BYTES[meter.ea]))
+            sends_sgc = three  # to a meter that does not know its SGC yet
             if three is None:
                 three = meter.ea == 7 and meter.kct == 3 and new.sgc != old.sgc
             if three and meter.kct < 3:
-                raise VendingError(f"meter {name} takes key changes of 2 tokens only")
+                raise VendingError(f"meter {name} supports key changes of 2 tokens only")
             old_key, new_key = self._decoder_key(meter, old), self._decoder_key(meter, new)
-            if old_key == new_key and old.as_dict() == new.as_dict() and not teaches:
+            if old_key == new_key and old.as_dict() == new.as_dict() and not sends_sgc:
                 raise VendingError(
-                    f"the key of meter {name} is {new} already: change something; codes that "
-                    f"were not entered yet are in: jeton vend {name} history"
+                    f"meter {name} already has the key {new}: change a parameter; jeton vend "
+                    f"{name} history lists the codes that were issued before"
                 )
             if ro and old_key == new_key:
                 raise VendingError(
-                    "the base date would change and the key not, so used tokens would work again: "
-                    "give another krn"
+                    "the base date would change but the key would not, so used tokens would work "
+                    "again: give another krn"
                 )
             sections = key_change_set(
                 old_key,
@@ -452,10 +454,10 @@ class PointOfSale(Store):
             insert_key(db, meter_id(db, name), new)
         return issued
 
-    # -- what was issued --------------------------------------------------------------------------
+    # -- issued tokens ----------------------------------------------------------------------------
 
     def issued(self, name: str | None = None, *, token: str | None = None) -> list[Issued]:
-        """Return the tokens issued, oldest first: all, one meter's, or those of these digits."""
+        """Return the issued tokens, oldest first; filter by meter, by digits or by both."""
         query, values = "SELECT issues.*, meters.name AS owner FROM issues JOIN meters", []
         query += " ON meters.id = issues.meter WHERE 1"
         if name is not None:
@@ -469,7 +471,7 @@ class PointOfSale(Store):
                 issued_of_row(db, row) for row in db.execute(query + " ORDER BY issues.id", values)
             ]
 
-    # -- inside -----------------------------------------------------------------------------------
+    # -- internal ---------------------------------------------------------------------------------
 
     def _decoder_key(self, meter: MeterRecord, key: MeterKey) -> bytes:
         if key.given is not None:
@@ -493,22 +495,22 @@ class PointOfSale(Store):
             if under is not None:
                 meter = replace(meter, key=under)
             if cls != 1:
-                self._check_key_serves(meter, cls)
+                self._check_key_type(meter, cls)
                 fields = fields | {"tid": _next_tid(db, meter, moment)}
                 if not (cls == 0 and sub >= 4):
                     fields["rnd"] = secrets.randbelow(16) if rnd is None else rnd
-                octets = self._decoder_key(meter, meter.key)
+                decoder_key = self._decoder_key(meter, meter.key)
             else:
-                octets = None
-            token = encode(cls, sub, fields, key=octets, ea=meter.ea, tables=meter.tables)
-            decoded = decode(token, key=octets, ea=meter.ea, tables=meter.tables)
+                decoder_key = None
+            token = encode(cls, sub, fields, key=decoder_key, ea=meter.ea, tables=meter.tables)
+            decoded = decode(token, key=decoder_key, ea=meter.ea, tables=meter.tables)
             issued = self._write(db, meter, decoded, token, moment, None)
         return replace(issued, rounded=rounded)
 
-    def _check_key_serves(self, meter: MeterRecord, cls: int) -> None:
+    def _check_key_type(self, meter: MeterRecord, cls: int) -> None:
         if cls == 0 and meter.key.kt == DDTK:
             raise VendingError(
-                f"meter {meter.name} is on a default key (KT 1, DDTK), which takes no credit: "
+                f"meter {meter.name} has a default key (KT 1, DDTK), which accepts no credit: "
                 "vend a key change with kt 2 first"
             )
 
@@ -562,17 +564,19 @@ def _number(value: str | int | Decimal, what: str) -> Decimal:
 
 def _kind(kind: str) -> int:
     if kind not in CREDIT_KINDS:
-        raise VendingError(f"no credit of kind {kind!r}: " + ", ".join(CREDIT_KINDS))
+        raise VendingError(
+            f"credit of kind {kind!r} does not exist: use " + ", ".join(CREDIT_KINDS)
+        )
     return CREDIT_KINDS.index(kind)
 
 
 def _watts(watts: int | str, what: str) -> tuple[int, str]:
-    """Return the amount of a limit, and the W asked for where that is another one."""
+    """Return the amount code of a limit, and the requested W as text if it was rounded up."""
     text = str(watts).strip()
     if not re.fullmatch("[0-9]{1,12}", text) or int(text) > tokens.MAX_AMOUNT:
         short = repr(text if len(text) <= 20 else text[:20] + "…")
         raise VendingError(
-            f"a {what} of {short} will not do: a whole number of W, 0 to {tokens.MAX_AMOUNT}"
+            f"a {what} of {short} is not valid: give a whole number of W, 0 to {tokens.MAX_AMOUNT}"
         )
     code = tokens.amount_code(int(text))
     return code, "" if tokens.amount_value(code) == int(text) else f"{int(text)} W"
@@ -585,13 +589,13 @@ def _word(value: int, what: str) -> int:
 
 
 def _next_tid(db: sqlite3.Connection, meter: MeterRecord, moment: datetime) -> int:
-    """Return the first TID from `moment` on that this meter never had under its base date."""
+    """Return the first TID from `moment` on that was not issued under the meter's base date."""
     key = meter.key
     wanted = tid.token_tid(moment, key.bdt)
     if wanted >> 16 > key.ken:
         raise VendingError(
             f"the key of meter {meter.name} expired on {_expiry(key):%Y-%m-%d %H:%M} UTC "
-            f"(KEN {key.ken}): no token may be issued under it, vend a key change first"
+            f"(KEN {key.ken}): no token can be issued under it, vend a key change first"
         )
     used = db.execute(
         "SELECT tid FROM issues WHERE meter = ? AND bdt = ? AND tid >= ? ORDER BY tid",
@@ -603,7 +607,7 @@ def _next_tid(db: sqlite3.Connection, meter: MeterRecord, moment: datetime) -> i
         wanted = tid.skip_reserved(wanted + 1)
     if wanted > tid.TID_MAX or wanted >> 16 > key.ken:
         raise VendingError(
-            f"meter {meter.name} has no unused minute left before its "
+            f"meter {meter.name} has no unused TID left before its "
             + ("base date ends" if wanted > tid.TID_MAX else "key expires")
             + ": vend a key change first"
         )
@@ -611,5 +615,5 @@ def _next_tid(db: sqlite3.Connection, meter: MeterRecord, moment: datetime) -> i
 
 
 def _expiry(key: MeterKey) -> datetime:
-    """Return the first minute that KEN no longer covers."""
+    """Return the first minute after the expiry by KEN."""
     return tid.BASE_DATES[key.bdt] + timedelta(minutes=(key.ken + 1) << 16)

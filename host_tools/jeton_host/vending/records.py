@@ -1,4 +1,4 @@
-"""Meters, keys and issued tokens as a point of sale keeps them."""
+"""Records of a point of sale: meters, keys and issued tokens."""
 
 import re
 import secrets
@@ -32,7 +32,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class MeterKey:
-    """One decoder key of a meter, by what it is derived from; `given` where it is not derived."""
+    """One decoder key of a meter: the parameters to derive it; `given` if it is not derived."""
 
     number: int
     dkga: int
@@ -46,7 +46,7 @@ class MeterKey:
     given: bytes | None = field(default=None, repr=False)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what identifies the key; never the key itself."""
+        """Return the parameters that identify the key; never the key itself."""
         return {
             "dkga": self.dkga,
             "kt": self.kt,
@@ -66,7 +66,7 @@ class MeterKey:
 
 @dataclass(frozen=True, slots=True)
 class MeterRecord:
-    """A meter as the point of sale knows it, with the key that its next token is for."""
+    """A meter in the point of sale; `key` is the key for its next token."""
 
     name: str
     drn: str
@@ -84,7 +84,7 @@ class MeterRecord:
         return meter_pan(self.drn)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the record for --json; never a key."""
+        """Return the record for --json; never a decoder key."""
         return {
             "name": self.name,
             "drn": self.drn,
@@ -100,7 +100,7 @@ class MeterRecord:
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """One token that was issued. `at` is when it was asked for, `issued` what its TID says."""
+    """One issued token. `at`: when it was requested; `issued`: the time that its TID says."""
 
     meter: str
     drn: str
@@ -116,20 +116,20 @@ class Issued:
     key: MeterKey
     section: int | None = None
     test_key: bool = False
-    rounded: str = ""  # what was asked for, where no token says exactly that
+    rounded: str = ""  # the requested value, if it was rounded up
 
     @property
     def told(self) -> str:
-        """Return what it does, and that it was rounded up for that where it was."""
+        """Return what the token does, and the requested value if it was rounded up."""
         return f"{self.what} ({self.rounded} rounded up)" if self.rounded else self.what
 
     @property
     def grouped(self) -> str:
-        """Return the token as it is printed, in five groups of four."""
+        """Return the token as it is printed, in five groups of four digits."""
         return digits.grouped(self.token)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the token and all about it for --json; never a part of a key."""
+        """Return the token and all its data for --json; never a part of a key."""
         found: dict[str, Any] = {
             "meter": self.meter,
             "drn": self.drn,
@@ -170,14 +170,14 @@ def describe_meter(
     made: date | None = None,
     decoder_key: bytes | None = None,
 ) -> MeterRecord:
-    """Return the record of a new meter, whose values are those of PointOfSale.add_meter.
+    """Return the record of a new meter, without registering it.
 
-    Nothing is registered. Without a `drn` that of the record is empty.
+    The parameters are those of PointOfSale.add_meter. Without `drn`, the record has an empty DRN.
     """
     if not _NAME.fullmatch(name):
         raise VendingError(
-            f"meter name {name!r} will not do: letters, digits, dot, dash and underscore, "
-            "at most 64, a letter or digit first"
+            f"meter name {name!r} is not valid: use letters, digits, dot, dash and underscore, "
+            "at most 64, beginning with a letter or digit"
         )
     drn = "" if drn is None else check_drn(drn)
     dkga = check_dkga(4 if dkga is None else dkga, ciphers.check_ea(ea))
@@ -188,7 +188,7 @@ def describe_meter(
     check_kt(kt)
     tid.check_bdt(bdt)
     if tables not in ciphers.TABLES:
-        raise VendingError(f"tables {tables!r} are none: use certified or sample")
+        raise VendingError(f"tables {tables!r} do not exist: use certified or sample")
     settings = profiles.load(profile)
     if kct is None:
         kct = 4 if ea == 11 else settings["key_change"]["tokens"]
@@ -197,13 +197,13 @@ def describe_meter(
             f"a meter with EA{ea:02d} supports "
             f"{'4' if ea == 11 else '2 or 3'} key change tokens, not {kct}"
         )
-    check_change(DITK, kt)  # a new meter may have any key type but the magnetic cards' DCTK
+    check_change(DITK, kt)  # a new meter can have any key type except DCTK (magnetic cards)
     made = tid.BASE_DATES[bdt].date() if made is None else made
     tid.tid_of(_midnight(made), bdt)
     if decoder_key is not None:
         ciphers.check_key(decoder_key, ea)
     elif kt == DITK:
-        decoder_key = secrets.token_bytes(ciphers.KEY_OCTETS[ea])
+        decoder_key = secrets.token_bytes(ciphers.KEY_BYTES[ea])
     if mfr_code is None:
         mfr_code = maker_of(drn) if drn else 0
     if not 0 <= mfr_code <= 0xFFFF:
@@ -213,14 +213,14 @@ def describe_meter(
 
 
 def maker_of(drn: str) -> int:
-    """Return the maker code that a DRN begins with."""
+    """Return the maker code: the first 2 digits of an 11-digit DRN, 4 of a 13-digit DRN."""
     return int(drn[: len(drn) - 9])
 
 
 def configuration(
-    meter: MeterRecord, key: MeterKey, octets: bytes, at: datetime | None = None
+    meter: MeterRecord, key: MeterKey, decoder_key: bytes, at: datetime | None = None
 ) -> dict[str, Any]:
-    """Return what a board's `provision` takes for a meter with `key`, whose octets are given."""
+    """Return the configuration for a board's `provision`; `decoder_key` is the value of `key`."""
     return {
         "drn": meter.drn,
         "ea": meter.ea,
@@ -230,7 +230,7 @@ def configuration(
         "ti": key.ti,
         "krn": key.krn,
         "ken": key.ken,
-        "decoder_key": octets.hex(),
+        "decoder_key": decoder_key.hex(),
         "bdt": key.bdt,
         "kct": meter.kct,
         "mfr_code": meter.mfr_code,
@@ -242,12 +242,12 @@ def configuration(
 
 
 def parameters(meter: MeterRecord, key: MeterKey) -> KeyParameters:
-    """Return what a decoder key of this meter is derived from."""
+    """Return the parameters from which a decoder key of this meter is derived."""
     return KeyParameters(key.dkga, meter.ea, meter.pan, key.kt, key.sgc, key.ti, key.krn, key.bdt)
 
 
 def _first_tid(made: date, bdt: str) -> int:
-    """Return what a meter's store is filled with; 0 where the base date came after the meter."""
+    """Return the TID that fills a new TID store; 0 for a meter made before the base date."""
     moment = _midnight(made)
     return 0 if moment < tid.BASE_DATES[bdt] else tid.tid_of(moment, bdt)
 
@@ -261,10 +261,10 @@ def _now() -> datetime:
 
 
 def utc_or_now(at: datetime | None) -> datetime:
-    """Return a time in UTC; without one the present time, in whole seconds."""
+    """Return `at` in UTC; if it is None, the present time in whole seconds."""
     return _now() if at is None else tid.utc(at)
 
 
 def iso_text(moment: datetime) -> str:
-    """Return a UTC time as ISO 8601 with a Z."""
+    """Return a UTC time in ISO 8601 format with a Z."""
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

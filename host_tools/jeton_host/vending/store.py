@@ -17,7 +17,7 @@ from jeton_host.vending.pan import make_drn
 from jeton_host.vending.records import Issued, MeterKey, MeterRecord, iso_text
 
 SCHEMA = 1
-BUSY_S = 30.0
+BUSY_S = 30.0  # how long to wait for a locked file
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meters (
@@ -64,7 +64,7 @@ CREATE INDEX IF NOT EXISTS by_token ON issues (token);
 
 
 class Store:
-    """The SQLite file of a point of sale; transactions are safe over threads and processes."""
+    """The SQLite file of a point of sale; safe for several threads and processes."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -72,10 +72,10 @@ class Store:
 
     @contextmanager
     def together(self) -> Iterator[sqlite3.Connection]:
-        """Let all that is issued inside, in this thread, be one transaction; yield its connection.
+        """Make everything that this thread issues inside one transaction; yield its connection.
 
-        For records of one's own in the same file, which must not be without their token nor a
-        token without them.
+        A caller can then write records of its own to the same file: either both the record and its
+        token are saved, or neither.
         """
         with self._transaction() as db:
             self._open_now.db = db
@@ -86,7 +86,7 @@ class Store:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """Yield a connection that holds the write lock; commit at the end, nothing on an error."""
+        """Yield a connection with the write lock; commit at the end, roll back on an error."""
         outer = getattr(self._open_now, "db", None)
         if outer is not None:
             yield outer
@@ -117,7 +117,7 @@ class Store:
             db = self._open(write)
             yield db
         except sqlite3.Error as error:
-            code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without what it extends
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # primary result code
             locked = code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
             raise (BusyError if locked else VendingError)(
                 f"point of sale file {self.path}: {error}; nothing was issued"
@@ -133,11 +133,11 @@ class Store:
     def _open(self, write: bool) -> sqlite3.Connection:
         if write:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            # The file can hold a given decoder key: nobody else's business.
+            # The file can contain a decoder key: only its owner may read it.
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
             target: str = str(self.path)
         else:
-            # Looking must not leave a file behind.
+            # Reading must not create the file.
             target = str(self.path) if self.path.exists() else ":memory:"
         db = sqlite3.connect(target, timeout=BUSY_S, isolation_level=None)
         db.row_factory = sqlite3.Row
@@ -147,7 +147,8 @@ class Store:
         if version > SCHEMA:
             db.close()
             raise VendingError(
-                f"point of sale file {self.path} is of a newer Jeton (format {version}): update"
+                f"point of sale file {self.path} was written by a newer Jeton (format {version}): "
+                "update Jeton"
             )
         if version < SCHEMA:
             db.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
@@ -155,7 +156,7 @@ class Store:
 
 
 def next_drn(db: sqlite3.Connection) -> str:
-    """Return a DRN of maker 00 that no meter of this file ever had."""
+    """Return a DRN of maker 00 that no meter of this file has or had."""
     row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'meters'").fetchone()
     serial = (row["seq"] if row else 0) + 1
     while db.execute("SELECT 1 FROM meters WHERE drn = ?", (make_drn(serial),)).fetchone():
@@ -169,7 +170,7 @@ def meter_id(db: sqlite3.Connection, name: str) -> int:
 
 
 def insert_key(db: sqlite3.Connection, meter: int, key: MeterKey) -> None:
-    """Add a key of a meter, by its row number."""
+    """Add a key of the meter with row number `meter`."""
     values = asdict(key) | {"meter": meter, "since": iso_text(key.since)}
     db.execute(
         "INSERT INTO keys VALUES (:meter, :number, :dkga, :kt, :sgc, :ti, :krn, :ken, :bdt,"
@@ -179,7 +180,7 @@ def insert_key(db: sqlite3.Connection, meter: int, key: MeterKey) -> None:
 
 
 def key_of_row(row: sqlite3.Row) -> MeterKey:
-    """Return the key that a row of `keys` holds."""
+    """Return the key in a row of the table `keys`."""
     return MeterKey(
         number=row["number"],
         dkga=row["dkga"],
@@ -195,12 +196,12 @@ def key_of_row(row: sqlite3.Row) -> MeterKey:
 
 
 def record_of(db: sqlite3.Connection, name: str) -> MeterRecord:
-    """Return a meter with its latest key; VendingError if there is none of this name."""
+    """Return a meter with its newest key; raise VendingError if there is none of this name."""
     row = db.execute("SELECT * FROM meters WHERE name = ?", (name,)).fetchone()
     if row is None:
         known = [r["name"] for r in db.execute("SELECT name FROM meters ORDER BY name LIMIT 9")]
-        hint = f"; there are {', '.join(known)}" if known else "; there are none, see: jeton new"
-        raise VendingError(f"the point of sale knows no meter {name!r}{hint}")
+        hint = f"; it has {', '.join(known)}" if known else "; it is empty, see: jeton new"
+        raise VendingError(f"the point of sale has no meter {name!r}{hint}")
     key = db.execute(
         "SELECT * FROM keys WHERE meter = ? ORDER BY number DESC LIMIT 1", (row["id"],)
     ).fetchone()
@@ -218,7 +219,7 @@ def record_of(db: sqlite3.Connection, name: str) -> MeterRecord:
 
 
 def issued_of_row(db: sqlite3.Connection, row: sqlite3.Row) -> Issued:
-    """Return the token that a row of `issues`, with the name of its `owner`, holds."""
+    """Return the token in a row of the table `issues`, joined with the meter name as `owner`."""
     meter = record_of(db, row["owner"])
     key = key_of_row(
         db.execute(

@@ -1,6 +1,6 @@
-"""Token identifiers: minutes since a base date, and which of them a point of sale may use.
+"""Token identifiers (TID): minutes since a base date, and which of them a token may have.
 
-Times are UTC; a datetime without a time zone is taken as UTC (IEC 62055-41 6.3.5).
+All times are UTC; a datetime without a time zone is UTC too (IEC 62055-41 6.3.5).
 """
 
 from datetime import UTC, datetime, timedelta
@@ -15,29 +15,29 @@ BASE_DATES = {
 }
 TID_MAX = (1 << 24) - 1
 _DAY = 24 * 60
-_RESERVED = 1  # minute of the day
+_RESERVED = 1  # minute of the day: 00:01
 
 
 def check_bdt(bdt: str) -> str:
-    """Return `bdt` if it names a base date."""
+    """Return `bdt` if it is a base date."""
     if bdt not in BASE_DATES:
-        raise VendingError(f"base date {shown.value(bdt)} is none: use 93, 14 or 35")
+        raise VendingError(f"base date {shown.value(bdt)} does not exist: use 93, 14 or 35")
     return bdt
 
 
 def utc(moment: datetime) -> datetime:
-    """Return `moment` in UTC; without a time zone it already is."""
+    """Return `moment` in UTC; without a time zone it is UTC already."""
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def first_and_last(bdt: str) -> tuple[datetime, datetime]:
-    """Return the first and the last minute that base date `bdt` can name."""
+    """Return the first and the last minute that has a TID under base date `bdt`."""
     start = BASE_DATES[check_bdt(bdt)]
     return start, start + timedelta(minutes=TID_MAX)
 
 
 def tid_of(moment: datetime, bdt: str) -> int:
-    """Return the TID of a minute, whatever it is used for: the reserved 00:01 is not moved."""
+    """Return the TID of a minute, also for the reserved minute 00:01."""
     start, last = first_and_last(bdt)
     when = utc(moment)
     minutes = (when - start) // timedelta(minutes=1)
@@ -46,7 +46,7 @@ def tid_of(moment: datetime, bdt: str) -> int:
     if minutes < 0:
         what, hint = "before", ""
     else:
-        what, hint = "past", _next_base_date(bdt, when)
+        what, hint = "after", _next_base_date(bdt, when)
     raise VendingError(
         f"{when:%Y-%m-%d %H:%M} is {what} the range of base date {bdt} "
         f"({start:%Y-%m-%d} to {last:%Y-%m-%d %H:%M} UTC){hint}"
@@ -54,17 +54,17 @@ def tid_of(moment: datetime, bdt: str) -> int:
 
 
 def token_tid(moment: datetime, bdt: str) -> int:
-    """Return the TID of a token issued at `moment`; one of the reserved 00:01 takes 00:02's."""
+    """Return the TID of a token issued at `moment`; for the reserved 00:01, that of 00:02."""
     return skip_reserved(tid_of(moment, bdt))
 
 
 def skip_reserved(tid: int) -> int:
-    """Return `tid`, or the next where `tid` is 00:01 of a day, which is reserved."""
+    """Return `tid`, or the next one if `tid` is the reserved minute 00:01 of a day."""
     return tid + 1 if tid % _DAY == _RESERVED else tid
 
 
 def tid_time(tid: int, bdt: str) -> datetime:
-    """Return the minute that a TID names."""
+    """Return the UTC minute of a TID."""
     return BASE_DATES[check_bdt(bdt)] + timedelta(minutes=tid)
 
 

@@ -1,7 +1,7 @@
-"""One token: from its fields to 20 digits and back, by the layouts that the meter reads too.
+"""Encode a token from its fields to 20 digits, and decode it, with the layouts of the firmware.
 
-Nothing here judges whether a point of sale may issue a token, or a meter take it: any value that
-fits its bits is encoded, so that a meter's refusals can be tried.
+This module does not check whether a point of sale may issue a token or a meter accepts it: any
+value that fits its bits is encoded, so that tests can try the refusals of a meter.
 """
 
 import math
@@ -24,7 +24,7 @@ CREDIT_UNITS = ("0.1 kWh", "0.1 m³ of water", "0.1 m³ of gas", "0.1 min")
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What 20 digits say under one key; without authentication, only the class is known."""
+    """A token decoded with one key; if it is not authentic, only its class is known."""
 
     authentication: str
     cls: int
@@ -34,12 +34,12 @@ class Decoded:
 
     @property
     def authentic(self) -> bool:
-        """Say whether the checksum is right."""
+        """Return whether the checksum is right."""
         return self.authentication == AUTHENTIC
 
     @property
     def tid(self) -> int | None:
-        """Return the token identifier, where this token has one."""
+        """Return the token identifier; None if this token has none."""
         return self.fields.get("tid")
 
     def as_dict(self) -> dict[str, Any]:
@@ -64,11 +64,11 @@ def encode(
     ea: int = 7,
     tables: str = "certified",
 ) -> str:
-    """Return the 20 digits of a token. Class 1 needs no key; a `pad` left out is 0."""
+    """Return the 20 digits of a token. Class 1 needs no key; the field `pad` is 0 by default."""
     if cls not in (0, 1, 2):
         raise VendingError(
             f"token class {shown.value(cls)} "
-            + ("is reserved" if cls == 3 else "is none: 0, 1 or 2")
+            + ("is reserved" if cls == 3 else "does not exist: use 0, 1 or 2")
         )
     if not 0 <= sub <= 15:
         raise VendingError(f"token subclass {shown.value(sub)} is out of range: 0 to 15")
@@ -82,17 +82,17 @@ def encode(
 
 
 def _checked(cls: int, sub: int, fields: Mapping[str, int], ea: int) -> dict[str, int]:
-    """Return whole fields, a `pad` left out added; no message repeats a value: some are keys."""
+    """Return checked fields, with the default `pad`; no message shows a value: some are keys."""
     name, places = tokens.layout(cls, sub, ea)
     known = [part for part, _ in places]
     values = {"pad": 0, **fields} if "pad" in known else dict(fields)
     extra = [part for part in values if part not in known]
     if extra:
-        # An unknown name could be a key in the wrong place.
-        told = [part for part in extra if shown.is_name(part)]
+        # An unknown name could be a key at the wrong place: then show only how many there are.
+        names = [part for part in extra if shown.is_name(part)]
         raise VendingError(
-            f"{name} has no field {', '.join(told)}; its fields: {', '.join(known)}"
-            if len(told) == len(extra)
+            f"{name} has no field {', '.join(names)}; its fields: {', '.join(known)}"
+            if len(names) == len(extra)
             else f"{name} has {len(extra)} unknown fields; its fields: {', '.join(known)}"
         )
     for part, bits in places:
@@ -108,13 +108,15 @@ def _checked(cls: int, sub: int, fields: Mapping[str, int], ea: int) -> dict[str
 def decode(
     token: str, *, key: bytes | None = None, ea: int = 7, tables: str = "certified"
 ) -> Decoded:
-    """Return what a token says. VendingError for what is no token, or needs a key and has none."""
+    """Return the fields of a token; VendingError if it is not a token or its key is missing."""
     cls, block = split(token)
     if cls == 3:
         raise VendingError("token class 3 is reserved: it has no fields to show")
     if cls != 1:
         if key is None:
-            raise VendingError(f"a token of class {cls} needs the meter's decoder key to be read")
+            raise VendingError(
+                f"a token of class {cls} cannot be read without the meter's decoder key"
+            )
         block = ciphers.decrypt(ea, key, block, tables)
     sub, name, fields, crc_ok = tokens.unpack(cls, block, ciphers.check_ea(ea))
     if not crc_ok:
@@ -123,26 +125,26 @@ def decode(
 
 
 def split(token: str) -> tuple[int, bytes]:
-    """Return (class, block as transmitted) of a token, or raise VendingError."""
+    """Return (class, block as transmitted) of a token; raise VendingError if it is not one."""
     text = digits.clean(token)
     try:
         return digits.split(text)
     except ValueError as error:
         if len(text) in (40, 60) and digits.is_digits(text):
             raise VendingError(
-                f"these are {len(text)} digits, {len(text) // 20} tokens in one go: "
-                "a token has 20, enter one at a time"
+                f"these {len(text)} digits are {len(text) // 20} tokens: "
+                "a token has 20 digits, enter one at a time"
             ) from None
         raise VendingError(str(error)) from None
 
 
 def units_up(value: Decimal, per_one: int) -> int:
-    """Return `value` in whole units, `per_one` of them to 1; a part of a unit rounds up."""
+    """Return `value` in units of 1/`per_one`, rounded up to a whole number."""
     return math.ceil(Fraction(value) * per_one)
 
 
 def money(units: int) -> str:
-    """Return units of 1e-5 of a currency as a decimal number."""
+    """Return an amount in units of 0.00001 of a currency as a decimal number."""
     whole, part = divmod(abs(units), UNITS_PER_CURRENCY)
     text = f"{whole}.{part:05d}".rstrip("0").rstrip(".")
     return "-" + text if units < 0 else text
@@ -190,7 +192,7 @@ TESTS = (
 
 
 def tests_of(decoded: Decoded) -> list[int]:
-    """Return the numbers of the tests a class 1 token asks for; [0] for all of them."""
+    """Return the numbers of the tests that a class 1 token requests; [0] for all tests."""
     control = decoded.fields["control"]
     width = 36 if decoded.sub == 0 else 28
     if control == (1 << width) - 1:
@@ -199,7 +201,7 @@ def tests_of(decoded: Decoded) -> list[int]:
 
 
 def describe_tests(decoded: Decoded) -> str:
-    """Return what a test and display token shows."""
+    """Return in words which tests a test and display token requests."""
     numbers = tests_of(decoded)
     names = [f"{n} {TESTS[n]}" if n < len(TESTS) else f"{n} (no such test)" for n in numbers]
     what = "test or display " + (", ".join(names) if names else "of nothing")

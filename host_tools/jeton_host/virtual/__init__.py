@@ -1,1 +1,1 @@
-"""Boards without hardware."""
+"""Virtual boards: the firmware in the MicroPython interpreter on this computer."""

@@ -1,17 +1,17 @@
-"""The virtual board: the real MicroPython behind a pseudo-terminal, with a flash of its own.
+"""The virtual board: the MicroPython interpreter behind a pseudo-terminal, with its own flash.
 
-What a serial client sees is what it would see of an ESP32 board: friendly and raw REPL, Ctrl-C,
-soft reset, hard reset, power cut. Nothing in here knows about meters.
+For a serial client it behaves as an ESP32 board does: friendly and raw REPL, Ctrl-C, soft reset,
+hard reset, power cut. This module knows nothing about meters.
 
-What a board's timer does is done from here: every few seconds, while the interpreter waits at its
-prompt, `board.tick()` is called through the raw REPL, and no client sees anything of it. A boot.py
-that keeps the line for itself says so by $JETON_MARK: it then looks after its time alone, Ctrl-C
-is a key like others, and Ctrl-D has it save and print the mark again.
+This module replaces the board's timer: every few seconds, while the interpreter waits at its
+prompt, it calls `board.tick()` through the raw REPL. Clients do not see this. A boot.py that
+serves the serial line itself prints $JETON_MARK: it then needs no ticks, Ctrl-C is an ordinary
+key, and at Ctrl-D it saves and prints the mark again.
 
-A watchdog resets an interpreter that hears nothing any more. An interpreter of the system's can
-come to that, because its Ctrl-C leaves an allocation by a long jump, the lock still held or the
-heap still locked; so can a program, by a lock that nobody opens. A program that sleeps, waits or
-computes is left alone.
+A watchdog resets an interpreter that does not react any more. This can happen to a MicroPython
+from the system's packages: its handler of Ctrl-C leaves a memory allocation by a long jump, and
+the heap or its lock stays locked. It can also happen to a program that waits for a lock that is
+never released. A program that sleeps, waits for input or computes is not reset.
 """
 
 import os
@@ -37,21 +37,19 @@ from jeton_host.typed import typed_methods
 from jeton_host.virtual.bridge import BOOT_TIMEOUT, TICK_S, PtyBridge
 from jeton_host.virtual.models.hardware import Bench
 
-HEAP = "192k"  # of a small ESP32; 64-bit words make it about 132 KB on the chip
-HEAP_MODELLED = (
-    "222k"  # the same, and what stands in for the chip's pins, buses and timers (virtual/modelled)
-)
+HEAP = "192k"  # as on a small ESP32: about 132 KB there, words have 64 bits here
+HEAP_MODELLED = "222k"  # the same, plus the modules that replace the chip's pins, buses and timers
 _TERMINAL = re.compile(r"/dev/(pts/[0-9]+|ttys[0-9]+)")
-_DYING = 1.0  # seconds an interpreter may outlive the program that was killed
+_EXIT_S = 1.0  # seconds in which an interpreter ends after its host program was killed
 
 
 def shared_files() -> Path:
-    """Return the program of a file system that one thread at a time uses."""
+    """Return the path of the module that lets one thread at a time use the file system."""
     return boards_dir().resolve() / "virtual" / "modelled" / "files.py"
 
 
 def _hold_link(link: Path) -> IO[bytes]:
-    """Return the lock that says whose link this is; BoardError where it may not be replaced."""
+    """Lock a link for this board and return the lock; BoardError if it must not be replaced."""
     try:
         target = os.readlink(link)
     except FileNotFoundError:
@@ -71,28 +69,41 @@ def _hold_link(link: Path) -> IO[bytes]:
         try:
             if not locks.take(lock):
                 raise BoardError(
-                    f"{link} is the link of a board that runs: stop that, or choose another path"
+                    f"{link} is the link of a running board: stop it, or choose another path"
                 )
             if path.exists() and os.path.samestat(os.fstat(lock.fileno()), path.stat()):
                 return lock
         except BaseException:
             lock.close()
             raise
-        lock.close()  # its owner has just removed it: once more
+        lock.close()  # its owner has just removed it: try again
 
 
 @typed_methods
 class VirtualBoard:
-    """A board without hardware; a context manager.
+    """The firmware in an interpreter on this computer, with a serial port and a flash.
 
-    `flash` is its flash image: made with the firmware when it does not exist, its firmware brought
-    up to date when it does; None is a temporary one that leaves nothing behind, however this ends.
-    `path` is the serial port, `link` another path for it. `needs` is a file that an existing flash
-    must hold: one without it is not the flash it was, and is left alone. A `board`, by its name or
-    changed (`Board.changed`), that has parts has a `bench`, the models of them. `firmware` is what
-    `firmware_build.build` made of this board before, for who starts many. Where `keep` is set by
-    the end, the flash is put there, saved as one that is kept. Every `tick_s` seconds at a prompt
-    it does what a board's timer does, and saves. BoardError when it cannot start.
+    A virtual board is a context manager: `with VirtualBoard() as board: …` starts it and switches
+    it off at the end. Use `Meter(board.path)` or any serial client with it.
+
+    Args:
+        flash: The path of the flash image. It is created with the firmware if it does not exist;
+            else its firmware is updated. None is a temporary flash, which is always removed.
+        heap: The heap of the interpreter, such as "192k"; the default depends on the board.
+        board: The name of a board, or a changed one (`Board.changed`).
+        link: Another path for the serial port: a symbolic link that exists while the board does.
+        needs: A file that an existing flash must contain; a flash without it is not changed and
+            not started.
+        firmware: The result of `firmware.build.build` for this board, to start many boards faster.
+        tick_s: Seconds between two ticks while the interpreter is at its prompt. A tick does the
+            work of a board's timer: the meter counts time and energy, and saves.
+
+    Attributes:
+        keep: Set a path here to save the flash in this file when the board is closed.
+        bench: The models of the board's parts, None for a board without parts.
+
+    Raises:
+        BoardError: An argument is wrong, or the board cannot be started.
     """
 
     def __init__(
@@ -107,7 +118,7 @@ class VirtualBoard:
         tick_s: float = TICK_S,
     ) -> None:
         if heap is not None and not re.fullmatch(r"[1-9][0-9]{0,9}[kKmM]?", heap):
-            raise BoardError(f"{heap!r} is not a heap size: say for example 192k")
+            raise BoardError(f"{heap!r} is not a heap size: give for example 192k")
         self.flash = None if flash is None else Path(flash)
         self.heap = heap
         self.board = board
@@ -137,40 +148,40 @@ class VirtualBoard:
 
     @property
     def path(self) -> str:
-        """Return the serial port: the link where one was asked for, else the pseudo-terminal."""
+        """Return the path of the serial port: the link, or else the pseudo-terminal."""
         if self._bridge is None:
             raise BoardError("the virtual board is not started")
         return str(self.link) if self.link else self._bridge.path
 
     @property
     def device(self) -> str:
-        """Return the pseudo-terminal itself, whatever becomes of the link."""
+        """Return the path of the pseudo-terminal itself, which needs no link."""
         if self._bridge is None:
             raise BoardError("the virtual board is not started")
         return self._bridge.path
 
     @property
     def running(self) -> bool:
-        """Return whether the interpreter runs (false after a power cut)."""
+        """Return whether the interpreter runs; it does not after a power cut."""
         return self._bridge is not None and self._bridge.state not in ("off", "dead")
 
     @property
     def boots(self) -> int:
-        """Return how often its interpreter came to its prompt, or to where boot.py serves."""
+        """Return how many times it has started: reached its prompt, or boot.py serves the line."""
         return self._bridge.boots if self._bridge is not None else 0
 
     @property
     def ticks(self) -> int:
-        """Return how often it has done what a board's timer does since it was started."""
+        """Return the number of ticks since it was started."""
         return self._bridge.ticks if self._bridge is not None else 0
 
     @property
     def ticks_given_up(self) -> int:
-        """Return how many ticks went on and on, so that the board was left to its client."""
+        """Return the number of ticks that took too long and were given up."""
         return self._bridge.ticks_given_up if self._bridge is not None else 0
 
     def wait_ticks(self, count: int, timeout: float) -> bool:
-        """Wait until it has ticked `count` times from now on; tell whether it did in time."""
+        """Wait for `count` ticks from now on; return whether they came in `timeout` seconds."""
         bridge = self._bridge
         if bridge is None:
             raise BoardError("the virtual board is not started")
@@ -178,7 +189,12 @@ class VirtualBoard:
         return bridge.wait_for(lambda: bridge.ticks >= goal, timeout)
 
     def start(self) -> Self:
-        """Switch the board on and wait for its prompt."""
+        """Switch the board on, wait for its prompt and return the board.
+
+        Raises:
+            BoardError: It is started already, its flash is damaged or in use, or the interpreter
+                does not start.
+        """
         if self._bridge is not None:
             raise BoardError("the virtual board is started already")
         self._interpreter = find()
@@ -201,7 +217,7 @@ class VirtualBoard:
         return self
 
     def _prepared(self, interpreter: Interpreter) -> Firmware:
-        """Return what goes onto its flash, and see to its bench."""
+        """Return the firmware for its flash; create the models of its parts."""
         described = boards.load(self.board) if isinstance(self.board, str) else self.board
         if described.parts and self.bench is None:
             self.bench = Bench(described)
@@ -217,9 +233,9 @@ class VirtualBoard:
         except OSError as error:
             raise BoardError(f"{path} cannot be opened: {error.strerror}") from None
         try:
-            # Where a board was killed, its interpreter inherited the lock and dies a little later.
-            if not locks.take(file, _DYING):
-                raise BoardError(f"{path} is the flash of a board that runs: stop that first")
+            # If a host program was killed, its interpreter holds the lock until it ends too.
+            if not locks.take(file, _EXIT_S):
+                raise BoardError(f"{path} is the flash of a running board: stop that first")
             firmware_build.update_image(self._interpreter, path, firmware, self.needs)
         except BaseException:
             file.close()
@@ -250,7 +266,7 @@ class VirtualBoard:
                 stdout=terminal,
                 stderr=terminal,
                 pass_fds=passed,
-                # A session of its own: a dead parent closes the pseudo-terminal: it hangs up.
+                # Its own session: when the parent dies, the terminal closes and it gets SIGHUP.
                 start_new_session=True,
                 cwd="/",
                 env=variables,
@@ -271,11 +287,11 @@ class VirtualBoard:
             os.replace(fresh, link)
         except OSError as error:
             fresh.unlink(missing_ok=True)
-            raise BoardError(f"the link {link} cannot be made: {error.strerror}") from None
+            raise BoardError(f"the link {link} cannot be created: {error.strerror}") from None
         self.link = link
 
     def _remove_link(self) -> None:
-        """Remove the link, if it is still this board's."""
+        """Remove the link if it still leads to this board."""
         if self.link is not None and self._bridge is not None:
             try:
                 if os.readlink(self.link) == self._bridge.path:
@@ -300,7 +316,7 @@ class VirtualBoard:
         )
         if bridge.state == "dead":
             raise BoardError(f"the virtual board does not start: {bridge.failure}")
-        # A boot.py that does not end is a board that runs.
+        # A board whose boot.py does not end counts as running.
         if not reached and not (request != "off" and bridge.state == "booting"):
             raise BoardError(f"the virtual board did not answer within {BOOT_TIMEOUT:.0f} s")
 
@@ -312,28 +328,28 @@ class VirtualBoard:
         )
 
     def soft_reset(self) -> None:
-        """Do as Ctrl-C and Ctrl-D would, and wait for the prompt."""
+        """Restart the interpreter, as Ctrl-C and Ctrl-D do, and wait for the prompt."""
         if not self.running:
             raise BoardError("the virtual board has no power")
         self._boot("soft")
 
     def reset(self) -> None:
-        """Reset it as its button does, and wait for the prompt."""
+        """Reset the board, as its reset button does, and wait for the prompt."""
         self._boot("reset")
 
     def power_cut(self) -> None:
-        """Take the power away at this moment; the serial port stays."""
+        """Cut the power without warning to the firmware; the serial port stays."""
         self._ask("off", lambda bridge: bridge.state == "off")
 
     def power_on(self) -> None:
-        """Give the power back and wait for the prompt; nothing happens when it is on."""
+        """Switch the power on and wait for the prompt; do nothing if it is on already."""
         if not self.running:
             self._boot("on")
 
     def close(self) -> None:
-        """Switch off; a temporary flash is gone then.
+        """Switch the board off and remove its serial port; a temporary flash is removed.
 
-        A board whose flash is kept notices that and saves what it has counted.
+        If the flash is kept, the meter first saves its counters.
         """
         if self._bridge is not None:
             kept = self.flash is not None or self.keep is not None
@@ -348,13 +364,13 @@ class VirtualBoard:
         if self._file is not None:
             try:
                 if self.keep is not None:
-                    self._put_by(self.keep)
+                    self._save_flash(self.keep)
             finally:
                 self._file.close()
                 self._file = None
 
-    def _put_by(self, path: Path) -> None:
-        """Write the flash of a board that is off to a file."""
+    def _save_flash(self, path: Path) -> None:
+        """Copy the temporary flash of a board that is off to a file."""
         assert self._file is not None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -362,4 +378,4 @@ class VirtualBoard:
             with path.open("wb") as target:
                 shutil.copyfileobj(self._file, target, 1 << 20)
         except OSError as error:
-            raise BoardError(f"the flash cannot be kept at {path}: {error.strerror}") from None
+            raise BoardError(f"the flash cannot be saved at {path}: {error.strerror}") from None

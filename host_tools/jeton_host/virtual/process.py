@@ -1,16 +1,16 @@
-"""Looks at an interpreter's process from outside: whether it works, waits or is dead."""
+"""Reads the state of an interpreter's process from /proc: whether it works, waits or is stuck."""
 
 import os
 import re
 import signal
 
-STILL = 2.0  # seconds without a stir before the watchdog bites
-STILL_UNTOLD = 4.0  # the same where the system does not tell: seconds without a word
-SAMPLE = 0.5  # seconds from one look of the watchdog to the next
+IDLE_LIMIT = 2.0  # seconds without activity after which the watchdog resets the interpreter
+SILENCE_LIMIT = 4.0  # the same on a system without /proc: seconds without output
+SAMPLE = 0.5  # seconds between two checks of the watchdog
 
 
 def catches_interrupt(pid: int) -> bool | None:
-    """Return whether a process handles SIGINT, None where the system does not tell."""
+    """Return whether a process handles SIGINT, None if the system does not show it."""
     try:
         with open(f"/proc/{pid}/status", "rb") as file:
             caught = re.search(rb"^SigCgt:\s*([0-9a-f]+)", file.read(), re.MULTILINE)
@@ -23,9 +23,10 @@ PROC = os.path.exists("/proc/self/status")
 
 
 def processor_ticks(pid: int) -> bytes | None:
-    """Return what stays as it is while a process sleeps without a stir; None while it does not.
+    """Return the context switches of a sleeping process, None if it does not sleep.
 
-    Where the system does not tell that is always the same.
+    Equal values mean that it was not active in between. On a system without /proc the value is
+    always the same.
     """
     if not PROC:
         return b""
@@ -40,7 +41,7 @@ def processor_ticks(pid: int) -> bytes | None:
 
 
 def awaits_lock(pid: int) -> bool | None:
-    """Return whether a process that sleeps waits for a lock, None where the system is silent."""
+    """Return whether a sleeping process waits for a lock, None if the system does not show it."""
     try:
         with open(f"/proc/{pid}/wchan", "rb") as file:
             where = file.read()

@@ -1,4 +1,4 @@
-"""The point of sale as an HTTP service; it needs the extra `server`."""
+"""The point of sale as an HTTP service; it needs the optional packages of the extra `server`."""
 
 from importlib.util import find_spec
 

@@ -1,8 +1,9 @@
-"""A vending service over HTTP for tests: a point of sale that can be told to fail.
+"""A vending service over HTTP for tests: a point of sale with faults that a test can set.
 
-It vends with the published test keys unless told otherwise. What may be asked of it twice takes an
-Idempotency-Key: the answer to a key is written in the transaction that issues the token, so that
-neither a retry nor a crash brings a second one. Whoever reaches it may vend, and set its faults.
+By default it vends with the published test keys. Requests that issue something accept an
+Idempotency-Key: the answer is saved under this key in the transaction that issues the token, so
+that neither a retry nor a crash issues a second one. There is no access control: any client can
+vend and set faults.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ from jeton_host.vending.explain import explain
 from jeton_host.vending.issued_csv import issued_csv
 from jeton_host.vending.pos import PointOfSale
 from jeton_host.vending.records import Issued
+from jeton_host.vending.service.backend import ActiveFaults, Backend, Refused, issued_answer
 from jeton_host.vending.service.messages import (
     Explained,
     Faults,
@@ -43,9 +45,8 @@ from jeton_host.vending.service.messages import (
     error_responses,
     idempotency,
 )
-from jeton_host.vending.service.shop import Refused, Shop, Trouble, issued_answer
 
-_ALWAYS = ("/admin", "/docs", "/openapi.json", "/static")  # also when it is out of service
+_ALWAYS = ("/admin", "/docs", "/openapi.json", "/static")  # served also during an outage
 _TYPES = {
     "string": "a string",
     "int": "a whole number",
@@ -61,10 +62,10 @@ _TYPES = {
 _WRONG = {
     "missing": "it is missing",
     "extra_forbidden": "there is no such field",
-    "json_invalid": "it is no JSON",
+    "json_invalid": "it is not JSON",
     "string_too_long": "must be at most {max_length} characters long",
     "string_too_short": "must be at least {min_length} character long",
-    "string_pattern_mismatch": "must be 6 digits",  # a supply group code: there is no other
+    "string_pattern_mismatch": "must be 6 digits",  # the supply group code is the only one
     "greater_than_equal": "must be at least {ge:g}",
     "less_than_equal": "must be at most {le:g}",
     "less_than": "must be below {lt:g}",
@@ -73,13 +74,13 @@ _WRONG = {
 
 
 def _field(error: Mapping[str, Any]) -> str:
-    """Return the field that is wrong, without which of its types it is not."""
+    """Return the name of the wrong field, without the types that pydantic adds to it."""
     parts = [part for part in error["loc"][1:] if isinstance(part, str)]
     return ".".join(parts[: 2 if parts[:1] == ["status"] else 1]) or "the body"
 
 
-def _misshaped(errors: Sequence[Mapping[str, Any]]) -> str:
-    """Return in one line what is wrong with the first field that is."""
+def _invalid_text(errors: Sequence[Mapping[str, Any]]) -> str:
+    """Return one line: the first wrong field, and what is wrong with it."""
     where = _field(errors[0])
     types: dict[str, None] = {}
     for error in errors:
@@ -89,23 +90,23 @@ def _misshaped(errors: Sequence[Mapping[str, Any]]) -> str:
         if kind in _WRONG:
             return f"{where}: {_WRONG[kind].format_map(about)}"
         name = kind.split("_")[0]
-        types.setdefault(_TYPES.get(name, "as /docs has it").format_map(about))
+        types.setdefault(_TYPES.get(name, "as described in /docs").format_map(about))
     if _TYPES["float"] in types:
         types.pop(_TYPES["int"], None)
     return f"{where}: must be {' or '.join(types)}"
 
 
-def make_app(pos: PointOfSale, trouble: Trouble | None = None) -> FastAPI:
-    """Return the service over a point of sale."""
-    shop = Shop(pos, trouble or Trouble())
+def make_app(pos: PointOfSale, active_faults: ActiveFaults | None = None) -> FastAPI:
+    """Return the HTTP application for a point of sale."""
+    backend = Backend(pos, active_faults or ActiveFaults())
     app = FastAPI(
         title="Jeton vending service",
         version=__version__,
-        description="Issues STS tokens under test keys, and fails as it is told to.",
+        description="Issues STS tokens under test keys, with faults that a test can set.",
         docs_url=None,
         redoc_url=None,
     )
-    app.state.ending = asyncio.Event()  # then no answer is late any more
+    app.state.ending = asyncio.Event()  # set at the end: delayed answers are sent at once
     app.mount("/static", StaticFiles(directory=swagger_ui_path), name="static")
 
     @app.get("/docs", include_in_schema=False)
@@ -133,43 +134,46 @@ def make_app(pos: PointOfSale, trouble: Trouble | None = None) -> FastAPI:
         return JSONResponse({"error": str(error)}, 503, {"Retry-After": "1"})
 
     @app.exception_handler(RequestValidationError)
-    def misshaped(request: Request, error: Exception) -> JSONResponse:
+    def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
-        return JSONResponse({"error": _misshaped(error.errors())[:300]}, 422)
+        return JSONResponse({"error": _invalid_text(error.errors())[:300]}, 422)
 
     @app.exception_handler(HTTPException)
     def none_such(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        said = {404: "there is no such address", 405: f"it does not take {request.method}"}
-        why = said.get(error.status_code, str(error.detail))
+        texts = {
+            404: "there is no such address",
+            405: f"this address does not support {request.method}",
+        }
+        why = texts.get(error.status_code, str(error.detail))
         return JSONResponse({"error": why}, error.status_code, error.headers)
 
     @app.middleware("http")
     async def fail(request: Request, serve: Callable[[Request], Awaitable[Response]]) -> Response:
         if request.url.path.startswith(_ALWAYS):
             return await serve(request)
-        wait_s = shop.trouble.out_of_service()
+        wait_s = backend.active_faults.out_of_service()
         if wait_s is None:
             answer = await serve(request)
         else:
-            said = {"error": f"out of service: try again in {wait_s} s"}
-            answer = JSONResponse(said, 503, {"Retry-After": str(wait_s)})
-        if late_s := shop.trouble.faults.slow_s:  # what was asked for is done by now
+            body = {"error": f"out of service: try again in {wait_s} s"}
+            answer = JSONResponse(body, 503, {"Retry-After": str(wait_s)})
+        if late_s := backend.active_faults.faults.slow_s:  # the request itself is done by now
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(app.state.ending.wait(), late_s)
         return answer
 
-    _add_meters(app, shop)
-    _add_tokens(app, shop)
-    _add_admin(app, shop)
+    _add_meters(app, backend)
+    _add_tokens(app, backend)
+    _add_admin(app, backend)
     return app
 
 
-def _add_meters(app: FastAPI, shop: Shop) -> None:
+def _add_meters(app: FastAPI, backend: Backend) -> None:
     routes = APIRouter(tags=["meters and orders"], responses=error_responses(422, 503))
-    pos = shop.pos
+    pos = backend.pos
 
-    @routes.get("/health", summary="Say whether it serves", response_model=Health)
+    @routes.get("/health", summary="Show whether the service runs", response_model=Health)
     def health() -> dict[str, Any]:
         return {"status": "ok", "version": __version__, "meters": len(pos.meters())}
 
@@ -186,7 +190,7 @@ def _add_meters(app: FastAPI, shop: Shop) -> None:
             name, drn = wanted.pop("name"), wanted.pop("drn")
             return pos.add_meter(name or drn or pos.next_drn(), drn=drn, **wanted).as_dict()
 
-        return shop.order("meter", order.name or order.drn or "", order, idempotency_key, do)
+        return backend.order("meter", order.name or order.drn or "", order, idempotency_key, do)
 
     @routes.get("/meters", summary="List the meters", response_model=list[MeterAnswer])
     def list_meters() -> list[dict[str, Any]]:
@@ -199,7 +203,7 @@ def _add_meters(app: FastAPI, shop: Shop) -> None:
         responses=error_responses(404),
     )
     def show_meter(meter: str) -> dict[str, Any]:
-        return shop.meter(meter).as_dict()
+        return backend.meter(meter).as_dict()
 
     @routes.post(
         "/meters/{meter}/purchases",
@@ -211,30 +215,30 @@ def _add_meters(app: FastAPI, shop: Shop) -> None:
     def purchase(
         meter: str, order: Purchase, idempotency_key: IdempotencyKey = None
     ) -> JSONResponse:
-        record = shop.meter(meter)
-        return shop.order(
-            "purchase", record.name, order, idempotency_key, lambda: shop.buy(record, order)
+        record = backend.meter(meter)
+        return backend.order(
+            "purchase", record.name, order, idempotency_key, lambda: backend.buy(record, order)
         )
 
     @routes.get(
         "/meters/{meter}/purchases",
-        summary="List what was sold to a meter",
+        summary="List the purchases of a meter",
         response_model=list[Sale],
         response_model_exclude_unset=True,
         responses=error_responses(404),
     )
     def purchases(meter: str) -> list[dict[str, Any]]:
-        return shop.orders("purchase", meter=shop.meter(meter).name)
+        return backend.orders("purchase", meter=backend.meter(meter).name)
 
     @routes.get(
         "/purchases/{number}",
-        summary="Look a purchase up",
+        summary="Show one purchase",
         response_model=Sale,
         response_model_exclude_unset=True,
         responses=error_responses(404),
     )
     def look_up(number: str) -> dict[str, Any]:
-        found = shop.orders("purchase", id=number)
+        found = backend.orders("purchase", id=number)
         if not found:
             raise Refused(404, "there is no such purchase")
         return found[0]
@@ -249,40 +253,48 @@ def _add_meters(app: FastAPI, shop: Shop) -> None:
     def key_change(
         meter: str, order: KeyChange, idempotency_key: IdempotencyKey = None
     ) -> JSONResponse:
-        record = shop.meter(meter)
-        return shop.order(
-            "key-change", record.name, order, idempotency_key, lambda: shop.change(record, order)
+        record = backend.meter(meter)
+        return backend.order(
+            "key-change",
+            record.name,
+            order,
+            idempotency_key,
+            lambda: backend.change(record, order),
         )
 
     @routes.post(
         "/meters/{meter}/management",
         status_code=201,
-        summary="Issue another token",
+        summary="Issue a management token",
         response_model=Issue,
         responses=idempotency(Issue) | error_responses(404),
     )
     def management(
         meter: str, order: Management, idempotency_key: IdempotencyKey = None
     ) -> JSONResponse:
-        record = shop.meter(meter)
-        return shop.order(
-            "management", record.name, order, idempotency_key, lambda: shop.manage(record, order)
+        record = backend.meter(meter)
+        return backend.order(
+            "management",
+            record.name,
+            order,
+            idempotency_key,
+            lambda: backend.manage(record, order),
         )
 
     app.include_router(routes)
 
 
-def _add_tokens(app: FastAPI, shop: Shop) -> None:
+def _add_tokens(app: FastAPI, backend: Backend) -> None:
     routes = APIRouter(tags=["tokens"], responses=error_responses(422, 503))
-    Meter = Annotated[str | None, Query(description="Of this meter only.")]
+    Meter = Annotated[str | None, Query(description="Only the tokens of this meter.")]
 
     def entries(meter: str | None, token: str | None = None) -> list[Issued]:
-        name = None if meter is None else shop.meter(meter).name
-        return shop.pos.issued(name, token=token)
+        name = None if meter is None else backend.meter(meter).name
+        return backend.pos.issued(name, token=token)
 
     @routes.get(
         "/tokens",
-        summary="List what was issued, oldest first",
+        summary="List the issued tokens, oldest first",
         response_model=list[TokenAnswer],
         response_model_exclude_unset=True,
         responses=error_responses(404),
@@ -292,43 +304,43 @@ def _add_tokens(app: FastAPI, shop: Shop) -> None:
 
     @routes.get(
         "/tokens.csv",
-        summary="What was issued, as a file for jeton check-tokens",
+        summary="Return the issued tokens as a file for jeton check-tokens",
         response_class=Response,
         responses=error_responses(404)
         | {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
     )
     def table(meter: Meter = None) -> Response:
-        records = {record.name: record for record in shop.pos.meters()}
+        records = {record.name: record for record in backend.pos.meters()}
         return Response(issued_csv(entries(meter), records), media_type="text/csv")
 
     @routes.post(
         "/explain",
-        summary="Say what a token is, and why a meter would refuse it",
+        summary="Explain what a token is, and why a meter would refuse it",
         response_model=Explained,
         response_model_exclude_unset=True,
         responses=error_responses(404),
     )
     def why(question: Annotated[Question, Body()]) -> dict[str, Any]:
-        name = None if question.meter is None else shop.meter(question.meter).name
+        name = None if question.meter is None else backend.meter(question.meter).name
         status = question.status.shown() if question.status else {}
-        return explain(question.token, pos=shop.pos, meter=name, status=status).as_dict()
+        return explain(question.token, pos=backend.pos, meter=name, status=status).as_dict()
 
     app.include_router(routes)
 
 
-def _add_admin(app: FastAPI, shop: Shop) -> None:
+def _add_admin(app: FastAPI, backend: Backend) -> None:
     routes = APIRouter(prefix="/admin", tags=["faults, for tests"], responses=error_responses(422))
 
-    @routes.get("/faults", summary="Show what goes wrong")
+    @routes.get("/faults", summary="Show the faults that are set")
     def faults() -> Faults:
-        return shop.trouble.shown()
+        return backend.active_faults.shown()
 
-    @routes.put("/faults", summary="Let things go wrong; what is left out goes well")
+    @routes.put("/faults", summary="Set faults; a fault that is not given is cleared")
     def set_faults(wanted: Faults) -> Faults:
-        return shop.trouble.set(wanted)
+        return backend.active_faults.set(wanted)
 
-    @routes.delete("/faults", summary="Let all go well")
+    @routes.delete("/faults", summary="Clear all faults")
     def clear_faults() -> Faults:
-        return shop.trouble.set(Faults())
+        return backend.active_faults.set(Faults())
 
     app.include_router(routes)

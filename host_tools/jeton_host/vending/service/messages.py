@@ -1,4 +1,4 @@
-"""The messages of the vending service, as pydantic models."""
+"""Requests and answers of the vending service, as pydantic models."""
 
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Header
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt
 
-_LONGEST_S = 3600.0
+_MAX_OUTAGE_S = 3600.0
 
 Text = Annotated[str, Field(max_length=200)]
 Number = Annotated[str, Field(max_length=64)] | StrictInt | StrictFloat
@@ -16,7 +16,7 @@ IdempotencyKey = Annotated[
         alias="Idempotency-Key",
         min_length=1,
         max_length=200,
-        description="Asked again under the same key, it gives the same answer and does nothing.",
+        description="A repeated request with the same key gets the same answer and does nothing.",
     ),
 ]
 
@@ -26,10 +26,12 @@ class _Model(BaseModel):
 
 
 class NewMeter(_Model):
-    """A meter to register; what is left out is as in `jeton new`."""
+    """A meter to register; the defaults are those of `jeton new`."""
 
-    name: Text | None = Field(default=None, description="By default its number.")
-    drn: Text | None = Field(default=None, description="11 or 13 digits; by default the next one.")
+    name: Text | None = Field(default=None, description="By default the DRN.")
+    drn: Text | None = Field(
+        default=None, description="11 or 13 digits; by default the next free one."
+    )
     ea: int = 7
     dkga: int | None = None
     sgc: Text = "201457"
@@ -46,15 +48,13 @@ class NewMeter(_Model):
 class Purchase(_Model):
     """A purchase of energy."""
 
-    kwh: Number = Field(description="What lies between steps of a token is rounded up.")
-    paid: Text | None = Field(default=None, description="Kept as it is.")
-    at: datetime | None = Field(
-        default=None, description="When the token is issued, now by default."
-    )
+    kwh: Number = Field(description="Rounded up to an amount that a token can contain.")
+    paid: Text | None = Field(default=None, description="Saved without change.")
+    at: datetime | None = Field(default=None, description="The time of issue; by default now.")
 
 
 class KeyChange(_Model):
-    """A key change; what is left out stays as it is."""
+    """A key change; a parameter that is not given does not change."""
 
     krn: int | None = None
     bdt: Text | None = None
@@ -68,7 +68,7 @@ class KeyChange(_Model):
 
 
 class Management(_Model):
-    """A management token; `value` is W, a register, a rate or a list of tests, by its kind."""
+    """A management token; `kind` decides whether `value` is W, a register, a rate or tests."""
 
     kind: Literal[
         "power-limit", "unbalance-limit", "clear-credit", "clear-tamper", "tariff", "test"
@@ -82,7 +82,7 @@ _Tid = Annotated[StrictInt, Field(ge=0, lt=1 << 24)]
 
 
 class MeterStatus(BaseModel):
-    """What a meter shows, as far as it says why a token is refused; the rest is not looked at."""
+    """The parts of a meter's status that can explain a refused token; others are ignored."""
 
     krn: Annotated[StrictInt, Field(ge=0, le=9)] = 1
     kt: Annotated[StrictInt, Field(ge=0, le=3)] = 2
@@ -103,70 +103,69 @@ class MeterStatus(BaseModel):
     pending: list[StrictInt] = []
 
     def shown(self) -> dict[str, Any]:
-        """Return what was said, as `Status.as_dict` has it."""
+        """Return the given fields, in the format of `Status.as_dict`."""
         found = self.model_dump(exclude_unset=True)
         for name in ("clock", "lock_until"):
             if moment := found.get(name):
                 zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
                 found[name] = zoned.isoformat()
-        if "credit_wh" in found:  # with what is owed, it says whether more can be held
+        if "credit_wh" in found:  # credit and debts decide whether the register overflows
             found = {"emergency_debt_wh": 0, "advance_debt_wh": 0} | found
         return found
 
 
 class Question(_Model):
-    """A token to explain, for a meter if one is named."""
+    """A token to explain, for one meter or for any known meter."""
 
     token: Text
     meter: Text | None = None
     status: MeterStatus | None = Field(
-        None, description="What the meter shows (`jeton status --json`): then the answer is sure."
+        None,
+        description="The status of the meter (`jeton status --json`): makes the answer certain.",
     )
 
 
 class Faults(_Model):
-    """What goes wrong with the service; each is off by default."""
+    """The faults of the service; each is off by default."""
 
     out_of_service_s: float = Field(
-        default=0, ge=0, le=_LONGEST_S, description="From now on 503, for so long."
+        default=0, ge=0, le=_MAX_OUTAGE_S, description="Answer 503 for so many seconds from now."
     )
     out_of_service_requests: int = Field(
-        default=0, ge=0, le=1_000_000, description="503 to so many requests."
+        default=0, ge=0, le=1_000_000, description="Answer 503 to so many requests."
     )
     retry_after_s: int = Field(
-        default=1, ge=0, le=3600, description="Retry-After, where it counts requests."
+        default=1, ge=0, le=3600, description="Retry-After of out_of_service_requests."
     )
     slow_s: float = Field(
-        default=0, ge=0, le=60, description="Each answer is late by that, and done in time."
+        default=0, ge=0, le=60, description="Do each request at once, but send its answer late."
     )
     lost_answers: int = Field(
         default=0,
         ge=0,
         le=1_000_000,
-        description="So many orders are done, and answered with 504.",
+        description="Do so many orders, but answer 504.",
     )
     repeated_tokens: int = Field(
         default=0,
         ge=0,
         le=1_000_000,
-        description="So many purchases are answered with the token of the meter's last one.",
+        description="Answer so many purchases with the token of the meter's previous purchase.",
     )
-    ignore_idempotency: bool = Field(
-        default=False, description="An order that is repeated is done again."
-    )
+    ignore_idempotency: bool = Field(default=False, description="Do a repeated order again.")
     old_key: bool = Field(
-        default=False, description="It vends on the key before the last key change."
+        default=False, description="Vend with the key before the last key change."
     )
 
 
 class Error(BaseModel):
-    """What was wrong, in one line."""
+    """An error, in one line."""
 
     error: str
 
 
 class Health(BaseModel):
-    """That it serves."""
+    """The state of the service."""
 
     status: Literal["ok"]
     version: str
@@ -174,7 +173,7 @@ class Health(BaseModel):
 
 
 class KeyIdentity(BaseModel):
-    """What identifies a decoder key."""
+    """The parameters that identify a decoder key."""
 
     dkga: int
     kt: int
@@ -186,7 +185,7 @@ class KeyIdentity(BaseModel):
 
 
 class MeterAnswer(KeyIdentity):
-    """A meter, and the key that its next token is for."""
+    """A meter, with the key for its next token."""
 
     name: str
     drn: str
@@ -206,7 +205,7 @@ class Registered(MeterAnswer):
 
 
 class TokenAnswer(BaseModel):
-    """A token that was issued; those for any meter name no key."""
+    """An issued token; a test token is for any meter and has no key fields."""
 
     meter: str
     drn: str
@@ -221,7 +220,7 @@ class TokenAnswer(BaseModel):
     tid: int | None
     issued: str | None
     fields: dict[str, Any]
-    section: int | None = Field(default=None, description="Of a key change, from 1.")
+    section: int | None = Field(default=None, description="Section of a key change, from 1.")
     dkga: int | None = None
     kt: int | None = None
     sgc: str | None = None
@@ -233,7 +232,7 @@ class TokenAnswer(BaseModel):
 
 
 class Issue(TokenAnswer):
-    """A token that was ordered."""
+    """A token that an order issued."""
 
     id: str
 
@@ -241,7 +240,7 @@ class Issue(TokenAnswer):
 class Sale(Issue):
     """A purchase."""
 
-    kwh: str = Field(description="What the token brings.")
+    kwh: str = Field(description="The energy that the token contains.")
     paid: str | None
 
 
@@ -258,7 +257,7 @@ class KeyChanged(BaseModel):
 
 
 class GuessAnswer(BaseModel):
-    """What a token under no known key may be."""
+    """One guess about a token that matches no known key."""
 
     cause: str
     text: str
@@ -267,7 +266,7 @@ class GuessAnswer(BaseModel):
 
 
 class CaseAnswer(BaseModel):
-    """What comes of a token if so many key changes were entered."""
+    """The result of a token if `condition` is true: which key changes were entered."""
 
     condition: str = Field(alias="if")
     result: str | None
@@ -276,7 +275,7 @@ class CaseAnswer(BaseModel):
 
 
 class Explained(BaseModel):
-    """What a token is and what becomes of it."""
+    """What a token is, and what a meter does with it."""
 
     summary: str
     result: str | None
@@ -296,17 +295,17 @@ _Responses = dict[int | str, dict[str, Any]]
 
 
 def error_responses(*which: int) -> _Responses:
-    """Return the errors of a path, by their status, for its OpenAPI description."""
-    said = {
-        404: "There is no such thing",
-        422: "It will not do",
-        503: "Out of service, or its file is locked: again after Retry-After",
-        504: "No answer in time; what was ordered may be done",
+    """Return the error answers of a path, by HTTP status, for its OpenAPI description."""
+    texts = {
+        404: "Not found",
+        422: "The request is not valid",
+        503: "Out of service, or the file is locked: try again after Retry-After",
+        504: "No answer in time; the order may have been done",
     }
-    return {status: {"model": Error, "description": said[status]} for status in which}
+    return {status: {"model": Error, "description": texts[status]} for status in which}
 
 
 def idempotency(model: type[BaseModel]) -> _Responses:
-    """Return the further answers of a path that takes an Idempotency-Key."""
-    again = {"model": model, "description": "Done before, under this Idempotency-Key"}
+    """Return the additional answers of a path that accepts an Idempotency-Key."""
+    again = {"model": model, "description": "Done before with this Idempotency-Key"}
     return {200: again} | error_responses(504)

@@ -1,4 +1,4 @@
-"""The vending service in a thread or as a command, on a port of this computer."""
+"""The vending service in a thread, on a TCP port of this computer."""
 
 import asyncio
 import contextlib
@@ -19,15 +19,15 @@ from jeton_host.typed import typed_methods
 from jeton_host.vending.keys import VendingKeys
 from jeton_host.vending.pos import PointOfSale
 from jeton_host.vending.service.app import make_app
+from jeton_host.vending.service.backend import ActiveFaults, read_faults
 from jeton_host.vending.service.messages import Faults
-from jeton_host.vending.service.shop import Trouble, read_faults
 from jeton_host.vending.store import BUSY_S
 
-_START_S = 10.0
+_START_S = 10.0  # how long the start may take
 
 
 class _Server(uvicorn.Server):
-    """Says when it has started, and keeps nobody waiting for an answer when it ends."""
+    """Sets `ready` after the start; at the end, sends delayed answers at once."""
 
     def __init__(self, config: uvicorn.Config, ending: asyncio.Event):
         super().__init__(config)
@@ -45,10 +45,11 @@ class _Server(uvicorn.Server):
 
 @typed_methods
 class VendServer:
-    """The service in a thread of this program; a context manager.
+    """The vending service in a thread of this program; a context manager.
 
-    `path`: its SQLite file, by default a temporary one. `port`: 0 takes a free one; `url` has it.
-    `keys`: the vending keys to use, by default those of $JETON_KEYS and the published test keys.
+    `path`: its SQLite file, by default a temporary one. `port`: 0 means any free port; `url`
+    contains the port. `keys`: the vending keys to use, by default those of $JETON_KEYS and the
+    published test keys.
     """
 
     def __init__(
@@ -64,8 +65,8 @@ class VendServer:
         self._wanted = path
         self._address = (host, port)
         self._keys = keys
-        self._trouble = Trouble()
-        self._trouble.set(faults or Faults())
+        self._active_faults = ActiveFaults()
+        self._active_faults.set(faults or Faults())
         self.url = ""
 
     def __enter__(self) -> Self:
@@ -80,14 +81,14 @@ class VendServer:
         self.close()
 
     def start(self) -> Self:
-        """Begin to serve; `url` is then known."""
+        """Start the service and set `url`."""
         with contextlib.ExitStack() as ends:
             path = self._wanted
             if path is None:
                 folder = ends.enter_context(tempfile.TemporaryDirectory(prefix="jeton-"))
                 path = Path(folder) / "pos.sqlite"
             self.pos = PointOfSale(path, keys=self._keys)
-            app = make_app(self.pos, self._trouble)
+            app = make_app(self.pos, self._active_faults)
             line = ends.enter_context(_listen(*self._address))
             ends.enter_context(_serving(app, line))
             host, port = line.getsockname()[:2]
@@ -96,11 +97,11 @@ class VendServer:
         return self
 
     def set_faults(self, **faults: Any) -> None:
-        """Let things go wrong, by the names of Faults; what is left out goes well."""
-        self._trouble.set(read_faults(faults))
+        """Set faults by their names in Faults; a fault that is not given is cleared."""
+        self._active_faults.set(read_faults(faults))
 
     def close(self) -> None:
-        """Answer what was asked, then end; a temporary file is gone then."""
+        """Answer the open requests, then stop; delete the file if it is temporary."""
         self._ends.close()
 
 
@@ -110,7 +111,7 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=1024)
     except (OSError, OverflowError, TypeError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or error
-        raise VendingError(f"the vending service cannot listen at {host}:{port}: {why}") from None
+        raise VendingError(f"the vending service cannot listen on {host}:{port}: {why}") from None
 
 
 @contextlib.contextmanager
@@ -120,7 +121,7 @@ def _serving(app: FastAPI, line: socket.socket) -> Iterator[None]:
         log_level="error",
         access_log=False,
         lifespan="off",
-        # An order may have to wait for the file; after that it is answered.
+        # An order can wait up to BUSY_S for the locked file before it is answered.
         timeout_graceful_shutdown=math.ceil(BUSY_S) + 5,
     )
     server = _Server(config, app.state.ending)
@@ -130,7 +131,7 @@ def _serving(app: FastAPI, line: socket.socket) -> Iterator[None]:
     thread.start()
     try:
         if not server.ready.wait(_START_S):
-            raise VendingError("the vending service does not start")
+            raise VendingError(f"the vending service did not start within {_START_S:.0f} s")
         yield
     finally:
         server.should_exit = True

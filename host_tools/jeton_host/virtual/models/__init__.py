@@ -1,1 +1,1 @@
-"""Models of the parts on a bench: what they do on their pins, and what a person sees of them."""
+"""Models of the parts of a board: their behaviour at the pins, and what a person sees."""

@@ -7,7 +7,10 @@ from jeton_host.virtual.models.hardware import Bench, Part
 
 
 class Keypad(Part):
-    """Keys that are pressed and let go; the chip reads low what is low, whoever pulls it."""
+    """The keys, which a test or a person can press and release.
+
+    A pin of the chip reads low if the chip itself or a pressed key pulls it low.
+    """
 
     def __init__(self, bench: Bench, name: str, settings: dict[str, Any]) -> None:
         self._present = True
@@ -19,7 +22,7 @@ class Keypad(Part):
 
     @property
     def present(self) -> bool:
-        """Return whether it is plugged in."""
+        """Return whether the keypad is connected."""
         return self._present
 
     @present.setter
@@ -34,21 +37,21 @@ class Keypad(Part):
         return int(self._keys.index(key))
 
     def press(self, key: str) -> None:
-        """Press a key and keep it down."""
+        """Press a key and hold it."""
         with self.bench.lock:
             self._held.add(self._index(key))
 
     def release(self, key: str) -> None:
-        """Let a key go."""
+        """Release a key."""
         with self.bench.lock:
             self._held.discard(self._index(key))
 
-    def write(self, octets: bytes) -> None:
-        """Take what its outputs shall be: 0 is low, 1 a weak pull-up."""
-        self._latch = octets[-1]
+    def write(self, data: bytes) -> None:
+        """Set the outputs: 0 is low, 1 is a weak pull-up."""
+        self._latch = data[-1]
 
     def read(self, count: int) -> bytes:
-        """Return the levels of its pins."""
+        """Return the levels of the pins, `count` times."""
         levels = self._latch
         while True:
             before = levels

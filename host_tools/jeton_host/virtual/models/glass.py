@@ -1,4 +1,4 @@
-"""Reads the letters of a font off a picture, cell by cell."""
+"""Reads text from the dots of a picture, cell by cell, by comparing them with a font."""
 
 from collections.abc import Callable
 from functools import cache
@@ -10,7 +10,7 @@ Levels = tuple[tuple[int, ...], ...]
 
 @cache
 def _letters(name: str) -> dict[Levels, str]:
-    """Return dots -> letter; of letters that look alike the first."""
+    """Return dots -> letter; the first letter if several look the same."""
     font = fonts.load(name)
     found: dict[Levels, str] = {}
     for letter in font.glyphs:
@@ -19,7 +19,7 @@ def _letters(name: str) -> dict[Levels, str]:
 
 
 def alike(name: str, text: str) -> str:
-    """Return the text with each letter in place of those that look the same."""
+    """Return the text with each letter replaced by the first one that looks the same."""
     font, letters = fonts.load(name), _letters(name)
     return "".join(letters[font.levels(letter)] for letter in text)
 
@@ -34,9 +34,10 @@ def read(
     top: int = 0,
     pitch: int | None = None,
 ) -> list[str]:
-    """Return the text in a grid of cells; U+FFFD is a cell with something else in it.
+    """Return the text in a grid of cells; U+FFFD is a cell that matches no letter.
 
-    `level` returns the shade of a dot as the font has it.
+    `level(x, y)` returns the shade of a dot on the font's scale. `left` and `top` are the first
+    dot, `pitch` is the distance of two rows in dots, by default the height of the font.
     """
     font, letters = fonts.load(name), _letters(name)
     lines = []

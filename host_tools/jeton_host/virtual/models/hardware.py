@@ -1,7 +1,7 @@
-"""A bench in software: pins, contacts and buses of a board, and the models of its parts.
+"""The bench of a modelled board: its pins, contacts and buses, and the models of its parts.
 
-The interpreter's `machine` (boards/virtual/modelled) sends what the firmware does to its hardware
-over a socket, in order; what it asks is answered from here. Tests and people turn the parts:
+The interpreter's `machine` module (boards/virtual/modelled) sends each hardware operation of the
+firmware over a socket, in order; this module answers. Tests and people use the parts:
 `bench.part("keypad").press("5")`, `bench.part("relay").closed`.
 """
 
@@ -33,34 +33,34 @@ POWER_ON, WATCHDOG = 1, 3  # machine.reset_cause()
 class I2CDevice(Protocol):
     """A chip on an I2C bus."""
 
-    def write(self, octets: bytes) -> None:
-        """Take what the controller writes in one transfer."""
+    def write(self, data: bytes) -> None:
+        """Process the bytes that the controller writes in one transfer."""
 
     def read(self, count: int) -> bytes:
-        """Return as many octets as the controller asks for."""
+        """Return `count` bytes, as the controller requests."""
 
 
 class SPIDevice(Protocol):
     """A chip on an SPI bus."""
 
     def select(self, active: bool) -> None:
-        """Follow the chip select."""
+        """Process a change of the chip select."""
 
-    def transfer(self, octets: bytes) -> bytes:
-        """Take octets, and return as many that go the other way meanwhile."""
+    def transfer(self, data: bytes) -> bytes:
+        """Process bytes; return the same number of bytes, sent at the same time."""
 
 
 class UARTDevice(Protocol):
-    """What is at the other end of a serial port."""
+    """A device at the other end of a serial port."""
 
-    def write(self, octets: bytes) -> bytes:
-        """Take octets and return what is answered."""
+    def write(self, data: bytes) -> bytes:
+        """Process bytes and return the answer."""
 
 
 class Contact:
-    """Two pins that are joined while it is closed, after it has bounced for a while.
+    """A contact that connects two pins while it is closed.
 
-    It bounces as contacts do: open and closed in turn, shorter and shorter.
+    After each change it bounces for `bounce_ms`: open and closed in turn, shorter and shorter.
     """
 
     def __init__(self, bench: "Bench", a: int, b: int, bounce_ms: float = 5.0) -> None:
@@ -71,7 +71,7 @@ class Contact:
         self._since = -1e9
 
     def set(self, closed: bool) -> None:
-        """Close it, or open it."""
+        """Close or open the contact."""
         with self._bench.lock:
             if closed != self._closed:
                 self._closed = closed
@@ -79,7 +79,7 @@ class Contact:
 
     @property
     def closed(self) -> bool:
-        """Return whether it joins its ends at this moment."""
+        """Return whether it connects its ends now, bouncing included."""
         past_ms = (self._bench.now() - self._since) * 1000
         if past_ms >= self.bounce_ms:
             return self._closed
@@ -89,36 +89,36 @@ class Contact:
 
 
 class Pin:
-    """One pin of the chip, and what hangs on it."""
+    """One pin of the chip, with the levels that the board and the parts set."""
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.mode = 0
         self.pull = 0
         self.out = 0
-        self.outside: int | None = None  # what a part puts on it
+        self.outside: int | None = None  # the level that a part sets
         self.rose = self.fell = 0
         self.frequency = self.duty = 0
-        self.looks = 0  # how often the board has looked at it
+        self.looks = 0  # how often the board has read it
         self._watchers: list[Callable[[int | None], None]] = []
         self._listeners: list[Callable[[bool], None]] = []
 
     @property
     def level(self) -> int | None:
-        """Return the level that the board puts on it, None where it puts none."""
+        """Return the level that the board sets, None if it sets none."""
         drives = self.mode == OUT or (self.mode == OPEN_DRAIN and not self.out)
         return self.out if drives else None
 
     def watch(self, watcher: Callable[[int | None], None]) -> None:
-        """Have `watcher` called with each new `level`."""
+        """Register a function that is called with each new `level`."""
         self._watchers.append(watcher)
 
     def listen(self, listener: Callable[[bool], None]) -> None:
-        """Have `listener` called when the board puts a wave on it, and when it ends."""
+        """Register a function that is called with whether a PWM signal begins or ends."""
         self._listeners.append(listener)
 
     def wave(self, frequency: int, duty: int) -> None:
-        """Have the board put a wave on it; a duty of 0 is none."""
+        """Set the PWM signal of the board; a duty of 0 is no signal."""
         before = self.duty
         self.frequency, self.duty = frequency, duty
         if bool(duty) != bool(before):
@@ -126,7 +126,7 @@ class Pin:
                 listener(bool(duty))
 
     def drive(self, level: int | None) -> None:
-        """Put a level on it from outside; None lets it go."""
+        """Set the level from outside; None releases the pin."""
         before = 1 if self.outside is None else self.outside
         self.outside = level
         after = 1 if level is None else level
@@ -136,7 +136,7 @@ class Pin:
             self.fell += 1
 
     def put(self, mode: int, level: int) -> None:
-        """Have the board make it an input or an output, and put a level on it."""
+        """Set mode and level, as the board does."""
         before = self.level
         self.mode, self.out = mode, level
         if self.level != before:
@@ -145,7 +145,7 @@ class Pin:
 
 
 class Part:
-    """A part of the bench; models of parts come from it."""
+    """A part of the board: the base class of the models."""
 
     def __init__(self, bench: "Bench", name: str, settings: dict[str, Any]) -> None:
         self.bench = bench
@@ -155,7 +155,7 @@ class Part:
 
 
 class Lamp(Part):
-    """An LED: lit or not, and how often it went on."""
+    """An LED: whether it is lit, how often it was switched on, and when."""
 
     def __init__(self, bench: "Bench", name: str, settings: dict[str, Any]) -> None:
         super().__init__(bench, name, settings)
@@ -177,7 +177,7 @@ class Lamp(Part):
 
 
 class Buzzer(Lamp):
-    """A buzzer: a level or, where it has a frequency, a wave."""
+    """A buzzer, driven by a level or, if it has a frequency, by a PWM signal."""
 
     @property
     def sounds(self) -> bool:
@@ -187,7 +187,7 @@ class Buzzer(Lamp):
 
 
 class Input(Part):
-    """A contact to ground with a pull-up outside: tamper switch, S0 or LED pulses."""
+    """A contact to ground with an external pull-up: tamper switch, S0 or LED pulses."""
 
     def __init__(self, bench: "Bench", name: str, settings: dict[str, Any]) -> None:
         super().__init__(bench, name, settings)
@@ -195,22 +195,23 @@ class Input(Part):
         bench.pins[settings["pin"]].outside = 1 - self._active
 
     def set(self, on: bool) -> None:
-        """Give the sign, or end it."""
+        """Switch the input on or off."""
         with self.bench.lock:
             self.bench.pins[self.settings["pin"]].drive(self._active if on else 1 - self._active)
 
     def pulse(self, count: int = 1) -> None:
-        """Give so many pulses."""
+        """Send `count` pulses."""
         for _ in range(count):
             self.set(True)
             self.set(False)
 
 
 class Bench:
-    """The bench of a board: `part(name)` is the model of a part, `pins` are the chip's.
+    """The models of the parts of one modelled board.
 
-    `now` returns seconds; give another one to let time pass as a test wants. Benches that are
-    wired to one another have one `lock`.
+    `part(name)` returns the model of a part; `pins` are the pins of the chip by number. `faults`
+    lists electrical faults of the firmware, such as a short circuit. `now` returns the time in
+    seconds; a test may give its own. Benches that are wired to each other need the same `lock`.
     """
 
     def __init__(
@@ -228,8 +229,8 @@ class Bench:
         self.pins = {number: Pin(number) for number in sorted(self.chip.pins)}
         self.contacts: list[Contact] = []
         self.reset_cause = POWER_ON
-        self.faults: list[str] = []  # what no firmware may do: shorts, …
-        # How long the board has slept, beside what `now` says; None where `now` is its time too.
+        self.faults: list[str] = []  # electrical faults, such as a short circuit
+        # Seconds that the board has slept, in addition to `now`; None if `now` includes them.
         self.slept_s: float | None = None
         self.watchdog_s: float | None = None
         self.boots = 0
@@ -261,7 +262,7 @@ class Bench:
         except ModuleNotFoundError as error:
             if error.name != module:
                 raise
-            part = Part(self, name, settings)  # without a model it is not there
+            part = Part(self, name, settings)  # no model exists: the part is absent
             part.present = False
             return part
 
@@ -272,30 +273,30 @@ class Bench:
             raise BoardError(f"{self.board.name} has no {name}; there are: {known}")
         return self.parts[name]
 
-    # The board's beat: a board with a timer looks at each input once a tick.
+    # The ticks of the board: its timer reads each input once per tick.
 
     @property
     def beat(self) -> int | None:
-        """Return the pin that is looked at once a tick, None where a board has no input."""
+        """Return a pin that is read once per tick, None if the board has no input."""
         inputs = [part for name, part in self.board.parts.items() if name in boards.INPUTS]
         return int(inputs[0]["pin"]) if inputs else None
 
     def wait_beats(self, count: int, timeout: float) -> bool:
-        """Wait until the board has lived so many ticks; tell whether it did in time."""
+        """Wait for `count` ticks of the board; return whether they came in `timeout` seconds."""
         number = self.beat
         if number is None:
-            raise BoardError(f"the board {self.board.name} has no input that it looks at")
+            raise BoardError(f"the board {self.board.name} has no input that it reads")
         with self._beat:
             pin = self.pins[number]
             goal = pin.looks + count
             return self._beat.wait_for(lambda: pin.looks >= goal, timeout)
 
-    # For the models.
+    # Called by the models.
 
     def overhear(self, wire: int, ear: Callable[[int, bytes], bool]) -> None:
-        """Have `ear` hear the address and the octets of each write on the bus with this SCL.
+        """Register a function that gets each write on the I2C bus with this SCL pin.
 
-        It tells whether it acknowledges.
+        It is called with address and bytes, and returns whether it acknowledges.
         """
         self._ears.append((wire, ear))
 
@@ -306,22 +307,22 @@ class Bench:
         return contact
 
     def i2c(self, part: Part, address: int, device: I2CDevice) -> None:
-        """Put a chip on the bus of its part."""
+        """Connect a chip to the bus of its part."""
         wire = self.board.buses[part.settings["bus"]]["scl"]
         self._i2c.setdefault(wire, {})[address] = (part, device)
 
     def spi(self, part: Part, cs: int, device: SPIDevice) -> None:
-        """Put a chip on the bus of its part."""
+        """Connect a chip to the bus of its part."""
         wire = self.board.buses[part.settings["bus"]]["sck"]
         self._spi.setdefault(wire, []).append((cs, part, device))
         self.pins[cs].watch(lambda level: device.select(level == 0))
 
     def uart(self, part: Part, device: UARTDevice) -> None:
-        """Put something at the other end of a serial port."""
+        """Connect a device to the serial port of its part."""
         self._uart[self.board.buses[part.settings["bus"]]["tx"]] = (part, device)
 
     def level(self, number: int) -> int:
-        """Return the level of a pin, whoever puts it there."""
+        """Return the level of a pin, from all drivers, pull-ups and closed contacts."""
         joined = {number}
         while True:
             more = {
@@ -347,14 +348,14 @@ class Bench:
             self.faults.append(f"a short between {', '.join(f'GPIO{n}' for n in sorted(joined))}")
             return 0
         if not strong and not weak:
-            self.faults.append(f"GPIO{number} is read and hangs in the air")
+            self.faults.append(f"GPIO{number} is read but not connected")
             return 0
         return (strong or weak).pop()
 
-    # The line to the interpreter.
+    # The socket to the interpreter.
 
     def connect(self) -> socket.socket:
-        """Return the board's end of a new line; what was on an older one is over."""
+        """Return the board's end of a new socket, for a board that starts; close the old one."""
         self.close()
         self._socket, child = socket.socketpair()
         with self.lock:
@@ -373,7 +374,7 @@ class Bench:
         return child
 
     def close(self) -> None:
-        """End the line."""
+        """Close the socket."""
         if self._socket is not None:
             self._socket.close() if self._thread is None else self._hang_up()
             self._socket = None
@@ -401,17 +402,17 @@ class Bench:
             while len(head := file.read(6)) == 6:
                 op, argument, low, high = struct.unpack("<BHHB", head)
                 length = low | high << 16
-                octets = file.read(length) if length else b""
-                if len(octets) < length:
+                data = file.read(length) if length else b""
+                if len(data) < length:
                     break
                 with self.lock:
-                    answer = self._do(op, argument, octets)
+                    answer = self._do(op, argument, data)
                 if answer is not None:
                     line.sendall(answer)
         except OSError:
-            pass  # the interpreter is gone
+            pass  # the interpreter has ended
 
-    def _do(self, op: int, argument: int, octets: bytes) -> bytes | None:
+    def _do(self, op: int, argument: int, data: bytes) -> bytes | None:
         pin, address = argument & 0xFF, argument >> 8
         if op in (_LEVEL, _COUNT, _EDGES):
             self.pins[pin].looks += 1
@@ -419,38 +420,38 @@ class Bench:
         if op == _LEVEL:
             return bytes([self.level(pin)])
         if op == _SET:
-            self.pins[pin].put(self.pins[pin].mode, octets[0])
+            self.pins[pin].put(self.pins[pin].mode, data[0])
         elif op == _MODE:
-            return bytes([self._mode(pin, *octets)])
+            return bytes([self._mode(pin, *data)])
         elif op == _I2C_WRITE:
-            return self._i2c_write(pin, address, octets)
+            return self._i2c_write(pin, address, data)
         elif op == _I2C_READ:
-            return self._i2c_read(pin, address, octets[0] | octets[1] << 8)
+            return self._i2c_read(pin, address, data[0] | data[1] << 8)
         elif op in (_SPI, _SPI_READ):
-            answer = self._transfer(pin, octets)
+            answer = self._transfer(pin, data)
             return answer if op == _SPI_READ else None
         elif op == _BUS:
-            return bytes([max([self._bus(octets[:1], number) for number in octets[1:]])])
+            return bytes([max([self._bus(data[:1], number) for number in data[1:]])])
         elif op == _PWM:
-            self.pins[pin].wave(*struct.unpack("<HH", octets))
+            self.pins[pin].wave(*struct.unpack("<HH", data))
         elif op == _IRQ:
-            self._irqs[pin] = (octets[0], self._edges(pin, octets[0]))
+            self._irqs[pin] = (data[0], self._edges(pin, data[0]))
         elif op == _EDGES:
             trigger, before = self._irqs[pin]
             edges = self._edges(pin, trigger)
-            # A chip remembers one edge while it cannot serve it.
+            # A chip keeps one edge while it cannot process it.
             self._irqs[pin] = (trigger, edges)
             return bytes([min(edges - before, 255)])
         elif op == _COUNTER:
-            self._counted[pin] = (octets[0], self._edges(pin, octets[0]))
+            self._counted[pin] = (data[0], self._edges(pin, data[0]))
         elif op == _COUNT:
             edge, before = self._counted[pin]
             return struct.pack("<I", self._edges(pin, edge) - before)
         elif op in (_UART_WRITE, _UART_READ):
-            return self._serial(op, pin, octets)
+            return self._serial(op, pin, data)
         elif op == _WDT:
-            if octets:
-                self.watchdog_s = int.from_bytes(octets, "little") / 1000
+            if data:
+                self.watchdog_s = int.from_bytes(data, "little") / 1000
             self._fed = self.now()
         elif op == _SLEPT:
             self.slept_s = (self.slept_s or 0.0) + argument / 1000
@@ -474,13 +475,13 @@ class Bench:
             return 1
         return 0
 
-    def _i2c_write(self, wire: int, address: int, octets: bytes) -> bytes:
-        heard = [ear(address, octets) for scl, ear in self._ears if scl == wire]
+    def _i2c_write(self, wire: int, address: int, data: bytes) -> bytes:
+        heard = [ear(address, data) for scl, ear in self._ears if scl == wire]
         part, device = self._i2c.get(wire, {}).get(address, (None, None))
         if part is None or device is None or not part.present:
             return b"\x00" if any(heard) else b"\x01"
-        if octets:
-            device.write(octets)
+        if data:
+            device.write(data)
         return b"\x00"
 
     def _i2c_read(self, wire: int, address: int, count: int) -> bytes:
@@ -489,12 +490,12 @@ class Bench:
             return b"\x01"
         return b"\x00" + device.read(count)
 
-    def _transfer(self, wire: int, octets: bytes) -> bytes:
-        answer = b"\xff" * len(octets)
+    def _transfer(self, wire: int, data: bytes) -> bytes:
+        answer = b"\xff" * len(data)
         for cs, part, device in self._spi.get(wire, ()):
             pin = self.pins[cs]
             if part.present and pin.level == 0:
-                answer = device.transfer(octets)
+                answer = device.transfer(data)
         return answer
 
     def _edges(self, number: int, trigger: int) -> int:
@@ -502,17 +503,17 @@ class Bench:
         rose = pin.rose if trigger & _RISING else 0
         return rose + (pin.fell if trigger & _FALLING else 0)
 
-    def _serial(self, op: int, wire: int, octets: bytes) -> bytes | None:
+    def _serial(self, op: int, wire: int, data: bytes) -> bytes | None:
         waiting = self._received.setdefault(wire, bytearray())
         if op == _UART_WRITE:
             part, device = self._uart.get(wire, (None, None))
             if part is not None and device is not None and part.present:
-                waiting += device.write(octets)
+                waiting += device.write(data)
             return None
-        if not octets[0]:
+        if not data[0]:
             return bytes([min(len(waiting), 255)])
-        found = bytes(waiting[: octets[0]])
-        del waiting[: octets[0]]
+        found = bytes(waiting[: data[0]])
+        del waiting[: data[0]]
         return found
 
     @property

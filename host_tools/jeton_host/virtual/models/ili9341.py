@@ -1,4 +1,4 @@
-"""A colour display: an ILI9341 on SPI with its glass of 240x320 dots, as a picture and as text."""
+"""A colour display of 240x320 dots: an ILI9341 on SPI, as a picture and as text."""
 
 import random
 from typing import Any
@@ -10,23 +10,23 @@ from jeton_host.virtual.models.hardware import Bench, Part
 
 WIDTH, HEIGHT = 240, 320
 _MY, _MX, _MV, _BGR = 0x80, 0x40, 0x20, 0x08
-# From Sleep Out until it takes a command (ILI9341 8.2.12), where the bench is told of sleeps: on a
-# bench in real time what comes over SPI is seen at another time than it was sent.
+# From Sleep Out to the next command, in seconds (ILI9341 8.2.12). Checked only if the firmware
+# reports its sleeps: in real time, SPI data arrives here later than it was sent.
 _WAKE_S = 0.005
-# Where the driver writes.
+# Where the driver writes its text, in dots.
 _TOP, _PITCH, _FOOT, _CELL, _COLS = 8, 27, 116, 12, 20
 
 
 class Ili9341(Part):
-    """`picture()` and `text()` are what is seen; `octets` counts what came over the bus.
+    """The display: `picture()` and `text()` are what a person sees.
 
-    The glass is mounted as that of the ESP32-2432S028R: upright, the order of the colours turned,
-    left and right too.
+    `bus_bytes` counts the bytes on the bus. The panel is mounted as on the ESP32-2432S028R:
+    upright, with colour order BGR and mirrored columns.
     """
 
     def __init__(self, bench: Bench, name: str, settings: dict[str, Any]) -> None:
         super().__init__(bench, name, settings)
-        self.octets = 0
+        self.bus_bytes = 0
         self._deaf = 0.0
         self._awake = self._on = self._inverted = False
         self._madctl, self._format = 0, 0x66
@@ -34,7 +34,7 @@ class Ili9341(Part):
         self._x = self._y = 0
         self._command = 0
         self._values = bytearray()
-        # What it holds at power on is noise: red, green, blue of each dot.
+        # The memory contains noise at power on: red, green, blue of each dot.
         self._memory = bytearray(random.Random(1).randbytes(3 * WIDTH * HEIGHT))  # noqa: S311
         self._dc = bench.pins[settings["dc"]]
         self._light = bench.pins[settings["backlight"]]
@@ -43,43 +43,43 @@ class Ili9341(Part):
     # The bus
 
     def select(self, active: bool) -> None:
-        """Follow the chip select: half a dot is forgotten."""
+        """Process a change of the chip select: an incomplete dot is discarded."""
         if self._command in (0x2C, 0x3C):
             self._values.clear()
 
-    def transfer(self, octets: bytes) -> bytes:
-        """Take commands while D/C is low, and what belongs to them while it is high."""
-        self.octets += len(octets)
+    def transfer(self, data: bytes) -> bytes:
+        """Process commands while D/C is low, and their parameters while it is high."""
+        self.bus_bytes += len(data)
         slept = self.bench.slept_s
         if slept is None or slept >= self._deaf:
             if self._dc.level:
-                self._data(octets)
+                self._data(data)
             else:
-                for octet in octets:
-                    self._order(octet)
-        return b"\xff" * len(octets)
+                for byte in data:
+                    self._order(byte)
+        return b"\xff" * len(data)
 
-    def _order(self, octet: int) -> None:
-        self._command = octet
+    def _order(self, byte: int) -> None:
+        self._command = byte
         self._values.clear()
-        if octet in (0x01, 0x10):
+        if byte in (0x01, 0x10):
             self._awake = False
-            if octet == 0x01:
+            if byte == 0x01:
                 self._on, self._madctl, self._format = False, 0, 0x66
                 self._inverted = False
-        elif octet == 0x11:
+        elif byte == 0x11:
             self._awake = True
-        if octet in (0x01, 0x10, 0x11):
+        if byte in (0x01, 0x10, 0x11):
             self._deaf = (self.bench.slept_s or 0.0) + _WAKE_S
-        elif octet in (0x20, 0x21):
-            self._inverted = octet == 0x21
-        elif octet in (0x28, 0x29):
-            self._on = octet == 0x29
-        elif octet == 0x2C:
+        elif byte in (0x20, 0x21):
+            self._inverted = byte == 0x21
+        elif byte in (0x28, 0x29):
+            self._on = byte == 0x29
+        elif byte == 0x2C:
             self._x, self._y = self._columns[0], self._pages[0]
 
-    def _data(self, octets: bytes) -> None:
-        self._values += octets
+    def _data(self, data: bytes) -> None:
+        self._values += data
         values = self._values
         if self._command in (0x2C, 0x3C):
             self._dots()
@@ -111,7 +111,7 @@ class Ili9341(Part):
         x, y = self._x, self._y
         if self._madctl & _MV:
             x, y = y, x
-        # Column 0 is at the right of the glass unless it is told to begin at the other end.
+        # Column 0 is at the right of the panel, unless MADCTL mirrors the columns.
         x = x if self._madctl & _MX else WIDTH - 1 - x
         y = HEIGHT - 1 - y if self._madctl & _MY else y
         if 0 <= x < WIDTH and 0 <= y < HEIGHT:
@@ -124,27 +124,27 @@ class Ili9341(Part):
             if self._y > self._pages[1]:
                 self._y = self._pages[0]
 
-    # The glass
+    # What is visible
 
     @property
     def lit(self) -> bool:
-        """Return whether its backlight is on."""
+        """Return whether the backlight is on."""
         return self.present and self._light.mode != 0 and bool(self._light.out)
 
     def picture(self) -> Image.Image:
-        """Return what it looks like."""
+        """Return a picture of the display."""
         size = WIDTH, HEIGHT
         if not self.lit:
             return Image.new("RGB", size)
         if not (self._awake and self._on):
-            return Image.new("RGB", size, (255, 255, 255))  # a glass that nobody drives
-        octets = bytes(self._memory)
+            return Image.new("RGB", size, (255, 255, 255))  # a panel without signal is white
+        data = bytes(self._memory)
         if self._inverted:
-            octets = bytes(255 - octet for octet in octets)
-        return Image.frombytes("RGB", size, octets)
+            data = bytes(255 - value for value in data)
+        return Image.frombytes("RGB", size, data)
 
     def text(self) -> list[str]:
-        """Return the lines as a person reads them, in rows of 20 letters."""
+        """Return the text as a person reads it, in lines of 20 letters."""
         shades = self.picture().convert("L").tobytes()
         paper, ink = shades[0], min(shades[: WIDTH * _FOOT])
         span = max(paper - ink, 1)

@@ -1,8 +1,8 @@
 """A character display: an HD44780 with ROM A00 behind a PCF8574, as a person sees it.
 
-It is as strict as the chip: what comes while it is busy is lost, a half that is lost leaves it out
-of step, and before it is told how many lines it has it shows bars. Times are those of the data
-sheet (HD44780U, tables 6 and 7, figure 24); the bus takes its own time for each octet.
+It is as strict as the chip: a byte that is sent while it is busy is lost; a lost half of a byte
+puts it out of step; before Function Set it shows bars. Times are those of the data sheet
+(HD44780U, tables 6 and 7, figure 24). The bus also needs its time for each byte.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ _RS, _RW, _E, _LIGHT = 1, 2, 4, 8
 _POWER_S, _FIRST_S, _SECOND_S = 0.040, 0.0041, 0.0001
 _LONG_S, _SHORT_S, _DATA_S = 0.00152, 0.000037, 0.000041
 _BAR = "█"
-_OWN = "▒"  # a letter from CGRAM
+_OWN = "▒"  # a character defined in CGRAM
 _UNKNOWN, _NOT_KNOWN = -1, "\ufffd"
 _ROM = (
     "".join(map(chr, range(0x20, 0x7E))).replace("\\", "¥")
@@ -31,32 +31,33 @@ _EDGE = 8
 
 
 class Lcd(Part):
-    """`text()` is what stands there; `octets` counts what came over the bus, with addresses.
+    """The display: `text()` and `picture()` are what a person sees.
 
-    `soldered` in the settings is its address where that is not the usual one.
+    `bus_bytes` counts the bytes on the bus, addresses included. The setting `soldered` is the
+    address if it is not the usual one.
     """
 
     def __init__(self, bench: Bench, name: str, settings: dict[str, Any]) -> None:
         self._present = True
         super().__init__(bench, name, settings)
         bus = bench.board.buses[settings["bus"]]
-        self._octet_s = 9 / bus["freq"]
+        self._byte_s = 9 / bus["freq"]
         self._bus_s = 0.0
         self.rows, self.cols = bench.board.display
-        self.octets = 0
+        self.bus_bytes = 0
         self._power()
         bench.i2c(self, settings.get("soldered", settings["addresses"][0]), self)
 
     @property
     def _time(self) -> float:
-        """Return its time: the bench's, and what the bus has taken, which is no time there."""
+        """Return the time for this chip: the bench's time plus the time of the bus transfers."""
         return self.bench.now() + (self.bench.slept_s or 0.0) + self._bus_s
 
     def _power(self) -> None:
-        """Begin as after power on."""
+        """Set the state of the chip after power on."""
         self._busy = self._time + _POWER_S
         self._pins = 0xFF
-        self._known = 0xFF  # RS and R/W as the chip has seen them before E rose
+        self._known = 0xFF  # RS and R/W as they were before E rose
         self._starts = [_FIRST_S, _SECOND_S]
         self._eight = True
         self._half: int | None = None
@@ -66,12 +67,12 @@ class Lcd(Part):
         self._in_cgram = False
         self._at = 0
         self._step = 1
-        self._follows = False  # the display moves along with the cursor
+        self._follows = False  # the display shifts with each character
         self._shift = 0
 
     @property
     def present(self) -> bool:
-        """Return whether it is plugged in."""
+        """Return whether the display is connected."""
         return self._present
 
     @present.setter
@@ -87,18 +88,18 @@ class Lcd(Part):
 
     # The bus
 
-    def write(self, octets: bytes) -> None:
-        """Take what the PCF8574's pins shall be, one octet after another."""
-        self._bus_s += self._octet_s
-        self.octets += 1 + len(octets)
-        for octet in octets:
-            self._bus_s += self._octet_s
-            before, self._pins = self._pins, octet
-            if octet & _E and not before & _E:
-                self._known = before  # set up before E rises, or not at all
-            elif before & _E and not octet & _E:
-                # What changes while E falls is what it takes: it has not been held.
-                self._latch(octet & 0xF0, self._known & (_RS | _RW))
+    def write(self, data: bytes) -> None:
+        """Set the pins of the PCF8574, one byte after another."""
+        self._bus_s += self._byte_s
+        self.bus_bytes += 1 + len(data)
+        for byte in data:
+            self._bus_s += self._byte_s
+            before, self._pins = self._pins, byte
+            if byte & _E and not before & _E:
+                self._known = before  # RS and R/W must be set before E rises
+            elif before & _E and not byte & _E:
+                # Data that changes while E falls was not held: the chip takes the new value.
+                self._latch(byte & 0xF0, self._known & (_RS | _RW))
 
     def read(self, count: int) -> bytes:
         """Return the levels of the PCF8574's pins."""
@@ -108,54 +109,54 @@ class Lcd(Part):
         if mode & _RW:
             return
         if self._eight:
-            self._take(bits | 0x0F, mode)  # D0 to D3 are not wired: the chip pulls them up
+            self._take(bits | 0x0F, mode)  # D0 to D3 are not connected: pulled up by the chip
         elif self._half is None:
             self._half = bits
         else:
-            octet = self._half | bits >> 4
+            byte = self._half | bits >> 4
             self._half = None
-            self._take(octet, mode)
+            self._take(byte, mode)
 
-    def _take(self, octet: int, mode: int) -> None:
+    def _take(self, byte: int, mode: int) -> None:
         if self._time < self._busy:
             return
         self._busy = self._time + _SHORT_S
         if mode & _RS:
             self._busy = self._time + _DATA_S
-            self._put(octet)
-        elif octet & 0x80:
-            self._at, self._in_cgram = octet & 0x7F, False
-        elif octet & 0x40:
-            self._at, self._in_cgram = octet & 0x3F, True
-        elif octet & 0x20:
-            if self._starts and octet & 0x10:
+            self._put(byte)
+        elif byte & 0x80:
+            self._at, self._in_cgram = byte & 0x7F, False
+        elif byte & 0x40:
+            self._at, self._in_cgram = byte & 0x3F, True
+        elif byte & 0x20:
+            if self._starts and byte & 0x10:
                 self._busy = self._time + self._starts.pop(0)
-            self._eight = bool(octet & 0x10)
-            self._two_lines = bool(octet & 0x08)
+            self._eight = bool(byte & 0x10)
+            self._two_lines = bool(byte & 0x08)
             self._half = None
-        elif octet & 0x10:
-            step = 1 if octet & 0x04 else -1
-            if octet & 0x08:
+        elif byte & 0x10:
+            step = 1 if byte & 0x04 else -1
+            if byte & 0x08:
                 self._shift -= step
             else:
                 self._go(step)
-        elif octet & 0x08:
-            self._on = bool(octet & 0x04)
-        elif octet & 0x04:
-            self._step = 1 if octet & 0x02 else -1
-            self._follows = bool(octet & 0x01)
-        elif octet:
+        elif byte & 0x08:
+            self._on = bool(byte & 0x04)
+        elif byte & 0x04:
+            self._step = 1 if byte & 0x02 else -1
+            self._follows = bool(byte & 0x01)
+        elif byte:
             self._busy = self._time + _LONG_S
             self._at, self._in_cgram, self._shift = 0, False, 0
-            if octet == 0x01:
+            if byte == 0x01:
                 self._step = 1
                 self._ddram = dict.fromkeys(self._ddram, 0x20)
 
-    def _put(self, octet: int) -> None:
+    def _put(self, byte: int) -> None:
         if self._in_cgram:
-            self._cgram[self._at & 0x3F] = octet
+            self._cgram[self._at & 0x3F] = byte
         elif self._at in self._ddram:
-            self._ddram[self._at] = octet
+            self._ddram[self._at] = byte
             if self._follows:
                 self._shift += self._step
         self._go(self._step)
@@ -168,29 +169,29 @@ class Lcd(Part):
         if self._at in self._ddram:
             self._at = cells[(cells.index(self._at) + step) % len(cells)]
 
-    # For one that only listens
+    # For a model that only listens to a bus
 
     def forget(self) -> None:
-        """Take nothing of what stands there for known: octets were not heard."""
+        """Mark all characters as unknown, because bytes on the bus were lost."""
         self._ddram = dict.fromkeys(self._ddram, _UNKNOWN)
 
     @property
     def known(self) -> bool:
-        """Return whether all that can be seen was written since `forget`."""
+        """Return whether all visible characters were written since `forget`."""
         shown = self._two_lines and self._on
         return shown and not any(_NOT_KNOWN in line for line in self.text())
 
-    # The glass
+    # What is visible
 
     def text(self) -> list[str]:
-        """Return the lines as a person reads them."""
+        """Return the lines of text as a person reads them."""
         if not self.present:
             return [" " * self.cols] * self.rows
         return [self._line(row) for row in range(self.rows)]
 
     def _line(self, row: int) -> str:
         odd = row & 1
-        if not self._two_lines:  # it drives every other line only, and that one too strongly
+        if not self._two_lines:  # every other line shows dark bars, the rest is blank
             return (" " if odd else _BAR) * self.cols
         if not self._on:
             return " " * self.cols
@@ -205,7 +206,7 @@ class Lcd(Part):
         return found
 
     def picture(self, scale: int = 2) -> Image.Image:
-        """Return what it looks like; the form of the letters is not that of its ROM."""
+        """Return a picture of the display; the letters have another shape than in its ROM."""
         font = fonts.load("8x16")
         glass = _GLASS if self.lit else _DARK
         size = self.cols * 9 + 2 * _EDGE, self.rows * 18 + 2 * _EDGE

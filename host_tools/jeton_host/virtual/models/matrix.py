@@ -1,4 +1,4 @@
-"""A keypad whose keys join a row and a column, as people have them: contacts that bounce."""
+"""A matrix keypad: each key connects a row and a column, and its contact bounces."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from jeton_host.virtual.models.hardware import Bench, Contact, Part
 
 
 class Keypad(Part):
-    """Keys that are pressed and let go."""
+    """The keys, which a test or a person can press and release."""
 
     def __init__(self, bench: Bench, name: str, settings: dict[str, Any]) -> None:
         super().__init__(bench, name, settings)
@@ -23,15 +23,15 @@ class Keypad(Part):
         return self._keys[key]
 
     def press(self, key: str) -> None:
-        """Press a key and keep it down."""
+        """Press a key and hold it."""
         self._contact(key).set(True)
 
     def release(self, key: str) -> None:
-        """Let a key go."""
+        """Release a key."""
         self._contact(key).set(False)
 
     def bounce(self, ms: float) -> None:
-        """Have the contacts bounce for so long."""
+        """Set how long the contacts bounce, in ms."""
         for contact in self._keys.values():
             contact.bounce_ms = ms
 

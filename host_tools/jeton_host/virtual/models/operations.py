@@ -1,7 +1,7 @@
-"""The operations that a board asks of the models of its parts, by the numbers the board has.
+"""The numbers of the operations that a modelled board sends to the models of its parts.
 
-The numbers are constants in boards/virtual/modelled (`_MODE = const(1)` and so on). The compiler
-inlines them there, so they take no heap of the firmware under test. This module reads that source.
+They are constants in boards/virtual/modelled (`_MODE = const(1)` and so on). The compiler inlines
+them there, so that they use no heap of the firmware under test. This module reads that source.
 """
 
 import re
@@ -20,6 +20,9 @@ _CODES = {
 
 
 def codes(names: str) -> Iterator[int]:
-    """Yield the numbers of some operations; KeyError for one that there is not."""
+    """Yield the numbers of operations, whose names are separated by spaces.
+
+    KeyError for an unknown name.
+    """
     for name in names.split():
         yield _CODES[name]

@@ -1,4 +1,4 @@
-"""A relay: its contact follows its coil after a while; a bistable one keeps where it was put."""
+"""A relay: its contact follows its coil after a delay; a bistable one keeps its position."""
 
 from functools import partial
 from typing import Any
@@ -7,11 +7,11 @@ from jeton_host.virtual.models.hardware import Bench, Part
 
 OPERATE_S = 0.010
 RELEASE_S = 0.005
-PULSE_S = 0.030  # a shorter pulse does not throw a bistable one
+PULSE_S = 0.030  # a shorter pulse does not switch a bistable relay
 
 
 class Relay(Part):
-    """`closed` is the contact at this moment; `thrown` counts how often it moved."""
+    """A relay: `closed` is the state of its contact, `thrown` the number of changes."""
 
     def __init__(self, bench: Bench, name: str, settings: dict[str, Any]) -> None:
         super().__init__(bench, name, settings)
@@ -45,19 +45,19 @@ class Relay(Part):
         else:
             self._on.discard(number)
             began = self._began.pop(number, now)
-            # One tick more or less of a timer must not matter to it.
+            # A pulse that is one timer tick longer or shorter must not matter.
             if now - began >= PULSE_S:
                 self._throw(number == self.settings["set"], began + OPERATE_S)
 
     @property
     def closed(self) -> bool:
-        """Return whether its contact is closed."""
+        """Return whether its contact is closed now."""
         arrived = self.bench.now() >= self._changes
         return self._closed if arrived else not self._closed
 
     @property
     def warm(self) -> bool:
-        """Return whether a coil of a bistable relay has current for too long: it gets hot."""
+        """Return whether a coil of a bistable relay is on for more than 1 s: it gets hot."""
         return self.bistable and any(self.bench.now() - at > 1.0 for at in self._began.values())
 
 

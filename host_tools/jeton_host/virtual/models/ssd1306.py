@@ -1,6 +1,6 @@
-"""A display of 128x64 dots: an SSD1306 on I2C with its usual glass, as a picture and as text.
+"""A display of 128x64 dots: an SSD1306 on I2C with its usual panel, as a picture and as text.
 
-What its memory holds at power on is noise, and it is dark until its charge pump and it are on.
+Its memory contains noise at power on. It is dark until the charge pump and the display are on.
 """
 
 import random
@@ -13,7 +13,7 @@ from jeton_host.virtual.models.hardware import Bench, Part
 
 WIDTH, HEIGHT = 128, 64
 _HORIZONTAL, _VERTICAL = 0, 1
-# Octets that follow a command (SSD1306 data sheet, table 9-1).
+# Number of bytes that follow a command (SSD1306 data sheet, table 9-1).
 _FOLLOW = dict.fromkeys((0x20, 0x81, 0x8D, 0xA8, 0xD3, 0xD5, 0xD9, 0xDA, 0xDB), 1)
 _FOLLOW |= {0x21: 2, 0x22: 2, 0x26: 6, 0x27: 6, 0x29: 5, 0x2A: 5, 0xA3: 2}
 _LIGHT = (0xC8, 0xE8, 0xFF)
@@ -21,19 +21,22 @@ _EDGE = 4
 
 
 class Ssd1306(Part):
-    """`picture()` and `text()` are what is seen; `octets` counts what came over the bus."""
+    """The display: `picture()` and `text()` are what a person sees.
+
+    `bus_bytes` counts the bytes on the bus, addresses included.
+    """
 
     def __init__(self, bench: Bench, name: str, settings: dict[str, Any]) -> None:
         self._present = True
         super().__init__(bench, name, settings)
-        self.octets = 0
+        self.bus_bytes = 0
         self._power()
         bench.i2c(self, settings.get("soldered", settings["addresses"][0]), self)
 
     def _power(self) -> None:
         self._memory = [bytearray(random.Random(n).randbytes(WIDTH)) for n in range(8)]  # noqa: S311
         self._command: list[int] = []
-        self._mode = 2  # page after page
+        self._mode = 2  # page addressing
         self._cols, self._pages = (0, WIDTH - 1), (0, 7)
         self._col = self._page = 0
         self._remapped = self._turned = self._inverse = self._all = False
@@ -43,7 +46,7 @@ class Ssd1306(Part):
 
     @property
     def present(self) -> bool:
-        """Return whether it is plugged in."""
+        """Return whether the display is connected."""
         return self._present
 
     @present.setter
@@ -54,28 +57,28 @@ class Ssd1306(Part):
 
     # The bus
 
-    def write(self, octets: bytes) -> None:
-        """Take control octets with the commands and data they announce."""
-        self.octets += 1 + len(octets)
+    def write(self, data: bytes) -> None:
+        """Process control bytes and the commands and data that follow them."""
+        self.bus_bytes += 1 + len(data)
         at = 0
-        while at < len(octets):
-            control = octets[at]
+        while at < len(data):
+            control = data[at]
             alone = control & 0x80
-            piece = octets[at + 1 : at + 2] if alone else octets[at + 1 :]
-            for octet in piece:
+            piece = data[at + 1 : at + 2] if alone else data[at + 1 :]
+            for byte in piece:
                 if control & 0x40:
-                    self._data(octet)
+                    self._data(byte)
                 else:
-                    self._order(octet)
-            at += 1 + len(piece) if piece else len(octets)
+                    self._order(byte)
+            at += 1 + len(piece) if piece else len(data)
 
     def read(self, count: int) -> bytes:
-        """Return its state: bit 6 is set while it is off."""
+        """Return the status: bit 6 is set while the display is off."""
         return bytes([0x03 if self._on else 0x43]) * count
 
-    def _data(self, octet: int) -> None:
+    def _data(self, byte: int) -> None:
         col = self._col if self._remapped else WIDTH - 1 - self._col
-        self._memory[self._page][col] = octet
+        self._memory[self._page][col] = byte
         self._unknown.discard((self._page, col))
         if self._mode == _VERTICAL:
             if self._next_page():
@@ -84,7 +87,7 @@ class Ssd1306(Part):
             self._next_page()
 
     def _next_col(self) -> bool:
-        """Go one column on; True where it began anew."""
+        """Advance one column; return True if it wrapped to the first one."""
         last = self._cols[1] if self._mode < 2 else WIDTH - 1
         first = self._cols[0] if self._mode < 2 else 0
         over = self._col == last
@@ -96,8 +99,8 @@ class Ssd1306(Part):
         self._page = self._pages[0] if over else (self._page + 1) % 8
         return over
 
-    def _order(self, octet: int) -> None:
-        self._command.append(octet)
+    def _order(self, byte: int) -> None:
+        self._command.append(byte)
         if len(self._command) <= _FOLLOW.get(self._command[0], 0):
             return
         (order, *values), self._command = self._command, []
@@ -136,18 +139,18 @@ class Ssd1306(Part):
         elif order == 0xDA:
             self._wiring = values[0]
 
-    # For one that only listens
+    # For a model that only listens to a bus
 
     def forget(self) -> None:
-        """Take nothing of what it holds for known: octets were not heard."""
+        """Mark the whole memory as unknown, because bytes on the bus were lost."""
         self._unknown = {(page, col) for page in range(8) for col in range(WIDTH)}
 
     @property
     def known(self) -> bool:
-        """Return whether it is on and all it holds was written since `forget`."""
+        """Return whether it is on and its whole memory was written since `forget`."""
         return self._on and self._pump and not self._unknown
 
-    # The glass
+    # What is visible
 
     def dot(self, x: int, y: int) -> int:
         """Return 1 where a dot is lit."""
@@ -156,7 +159,7 @@ class Ssd1306(Part):
         if self._all:
             return 1
         line = HEIGHT - 1 - y if self._turned else y
-        if not self._wiring & 0x10:  # its rows are wired in turns: one half into the other
+        if not self._wiring & 0x10:  # sequential COM pins: the rows of both halves alternate
             line = line // 2 + line % 2 * (HEIGHT // 2)
         if line >= self._lines:
             return 0
@@ -164,11 +167,11 @@ class Ssd1306(Part):
         return self._memory[line // 8][x] >> line % 8 & 1 ^ self._inverse
 
     def text(self) -> list[str]:
-        """Return the lines as a person reads them: 4 of 16 letters."""
+        """Return the text as a person reads it: 4 lines of 16 letters."""
         return glass.read("8x16", self.dot, 4, 16)
 
     def picture(self, scale: int = 3) -> Image.Image:
-        """Return what it looks like."""
+        """Return a picture of the display, `scale` pixels for each dot."""
         found = Image.new("RGB", (WIDTH + 2 * _EDGE, HEIGHT + 2 * _EDGE))
         for y in range(HEIGHT):
             for x in range(WIDTH):

@@ -1,4 +1,4 @@
-"""A touch panel: an XPT2046 on SPI, under a finger that touches keys or points."""
+"""A touch panel: an XPT2046 on SPI, with a finger that touches keys or points."""
 
 from typing import Any
 
@@ -6,21 +6,21 @@ from jeton_host.errors import BoardError
 from jeton_host.virtual.models.hardware import Bench, Part
 from jeton_host.virtual.models.ili9341 import HEIGHT, WIDTH
 
-# Where the display has drawn the keys.
+# The area in which the display has drawn the keys, in dots.
 _TOP, _COLS, _ROWS = 120, 3, 4
-_ACROSS, _DOWN, _Z1, _Z2 = 5, 1, 3, 4  # its channels
+_ACROSS, _DOWN, _Z1, _Z2 = 5, 1, 3, 4  # channels of the chip
 _NOISE = (0, 3, -2, 4, -4, 1, -1, 2)
 
 
 class Touch(Part):
-    """`press` and `release` touch keys, `touch` and `lift` any point."""
+    """The touch panel: `press` and `release` touch a key, `touch` and `lift` any point."""
 
     def __init__(self, bench: Bench, name: str, settings: dict[str, Any]) -> None:
         super().__init__(bench, name, settings)
         self._keys = settings["keys"]
         self._point: tuple[int, int] | None = None
         self._force = 0
-        self._watches = True  # for a touch, which a conversion ends unless it says otherwise
+        self._watches = True  # PENIRQ is enabled; the last command decides this
         self._answer = b""
         self._readings = 0
         self._irq = bench.pins[settings["irq"]]
@@ -28,7 +28,7 @@ class Touch(Part):
         bench.spi(self, settings["cs"], self)
 
     def touch(self, x: int, y: int, force: int = 600) -> None:
-        """Put a finger on a point of the picture."""
+        """Put a finger on a point of the picture, in dots."""
         with self.bench.lock:
             self._point, self._force = (x, y), force
             self._show()
@@ -44,7 +44,7 @@ class Touch(Part):
         if key not in self._keys:
             raise BoardError(f"no key {key!r} on this keypad: {self._keys}")
         row, col = divmod(self._keys.index(key), _COLS)
-        if row == _ROWS:  # the text
+        if row == _ROWS:  # the text area above the keys
             self.touch(WIDTH // 2, _TOP // 2)
             return
         w, h = WIDTH / _COLS, (HEIGHT - _TOP) / _ROWS
@@ -63,15 +63,15 @@ class Touch(Part):
         self._answer = b""
         self._show()
 
-    def transfer(self, octets: bytes) -> bytes:
-        """Answer each question in the two octets after it."""
+    def transfer(self, data: bytes) -> bytes:
+        """Return bytes: each command byte is answered in the two bytes after it."""
         found = bytearray()
-        for octet in octets:
+        for byte in data:
             found.append(self._answer[0] if self._answer else 0)
             self._answer = self._answer[1:]
-            if octet & 0x80:
-                self._answer = (self._reading(octet >> 4 & 7) << 3).to_bytes(2, "big")
-                self._watches = not octet & 0x01
+            if byte & 0x80:
+                self._answer = (self._reading(byte >> 4 & 7) << 3).to_bytes(2, "big")
+                self._watches = not byte & 0x01
         return bytes(found)
 
     def _reading(self, channel: int) -> int:

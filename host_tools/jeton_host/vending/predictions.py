@@ -1,4 +1,7 @@
-"""What a meter answers to a token under each key that it may have."""
+"""Predict the result of a token on a meter, for each key that the meter may have.
+
+The order of the checks is that of a meter (IEC 62055-41 8.2).
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,20 +22,23 @@ from jeton_host.vending.records import Issued, MeterKey, MeterRecord
 from jeton_host.vending.tokens import REGISTERS, Decoded, decode
 
 TidState = Callable[[int], str]
-"""Asks a live meter about a TID: "Valid", "Used" or "Old"."""
+"""Asks a live meter for the state of a TID: "Valid", "Used" or "Old"."""
 
 KEY_CHANGE_SUBS = {3: 1, 4: 2, 8: 3, 9: 4}
 NO_TESTS = (12,)
 """The tests up to 18 that an electricity meter does not have: the water factor."""
 LAST_TEST = 18
-_ASKED_TIDS = 20  # issued tokens that a live meter is asked about
+_ASKED_TIDS = 20  # newest issued tokens whose TID a live meter is asked about
 FUTURE = timedelta(days=1)
 _RECENT = timedelta(days=3 * 366)
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a meter answers that has `key`; `decoded` is None where the token is not under it."""
+class Prediction:
+    """The result of a token if the meter has `key`; `decoded` is None if `key` does not match.
+
+    `result` is None if it cannot be known. `text` says the result in words, for people.
+    """
 
     key: MeterKey
     decoded: Decoded | None
@@ -41,10 +47,10 @@ class Verdict:
     text: str
 
 
-class Judge:
-    """What a meter answers to a token under each of the keys that it may have.
+class Predictor:
+    """Predicts the result of a token under each of the keys that a meter may have.
 
-    `status`, `tid_state` and `events` are those of the live meter, where there is one.
+    `status`, `tid_state` and `events` are those of the live meter, if there is one.
     """
 
     def __init__(
@@ -62,7 +68,10 @@ class Judge:
         self._now = now
 
     def _possible(self, chain: Chain) -> list[MeterKey]:
-        """Return the keys that the meter may have, newest first; the used tokens rule some out."""
+        """Return the keys that the meter may have, newest first.
+
+        A used token excludes keys: the meter had the key of that token at some time.
+        """
         found = chain.possible(self._status, self._events)
         if len(found) == 1 or "krn" not in self._status:
             return found
@@ -79,47 +88,55 @@ class Judge:
         return found
 
     def _was_used(self, number: int) -> bool:
-        """Say whether the live meter took a token with this TID, for all that can be asked."""
+        """Return whether the live meter is known to have accepted a token with this TID."""
         if number == self._status.get("tid_oldest"):
-            return False  # the store may have been filled with it
+            return False  # the TID store may have been filled with this TID at set-up
         if number == self._status.get("tid_newest"):
             return True
         return self._tid_state is not None and self._tid_state(number) == "Used"
 
-    def _verdict(self, text: str, chain: Chain, key: MeterKey) -> Verdict:
+    def _prediction(self, text: str, chain: Chain, key: MeterKey) -> Prediction:
         try:
             decoded = self._decoded(text, chain.meter, key)
         except VendingError as error:
-            return Verdict(key, None, None, "unknown", f"The key {key} cannot be made: {error}")
+            return Prediction(
+                key, None, None, "unknown", f"The key {key} cannot be derived: {error}"
+            )
         if not decoded.authentic:
-            return Verdict(key, None, "CRCError", "key", "it is refused (CRCError)")
-        result, cause, said = self._judge(chain, key, decoded)
-        return Verdict(key, decoded, result, cause, said)
+            return Prediction(key, None, "CRCError", "key", "it is refused (CRCError)")
+        result, cause, words = self._evaluate(chain, key, decoded)
+        return Prediction(key, decoded, result, cause, words)
 
     def _issued_under(self, chain: Chain, key: MeterKey, log: list[Issued]) -> MeterKey:
-        """Return the key whose base date a token's TID counts from: of equal keys, the logged."""
+        """Return the key with the base date of a token's TID.
+
+        Several entries of the chain can be the same decoder key; the one in the log is right.
+        """
         same = {other.number for other in chain.same(key)}
         for entry in log:
             if entry.meter == chain.meter.name and entry.key.number in same:
                 return entry.key
         return key
 
-    def _judge(self, chain: Chain, key: MeterKey, decoded: Decoded) -> tuple[str | None, str, str]:
-        """Return (result, cause, verdict) in the order in which a meter checks."""
+    def _evaluate(
+        self, chain: Chain, key: MeterKey, decoded: Decoded
+    ) -> tuple[str | None, str, str]:
+        """Return (result, cause, text); the checks have the order of a meter's checks."""
         meter = chain.meter
         cls, sub, fields = decoded.cls, decoded.sub or 0, decoded.fields
         number = decoded.tid
-        if self._bars(chain.meter, cls, sub):
+        if self._blocked_by_tamper(chain.meter, cls, sub):
             return (
                 "NotReady",
                 "tamper",
-                "not ready for it, the meter was tampered with and a token must clear that first",
+                "refused for now (NotReady), the meter was tampered with: first enter a token "
+                "that clears the tamper condition",
             )
         if cls == 0 and key.kt == DDTK:
             return (
                 "DDTKError",
                 "ddtk",
-                "refused, the meter is on a default key and takes no credit",
+                "refused, the meter has a default key (DDTK) and accepts no credit",
             )
         if number is not None:
             if number >> 16 > int(self._status.get("ken", key.ken)):
@@ -130,21 +147,29 @@ class Judge:
             if state == "Old":
                 return "OldError", "old", self._old(number, chain, key)
         if cls == 2 and sub in KEY_CHANGE_SUBS:
-            return self._judge_key_change(chain, key, sub, fields)
+            return self._evaluate_key_change(chain, key, sub, fields)
         if (cls == 0 and sub != 0) or (cls == 2 and (sub == 7 or sub >= 10)):
-            return "FunctionError", "function", "refused, an electricity meter has no use for it"
+            return "FunctionError", "function", "refused, an electricity meter does not support it"
         if cls == 2 and sub == 1 and fields["register"] not in REGISTERS.values():
-            return "RangeError", "range", f"refused, there is no register {fields['register']}"
+            return (
+                "RangeError",
+                "range",
+                f"refused, there is no credit register {fields['register']}",
+            )
         if cls == 2 and sub == 1 and fields["register"] not in (0, 0xFFFF):
             return (
                 "FunctionError",
                 "function",
-                "refused, an electricity meter has no such register",
+                "refused, an electricity meter does not have this credit register",
             )
         if cls == 2 and sub == 5 and fields["pad"]:
-            return "FormatError", "format", "refused, what follows its TID must be zero"
+            return "FormatError", "format", "refused, the padding after its TID must be zero"
         if cls == 0 and self._overflows(meter, fields["amount"]):
-            return "OverflowError", "overflow", "refused, the credit register cannot hold so much"
+            return (
+                "OverflowError",
+                "overflow",
+                "refused, the credit register cannot hold this amount",
+            )
         newest = self._status.get("tid_newest")
         known = self._tid_state is not None or (newest is not None and (number or 0) > newest)
         if number is None or known:
@@ -152,14 +177,14 @@ class Judge:
         return "Accept", "none", "the meter accepts it, if it was not entered before"
 
     def _profile(self, meter: MeterRecord) -> dict[str, Any] | None:
-        """Return the meter's profile, None for one that does not ship."""
+        """Return the meter's profile, or None if this installation does not include it."""
         try:
             return profiles.load(self._status.get("profile") or meter.profile)
         except ProfileError:
             return None
 
-    def _bars(self, meter: MeterRecord, cls: int, sub: int) -> bool:
-        """Say whether a live meter that was tampered with takes no such token."""
+    def _blocked_by_tamper(self, meter: MeterRecord, cls: int, sub: int) -> bool:
+        """Return whether the live meter refuses this kind of token until tamper is cleared."""
         if not self._status.get("tamper"):
             return False
         profile = self._profile(meter)
@@ -194,32 +219,34 @@ class Judge:
         return "Valid"
 
     def _used(self, number: int, chain: Chain, key: MeterKey) -> str:
-        """Say why a meter calls a TID used; one that it began with need not have been entered."""
+        """Say why the result is UsedError.
+
+        A meter is set up with one TID in its store: that TID is used without a token.
+        """
         if number == _start(chain, key):
             return (
-                "refused as used, its TID is the one that the meter began with, of "
+                "refused as used, its TID is the one that the meter was set up with, of "
                 f"{minute_text(tid.tid_time(number, key.bdt))}"
             )
         return "refused, it was entered before"
 
     def _old(self, number: int, chain: Chain, key: MeterKey) -> str:
-        """Say why a meter calls a TID old."""
+        """Say why the result is OldError."""
         start = _start(chain, key)
         if start is not None and number < start:
             return (
-                f"refused, its TID is before the meter's own starting date, {chain.meter.made}, "
-                "when it was made"
+                f"refused, its TID is before the meter's date of manufacture, {chain.meter.made}"
             )
         oldest = self._status.get("tid_oldest")
         if oldest is not None and oldest == self._status.get("tid_newest"):
-            # Not one of 50 was taken: the store is as it was filled.
+            # All 50 TIDs are equal: the store still has the value of the set-up.
             return (
                 "refused, its TID is before the one that the meter was set up with, of "
                 f"{minute_text(tid.tid_time(oldest, key.bdt))}"
             )
-        return "refused, it is older than the 50 tokens the meter remembers"
+        return "refused, it is older than the 50 tokens that the meter remembers"
 
-    def _judge_key_change(
+    def _evaluate_key_change(
         self, chain: Chain, key: MeterKey, sub: int, fields: Mapping[str, int]
     ) -> tuple[str | None, str, str]:
         meter = chain.meter
@@ -230,16 +257,16 @@ class Judge:
             return (
                 "FunctionError",
                 "function",
-                f"refused, the meter takes key changes of {kct} tokens only",
+                f"refused, the meter supports key changes of {kct} tokens only",
             )
         if fields.get("pad"):
-            return "FormatError", "format", "refused, what follows its SGC must be zero"
+            return "FormatError", "format", "refused, the padding after its SGC must be zero"
         if (
             fields.get("ti", 0) > 99
             or fields.get("krn", 1) not in range(1, 10)
             or fields.get("sgc", 0) > 999_999
         ):
-            return "RangeError", "range", "refused, no key has such a KRN, tariff index or SGC"
+            return "RangeError", "range", "refused, its KRN, tariff index or SGC is out of range"
         pending = set(self._status.get("pending", ()))
         earlier = [str(n) for n in range(1, number) if n not in pending]
         profile = self._profile(meter)
@@ -247,7 +274,8 @@ class Judge:
             return (
                 "NotReady",
                 "order",
-                f"not ready for it, this meter takes section {' and '.join(earlier)} first",
+                "refused for now (NotReady), this meter needs the sections in order: enter "
+                f"section {' and '.join(earlier)} first",
             )
         wrong = ""
         if number == 1:
@@ -255,18 +283,38 @@ class Judge:
                 check_change(key.kt, fields["kt"])
             except VendingError:
                 new = KEY_TYPES[fields["kt"]]
-                wrong = f"a {KEY_TYPES[key.kt]} may not become a {new} (KeyTypeError)"
+                wrong = f"a {KEY_TYPES[key.kt]} may not be changed to a {new} (KeyTypeError)"
         entered = pending | {number}
-        whole = {entered >= set(n) for n in self._sets(chain, key, entered, number, fields)}
-        if len(whole) > 1:
-            return None, "unknown", "the meter takes it, perhaps as the last of its set"
-        if True in whole:
+        complete = {entered >= set(n) for n in self._sets(chain, key, entered, number, fields)}
+        if len(complete) > 1:
+            return (
+                None,
+                "unknown",
+                "the meter accepts it, perhaps as the last section of its key change",
+            )
+        if True in complete:
             if wrong:
-                return "KeyTypeError", "key-type", f"the last of its set, and refused: {wrong}"
-            return "Accept", "none", "the last of its set, the meter takes it and has the new key"
+                return (
+                    "KeyTypeError",
+                    "key-type",
+                    f"the last section of its key change, which is refused: {wrong}",
+                )
+            return (
+                "Accept",
+                "none",
+                "the last section of its key change, the meter accepts it and has the new key",
+            )
         if wrong:
-            return f"{ordinal}KCT", "key-type", f"the meter takes it, but not its set: {wrong}"
-        return f"{ordinal}KCT", "none", "the meter takes it and waits for the rest of its set"
+            return (
+                f"{ordinal}KCT",
+                "key-type",
+                f"the meter accepts this section, but will refuse the whole key change: {wrong}",
+            )
+        return (
+            f"{ordinal}KCT",
+            "none",
+            "the meter accepts it and waits for the other sections of its key change",
+        )
 
     def _sets(
         self,
@@ -276,7 +324,10 @@ class Judge:
         number: int,
         fields: Mapping[str, int],
     ) -> list[tuple[int, ...]]:
-        """Return which sections make whole what was entered; several where it cannot be known."""
+        """Return the possible sets of sections that complete the key change.
+
+        Several if the status does not show how many sections it has.
+        """
         two, three = (1, 2), (1, 2, 3)
         if chain.meter.ea == 11:
             return [(1, 2, 3, 4)]
@@ -285,7 +336,8 @@ class Judge:
         if number == 1:
             return [three if fields["kct3"] else two]
         if 1 in entered:
-            # What the first section said the meter does not show: as in those that were issued.
+            # The meter does not show whether the first section announced a third one: use what
+            # the issued first sections say.
             same = {other.number for other in chain.same(key)} if key.number else set()
             firsts = [e for e in chain.issued if e.section == 1 and e.key.number in same]
             if firsts:
@@ -293,19 +345,22 @@ class Judge:
         return [three if 3 in entered else two]
 
     def _read(self, text: str, meter: MeterRecord, key: MeterKey) -> Decoded | None:
-        """Return the token under a key of a meter, if it is authentic under that key."""
+        """Return the decoded token if it is authentic under this key of a meter, else None."""
         try:
             decoded = self._decoded(text, meter, key)
         except VendingError:
-            return None  # the keys at hand do not make this one
+            return None  # the available vending keys do not derive this key
         return decoded if decoded.authentic else None
 
     def _decoded(self, text: str, meter: MeterRecord, key: MeterKey) -> Decoded:
-        octets = self._pos.decoder_key(meter, key)
-        return decode(text, key=octets, ea=meter.ea, tables=meter.tables)
+        decoder_key = self._pos.decoder_key(meter, key)
+        return decode(text, key=decoder_key, ea=meter.ea, tables=meter.tables)
 
     def _plausible(self, decoded: Decoded, meter: MeterRecord, key: MeterKey) -> bool:
-        """Say whether an authentic token is one that somebody could have issued."""
+        """Return whether a point of sale could have issued this authentic token.
+
+        If not, the checksum matches by chance.
+        """
         cls, sub, fields = decoded.cls, decoded.sub or 0, decoded.fields
         if (cls == 0 and sub > 7) or (cls == 2 and sub > 10):
             return False
@@ -322,16 +377,17 @@ class Judge:
         )
 
     def _recent(self, decoded: Decoded, key: MeterKey) -> bool:
-        """Say whether a token is of the last years; those without a date count as recent."""
+        """Return whether a token was issued in the last 3 years; without a date: True."""
         if decoded.tid is None:
             return True
         return tid.tid_time(decoded.tid, key.bdt) > self._now - _RECENT
 
 
 def _start(chain: Chain, key: MeterKey) -> int | None:
-    """Return the TID with which a meter's store was filled, None where it began otherwise.
+    """Return the TID that the meter's TID store was filled with at set-up, else None.
 
-    That of its date of manufacture; a rollover fills it with 0.
+    It is the TID of the date of manufacture. None after a base date change, which fills the store
+    with 0, and if the date of manufacture is outside the range of the base date.
     """
     made = datetime.combine(chain.meter.made, time(), UTC)
     first, last = tid.first_and_last(key.bdt)
@@ -340,7 +396,7 @@ def _start(chain: Chain, key: MeterKey) -> int | None:
 
 
 def change_text(change: Change) -> str:
-    """Return a key change by its date and what it changes."""
+    """Return a key change in words: its date and the parameters that it changes."""
     before, after = change.before.as_dict(), change.after.as_dict()
     changed = [
         parameter_text(name, value) for name, value in after.items() if value != before[name]
@@ -360,14 +416,14 @@ def parameter_text(name: str, value: Any) -> str:
 
 
 def issue_date_text(decoded: Decoded, key: MeterKey) -> str:
-    """Return when a token was issued, as a part of a sentence; empty without a TID."""
+    """Return ", issued DATE" for a sentence; empty for a token without a TID."""
     if decoded.tid is None:
         return ""
     return f", issued {minute_text(tid.tid_time(decoded.tid, key.bdt))}"
 
 
 def minute_text(moment: datetime) -> str:
-    """Return a UTC time to the minute."""
+    """Return a UTC time as text, to the minute."""
     return f"{moment:%Y-%m-%d %H:%M} UTC"
 
 

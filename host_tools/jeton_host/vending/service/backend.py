@@ -1,4 +1,4 @@
-"""Orders of the vending service: each is done once, faults can be ordered."""
+"""What the vending service does behind its addresses: orders, each done once, and faults."""
 
 import json
 import math
@@ -32,20 +32,20 @@ CREATE TABLE IF NOT EXISTS orders (
 
 
 def read_faults(given: Mapping[str, Any]) -> Faults:
-    """Return the faults by their names, or raise VendingError."""
+    """Return faults from their names and values; raise VendingError if one is not valid."""
     try:
         return Faults(**given)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         raise VendingError(
-            f"fault {name} will not do: {first['msg'].lower()}; there are "
+            f"fault {name} is not valid: {first['msg'].lower()}; the faults are "
             + ", ".join(Faults.model_fields)
         ) from None
 
 
 class Refused(Exception):
-    """An answer other than what was asked for."""
+    """A request that the service refuses, with an HTTP status and headers."""
 
     def __init__(self, status: int, why: str, headers: Mapping[str, str] | None = None):
         super().__init__(why)
@@ -54,36 +54,36 @@ class Refused(Exception):
 
 
 @dataclass(slots=True)
-class Trouble:
-    """The faults that are set, as they are used up; safe across threads."""
+class ActiveFaults:
+    """The faults that are set now; counted faults are used up. Safe for several threads."""
 
     faults: Faults = field(default_factory=Faults)
     _until: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def set(self, faults: Faults) -> Faults:
-        """Order faults from now on; return them."""
+        """Replace the faults, from now on; return them."""
         with self._lock:
             self.faults = faults.model_copy()
             self._until = time.monotonic() + faults.out_of_service_s
         return self.shown()
 
     def shown(self) -> Faults:
-        """Return the faults that are ordered, with the time that is left of an outage."""
+        """Return the faults that are set, with the remaining seconds of an outage."""
         with self._lock:
             left = max(0.0, self._until - time.monotonic())
             return self.faults.model_copy(update={"out_of_service_s": round(left, 3)})
 
     def out_of_service(self) -> int | None:
-        """Return the seconds to retry after where this request is not served, else None."""
+        """Return after how many seconds to retry during an outage; None: serve the request."""
         with self._lock:
             left = self._until - time.monotonic()
             if left > 0:
                 return math.ceil(left)
             return self.faults.retry_after_s if self._use("out_of_service_requests") else None
 
-    def strikes(self, name: str) -> bool:
-        """Use up one of a fault that is counted; return whether there was one."""
+    def use_one(self, name: str) -> bool:
+        """Use one of a counted fault; return whether one was left."""
         with self._lock:
             return self._use(name)
 
@@ -93,17 +93,17 @@ class Trouble:
         return left > 0
 
 
-class Shop:
-    """What the service does, behind its addresses."""
+class Backend:
+    """The operations of the service on a point of sale."""
 
-    def __init__(self, pos: PointOfSale, trouble: Trouble):
+    def __init__(self, pos: PointOfSale, active_faults: ActiveFaults):
         self.pos = pos
-        self.trouble = trouble
+        self.active_faults = active_faults
         with pos.together() as db:
             db.execute(_ORDERS)
 
     def meter(self, text: str) -> MeterRecord:
-        """Return a meter by name, DRN or PAN; 404 if there is none."""
+        """Return a meter by name, DRN or PAN; raise Refused (404) if there is none."""
         try:
             return self.pos.find_meter(text)
         except BusyError:
@@ -119,21 +119,21 @@ class Shop:
         key: str | None,
         do: Callable[[], dict[str, Any]],
     ) -> JSONResponse:
-        """Do what is asked for, once for each idempotency key, and answer."""
-        if self.trouble.faults.ignore_idempotency:
+        """Do an order once for each idempotency key, and return the answer."""
+        if self.active_faults.faults.ignore_idempotency:
             key = None
         request = json.dumps([kind, meter, asked.model_dump(mode="json")], sort_keys=True)
         with self.pos.together() as db:
             found = db.execute("SELECT * FROM orders WHERE idempotency = ?", (key,)).fetchone()
             if found is not None and found["asked"] != request:
                 raise Refused(
-                    422, "this Idempotency-Key was used for another order: take a new one"
+                    422, "this Idempotency-Key was used for another order: use a new one"
                 )
             answer = json.loads(found["answer"]) if found else self._new(db, kind, meter, do)
             if not found:
                 row = (answer["id"], key, kind, meter, request, json.dumps(answer))
                 db.execute("INSERT INTO orders VALUES (?, ?, ?, ?, ?, ?)", row)
-        if self.trouble.strikes("lost_answers"):
+        if self.active_faults.use_one("lost_answers"):
             raise Refused(504, "the vending service gave no answer in time")
         headers = {"Idempotent-Replayed": "true"} if found else {}
         return JSONResponse(answer, 200 if found else 201, headers)
@@ -147,7 +147,7 @@ class Shop:
                 "SELECT answer FROM orders WHERE kind = ? AND meter = ? ORDER BY rowid DESC",
                 (kind, meter),
             ).fetchone()
-            if before is not None and self.trouble.strikes("repeated_tokens"):
+            if before is not None and self.active_faults.use_one("repeated_tokens"):
                 last = json.loads(before["answer"])
                 answer |= {name: last[name] for name in ("token", "grouped", "tid")}
         return answer
@@ -155,7 +155,7 @@ class Shop:
     def buy(self, meter: MeterRecord, order: Purchase) -> dict[str, Any]:
         """Sell credit for a meter."""
         keys = self.pos.keys_of(meter.name)
-        old = keys[1] if self.trouble.faults.old_key and len(keys) > 1 else None
+        old = keys[1] if self.active_faults.faults.old_key and len(keys) > 1 else None
         issued = self.pos.credit(meter.name, str(order.kwh), at=order.at, key=old)
         return {
             "kwh": str(layouts.amount_value(issued.fields["amount"]) / 10),
@@ -169,7 +169,7 @@ class Shop:
             tests = value if isinstance(value, list) else [_whole(value)]
             return issued_answer(pos.test(name, tests, at=at))
         if isinstance(value, list):
-            raise VendingError(f"the value of {order.kind} is no list")
+            raise VendingError(f"the value of {order.kind} must not be a list")
         if order.kind == "power-limit":
             return issued_answer(pos.power_limit(name, _whole(value), at=at))
         if order.kind == "unbalance-limit":
@@ -205,7 +205,7 @@ class Shop:
 
 
 def issued_answer(issued: Issued) -> dict[str, Any]:
-    """Return an issued token as the service answers it."""
+    """Return an issued token as an answer of the service."""
     return issued.as_dict() | {"grouped": issued.grouped}
 
 
