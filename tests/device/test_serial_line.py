@@ -481,7 +481,7 @@ def test_a_damaged_record_is_reported_and_kept(meter: Meter) -> None:
     assert fault is not None
     assert "checksum" in fault
     assert meter.display().lines[0].startswith("STORE FAULT")
-    with pytest.raises(BoardError, match=r"damaged.*provision the meter anew"):
+    with pytest.raises(BoardError, match=r"damaged.*provision the meter again"):
         meter.enter("0" * 20)
     with meter._talking(2.0) as repl:
         assert b"True" in repl.run("print(b'spoilt' in open('/meter.bin','rb').read())", 2.0)[0]
