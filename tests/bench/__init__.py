@@ -1,1 +1,1 @@
-"""Measurements behind what the README claims: `make bench`."""
+"""Measurements for the figures in the README: `make bench`."""

@@ -1,4 +1,4 @@
-"""Measures and prints one table; exit status 1 if something is slower than what is claimed."""
+"""Measures and prints one table; exit status 1 if a value exceeds its limit."""
 
 import asyncio
 import json
@@ -26,14 +26,14 @@ from tests.bench import heap, hil_checking, hil_conformance, hil_plugin, hil_wir
 HEAP = "192k"
 HERE = Path(__file__).parent
 YEARS = 20
-# How much more than the mean the most erased sector had: 2.0 after one round of a flash of 24
-# sectors, 1.35 after seven; twenty years are seven rounds and more.
+# Ratio of the most erased sector to the mean: 2.0 after one round over a flash of 24 free
+# sectors, 1.35 after seven rounds; twenty years are at least seven rounds.
 UNEVEN = 2.0
-ERASES = 50_000  # half of what a sector of a NOR flash is made for
+ERASES = 50_000  # half of the rated erases of a NOR flash sector
 
 
 def inside() -> dict[str, float]:
-    """Return the microseconds measured inside the interpreter, with the small heap."""
+    """Return the microseconds measured by on_interpreter.py, with the heap of a small board."""
     micropython = interpreter.find()
     key = bytes.fromhex("87f3ecbb2e46b48f")
     codes = "\n".join(credits(key, 1000, 7 * 50))
@@ -51,21 +51,21 @@ def inside() -> dict[str, float]:
 
 
 def credits(key: bytes, first_tid: int, count: int) -> list[str]:
-    """Return tokens of 0.5 kWh each."""
+    """Return credit tokens of 0.5 kWh each, with rising TIDs."""
     return [
         encode(0, 0, {"rnd": 1, "tid": first_tid + i, "amount": 5}, key=key) for i in range(count)
     ]
 
 
 def milliseconds(action: Callable[[], object]) -> float:
-    """Return how long a call takes."""
+    """Return the duration of a call in ms."""
     start = time.perf_counter()
     action()
     return 1000 * (time.perf_counter() - start)
 
 
 def first_answer() -> float:
-    """Return the milliseconds from nothing to the display of a running board, once."""
+    """Return the milliseconds from start to the first display, measured once."""
 
     def start() -> None:
         with VirtualBoard(heap=HEAP) as board, Meter(board.path) as meter:
@@ -75,7 +75,7 @@ def first_answer() -> float:
 
 
 def on_board() -> tuple[list[float], list[float], list[float]]:
-    """Return the milliseconds of token round trips, of key presses, and of 30 days at 800 W."""
+    """Return the milliseconds of token entries, of key presses, and of 30 days at 800 W."""
     config = make_config()
     key = bytes.fromhex(config["decoder_key"])
     codes = credits(key, config["tid0"] + 10_000, 100)
@@ -91,7 +91,7 @@ def on_board() -> tuple[list[float], list[float], list[float]]:
 
 
 def year_on_board() -> tuple[float, float]:
-    """Return the milliseconds of a year of hours that repeat by the week, and of 8760 apart."""
+    """Return the milliseconds of a year of a weekly load, and of 8760 different hours."""
     weekly = [(3600 * i, 300 + i * 7919 % 2500) for i in range(168)]
     hourly = [(3600 * i, 300 + i * 7919 % 2500) for i in range(8760)]
     with Meter.open("virtual", config=make_config() | {"credit_wh": 10**9}, heap=HEAP) as meter:
@@ -106,18 +106,18 @@ def year_on_board() -> tuple[float, float]:
 
 
 def heap_in_use(profile: str) -> int:
-    """Return the octets of heap in use after start, of a meter that was set up."""
+    """Return the heap in use, in bytes, after the start of a provisioned meter."""
     with Meter.open("virtual", config=make_config(profile=profile), heap=HEAP) as meter:
         meter.reset()
         return meter.info().mem_used
 
 
 def erases(watts: int, step_s: int, days: int) -> tuple[float, float]:
-    """Return (erases a save, erases in 20 years of the sector that has most of them).
+    """Return (erases per save, erases in 20 years of the most erased sector).
 
     The real meter and store save for `days` on a NOR model that holds the firmware, with a start
-    each day; the erases of that stretch are multiplied and shared among the free sectors: littlefs
-    takes another when one had 100 erases, and goes round all of them.
+    each day. The erases are scaled to 20 years and divided by the number of free sectors, because
+    littlefs moves to another sector after 100 erases and so uses all of them in turn.
     """
     micropython = interpreter.find()
     firmware = firmware_build.build(micropython)
@@ -141,9 +141,9 @@ def erases(watts: int, step_s: int, days: int) -> tuple[float, float]:
 
 
 async def key_to_screen() -> list[float]:
-    """Return the milliseconds from a key to the drawn display, the clock at 3,600 times.
+    """Return the milliseconds from a key to the drawn display, with the clock at 3600x.
 
-    Every key finds the clock running that fast, under a load.
+    The clock runs at this rate, under a load, at each key.
     """
     with Meter.open("virtual", config=make_config() | {"credit_wh": 10**9}, heap=HEAP) as meter:
         meter.set_load(3000)
@@ -161,7 +161,7 @@ async def key_to_screen() -> list[float]:
 
 
 async def until_drawn(screen: MeterScreen) -> float:
-    """Press a key; return the milliseconds until the display that shows it is drawn."""
+    """Press a key; return the milliseconds until the display with its digit is drawn."""
     before, drawn = screen.shown, asyncio.Event()
     start = time.perf_counter()
     screen.simulate_key("5")
@@ -179,7 +179,7 @@ def check(meter: Meter, code: str) -> None:
 
 
 def main() -> int:
-    """Measure, print, judge."""
+    """Measure, print the table, and return the exit status."""
     table = Table(title=f"{interpreter.find().file.rsplit('/', 1)[-1]}, heap {HEAP}")
     for name in ("what", "measured", "claimed", ""):
         table.add_column(name, justify="left" if name == "what" else "right")
@@ -202,7 +202,7 @@ def main() -> int:
     row("token to result, record in memory", found["enter"] / 1000, "ms", 3)
     row("key press to display, inside", found["press"] / 1000, "ms", 5)
     row("a year of hourly loads, inside", found["year"] / 1000, "ms", 1500)
-    first_answer()  # the firmware is compiled once, then kept
+    first_answer()  # compiles the firmware, which is then cached
     starts = [first_answer() for _ in range(10)]
     row("virtual board, start to first answer, median", statistics.median(starts), "ms", 400)
     entered, pressed, advanced = on_board()
@@ -224,10 +224,10 @@ def main() -> int:
     heaps = {name: heap_in_use(name) for name in profiles.names()}
     largest = max(heaps, key=lambda name: heaps[name])
     row(f"heap in use after start, largest: {largest}", heaps[largest] / 1024, "KiB", 110)
-    # 10 Wh each 72 s are 12 kWh a day, and more; at 23 kW the ten seconds limit.
+    # 10 Wh every 72 s are 12 kWh a day; at 23 kW the limit of one save in 10 s applies.
     for what, load in (("10 kWh a day", (500, 72, 30)), ("23 kW for ever", (23_000, 10, 4))):
         each, worst = erases(*load)
-        row(f"erases a save, {what}", each, "")
+        row(f"erases per save, {what}", each, "")
         row(f"  of the worst sector in {YEARS} years", worst, "", ERASES)
     for measured in (*hil_plugin.rows(), *hil_wires.rows()):
         row(*measured)
@@ -246,15 +246,15 @@ def main() -> int:
 
 
 def of_modules(board: str) -> Table:
-    """Return what each module of a board takes of flash and heap."""
-    table = Table(title=f"{board}: octets of each module")
+    """Return a table of the flash and heap that each module of a board uses."""
+    table = Table(title=f"{board}: bytes of each module")
     table.add_column("module")
     table.add_column("flash", justify="right")
     table.add_column("heap", justify="right")
     shares = heap.shares(board)
-    for name, octets in sorted(heap.flash(board).items()):
+    for name, size in sorted(heap.flash(board).items()):
         taken = shares.get(name.replace("/", "."))
-        table.add_row(name, str(octets), "" if taken is None else str(taken))
+        table.add_row(name, str(size), "" if taken is None else str(taken))
     return table
 
 

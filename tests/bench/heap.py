@@ -1,4 +1,4 @@
-"""What the firmware takes of a board: octets of flash and of heap, module by module."""
+"""The flash and the heap, in bytes, that the firmware uses on a board, for each module."""
 
 import json
 import re
@@ -17,18 +17,18 @@ from jeton_host.meter import Meter
 from jeton_host.virtual.board import VirtualBoard
 from jeton_host.virtual.models.hardware import Bench
 
-FLASH_LIMIT = 96 * 1024  # of everything compiled
+FLASH_LIMIT = 96 * 1024  # bytes of all compiled modules
 HEAP_LIMIT = 112_640  # in use after a start, in 64-bit words: about 76 KB on a chip
-PIECE_LIMIT = 8192  # the largest single piece
+PIECE_LIMIT = 8192  # bytes of the largest contiguous heap block in use
 MARCH = {"ESP32": "xtensawin", "ESP32-C3": "rv32imc"}
 _NAMES = re.compile(r"n_qstr=(\d+)")
-_GROWS_AT, _GROWS_BY = 1240, 14_144  # names, octets
-_BLOCK = 32  # octets of a block of the heap there
+_GROWS_AT, _GROWS_BY = 1240, 14_144  # names at which their table grows, and bytes it grows by
+_BLOCK = 32  # bytes of a heap block of the interpreter
 _TRIES = 3
 
 CONFIG = {"drn": "00000000000", "decoder_key": "87f3ecbb2e46b48f", "credit_wh": 100_000}
 
-# Each module's own share, without what it imports; those of the models are left out.
+# The heap of each module itself, without the modules it imports and without the models.
 _SHARES = """
 import builtins, gc, json, sys
 sys.path[:] = [{lib!r}]
@@ -59,8 +59,8 @@ builtins.__import__ = real
 print(json.dumps(shares))
 """
 
-# The timer's thread leaves the meter alone meanwhile.
-_TAKEN = """
+# The lock keeps the timer's thread from the meter during the measurement.
+_IN_USE = """
 import gc, micropython
 from jeton_main import runtime
 with runtime.lock:
@@ -71,7 +71,7 @@ with runtime.lock:
 
 
 def flash(name: str) -> dict[str, int]:
-    """Return the octets of each compiled module, for the chip of the board."""
+    """Return module -> size in bytes, compiled for the chip of the board."""
     march = MARCH[boards.load(name).chip]
     with TemporaryDirectory() as folder:
         target = Path(folder) / "out.mpy"
@@ -85,7 +85,7 @@ def flash(name: str) -> dict[str, int]:
 
 
 def _inside(board: Board, source: str, heap: str = "512k") -> str:
-    """Return what a script prints in the interpreter that plays a board."""
+    """Return the output of a script in the interpreter of a virtual board."""
     micropython = interpreter.find()
     with Bench(board) as bench, bench.connect() as line:
         done = subprocess.run(
@@ -107,7 +107,7 @@ def _lib(name: str) -> str:
 
 
 def shares(name: str) -> dict[str, int]:
-    """Return the octets of heap that importing each module takes."""
+    """Return module -> bytes of heap that its import uses."""
     board = boards.load(name)
     names = ["board", "machine", "jeton.console", "jeton.meter", "drivers.clock"]
     names += ["drivers.storage", "drivers.runtime", "drivers.parts"]
@@ -117,7 +117,7 @@ def shares(name: str) -> dict[str, int]:
     return dict(found)
 
 
-# What main.py brings in comes first, as at a start.
+# The modules that main.py imports come first, as at a start.
 _START = ("board", "drivers.clock", "drivers.storage", "jeton.console", "jeton.meter")
 
 
@@ -128,26 +128,26 @@ def _imported(name: str) -> str:
     return lines + "gc.collect()\n"
 
 
-def import_all(name: str, heap_octets: int) -> int:
-    """Import every module of a board into one heap, models apart; return how many there are.
+def import_all(name: str, heap_bytes: int) -> int:
+    """Import every module of a board into one heap; return the number of modules.
 
-    What only a start needs is unloaded as a start does it (drivers/startup.py).
+    `heap_bytes` is without the models. Modules needed only at start are unloaded afterwards.
     """
     files = firmware_build.sources(name, native=True, virtual=False)
     names = [file.removeprefix("lib/").removesuffix(".mpy") for file in files]
     names = [n.replace("/", ".").removesuffix(".__init__") for n in names if n != "boot.py"]
-    names.remove("jeton_main")  # that is a start
+    names.remove("jeton_main")  # its import would start the firmware
     lines = "".join(_imported(n) for n in ["machine", *_START, *sorted(set(names) - set(_START))])
     source = f"import gc, sys\nsys.path[:] = [{_lib(name)!r}]\n{lines}"
-    room = heap_octets + measuring.models(name) + _names_grow(name, source)
+    room = heap_bytes + measuring.models(name) + _names_grow(name, source)
     _inside(boards.load(name), source, str(room))
     return len(names)
 
 
 def _names_grow(name: str, source: str) -> int:
-    """Return what the interpreter's table of names takes more for those of the stand-in.
+    """Return the bytes by which the table of names grows because of the machine model.
 
-    The table grows twofold; on a chip the names of `machine` are built in and not in it.
+    The table grows to twice its size. On a chip the names of `machine` are built in, not in it.
     """
     count = "\nimport micropython; micropython.qstr_info()"
     own = f"import sys\nsys.path[:] = [{_lib(name)!r}]{count}\nimport machine{count}"
@@ -157,19 +157,19 @@ def _names_grow(name: str, source: str) -> int:
 
 
 def after_start(name: str) -> dict[str, tuple[int, int]]:
-    """Return profile -> (octets of heap in use after a start, largest piece); without models."""
-    stand_in = measuring.models(name) + measuring.files(name)
+    """Return profile -> (heap in use after a start, largest block), in bytes, without models."""
+    overhead = measuring.models(name) + measuring.files(name)
     found = {}
     with VirtualBoard(board=name) as board, Meter.open(board.path) as meter:
         for profile in profiles.names():
             meter.provision(CONFIG | {"profile": profile})
             taken: list[tuple[int, int]] = []
-            # What a stack still shows by chance is taken for in use: another start shows other.
+            # Old values on the stack can keep objects in use: take the smallest of several starts.
             while not taken or (min(taken)[0] > HEAP_LIMIT and len(taken) < 4 * _TRIES):
                 meter.reset()
                 for _ in range(_TRIES):
-                    used, said = meter.run(_TAKEN).split("\n", 1)
+                    used, said = meter.run(_IN_USE).split("\n", 1)
                     piece = int(said.split("max blk sz:")[1].split(",")[0]) * _BLOCK
-                    taken.append((int(used) - stand_in, piece))
+                    taken.append((int(used) - overhead, piece))
             found[profile] = min(taken)
     return found

@@ -1,4 +1,4 @@
-"""How fast `check-tokens` is: 10,000 tokens for 1,000 meters, ten for each in file order."""
+"""Measures `check-tokens`: 10,000 tokens for 1,000 meters, ten each, in the order of a file."""
 
 import os
 import tempfile
@@ -14,14 +14,14 @@ from jeton_host.vending.records import describe_meter
 from jeton_host.vending.tokens import encode
 
 METERS = 1000
-TOKENS = 10  # for each
+TOKENS = 10  # tokens per meter
 LIMIT_S = 60
 _TID = 6_000_000
 
 
 def issued(meters: int, tokens: int) -> bytes:
-    """Return a file of tokens, every meter's first, then every meter's second."""
-    pos = PointOfSale(Path("nobody.sqlite"))
+    """Return a file of tokens: the first of every meter, then the second of every meter, …"""
+    pos = PointOfSale(Path("absent.sqlite"))
     records = [describe_meter("m", drn=make_drn(number)) for number in range(1, meters + 1)]
     keys = [pos.decoder_key(record) for record in records]
     lines = ["meter,token,expected kWh"]
@@ -33,7 +33,7 @@ def issued(meters: int, tokens: int) -> bytes:
 
 
 def seconds(meters: int = METERS, tokens: int = TOKENS) -> float:
-    """Return the seconds from a file's octets to what became of each row."""
+    """Return the seconds from the bytes of a file to the results of all rows."""
     data = issued(meters, tokens)
     with tempfile.TemporaryDirectory(prefix="jeton-") as folder:
         pos = PointOfSale(Path(folder) / "pos.sqlite")
@@ -46,7 +46,7 @@ def seconds(meters: int = METERS, tokens: int = TOKENS) -> float:
 
 
 def measure(row: Callable[..., None]) -> None:
-    """Add the measures to the table of `make bench`."""
+    """Add the measurements to the table of `make bench`."""
     took = seconds()
     row(f"check-tokens, {METERS * TOKENS} tokens for {METERS} meters", took, "s", LIMIT_S)
     row("  tokens a second", METERS * TOKENS / took, "")

@@ -1,4 +1,4 @@
-"""How long a whole conformance sheet takes on a virtual board."""
+"""Measures the duration of a whole conformance sheet on a virtual board."""
 
 from typing import Protocol
 
@@ -9,14 +9,14 @@ LIMIT_S = 20
 
 
 class Row(Protocol):
-    """Takes a line of the table."""
+    """Adds a row to the table of `make bench`."""
 
     def __call__(self, what: str, value: float, unit: str, limit: float | None = None) -> None:
-        """Take what was measured, and what is claimed of it."""
+        """Add a measured value and its limit, if any."""
 
 
 def measure(row: Row, heap: str) -> None:
-    """Run all rows once, with the small heap."""
+    """Run all rows once, with the given heap, and add the duration."""
     with Meter.open("virtual", heap=heap) as meter:
         sheet = Run(meter).sheet()
     if not sheet.good:

@@ -1,4 +1,4 @@
-"""Measures the pytest plugin: what it costs a run without meters, fresh boards, a street of 50."""
+"""Measures the pytest plugin: an empty run, new boards, and a street of 50 meters."""
 
 import os
 import resource
@@ -62,7 +62,7 @@ _EMPTY = "def test_nothing(): pass\n"
 
 
 def seconds(folder: Path, source: str, *options: str) -> float:
-    """Return how long pytest takes over a file of tests, all of which pass."""
+    """Return the seconds that pytest takes for a file of tests; all must pass."""
     (folder / "test_it.py").write_text(source)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
     began = time.perf_counter()
@@ -80,15 +80,15 @@ def seconds(folder: Path, source: str, *options: str) -> float:
 
 
 def processor_s() -> float:
-    """Return the processor time of all that was run so far."""
+    """Return the processor time, in s, of all child processes until now."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def each_ms(folder: Path, source: str) -> tuple[float, float]:
-    """Return the milliseconds a test takes with all workers, their start aside: time, processor.
+    """Return (elapsed, processor) ms per test with all workers, without their start.
 
-    The second is what counts on a machine that has other things to do.
+    On a busy machine only the processor time is meaningful.
     """
     took, used = [], []
     for count in (_FEW, _MANY):
@@ -100,16 +100,16 @@ def each_ms(folder: Path, source: str) -> tuple[float, float]:
 
 
 def rows() -> list[tuple[str, float, str, float | None]]:
-    """Return (what, value, unit, limit) of each measure."""
+    """Return (name, value, unit, limit) of each measurement."""
     with tempfile.TemporaryDirectory(prefix="jeton-") as made:
         folder = Path(made)
         (folder / "pytest.ini").write_text("[pytest]\n")
         pairs = [
             (seconds(folder, _EMPTY), seconds(folder, _EMPTY, "-p", "no:jeton")) for _ in range(7)
         ]
-        # The quickest of each: what else the machine does only adds.
+        # The shortest time of each: other programs can only add time.
         cost = min(a for a, _ in pairs) - min(b for _, b in pairs)
-        seconds(folder, _FRESH.format(count=2))  # the firmware is compiled once, then kept
+        seconds(folder, _FRESH.format(count=2))  # compiles the firmware, which is then cached
         fresh, fresh_used = each_ms(folder, _FRESH)
         purchase, purchase_used = each_ms(folder, _PURCHASE)
         seconds(folder, _STREET.format(count=STREET))

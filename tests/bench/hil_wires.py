@@ -1,4 +1,4 @@
-"""Measures pins in place of the wire, on the models: keys, a display, `jeton wires`."""
+"""Measures pins in place of the serial line: keys, a display, `jeton wires`, on models."""
 
 import time
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ _KEYS = "1234567890*****"
 
 
 def rows() -> Iterator[tuple[str, float, str]]:
-    """Give what, how much and its unit; the time is real, the firmware's ticks are 20 ms."""
+    """Yield (name, value, unit); times are real, the firmware's ticks are 20 ms."""
     for name in ("esp32_lcd2004", "esp32_oled", "esp32c3_oled"):
         with VirtualBoard(board=name) as board:
             assert board.bench is not None
@@ -41,10 +41,10 @@ def _measured(
         pins.listen()
         meter.display()
         bus = board.bench.board.buses[board.bench.board.parts["display"]["bus"]]
-        octets = display.bus_bytes - before
-        yield "  octets of a display begun and drawn", octets, ""
-        yield "  those on the bus", 9000 * octets / bus["freq"], "ms"
-        yield "  octets lost", pins.lost, ""
+        sent = display.bus_bytes - before
+        yield "  bytes of a display initialised and drawn", sent, ""
+        yield "  those on the bus", 9000 * sent / bus["freq"], "ms"
+        yield "  bytes lost", pins.lost, ""
         pins.close()
         began = time.perf_counter()
         pins = AdapterWires(adapter.path)

@@ -1,4 +1,4 @@
-"""Counts what saving wears off a flash: the real store on littlefs on a NOR model.
+"""Counts the flash erases that saving causes: the real store on littlefs on a NOR model.
 
 Runs in MicroPython. Arguments: the folder of the compiled firmware, that of the NOR model, the
 flash image of a board, watts, seconds between saves, days. Prints one JSON object: erases of each
@@ -23,7 +23,7 @@ NOW = 9260 * DAY_S  # a midnight
 
 
 class Counted(Storage):
-    """The store, which counts what it writes."""
+    """The store; it counts its writes."""
 
     ticks = records = 0
 
@@ -39,13 +39,13 @@ class Counted(Storage):
 
 
 def profiles(name, language=None):
-    """Return a profile as the board reads it."""
+    """Return a profile as a board reads it."""
     with open(sys.argv[1] + "/../profiles/%s.%s" % (name, language or "json"), "rb") as file:
         return file.read() if language else json.load(file)
 
 
 def boot(nor):
-    """Start a meter on this flash."""
+    """Start a meter on this flash and return it."""
     vfs.mount(vfs.VfsLfs2(nor), "/m")
     store = Counted("/m/meter.bin")
     meter = Meter(store, profiles)
@@ -54,7 +54,7 @@ def boot(nor):
 
 
 def main():
-    """Let a meter save for some days, with a start each day; the first is that of a new meter."""
+    """Run a meter for the given days, with a start each day; begin with a new meter."""
     with open(sys.argv[3], "rb") as file:
         blocks = []
         while True:
@@ -81,7 +81,7 @@ def main():
     if meter.state.total_wh != watts * days * DAY_S // 3600:
         raise RuntimeError("the energy is wrong")
     found = {"erases": nor.erases, "ticks": counted[0], "records": counted[1]}
-    found["tick_octets"] = states.TICK_BYTES
+    found["tick_bytes"] = states.TICK_BYTES
     print(json.dumps(found))
 
 

@@ -3,7 +3,7 @@
 Argument: the folder of the compiled firmware. Standard input: credit tokens for this meter, one
 a line.
 
-Prints one JSON object: microseconds, the best of several rounds, for each thing measured.
+Prints one JSON object: microseconds for each measurement, the best of several rounds.
 """
 
 import gc
@@ -24,23 +24,23 @@ BLOCK = bytes.fromhex("d431f4b09e0e9f62")
 
 
 class Store:
-    """Keeps the record in memory: the flash is measured on the board."""
+    """A store in memory: the flash is measured elsewhere (on_flash.py)."""
 
-    octets = None
+    data = None
 
     def load(self, which):
-        """Return nothing: a new meter."""
+        """Return None: there is no record."""
 
     def set_aside(self):
         """Do nothing: no record here is damaged."""
 
     def holds(self, parts, start, end):
-        """Say no: each save is a whole one."""
+        """Return False: every save writes the whole record."""
         return False
 
     def save(self, parts):
         """Keep the record."""
-        self.octets = b"".join(parts)
+        self.data = b"".join(parts)
 
 
 def best(function, count, rounds=7):
@@ -57,7 +57,7 @@ def best(function, count, rounds=7):
 
 
 def profiles(name, language=None):
-    """Return a profile as the board reads it."""
+    """Return a profile as a board reads it."""
     with open(sys.argv[1] + "/../profiles/%s.%s" % (name, language or "json"), "rb") as file:
         return file.read() if language else json.load(file)
 
@@ -76,7 +76,7 @@ def enter():
 
 
 def press():
-    """Press a digit and look; a backspace makes room for the next."""
+    """Press a digit and read the display; then delete the digit."""
     meter.press("5", 800_000_000)
     meter.display(800_000_000)
     meter.press("*", 800_000_000)
@@ -84,7 +84,7 @@ def press():
 
 
 def year():
-    """Return the microseconds of a year with another load each hour of the week."""
+    """Return the microseconds of a year with a different load each hour of the week."""
     steps = [[3600 * i, 300 + i * 7919 % 2500] for i in range(168)]
     config = {"drn": "00000000000", "decoder_key": KEY.hex(), "credit_wh": 10**9}
     meter.provision(config, 800_000_000)

@@ -1,4 +1,4 @@
-"""A serial client that knows only bytes, for tests that look at what a board really sends."""
+"""A serial client that works on raw bytes, for tests of exactly what a board sends."""
 
 import os
 import select
@@ -28,7 +28,7 @@ class Client:
             data = data[os.write(self.fd, data) :]
 
     def expect(self, ending: bytes) -> bytes:
-        """Return everything up to and with `ending`."""
+        """Return everything received up to and including `ending`."""
         deadline = time.monotonic() + self.timeout
         while ending not in self.seen:
             left = deadline - time.monotonic()
@@ -44,7 +44,7 @@ class Client:
         self.expect(RAW)
 
     def run(self, source: str) -> tuple[bytes, bytes]:
-        """Run source in the raw REPL, which must be at its prompt."""
+        """Run source in the raw REPL, which must be at its prompt; return output and errors."""
         self.send(source.encode() + b"\x04")
         self.expect(b"OK")
         output, error = self.expect(b"\x04"), self.expect(b"\x04>")

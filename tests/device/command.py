@@ -1,4 +1,4 @@
-"""Runs the command `jeton` as a person does, in this process: its status, and what it said."""
+"""Runs the command `jeton` in this process and returns its status and output."""
 
 import contextlib
 import io
@@ -13,8 +13,8 @@ from jeton_host.cli import app as cli
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a command came to."""
+class Outcome:
+    """The exit status and the output of a command."""
 
     status: int
     out: str
@@ -22,13 +22,13 @@ class Said:
 
     @property
     def json(self) -> Any:
-        """Return the one line of JSON that it printed."""
+        """Return the value of the one line of JSON that the command printed."""
         assert self.out.count("\n") == 1, self
         return json.loads(self.out)
 
 
-def ran(*arguments: str) -> Said:
-    """Run a command, whatever comes of it."""
+def ran(*arguments: str) -> Outcome:
+    """Run a command and return its status and output."""
     out, err = io.StringIO(), io.StringIO()
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     status: object = None
@@ -45,34 +45,34 @@ def ran(*arguments: str) -> Said:
         for number, handler in handlers.items():
             signal.signal(number, handler)
     assert isinstance(status, int)
-    return Said(status, out.getvalue(), err.getvalue())
+    return Outcome(status, out.getvalue(), err.getvalue())
 
 
 def jeton(*arguments: str) -> str:
-    """Run a command that is to succeed; return what it printed."""
-    said = ran(*arguments)
-    assert (said.status, said.err) == (0, ""), said
-    return said.out
+    """Run a command that must succeed; return what it printed."""
+    outcome = ran(*arguments)
+    assert (outcome.status, outcome.err) == (0, ""), outcome
+    return outcome.out
 
 
-def told(*arguments: str) -> Any:
-    """Run a command that is to succeed with --json; return the value."""
-    said = ran(*arguments, "--json")
-    assert (said.status, said.err) == (0, ""), said
-    return said.json
+def result_of(*arguments: str) -> Any:
+    """Run a command with --json, which must succeed; return the value it printed."""
+    outcome = ran(*arguments, "--json")
+    assert (outcome.status, outcome.err) == (0, ""), outcome
+    return outcome.json
 
 
 def refused(*arguments: str, status: int = 1) -> str:
-    """Run a command that is to be refused; return its one line, without `jeton: `.
+    """Run a command that must be refused; return its one error line, without `jeton: `.
 
-    With --json the same line is an object on standard output.
+    With --json, the same text must be an object on standard output.
     """
-    said = ran(*arguments)
-    assert (said.status, said.out) == (status, ""), said
-    assert said.err.startswith("jeton: "), said
-    assert said.err.count("\n") == 1, said
-    assert len(said.err) < 250, said
-    line = said.err.removeprefix("jeton: ").removesuffix("\n")
+    outcome = ran(*arguments)
+    assert (outcome.status, outcome.out) == (status, ""), outcome
+    assert outcome.err.startswith("jeton: "), outcome
+    assert outcome.err.count("\n") == 1, outcome
+    assert len(outcome.err) < 250, outcome
+    line = outcome.err.removeprefix("jeton: ").removesuffix("\n")
     again = ran(*arguments, "--json")
     assert (again.status, again.err, again.json) == (status, "", {"error": line}), again
     return line

@@ -1,4 +1,4 @@
-"""`jeton bench`, on virtual boards: what is measured is there, and the meter is as it was."""
+"""`jeton bench` on virtual boards: it measures every figure and leaves the meter unchanged."""
 
 import os
 import re
@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 import pytest
-from command import jeton, refused, told
+from command import jeton, refused, result_of
 
 from jeton_host.bench import facts, measuring
 from jeton_host.bench.measuring import Figure
@@ -25,11 +25,11 @@ def found(request: pytest.FixtureRequest) -> dict[str, Any]:
             meter.provision(make_config() | {"credit_wh": 12_340})
             meter.set_rate(0)
             before = meter.status()
-        value: dict[str, Any] = told("bench", board.path)
+        value: dict[str, Any] = result_of("bench", board.path)
         with Meter(board.path) as meter:
             after = meter.status()
             names = meter.run("import os\nprint(os.listdir('/'))")
-        # Its meter took no token and lost none; nothing is left of the one that did.
+        # The board's own meter is unchanged, and the meter of the measurement is removed.
         assert (after.drn, after.credit_wh, after.tid_newest) == (
             before.drn, before.credit_wh, before.tid_newest,
         )  # fmt: skip
@@ -38,7 +38,7 @@ def found(request: pytest.FixtureRequest) -> dict[str, Any]:
     return value
 
 
-def test_measures(found: dict[str, Any]) -> None:
+def test_all_figures_are_measured(found: dict[str, Any]) -> None:
     figures = {figure["name"].strip(): figure for figure in found["figures"]}
     assert set(figures) >= {
         *("start to first display", "EA07, a block", "EA11, a block with key schedule"),
@@ -50,10 +50,10 @@ def test_measures(found: dict[str, Any]) -> None:
     assert targets["token to result, without the flash"] == 150
     assert targets["key to echo, two scans of 20 ms with it"] == 50
     assert targets["its imports"] == 2000
-    # The first token loads modules, and is not hidden among the others.
+    # The first token also loads modules, so it has a figure of its own.
     first = figures["first token after a start, its modules loaded with it"]
     assert first["value"] > figures["token to result, saved on flash"]["value"]
-    # Without the models of the parts: it is what is there on a chip.
+    # The figures are those of a chip: the models of the parts are not counted.
     in_use = figures["heap in use after a start"]
     assert in_use["target"] == 110
     assert 50 < in_use["value"] <= 110
@@ -63,7 +63,7 @@ def test_measures(found: dict[str, Any]) -> None:
     assert "jeton/meter.mpy" in found["mpy_octets"]
 
 
-def test_estimates_an_esp32_and_says_how(found: dict[str, Any]) -> None:
+def test_an_esp32_is_estimated_and_the_method_is_printed(found: dict[str, Any]) -> None:
     figures = {figure["name"].strip(): figure for figure in found["figures"]}
     block = figures["EA07, a block"]
     assert block["estimate_esp32"] == pytest.approx(block["value"] * 330 / 11.6, rel=0.01)
@@ -81,7 +81,7 @@ def test_a_chip_is_measured_and_not_estimated(monkeypatch: pytest.MonkeyPatch) -
         "jeton_host.bench.facts.facts", lambda m: replace(whole(m), platform="esp32")
     )
     with VirtualBoard() as board:
-        value = told("bench", board.path)
+        value = result_of("bench", board.path)
     figures = {figure["name"].strip(): figure for figure in value["figures"]}
     assert value["method"] is None
     assert all(figure["estimate_esp32"] is None for figure in figures.values())
@@ -99,12 +99,12 @@ def test_a_chip_is_measured_and_not_estimated(monkeypatch: pytest.MonkeyPatch) -
         (Figure("x", 60, "ms"), False),
     ],
 )
-def test_a_figure_knows_its_target(figure: Figure, slow: bool) -> None:
+def test_a_figure_is_compared_with_its_target(figure: Figure, slow: bool) -> None:
     assert figure.slow is slow
     assert figure.as_dict()["slow"] is slow
 
 
-def test_shows_a_table() -> None:
+def test_the_figures_are_printed_as_a_table() -> None:
     with VirtualBoard() as board:
         said = jeton("bench", board.path, "--modules")
     assert "ESP32, estimated" in said
@@ -113,7 +113,7 @@ def test_shows_a_table() -> None:
     assert "<= 96 KiB" in said
 
 
-def test_a_terminal_without_unicode() -> None:
+def test_a_terminal_without_unicode_gets_plain_characters() -> None:
     with VirtualBoard() as board:
         done = subprocess.run(
             [sys.executable, "-m", "jeton_host", "bench", board.path],
@@ -125,7 +125,7 @@ def test_a_terminal_without_unicode() -> None:
     assert b"?" not in done.stdout
 
 
-def test_refusals() -> None:
+def test_wrong_uses_are_refused() -> None:
     assert "does not exist" in refused("bench", "/dev/nonesuch")
     with VirtualBoard() as board:
         with Meter(board.path) as meter:
@@ -134,7 +134,7 @@ def test_refusals() -> None:
         assert "is locked, and measuring needs its REPL" in refused("bench", board.path)
 
 
-def test_leaves_nothing_where_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_measurement_leaves_no_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measuring, "encode", lambda *_, **__: "0" * 20)
     with VirtualBoard() as board:
         assert refused("bench", board.path).endswith("failed: ValueError: the token was refused")

@@ -1,4 +1,4 @@
-"""check-tokens: what was issued, keyed into the firmware on virtual boards."""
+"""check-tokens: issued tokens are entered into the firmware on virtual boards."""
 
 import json
 import os
@@ -32,14 +32,14 @@ cli_checking.register(app)
 
 
 def rows(*cells: tuple[Any, ...]) -> list[TokenRow]:
-    """Return rows of (meter, token, expected…), from line 2 on."""
+    """Return rows of (meter, token, expected…), numbered from line 2."""
     text = "meter;token;expected\n"
     text += "".join(";".join(map(str, (*row, "", "")[:3])) + "\n" for row in cells)
     return list(check_rows.read(text.encode()).rows)
 
 
-def check(pos: PointOfSale, *cells: tuple[Any, ...], **how: Any) -> list[Checked]:
-    return checking.check(rows(*cells), pos=pos, at=AT, **how)
+def check(pos: PointOfSale, *cells: tuple[Any, ...], **options: Any) -> list[Checked]:
+    return checking.check(rows(*cells), pos=pos, at=AT, **options)
 
 
 def names(found: list[Checked]) -> list[str | None]:
@@ -56,7 +56,7 @@ def drn(pos: PointOfSale) -> str:
     return pos.add_meter("home").drn
 
 
-def test_purchase_to_light(pos: PointOfSale, drn: str) -> None:
+def test_a_purchase_closes_the_switch(pos: PointOfSale, drn: str) -> None:
     first, second = pos.credit("home", "12.5", at=AT), pos.credit("home", 3, at=AT)
     found = check(pos, ("home", first.token, 12.5), (drn, second.grouped, 3))
     assert names(found) == ["Accept", "Accept"]
@@ -68,20 +68,20 @@ def test_purchase_to_light(pos: PointOfSale, drn: str) -> None:
     assert found[0].drn == found[1].drn == drn
 
 
-def test_the_light_stays_off_without_credit(pos: PointOfSale, drn: str) -> None:
+def test_the_switch_stays_open_without_credit(pos: PointOfSale, drn: str) -> None:
     (found,) = check(pos, (drn, UNKNOWN, "CRCError"))
     assert found.as_expected
     assert (found.switch, found.credit_wh) == ("open", 0)
 
 
-def test_a_wh_more_or_less_is_not_as_expected(pos: PointOfSale, drn: str) -> None:
+def test_a_difference_of_one_wh_is_reported(pos: PointOfSale, drn: str) -> None:
     token = pos.credit("home", "12.5", at=AT).token
     (found,) = check(pos, (drn, token, "12.501"))
     assert not found.as_expected
     assert found.problem == "expected 12.501 kWh, got Accept, 12.5 kWh"
 
 
-def test_without_an_expectation_a_token_is_to_be_accepted(pos: PointOfSale, drn: str) -> None:
+def test_without_an_expectation_a_token_must_be_accepted(pos: PointOfSale, drn: str) -> None:
     token = pos.credit("home", 1, at=AT).token
     good, bad = check(pos, (drn, token), (drn, token))
     assert good.as_expected
@@ -89,7 +89,7 @@ def test_without_an_expectation_a_token_is_to_be_accepted(pos: PointOfSale, drn:
     assert bad.result == "UsedError"
 
 
-def test_what_was_keyed_in_already_names_its_line(pos: PointOfSale, drn: str) -> None:
+def test_a_repeated_token_is_reported_with_its_first_line(pos: PointOfSale, drn: str) -> None:
     token = pos.credit("home", 1, at=AT).token
     first, again = check(pos, (drn, token, 1), (drn, token, "UsedError"))
     assert first.as_expected
@@ -98,7 +98,7 @@ def test_what_was_keyed_in_already_names_its_line(pos: PointOfSale, drn: str) ->
 
 
 @pytest.mark.parametrize("ea", [7, 11])
-def test_a_key_change_among_the_rows(pos: PointOfSale, ea: int) -> None:
+def test_a_key_change_among_the_rows_is_applied(pos: PointOfSale, ea: int) -> None:
     pos.add_meter("m", ea=ea)
     before = pos.credit("m", 1, at=AT)
     lost = pos.credit("m", 1, at=AT)
@@ -111,16 +111,16 @@ def test_a_key_change_among_the_rows(pos: PointOfSale, ea: int) -> None:
     assert found[-1].cause == "previous-key"
 
 
-def test_a_service_that_goes_on_with_the_old_key(pos: PointOfSale, drn: str) -> None:
-    """The change was entered long ago: the meter begins with the present key."""
+def test_tokens_under_the_old_key_are_found_after_a_key_change(pos: PointOfSale, drn: str) -> None:
+    """The key change was entered before: the virtual meter starts with the present key."""
     (old,) = pos.keys_of("home")
     pos.key_change("home", krn=2, at=AT)
     (found,) = check(pos, (drn, pos.credit("home", 5, at=AT, key=old).token, 5))
     assert (found.result, found.cause) == ("CRCError", "previous-key")
 
 
-def test_a_file_alone_tells_of_the_old_key(pos: PointOfSale, tmp_path: Path) -> None:
-    """No point of sale knows the meter: columns and key change tokens say it all."""
+def test_the_old_key_is_found_from_the_file_alone(pos: PointOfSale, tmp_path: Path) -> None:
+    """The point of sale has no such meter: columns and key change tokens give the keys."""
     pos.add_meter("m", sgc="123456", ti=7)
     (old,) = pos.keys_of("m")
     pos.credit("m", 1, at=AT)
@@ -128,15 +128,15 @@ def test_a_file_alone_tells_of_the_old_key(pos: PointOfSale, tmp_path: Path) -> 
     pos.credit("m", 2, at=AT)
     pos.credit("m", 3, at=AT, key=old)
     text = issued_csv(pos.issued(), {"m": pos.meter("m")})
-    nobody = PointOfSale(tmp_path / "other.sqlite")
-    found = checking.check(check_rows.read(text.encode()).rows, pos=nobody, at=AT)
+    other = PointOfSale(tmp_path / "other.sqlite")
+    found = checking.check(check_rows.read(text.encode()).rows, pos=other, at=AT)
     assert names(found) == ["Accept", "1stKCT", "Accept", "Accept", "CRCError"]
     assert [checked.as_expected for checked in found] == [True, True, True, True, False]
     assert found[-1].cause == "previous-key"
-    assert not nobody.path.exists()
+    assert not other.path.exists()
 
 
-def test_a_rollover_known_by_the_file_alone(pos: PointOfSale, tmp_path: Path) -> None:
+def test_a_rollover_is_found_from_the_file_alone(pos: PointOfSale, tmp_path: Path) -> None:
     pos.add_meter("m", bdt="93", krn=1, ea=11)
     early = datetime(2024, 1, 1, tzinfo=UTC)
     pos.credit("m", 1, at=early)
@@ -153,7 +153,7 @@ def test_a_rollover_known_by_the_file_alone(pos: PointOfSale, tmp_path: Path) ->
     assert (found[-1].result, found[-1].cause) == ("CRCError", "previous-key")
 
 
-def test_meters_that_nobody_knows_are_set_up_by_columns_and_options(pos: PointOfSale) -> None:
+def test_unknown_meters_are_set_up_by_columns_and_options(pos: PointOfSale) -> None:
     def token(number: int, **setup: Any) -> tuple[str, str]:
         other = PointOfSale(pos.path.with_name(f"{number}.sqlite"))
         record = other.add_meter("m", drn=make_drn(number), **setup)
@@ -168,10 +168,10 @@ def test_meters_that_nobody_knows_are_set_up_by_columns_and_options(pos: PointOf
     assert [checked.drn for checked in found] == [make_drn(5), make_drn(6)]
 
 
-def test_an_option_counts_whether_or_not_the_meter_is_known(
+def test_an_option_applies_to_known_and_unknown_meters(
     pos: PointOfSale, drn: str, tmp_path: Path
 ) -> None:
-    """So that one file gives one answer, on a desk and where nothing is known."""
+    """One file gives the same results with and without a record at the point of sale."""
     record = pos.meter("home")
     token = pos.credit("home", 1, at=AT).token
     bare = PointOfSale(tmp_path / "bare.sqlite")
@@ -191,7 +191,7 @@ def test_a_bad_option_is_refused_before_any_row(pos: PointOfSale, setup: dict[st
         check(pos, (make_drn(1), UNKNOWN), setup=setup)
 
 
-def test_an_option_may_need_a_column(pos: PointOfSale) -> None:
+def test_an_option_may_require_a_column(pos: PointOfSale) -> None:
     text = f"meter,token,ea\n{make_drn(1)},{UNKNOWN},11\n"
     (found,) = checking.check(
         check_rows.read(text.encode()).rows,
@@ -202,7 +202,7 @@ def test_an_option_may_need_a_column(pos: PointOfSale) -> None:
     assert found.result == "CRCError"
 
 
-def test_a_token_for_another_meter_of_the_file(pos: PointOfSale, drn: str) -> None:
+def test_a_token_for_another_meter_of_the_file_is_explained(pos: PointOfSale, drn: str) -> None:
     pos.add_meter("other")
     token = pos.credit("other", 1, at=AT).token
     mine, theirs = check(pos, (drn, token, 1), ("other", token, 1))
@@ -216,7 +216,7 @@ def test_a_typing_error_is_found_in_a_file(pos: PointOfSale) -> None:
     assert (found.result, found.cause) == ("CRCError", "typing")
 
 
-def test_after_wrong_tokens_the_meter_is_waited_for(pos: PointOfSale, drn: str) -> None:
+def test_the_lockout_after_wrong_tokens_is_waited_out(pos: PointOfSale, drn: str) -> None:
     token = pos.credit("home", 1, at=AT).token
     wrong = [(drn, UNKNOWN, "CRCError")] * 5
     found = check(pos, *wrong, (drn, token, 1))
@@ -226,12 +226,12 @@ def test_after_wrong_tokens_the_meter_is_waited_for(pos: PointOfSale, drn: str) 
     assert locked[-1].cause == "lock-out"
 
 
-def test_rows_that_are_wrong_are_told_with_the_others(pos: PointOfSale, drn: str) -> None:
+def test_wrong_rows_are_reported_with_the_others(pos: PointOfSale, drn: str) -> None:
     pos.add_meter("expired", ken=0)
     found = check(
         pos,
         ("12345678904", UNKNOWN),
-        ("nobody", UNKNOWN),
+        ("absent", UNKNOWN),
         ("18", UNKNOWN),
         (drn, "1234", "FormatError"),
         (drn, "7.06305E+19", 1),
@@ -243,7 +243,7 @@ def test_rows_that_are_wrong_are_told_with_the_others(pos: PointOfSale, drn: str
     )
     assert [checked.row.line for checked in found] == list(range(2, 12))
     assert "check digit" in found[0].why
-    assert "has no meter 'nobody'" in found[1].why
+    assert "has no meter 'absent'" in found[1].why
     assert "leading zeros" in check(pos, ("18000000", UNKNOWN))[0].why
     assert found[3].as_expected
     assert "a spreadsheet has rounded it" in found[4].why
@@ -252,7 +252,7 @@ def test_rows_that_are_wrong_are_told_with_the_others(pos: PointOfSale, drn: str
     assert all(checked.why and "\n" not in checked.problem for checked in found[8:])
 
 
-def test_a_meter_is_set_up_once(pos: PointOfSale) -> None:
+def test_a_meter_is_set_up_only_once(pos: PointOfSale) -> None:
     text = f"meter,token,krn\n{make_drn(1)},{UNKNOWN},1\n{make_drn(1)},{UNKNOWN},2\n"
     first, second = checking.check(check_rows.read(text.encode()).rows, pos=pos, at=AT)
     assert first.result == "CRCError"
@@ -274,7 +274,9 @@ def test_a_meter_is_set_up_once(pos: PointOfSale) -> None:
         ("sgc", "999999", "no vending key"),
     ],
 )
-def test_a_set_up_that_cannot_be(pos: PointOfSale, column: str, value: str, said: str) -> None:
+def test_an_impossible_set_up_is_refused(
+    pos: PointOfSale, column: str, value: str, said: str
+) -> None:
     from jeton_host.vending.keys import VendingKey, VendingKeys
 
     key = VendingKey(4, bytes(20), sgc="201457")
@@ -285,16 +287,16 @@ def test_a_set_up_that_cannot_be(pos: PointOfSale, column: str, value: str, said
     assert said in found.why
 
 
-def test_wrong_tokens_are_looked_into_only_so_often(pos: PointOfSale, drn: str) -> None:
+def test_the_number_of_explained_wrong_tokens_is_limited(pos: PointOfSale, drn: str) -> None:
     wrong = [(drn, UNKNOWN, "CRCError"), (drn, UNKNOWN, 1)]
     found = check(pos, *wrong, searches=1)
-    assert [checked.cause for checked in found] == ["unknown", "unknown"]  # the same one
+    assert [checked.cause for checked in found] == ["unknown", "unknown"]  # the same token
     wrong[0] = (drn, UNKNOWN.replace("7891", "7892"), "CRCError")
     found = check(pos, *wrong, searches=1)
-    assert [checked.cause for checked in found] == ["wait", "unknown"]  # the unexpected first
+    assert [checked.cause for checked in found] == ["wait", "unknown"]  # unexpected results first
 
 
-def test_many_meters_on_several_boards(pos: PointOfSale) -> None:
+def test_many_meters_are_checked_on_several_boards(pos: PointOfSale) -> None:
     cells = []
     for number in range(1, 31):
         record = describe_meter("m", drn=make_drn(number))
@@ -314,43 +316,43 @@ def _credit(pos: PointOfSale, record: Any, tid: int) -> str:
     return encode(0, 0, {"rnd": 1, "tid": tid, "amount": 5}, key=pos.decoder_key(record))
 
 
-def test_more_rows_of_a_meter_than_fit_in_one_go(pos: PointOfSale, drn: str) -> None:
+def test_a_meter_may_have_more_rows_than_one_batch(pos: PointOfSale, drn: str) -> None:
     record = pos.meter("home")
     tokens = [_credit(pos, record, 5_000_000 + number) for number in range(95)]
     found = check(pos, *((drn, token, 0.5) for token in tokens))
     assert found[-1].credit_wh == 95 * 500
 
 
-def test_a_board_that_dies_is_replaced(
+def test_a_board_that_fails_is_replaced(
     pos: PointOfSale, drn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     died = []
     run = checking._Board._run
 
-    def dying(self: Any, source: str) -> list[str]:
+    def failing(self: Any, source: str) -> list[str]:
         if not died:
             died.append(1)
             raise BoardError("the board has died")
         return run(self, source)
 
-    monkeypatch.setattr(checking._Board, "_run", dying)
+    monkeypatch.setattr(checking._Board, "_run", failing)
     (found,) = check(pos, (drn, pos.credit("home", 1, at=AT).token, 1))
     assert found.as_expected
     assert died
 
 
-def test_a_meter_that_kills_each_board_is_told_and_the_others_go_on(
+def test_a_meter_that_crashes_every_board_is_reported_and_the_others_continue(
     pos: PointOfSale, drn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = pos.add_meter("other").drn
     run = checking._Board._run
 
-    def dying(self: Any, source: str) -> list[str]:
+    def failing(self: Any, source: str) -> list[str]:
         if other in source:
             raise BoardError("the board has died")
         return run(self, source)
 
-    monkeypatch.setattr(checking._Board, "_run", dying)
+    monkeypatch.setattr(checking._Board, "_run", failing)
     good, bad = check(
         pos, (drn, pos.credit("home", 1, at=AT).token, 1), (other, UNKNOWN, "CRCError")
     )
@@ -358,7 +360,9 @@ def test_a_meter_that_kills_each_board_is_told_and_the_others_go_on(
     assert (bad.result, bad.why) == (None, "the board has died")
 
 
-def test_no_board_at_all_is_one_error(pos: PointOfSale, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_error_is_reported_if_no_board_starts(
+    pos: PointOfSale, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Broken:
         def __init__(self) -> None:
             raise BoardError("there is no MicroPython")
@@ -368,7 +372,7 @@ def test_no_board_at_all_is_one_error(pos: PointOfSale, monkeypatch: pytest.Monk
         check(pos, (make_drn(1), UNKNOWN), jobs=2)
 
 
-# -- the command
+# The command
 
 
 @pytest.fixture
@@ -386,7 +390,7 @@ def run(*arguments: str, text: bytes | None = None) -> Any:
     return CliRunner().invoke(app, ["check", *arguments][1:], input=text)
 
 
-def test_the_command_tells_each_row_and_a_summary(
+def test_the_command_prints_each_row_and_a_summary(
     sheet: Path, pos: PointOfSale, tmp_path: Path
 ) -> None:
     report = tmp_path / "report.xml"
@@ -407,7 +411,9 @@ def test_the_command_tells_each_row_and_a_summary(
     assert cases[0].get("classname") == "00000000018"
 
 
-def test_a_report_is_a_file_like_others(sheet: Path, pos: PointOfSale, tmp_path: Path) -> None:
+def test_a_report_can_be_read_as_an_input_file(
+    sheet: Path, pos: PointOfSale, tmp_path: Path
+) -> None:
     there, link = tmp_path / "there.xml", tmp_path / "report.xml"
     link.symlink_to(there)
     run(str(sheet), "--pos", str(pos.path), "--junit", str(link))
@@ -418,7 +424,7 @@ def test_a_report_is_a_file_like_others(sheet: Path, pos: PointOfSale, tmp_path:
     assert ET.parse(there).getroot().tag == "testsuites"
 
 
-def test_a_report_on_standard_output(pos: PointOfSale, drn: str, tmp_path: Path) -> None:
+def test_a_report_can_go_to_standard_output(pos: PointOfSale, drn: str, tmp_path: Path) -> None:
     file, out = tmp_path / "issued.csv", tmp_path / "out"
     file.write_text(f"meter,token\nhome,{pos.credit('home', 1).token}\n")
     command = [sys.executable, "-m", "jeton_host", "check-tokens", str(file)]
@@ -441,7 +447,7 @@ def test_a_report_on_standard_output(pos: PointOfSale, drn: str, tmp_path: Path)
         (b"meter,token\n1,2\n", ["--sgc", "abc"]),
     ],
 )
-def test_a_report_tells_what_is_wrong_with_the_file_as_a_whole(
+def test_a_report_lists_errors_of_the_whole_file(
     tmp_path: Path, data: bytes, options: list[str]
 ) -> None:
     report = tmp_path / "report.xml"
@@ -456,7 +462,7 @@ def test_a_report_tells_what_is_wrong_with_the_file_as_a_whole(
     assert error.get("message") == str(done.exception)
 
 
-def test_the_command_as_json(sheet: Path, pos: PointOfSale) -> None:
+def test_the_command_prints_json(sheet: Path, pos: PointOfSale) -> None:
     done = run(str(sheet), "--pos", str(pos.path), "--json")
     found = json.loads(done.stdout)
     assert done.exit_code == 1
@@ -470,7 +476,7 @@ def test_the_command_as_json(sheet: Path, pos: PointOfSale) -> None:
     assert found["results"][0]["switch"] == "closed"
 
 
-def test_all_as_expected_from_standard_input(pos: PointOfSale, drn: str) -> None:
+def test_rows_from_standard_input_are_checked(pos: PointOfSale, drn: str) -> None:
     row = {"meter": "home", "token": pos.credit("home", 2).token, "expected": 2}
     done = run("-", "--pos", str(pos.path), text=json.dumps(row).encode())
     assert done.exit_code == 0, done.output
@@ -495,7 +501,7 @@ def test_all_as_expected_from_standard_input(pos: PointOfSale, drn: str) -> None
         (["-"], "empty"),
     ],
 )
-def test_what_the_command_refuses(arguments: list[str], said: str) -> None:
+def test_wrong_uses_of_the_command_are_refused(arguments: list[str], said: str) -> None:
     text = None if arguments == ["-"] else f"meter,token\n{make_drn(1)},1\n".encode()
     done = run(*arguments, text=text)
     assert isinstance(done.exception, JetonError), (done.output, done.exception)
@@ -503,8 +509,10 @@ def test_what_the_command_refuses(arguments: list[str], said: str) -> None:
     assert "\n" not in str(done.exception)
 
 
-def test_the_command_as_a_program(pos: PointOfSale, drn: str, tmp_path: Path) -> None:
-    """No bar where there is no terminal, and a status that a script can use."""
+def test_the_program_has_no_bar_without_a_terminal_and_a_useful_status(
+    pos: PointOfSale, drn: str, tmp_path: Path
+) -> None:
+    """Without a terminal no progress bar is drawn; a script can use the exit status."""
     file = tmp_path / "issued.csv"
     file.write_text(f"meter,token,kWh\nhome,{pos.credit('home', 1).token},2\n")
     command = [sys.executable, "-m", "jeton_host", "check-tokens", str(file)]
@@ -516,7 +524,7 @@ def test_the_command_as_a_program(pos: PointOfSale, drn: str, tmp_path: Path) ->
     assert "expected 2 kWh, got Accept, 1 kWh" in done.stdout
 
 
-def test_a_meter_described_is_as_one_registered(pos: PointOfSale) -> None:
+def test_a_described_meter_gives_the_results_of_a_registered_one(pos: PointOfSale) -> None:
     registered = pos.add_meter("m", sgc="123456", ti=3, krn=2, ea=11)
     described = describe_meter("m", drn=registered.drn, sgc="123456", ti=3, krn=2, ea=11)
     assert described.as_dict() == registered.as_dict()

@@ -1,4 +1,4 @@
-"""The commands about meters, as programs of their own where that matters."""
+"""The commands about meters; run as separate processes where that matters."""
 
 import contextlib
 import json
@@ -34,7 +34,7 @@ from jeton_host.vending.pos import PointOfSale
 
 pytestmark = pytest.mark.virtual_only
 
-# The command as it is installed, but without what else it offers.
+# The installed command, with only the groups of commands that are tested here.
 _PROGRAM = (
     "import sys, typer\n"
     "from jeton_host.cli import life, meters, tokens\n"
@@ -51,14 +51,14 @@ for commands in (cli_meters, life, tokens):
 
 
 def jeton(*arguments: str, keys: str | None = None) -> str:
-    """Run a command that is to succeed; return what it printed."""
+    """Run a command that must succeed; return what it printed."""
     result = CliRunner().invoke(app, list(arguments), input=keys)
     assert result.exit_code == 0, (result.output, result.exception)
     return result.stdout
 
 
 def refused(*arguments: str) -> str:
-    """Run a command that is to be refused; return its one line."""
+    """Run a command that must be refused; return its one error line."""
     result = CliRunner().invoke(app, list(arguments))
     assert isinstance(result.exception, JetonError), (result.output, result.exception)
     assert result.stdout == ""
@@ -92,7 +92,7 @@ def _status(name: str = "demo") -> dict[str, Any]:
     return dict(json.loads(jeton("status", name, "--json")))
 
 
-def test_new_and_list() -> None:
+def test_new_meters_are_listed() -> None:
     assert "no meters yet" in jeton("list")
     said = jeton(
         "new", "lome", "--profile", "ceet", "--bdt", "93", "--credit", "12.5", "--krn", "1"
@@ -137,23 +137,23 @@ def test_new_and_list() -> None:
         ("x", "--made", "2013-12-31"),
         ("x", "--clock", "yesterday"),
         ("x", "--clock", "1993-01-01"),
-        ("x", "--profile", "nobody"),
+        ("x", "--profile", "absent"),
     ],
 )
-def test_what_cannot_be_made_leaves_nothing(arguments: tuple[str, ...]) -> None:
+def test_a_failed_creation_leaves_no_files(arguments: tuple[str, ...]) -> None:
     refused("new", *arguments)
     assert json.loads(jeton("list", "--json")) == []
     assert PointOfSale().meters() == []
 
 
-def test_a_name_is_used_once(demo: str) -> None:
+def test_a_name_cannot_be_used_twice(demo: str) -> None:
     assert "there is a meter demo already" in refused("new", demo)
     jeton("delete", demo)
     assert "no meters yet" in jeton("list")
     jeton("new", demo)
 
 
-def test_a_token_and_its_replay(demo: str) -> None:
+def test_a_token_is_accepted_once(demo: str) -> None:
     token = PointOfSale().credit(demo, "1.5").token
     grouped = "-".join(token[i : i + 4] for i in range(0, 20, 4))
     said = jeton("enter", demo, grouped)
@@ -172,12 +172,12 @@ def test_a_token_and_its_replay(demo: str) -> None:
 @pytest.mark.parametrize(
     "token", ["", "1", "letters", "9" * 20, "1" * 40, "1" * 60, "²" * 20, "1" * 10000]
 )
-def test_what_is_no_token(demo: str, token: str) -> None:
+def test_invalid_digits_are_refused_as_a_token(demo: str, token: str) -> None:
     assert refused("enter", demo, token).startswith("refused, ")
     assert _status()["credit_wh"] == 2000
 
 
-def test_load_and_time(demo: str) -> None:
+def test_a_load_uses_energy_over_time(demo: str) -> None:
     assert "load 500 W" in jeton("load", demo, "500")
     assert json.loads(jeton("advance", demo, "2h", "--json"))["credit_wh"] == 1000
     assert "0.75 kWh left, 1.25 kWh used" in jeton("advance", demo, "1800")
@@ -208,29 +208,29 @@ def test_load_and_time(demo: str) -> None:
         ("1H 30", 3630),
     ],
 )
-def test_spans(text: str, seconds: int) -> None:
+def test_time_spans_are_parsed(text: str, seconds: int) -> None:
     assert parse.duration(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "-1", "h", "2x", "1.5h", "1e3", "²h"])
-def test_what_is_no_span(text: str) -> None:
+def test_wrong_time_spans_are_refused(text: str) -> None:
     with pytest.raises(JetonError, match="is not a time span"):
         parse.duration(text)
 
 
-def test_unknown_meters_and_ports() -> None:
-    for command in (["enter", "nobody", "1"], ["status", "nobody"], ["run", "nobody"]):
-        assert "there is no meter 'nobody'" in refused(*command)
-    for command in (["serve", "nobody"], ["delete", "nobody"]):
-        assert "there is no meter 'nobody'" in refused(*command)
+def test_unknown_meters_and_ports_are_refused() -> None:
+    for command in (["enter", "absent", "1"], ["status", "absent"], ["run", "absent"]):
+        assert "there is no meter 'absent'" in refused(*command)
+    for command in (["serve", "absent"], ["delete", "absent"]):
+        assert "there is no meter 'absent'" in refused(*command)
     assert "does not exist" in refused("status", "/dev/ttyNONE0")
 
 
-def test_run_by_hand(demo: str) -> None:
+def test_run_executes_typed_commands(demo: str) -> None:
     token = PointOfSale().credit(demo, "1").token
     keys = f"{token[:10]} {token[10:]}\n{token}\nload 100\nadvance 1h\nnonsense\nstatus\nquit\n"
     done = CliRunner().invoke(app, ["run", demo], input=keys)
-    assert done.exit_code == 1  # not everything worked
+    assert done.exit_code == 1  # one of the commands failed
     said = done.stdout
     assert "Accept, TransferCredit:Electricity, 1.00 kWh" in said
     assert "refused, UsedError" in said
@@ -241,7 +241,7 @@ def test_run_by_hand(demo: str) -> None:
     assert [sorted(json.loads(line))[0] for line in lines] == ["display", "advance_debt_wh"]
 
 
-def test_serve(demo: str, tmp_path: Path) -> None:
+def test_a_served_meter_answers_on_its_port_and_link(demo: str, tmp_path: Path) -> None:
     link = tmp_path / "port"
     with served(demo, "--link", str(link)) as (process, first):
         assert first == str(link)
@@ -278,19 +278,19 @@ def test_a_served_meter_that_was_killed_can_be_used_again(demo: str) -> None:
     assert _status()["credit_wh"] == 2000
 
 
-def test_a_link_that_cannot_be_made(demo: str, tmp_path: Path) -> None:
+def test_a_link_that_cannot_be_created_is_refused(demo: str, tmp_path: Path) -> None:
     assert "cannot be created" in refused("serve", demo, "--link", str(tmp_path / "no" / "port"))
     assert _status()["credit_wh"] == 2000
 
 
-def test_every_command_explains_itself_with_an_example() -> None:
+def test_every_command_has_an_example_in_its_help() -> None:
     for command in app.registered_commands:
         assert command.callback is not None
         assert "Example" in (command.callback.__doc__ or ""), command.name
         assert "jeton" in jeton(str(command.name), "--help")
 
 
-def test_the_display_is_drawn_as_it_is() -> None:
+def test_the_display_is_printed_unchanged() -> None:
     console = Console(width=60, force_terminal=False, record=True)
     console.print(panel(["Crédit  12.5 kWh", "much too long a line for it"], 3, 16, title="lome"))
     lines = console.export_text().splitlines()
@@ -302,33 +302,33 @@ def test_the_display_is_drawn_as_it_is() -> None:
     ]
 
 
-def test_several_tokens_in_one_call() -> None:
+def test_one_call_may_enter_several_tokens() -> None:
     jeton("new", "lome", "--profile", "ceet")
     pos = PointOfSale()
     codes = [issued.token for issued in pos.key_change("lome", krn=2)]
     purchase = pos.credit("lome", "15").token
     groups = [purchase[i : i + 4] for i in range(0, 20, 4)]
-    # One token in its groups; under the new key, which the meter does not have yet.
+    # One token in groups of digits; its key is new, and the meter does not have it yet.
     assert "CRCError" in refused("enter", "lome", *groups)
-    # Half a change does not outlive the call, and the command says so.
+    # The first half of a key change is lost after the call, and the command prints this.
     half = CliRunner().invoke(app, ["enter", "lome", codes[0]])
     assert half.exit_code == 0
     assert "key all its codes in one call" in half.stderr
     assert "NotReady" in refused("enter", "lome", codes[1])
-    told = json.loads(jeton("enter", "lome", *codes, purchase, "--json"))
-    assert [token["name"] for token in told] == ["1stKCT", "Accept", "Accept"]
+    results = json.loads(jeton("enter", "lome", *codes, purchase, "--json"))
+    assert [token["name"] for token in results] == ["1stKCT", "Accept", "Accept"]
     again = CliRunner().invoke(app, ["enter", "lome", purchase, "00000000000201328896"])
     assert again.exit_code == 1
     assert "refused, UsedError" in again.stderr
     assert "Accept, InitiateMeterTest/Display" in again.stdout
 
 
-def test_a_profile_there_is_not() -> None:
-    assert "there are: ceet, " in refused("new", "home", "--profile", "nobody")
+def test_an_unknown_profile_is_refused() -> None:
+    assert "there are: ceet, " in refused("new", "home", "--profile", "absent")
     assert json.loads(jeton("list", "--json")) == []
 
 
-def test_time_and_energy_outlive_every_kind_of_exit() -> None:
+def test_time_and_energy_are_kept_after_every_kind_of_exit() -> None:
     jeton("new", "home", "--credit", "5", "--clock", "2026-01-01 00:00")
     jeton("load", "home", "100")
     for _ in range(6):
@@ -348,7 +348,7 @@ def test_time_and_energy_outlive_every_kind_of_exit() -> None:
     assert now["clock"].startswith("2026-01-01T00:36")
 
 
-def test_a_clock_at_the_end_of_the_range() -> None:
+def test_a_clock_may_be_at_the_end_of_its_range() -> None:
     jeton("new", "last", "--bdt", "93", "--clock", "2024-11-24T20:15:59")
 
 
@@ -361,11 +361,11 @@ def test_a_date_of_manufacture_refuses_older_tokens() -> None:
     assert "Accept" in jeton("enter", "home", fresh)
 
 
-def test_events(demo: str) -> None:
+def test_events_are_listed(demo: str) -> None:
     refused("enter", demo, "1")
     kinds = [event["kind"] for event in json.loads(jeton("events", demo, "--json"))]
-    # A new meter's switch closes on its credit, which is low. Each command that starts the board
-    # afresh is a power cut, but one in the second of another adds nothing.
+    # The switch of a new meter closes, and its credit is low. Each command that restarts the
+    # board is a power cut; two in one second are logged as one.
     assert kinds == [
         "provisioned",
         "switch_closed",
@@ -389,7 +389,7 @@ def test_events(demo: str) -> None:
     assert json.loads(jeton("events", demo, "--after", str(last - 1), "--json"))[0]["seq"] == last
 
 
-def test_a_link_of_a_meter_that_runs(demo: str, tmp_path: Path) -> None:
+def test_a_link_of_a_running_meter_is_not_replaced(demo: str, tmp_path: Path) -> None:
     jeton("new", "two", "--credit", "9")
     link = tmp_path / "port"
     with served(demo, "--link", str(link)) as (process, _):
@@ -397,7 +397,7 @@ def test_a_link_of_a_meter_that_runs(demo: str, tmp_path: Path) -> None:
         assert _status("two")["credit_wh"] == 9000
         target = os.readlink(link)
         assert _status(demo)["credit_wh"] == 2000
-        # Whatever somebody else makes of the link: it is not ours any more.
+        # Another program has replaced the link: it must not be removed at the end.
         link.unlink()
         link.symlink_to("/dev/pts/99999")
         assert json.loads(jeton("list", "--json"))[0]["port"] == target
@@ -405,12 +405,12 @@ def test_a_link_of_a_meter_that_runs(demo: str, tmp_path: Path) -> None:
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
     assert os.readlink(link) == "/dev/pts/99999"
-    with served("two", "--link", str(link)) as (_, first):  # it hangs in the air: to be replaced
+    with served("two", "--link", str(link)) as (_, first):  # a dangling link is replaced
         assert first == str(link)
         assert os.readlink(link) != "/dev/pts/99999"
 
 
-def test_a_link_of_a_killed_one_is_taken_over(demo: str, tmp_path: Path) -> None:
+def test_the_link_of_a_killed_meter_is_replaced(demo: str, tmp_path: Path) -> None:
     link = tmp_path / "port"
     for _ in range(2):
         with served(demo, "--link", str(link)) as (_, first):
@@ -419,17 +419,17 @@ def test_a_link_of_a_killed_one_is_taken_over(demo: str, tmp_path: Path) -> None
     assert link.is_symlink()
 
 
-# What is damaged or half made
+# Damaged or incomplete files
 
 
-def _spoil_pos() -> None:
+def _damage_pos() -> None:
     PointOfSale().path.write_bytes(b"no data base" * 1000)
 
 
-def test_nothing_is_lost_where_the_point_of_sale_cannot_forget(demo: str) -> None:
+def test_a_meter_is_kept_if_the_point_of_sale_cannot_delete_it(demo: str) -> None:
     token = PointOfSale().credit(demo, "1").token
     kept = PointOfSale().path.read_bytes()
-    _spoil_pos()
+    _damage_pos()
     assert "not a database" in refused("delete", demo)
     PointOfSale().path.write_bytes(kept)
     assert "Accept" in jeton("enter", demo, token)
@@ -438,7 +438,7 @@ def test_nothing_is_lost_where_the_point_of_sale_cannot_forget(demo: str) -> Non
     assert PointOfSale().meters() == []
 
 
-def test_a_flash_that_is_gone(demo: str) -> None:
+def test_a_missing_flash_is_reported(demo: str) -> None:
     folder = meters.find(demo).folder
     (folder / "flash.img").unlink()
     before = sorted(folder.iterdir())
@@ -453,10 +453,10 @@ def test_a_flash_that_is_gone(demo: str) -> None:
     jeton("new", demo)
 
 
-def test_a_flash_without_a_meter_is_left_alone(demo: str) -> None:
+def test_a_flash_without_a_meter_is_not_changed(demo: str) -> None:
     flash = meters.find(demo).flash
     empty = firmware_build.build(find()).image.read_bytes()
-    # Of older firmware, so that it would be brought up to date.
+    # Firmware is older, so an update would change it.
     empty = empty.replace(firmware_build.build(find()).hash.encode(), b"0123456789abcdef")
     flash.write_bytes(empty)
     assert "contains no meter.bin: it is damaged" in refused("status", demo)
@@ -464,7 +464,7 @@ def test_a_flash_without_a_meter_is_left_alone(demo: str) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"", b"[]", b"\xff{"])
-def test_a_description_that_is_damaged(demo: str, content: bytes | None) -> None:
+def test_a_damaged_description_is_reported(demo: str, content: bytes | None) -> None:
     about = meters.find(demo).folder / "meter.json"
     about.unlink()
     if content is not None:
@@ -491,7 +491,9 @@ _KILLED = (
 @pytest.mark.parametrize("where", ["VirtualBoard", "write_atomically"])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 @pytest.mark.parametrize("then", ["new", "delete"])
-def test_a_making_that_was_cut_short(where: str, number: int, then: str, jeton_home: Path) -> None:
+def test_an_interrupted_creation_is_cleaned_up(
+    where: str, number: int, then: str, jeton_home: Path
+) -> None:
     program = _KILLED.format(where=where, number=int(number), rest="__import__('time').sleep(9)")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=20)
     assert done.stdout == b""
@@ -511,7 +513,7 @@ def test_a_making_that_was_cut_short(where: str, number: int, then: str, jeton_h
     assert "Accept" in jeton("enter", "half", PointOfSale().credit("half", "1").token)
 
 
-def test_a_meter_only_the_point_of_sale_knows() -> None:
+def test_a_meter_may_exist_only_at_the_point_of_sale() -> None:
     PointOfSale().add_meter("rig")
     assert "the point of sale has a meter rig" in refused("new", "rig")
     assert [meter.name for meter in PointOfSale().meters()] == ["rig"]
@@ -548,13 +550,13 @@ def shell(line: str) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def test_errors_are_json_where_results_are(demo: str) -> None:
+def test_errors_are_json_if_results_are_json(demo: str) -> None:
     for arguments, status in (
-        (["status", "nobody", "--json"], 1),
+        (["status", "absent", "--json"], 1),
         (["load", demo, "-1", "--json"], 1),
         (["events", demo, "--after", "-1", "--json"], 2),
         (["new", "x", "--nonsense", "--json"], 2),
-        (["vend", "nobody", "credit", "1", "--json"], 1),
+        (["vend", "absent", "credit", "1", "--json"], 1),
     ):
         done = command(*arguments)
         assert done.returncode == status
@@ -567,7 +569,7 @@ def test_errors_are_json_where_results_are(demo: str) -> None:
     assert command("--version").stdout.startswith("jeton ")
 
 
-def test_standard_files_that_are_closed_or_full(demo: str) -> None:
+def test_closed_or_full_standard_files_are_handled(demo: str) -> None:
     for line, said in (
         ("jeton list >&-", "standard output is closed"),
         ("jeton list --json >&-", "standard output is closed"),
@@ -591,7 +593,7 @@ def test_standard_files_that_are_closed_or_full(demo: str) -> None:
 
 
 @pytest.mark.parametrize("home", ["/etc/passwd", "/dev/null/x", "~nobodyatall/x", "\udcff"])
-def test_a_home_that_is_none(home: str, tmp_path: Path) -> None:
+def test_an_unusable_home_is_refused(home: str, tmp_path: Path) -> None:
     environment = os.environ | {"JETON_HOME": home}
     for arguments in (["list"], ["new", "x"], ["status", "x"], ["vend", "x", "history"]):
         done = command(*arguments, env=environment, cwd=tmp_path)
@@ -601,7 +603,7 @@ def test_a_home_that_is_none(home: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_traceback_for_who_asks(tmp_path: Path) -> None:
+def test_a_traceback_is_printed_on_request(tmp_path: Path) -> None:
     environment = os.environ | {"JETON_HOME": str(tmp_path), "JETON_DEBUG": "1"}
     (tmp_path / "meters").write_text("")
     done = subprocess.run(
@@ -614,7 +616,7 @@ def test_a_traceback_for_who_asks(tmp_path: Path) -> None:
     assert done.returncode == 1
 
 
-def test_ctrl_c_at_once() -> None:
+def test_ctrl_c_at_start_ends_the_command() -> None:
     for delay in (0.06, 0.1, 0.2, 0.4):
         process = subprocess.Popen(
             [sys.executable, "-c", "from jeton_host.cli import app; print(flush=True); app.main()",
@@ -630,7 +632,7 @@ def test_ctrl_c_at_once() -> None:
         assert process.returncode == 130
 
 
-def test_several_commands_at_once(demo: str) -> None:
+def test_commands_started_together_wait_for_each_other(demo: str) -> None:
     pos = PointOfSale()
     tokens = [pos.credit(demo, "1").token for _ in range(6)]
     runs = [
@@ -649,7 +651,7 @@ def test_several_commands_at_once(demo: str) -> None:
     assert _status()["credit_wh"] == 8000
 
 
-def test_run_at_a_terminal_leaves_a_line_of_its_own(demo: str) -> None:
+def test_run_at_a_terminal_ends_with_a_new_line(demo: str) -> None:
     for key in (b"\x04", b"\x03"):
         pid, terminal = pty.fork()
         if not pid:
@@ -659,7 +661,7 @@ def test_run_at_a_terminal_leaves_a_line_of_its_own(demo: str) -> None:
             while b"keys>" not in seen:
                 seen += os.read(terminal, 4096)
             while True:
-                # A key that comes while the terminal changes its mode is lost: press it again.
+                # A key sent while the terminal changes its mode is lost: send it again.
                 if not select.select([terminal], [], [], 1)[0]:
                     os.write(terminal, key)
                 elif more := os.read(terminal, 4096):

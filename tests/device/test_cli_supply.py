@@ -1,4 +1,4 @@
-"""What the commands do from outside: loads, clock, tamper, reconnect, alarm, language, keys."""
+"""The commands for loads, clock, tamper, reconnect, alarm, language and keys."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import typer
-from command import jeton, ran, refused, told
+from command import jeton, ran, refused, result_of
 
 from jeton_host import clock
 from jeton_host.cli import app as cli
@@ -56,29 +56,29 @@ def served(name: str) -> Iterator[None]:
 
 
 def _kinds(name: str) -> list[str]:
-    return [event["kind"] for event in told("events", name)]
+    return [event["kind"] for event in result_of("events", name)]
 
 
 # Loads
 
 
-def test_a_load_from_a_file_begins_now(home: str, day: str) -> None:
+def test_a_load_from_a_file_starts_now(home: str, day: str) -> None:
     assert "load 100 W" in jeton("load", home, "--csv", day)
-    assert told("advance", home, "10h")["total_wh"] == 2100
+    assert result_of("advance", home, "10h")["total_wh"] == 2100
 
 
-def test_a_load_from_a_file_over_and_over_begins_at_midnight(home: str, day: str) -> None:
+def test_a_repeated_load_from_a_file_starts_at_midnight(home: str, day: str) -> None:
     jeton("clock", home, "2026-03-02T12:00")
     assert "load 0 W" in jeton("load", home, "--csv", day, "--repeat", "1d")
-    assert told("advance", home, "2d")["total_wh"] == 4200
-    found = told("history", home)["days"]
+    assert result_of("advance", home, "2d")["total_wh"] == 4200
+    found = result_of("history", home)["days"]
     assert found[-2:] == [{"date": "2026-03-03", "wh": 2100}, {"date": "2026-03-04", "wh": 2100}]
 
 
-def test_a_load_from_a_file_is_played_at_once(home: str, tmp_path: Path) -> None:
+def test_a_load_from_a_file_can_be_applied_at_once(home: str, tmp_path: Path) -> None:
     long = tmp_path / "long.csv"
     long.write_text("".join(f"{minute * 60},{60 * (minute % 3)}\n" for minute in range(601)))
-    said = told("load", home, "--csv", str(long), "--play")
+    said = result_of("load", home, "--csv", str(long), "--play")
     assert (said["total_wh"], said["load_w"], said["rate"]) == (600, 0, 1)
     assert said["clock"].startswith("2026-03-02T10:0")
     assert "600 steps" not in refused("load", home, "--csv", str(long))
@@ -87,24 +87,24 @@ def test_a_load_from_a_file_is_played_at_once(home: str, tmp_path: Path) -> None
     )
 
 
-def test_the_load_of_a_household_is_that_of_its_seed(home: str) -> None:
+def test_the_load_of_a_household_depends_on_its_seed(home: str) -> None:
     week = loads.household(7)
     assert f"load {week[0][1]} W" in jeton("load", home, "--profile", "household", "--seed", "7")
-    used = told("advance", home, "7d")["total_wh"]
+    used = result_of("advance", home, "7d")["total_wh"]
     wanted = loads.energy_wh(week, loads.WEEK_S)
     assert wanted - 2 <= used <= wanted + 10
     jeton("load", home, "--profile", "household", "--seed", "1")
-    first = told("status", home)
+    first = result_of("status", home)
     jeton("load", home, "--profile", "household")
-    again = told("status", home)
+    again = result_of("status", home)
     assert first["load_steps"] == again["load_steps"] == len(loads.household(1))
 
 
 def test_loads_on_three_phases_trip_an_unbalance_limit(home: str) -> None:
     jeton("enter", home, PointOfSale().unbalance_limit(home, 2000).token)
-    assert told("load", home, "--phases", "1000,1000,4000")["load_w"] == 6000
+    assert result_of("load", home, "--phases", "1000,1000,4000")["load_w"] == 6000
     assert "switch open (unbalance)" in jeton("advance", home, "40s")
-    assert [report["kind"] for report in told("reports", home)] == ["unbalance"]
+    assert [report["kind"] for report in result_of("reports", home)] == ["unbalance"]
     jeton("new", "even", "--credit", "5")
     jeton("enter", "even", PointOfSale().unbalance_limit("even", 2000).token)
     jeton("load", "even", "--phases", "2000,2000,2000")
@@ -137,52 +137,54 @@ def test_loads_on_three_phases_trip_an_unbalance_limit(home: str) -> None:
         (("--csv", "FOLDER"), "directory"),
     ],
 )
-def test_a_load_that_will_not_do(
+def test_a_wrong_load_is_refused(
     home: str, day: str, tmp_path: Path, arguments: tuple[str, ...], says: str
 ) -> None:
     paths = {"DAY": day, "NONE": str(tmp_path / "none"), "FOLDER": str(tmp_path)}
     line = refused("load", home, *(paths.get(word, word) for word in arguments))
     assert says in line
     assert "Errno" not in line
-    assert told("status", home)["load_w"] == 0
+    assert result_of("status", home)["load_w"] == 0
 
 
 # Clock
 
 
-def test_the_clock_is_set_and_nothing_is_used(home: str) -> None:
+def test_setting_the_clock_uses_no_energy(home: str) -> None:
     assert jeton("clock", home).startswith("2026-03-02 00:00:")
     jeton("load", home, "10")
-    before = told("status", home)["total_wh"]
+    before = result_of("status", home)["total_wh"]
     assert jeton("clock", home, "2026-05-04T23:59") == "2026-05-04 23:59:00 UTC\n"
-    assert told("clock", home, "2026-05-04T23:59+02:00") == {
+    assert result_of("clock", home, "2026-05-04T23:59+02:00") == {
         "clock": "2026-05-04T21:59:00+00:00",
         "rate": 1,
     }
-    assert told("status", home)["total_wh"] == before
-    moved = [event["moved_s"] for event in told("events", home) if event["kind"] == "clock_set"]
+    assert result_of("status", home)["total_wh"] == before
+    moved = [
+        event["moved_s"] for event in result_of("events", home) if event["kind"] == "clock_set"
+    ]
     assert 63 * 86400 < moved[0] <= 64 * 86400
     assert -7200 - 60 < moved[1] <= -7200
     began = clock.now().replace(microsecond=0)
-    assert datetime.fromisoformat(told("clock", home, "now")["clock"]) >= began
+    assert datetime.fromisoformat(result_of("clock", home, "now")["clock"]) >= began
 
 
 @pytest.mark.parametrize("time", ["soon", "1999-12-31T23:59", "2136-12-31", "0001-01-01", ""])
-def test_a_time_that_will_not_do(home: str, time: str) -> None:
+def test_a_wrong_time_is_refused(home: str, time: str) -> None:
     refused("clock", home, time)
     assert jeton("clock", home).startswith("2026-03-02 00:00:")
 
 
-def test_the_rate_of_a_clock_that_runs(home: str) -> None:
+def test_the_rate_of_a_running_clock_is_set(home: str) -> None:
     assert "stands still when this ends" in refused("clock", home, "--rate", "60")
     with served(home):
-        assert told("clock", home, "2026-05-04T12:00", "--rate", "0") == {
+        assert result_of("clock", home, "2026-05-04T12:00", "--rate", "0") == {
             "clock": "2026-05-04T12:00:00+00:00",
             "rate": 0,
         }
         assert jeton("clock", home) == "2026-05-04 12:00:00 UTC, 0 s a second\n"
-        assert told("clock", home, "--rate", "3600")["rate"] == 3600
-        assert told("status", home)["rate"] == 3600
+        assert result_of("clock", home, "--rate", "3600")["rate"] == 3600
+        assert result_of("status", home)["rate"] == 3600
     for wrong in ("-1", "x", "1000001"):
         assert "--rate" in refused("clock", home, "--rate", wrong, status=2)
 
@@ -190,23 +192,23 @@ def test_the_rate_of_a_clock_that_runs(home: str) -> None:
 # Tamper
 
 
-def test_tamper_does_what_the_profile_says(home: str) -> None:
-    assert "switch closed" in jeton("tamper", home)  # noted, no more
+def test_tamper_acts_by_the_profile(home: str) -> None:
+    assert "switch closed" in jeton("tamper", home)  # only logged
     jeton("new", "strict", "--profile", "hexing", "--credit", "5")
     assert jeton("tamper", "strict").startswith("tampered: 5.00 kWh left")
-    found = told("tamper", "strict")
+    found = result_of("tamper", "strict")
     assert (found["tamper"], found["switch_reason"]) == (True, "tamper")
-    assert _kinds("strict").count("tamper") == 1  # however often it is raised
+    assert _kinds("strict").count("tamper") == 1  # one event, even if it is raised again
     assert "switch open (tamper)" in jeton("status", "strict")
     jeton("enter", "strict", PointOfSale().clear_tamper("strict").token)
-    found = told("status", "strict")
+    found = result_of("status", "strict")
     assert (found["tamper"], found["switch"]) == (False, "closed")
 
 
 # Reconnect
 
 
-def test_a_switch_that_waits_for_a_key() -> None:
+def test_a_switch_may_wait_for_a_key() -> None:
     jeton("new", "home", "--profile", "landis_gyr", "--credit", "1", "--clock", "2026-03-02T10:00")
     assert "nothing to reconnect: the switch of home is closed" in refused_reconnect("home")
     jeton("load", "home", "1000")
@@ -221,7 +223,7 @@ def test_a_switch_that_waits_for_a_key() -> None:
 
 
 def refused_reconnect(name: str) -> str:
-    """With --json a refusal tells the status too."""
+    """Return the line of a refused reconnect; with --json it includes the status."""
     said = ran("reconnect", name)
     assert (said.status, said.out, said.err.count("\n")) == (1, "", 1), said
     again = ran("reconnect", name, "--json")
@@ -230,7 +232,7 @@ def refused_reconnect(name: str) -> str:
     return said.err
 
 
-def test_a_switch_that_tripped(home: str) -> None:
+def test_a_tripped_switch_is_reconnected(home: str) -> None:
     def trip(name: str) -> None:
         jeton("enter", name, PointOfSale().power_limit(name, 1000).token)
         jeton("load", name, "1500")
@@ -243,36 +245,36 @@ def test_a_switch_that_tripped(home: str) -> None:
     trip("clou")
     jeton("load", "clou", "500")
     assert "switch open (over power)" in jeton("advance", "clou", "1d")  # by key only
-    done = told("reconnect", "clou")
+    done = result_of("reconnect", "clou")
     assert (done["done"], done["status"]["switch"]) == (True, "closed")
 
 
 # Alarm
 
 
-def test_the_alarm_is_muted_until_credit_was_above_its_level(home: str) -> None:
+def test_a_muted_alarm_stays_muted_until_credit_exceeds_its_level(home: str) -> None:
     assert jeton("mute", home) == "no alarm sounds\n"
     jeton("new", "low", "--credit", "2")
     assert "the low credit alarm sounds" in jeton("status", "low")
     assert jeton("mute", "low") == "the alarm is silent\n"
     assert "credit is low" in jeton("status", "low")
-    assert told("mute", "low")["alarm"] is False
+    assert result_of("mute", "low")["alarm"] is False
     jeton("enter", "low", PointOfSale().credit("low", "5").token)
     jeton("load", "low", "1000")
-    assert told("advance", "low", "6h")["alarm"] is True
+    assert result_of("advance", "low", "6h")["alarm"] is True
 
 
 # Language
 
 
-def test_the_language_is_shown_and_chosen(home: str) -> None:
+def test_the_language_is_shown_and_set(home: str) -> None:
     assert jeton("language", home) == "en  [en, fr, pt]\n"
-    assert told("language", home, "pt") == {"language": "pt", "languages": ["en", "fr", "pt"]}
+    assert result_of("language", home, "pt") == {"language": "pt", "languages": ["en", "fr", "pt"]}
     assert "de" in refused("language", home, "de")
     assert jeton("language", home) == "pt  [en, fr, pt]\n"
 
 
-def test_arabic_needs_a_display_of_dots() -> None:
+def test_arabic_requires_a_dot_matrix_display() -> None:
     jeton("new", "letters", "--profile", "somelec")
     assert jeton("language", "letters") == "fr  [fr]\n"
     assert "only: fr" in refused("language", "letters", "ar")
@@ -283,26 +285,26 @@ def test_arabic_needs_a_display_of_dots() -> None:
 # Keys
 
 
-def test_keys_of_short_codes(home: str) -> None:
+def test_short_codes_are_keyed(home: str) -> None:
     assert "500.00 kWh" in jeton("press", home, "07")
     assert "500.00 kWh" in jeton("press", home, "0", "7#")
     jeton("new", "conlog", "--profile", "conlog")
     assert "1 / 2" in jeton("press", "conlog", "#005#")
     assert "1 / 2" in jeton("press", "conlog", "#005")
     jeton("new", "lg", "--profile", "landis_gyr", "--credit", "3")
-    assert told("press", "lg", "i002")["display"] == ["Credit          ", "3.00 kWh        "]
+    assert result_of("press", "lg", "i002")["display"] == ["Credit          ", "3.00 kWh        "]
 
 
-def test_emergency_credit_is_not_taken_by_an_enter_too_many() -> None:
+def test_an_extra_enter_does_not_take_emergency_credit() -> None:
     # On this keypad digit 20 enters by itself, and Enter alone takes what is offered.
     jeton("new", "lg", "--profile", "landis_gyr", "--credit", "0.5")
     said = ran("press", "lg", "12345678901234567890", "--json")
     assert said.json["result"]["name"] == "CRCError"
     jeton("press", "lg", "i002")
-    assert told("grant", "lg")["emergency_wh"] == 0
+    assert result_of("grant", "lg")["emergency_wh"] == 0
 
 
-def test_a_token_by_its_keys(home: str) -> None:
+def test_a_token_is_entered_by_its_keys(home: str) -> None:
     token = PointOfSale().credit(home, "1.5").token
     said = jeton("press", home, *(token[i : i + 4] for i in range(0, 20, 4)))
     assert "Accept, TransferCredit:Electricity, 1.50 kWh" in said
@@ -315,15 +317,15 @@ def test_a_token_by_its_keys(home: str) -> None:
 
 
 @pytest.mark.parametrize(("keys", "says"), [("x", "are not keys"), ("i", "no key 'i' on this")])
-def test_keys_that_there_are_not(home: str, keys: str, says: str) -> None:
+def test_unknown_keys_are_refused(home: str, keys: str, says: str) -> None:
     assert says in refused("press", home, keys)
 
 
-# What every command has
+# Common to all commands
 
 
 def _commands() -> list[tuple[str, ...]]:
-    """Return the words of every command that there is, but those that need a meter's name."""
+    """Return the words of every command, except those that need a meter's name."""
     found: list[tuple[str, ...]] = []
 
     def look(group: Any, words: tuple[str, ...]) -> None:
@@ -338,7 +340,7 @@ def _commands() -> list[tuple[str, ...]]:
 
 
 @pytest.mark.parametrize("words", _commands(), ids=" ".join)
-def test_a_wrong_use_is_one_line(words: tuple[str, ...]) -> None:
+def test_a_wrong_use_prints_one_line(words: tuple[str, ...]) -> None:
     assert "'--json'" in refused(*words, "--json=1", status=2)
 
 
@@ -352,12 +354,12 @@ def test_a_wrong_use_is_one_line(words: tuple[str, ...]) -> None:
         (("--nonsense",), "--nonsense (see jeton --help)"),
     ],
 )
-def test_a_command_line_that_is_wrong(arguments: tuple[str, ...], says: str) -> None:
+def test_a_wrong_command_line_is_refused(arguments: tuple[str, ...], says: str) -> None:
     assert says in refused(*arguments, status=2)
 
 
 @pytest.mark.parametrize("arguments", [(), ("profile",), ("vend",)])
-def test_a_command_without_more_shows_its_help(arguments: tuple[str, ...]) -> None:
+def test_a_command_group_alone_shows_its_help(arguments: tuple[str, ...]) -> None:
     said = ran(*arguments)
     assert said.status == 2
     assert "Usage: " in said.out

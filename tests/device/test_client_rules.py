@@ -53,7 +53,7 @@ WRONG: list[tuple[Callable[[Any], object], str]] = [
 ]
 
 
-def test_wrong_arguments_are_said_in_one_line(meter: Meter) -> None:
+def test_wrong_arguments_are_reported_in_one_line(meter: Meter) -> None:
     before = meter.talks
     for call, said in WRONG:
         with pytest.raises(JetonError) as caught:
@@ -64,7 +64,7 @@ def test_wrong_arguments_are_said_in_one_line(meter: Meter) -> None:
     assert meter.talks > before
 
 
-def test_they_are_also_errors_of_python(meter: Meter) -> None:
+def test_argument_errors_are_also_python_errors(meter: Meter) -> None:
     with pytest.raises(TypeError):
         meter.advance("2h")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="no event is called"):
@@ -73,7 +73,7 @@ def test_they_are_also_errors_of_python(meter: Meter) -> None:
     assert issubclass(WrongValueError, ValueError)
 
 
-def test_a_closed_meter_says_so() -> None:
+def test_a_closed_meter_raises_a_clear_error() -> None:
     meter = Meter.open("virtual")
     meter.close()
     meter.close()
@@ -98,7 +98,7 @@ def test_two_threads_may_use_one_meter(meter: Meter) -> None:
         start.wait()
         try:
             for watts in range(1, 21):
-                # In two parts over the line: no other request may come between them.
+                # Sent in two parts: no other request may come between them.
                 steps = [(second, watts) for second in range(40)]
                 assert meter.set_load_steps(steps, repeat_s=40).load_steps == 40
         except BaseException as error:
@@ -112,7 +112,7 @@ def test_two_threads_may_use_one_meter(meter: Meter) -> None:
     assert not failed
 
 
-def test_a_call_of_several_exchanges_is_whole(meter: Meter) -> None:
+def test_a_call_of_several_exchanges_is_atomic(meter: Meter) -> None:
     done: list[str] = []
     before = meter.clock()
 
@@ -123,7 +123,7 @@ def test_a_call_of_several_exchanges_is_whole(meter: Meter) -> None:
     playing = threading.Thread(target=live)
     playing.start()
     while playing.is_alive():
-        # The clock stands at rate 0 inside `play`: nobody sees it in between.
+        # `play` stops the clock (rate 0) inside the call: other threads never see this.
         assert meter.status().rate == 1
     playing.join()
     assert done == ["played"]

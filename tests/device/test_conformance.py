@@ -1,4 +1,4 @@
-"""`jeton conformance`: a whole run, sheets that agree, and a meter that is wrong somewhere."""
+"""`jeton conformance`: a whole run, equal sheets in all formats, and faulty meters."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import jeton, ran, refused, told
+from command import jeton, ran, refused, result_of
 
 from jeton_host.client.answers import TokenResult
 from jeton_host.conformance import cases as conformance_cases
@@ -29,7 +29,7 @@ GENERIC = Settings.of(profiles.load("generic"))
 
 
 class Tables(HTMLParser):
-    """The rows of a page's tables, as texts; `classes` are those of the rows."""
+    """The rows of a page's tables, as texts; `classes` are the CSS classes of the rows."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -70,13 +70,13 @@ def md_rows(text: str) -> list[list[str]]:
 def few(
     wanted: Callable[[ConformanceCase], bool],
 ) -> Callable[[Settings], Iterator[ConformanceCase]]:
-    """Return a matrix of some rows only."""
+    """Return a matrix with only some of its rows."""
     return lambda settings: filter(wanted, conformance_cases.matrix(settings))
 
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run of a few rows, for what is not about the rows."""
+    """Limit a run to a few rows, for tests that do not depend on the rows."""
     monkeypatch.setattr(
         conformance,
         "matrix",
@@ -92,7 +92,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conformance, "vectors", lambda: rows)
 
 
-def test_all_of_it_on_a_virtual_board(tmp_path: Path) -> None:
+def test_a_whole_run_passes_on_a_virtual_board(tmp_path: Path) -> None:
     said = ran("conformance", "--out", str(tmp_path / "sheet"))
     assert (said.status, said.err) == (0, ""), said
     found = json.loads((tmp_path / "sheet" / "conformance.json").read_text())
@@ -103,7 +103,7 @@ def test_all_of_it_on_a_virtual_board(tmp_path: Path) -> None:
     ids = [json.loads(line)["id"] for line in VECTORS.read_text().splitlines()]
     assert [row["kind"].split(" ", 1)[1] for row in rows if row["part"] == "vector"] == ids
     assert sum(found["vectors_by_source"].values()) == len(ids)
-    # Every key state, store state, class of token and result that a meter can give is there.
+    # The rows cover every key state, store state, token class and result of a meter.
     assert {state.name for state in conformance_cases.KEY_STATES} <= {row["key"] for row in rows}
     assert {store.name for store in conformance_cases.STORES} <= {row["store"] for row in rows}
     results = {keyed["result"] for row in rows for keyed in row["tokens"]}
@@ -127,7 +127,7 @@ def test_all_of_it_on_a_virtual_board(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("profile", ["ceet", "itron", "landis_gyr"])
-def test_what_is_left_to_the_maker_is_as_the_profile_says(
+def test_behaviour_left_to_the_maker_follows_the_profile(
     profile: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stores = {s.name for s in (conformance_cases.LOCKED, conformance_cases.TAMPERED)}
@@ -150,23 +150,23 @@ def test_what_is_left_to_the_maker_is_as_the_profile_says(
     assert ("LockOut" in results) == (profile == "landis_gyr")
 
 
-def doctored(case: ConformanceCase) -> ConformanceCase:
+def falsified(case: ConformanceCase) -> ConformanceCase:
     step = replace(case.steps[0], expected=TokenResult.OLD)
-    return replace(case, kind="credit <b>&| doctored", steps=(step,), changes={})
+    return replace(case, kind="credit <b>&| falsified", steps=(step,), changes={})
 
 
-def test_row_that_is_not_as_expected_fails_the_run(
+def test_an_unexpected_result_fails_the_run(
     small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     cases = list(conformance.matrix(GENERIC))
-    cases.append(doctored(cases[0]))
+    cases.append(falsified(cases[0]))
     cases.append(replace(cases[0], kind="another amount", changes={"credit_wh": 600}))
     cases.append(replace(cases[0], kind="another token", read={"subclass": 4}))
     monkeypatch.setattr(conformance, "matrix", lambda settings: iter(cases))
     said = ran("conformance", "--out", str(tmp_path))
     assert said.status == 1
     assert said.err == f"jeton: 3 of {len(cases) + 9} rows are not as expected\n"
-    assert "FAILED  credit <b>&| doctored (unique key (DUTK), EA07, fresh store): " in said.out
+    assert "FAILED  credit <b>&| falsified (unique key (DUTK), EA07, fresh store): " in said.out
     assert "Accept, expected OldError" in said.out
     found = json.loads((tmp_path / "conformance.json").read_text())
     wrong = [row["wrong"] for row in found["rows"]]
@@ -178,16 +178,16 @@ def test_row_that_is_not_as_expected_fails_the_run(
     tables = Tables(page)
     assert page.index("Not as expected") < page.index("Overview") < page.index("Published vectors")
     bad = [row for row, kind in zip(tables.rows, tables.classes, strict=True) if kind == "bad"]
-    assert bad[0][0] == "credit <b>&| doctored"
+    assert bad[0][0] == "credit <b>&| falsified"
     assert [row[-1] for row in bad] == ["FAILED"] * 6, "among the failures, and in their place"
     text = (tmp_path / "conformance.md").read_text()
     assert "3 of" in text.splitlines()[2]
     assert text.index("## Not as expected") < text.index("## Published vectors")
     assert "**credit_wh is 500, expected 600**" in text
-    (first, *_) = [row for row in md_rows(text) if "doctored" in row[0]]
+    (first, *_) = [row for row in md_rows(text) if "falsified" in row[0]]
     assert len(first) == 9
-    told_again = ran("conformance", "--json")
-    assert (told_again.status, told_again.json["summary"]["failed"]) == (1, 3)
+    repeated = ran("conformance", "--json")
+    assert (repeated.status, repeated.json["summary"]["failed"]) == (1, 3)
 
 
 FORGETFUL = """
@@ -196,7 +196,7 @@ TidStore.add = lambda self, tid: None
 """
 
 
-def test_firmware_that_forgets_tokens_is_found(small: None) -> None:
+def test_firmware_that_loses_used_tokens_is_found(small: None) -> None:
     with Meter.open("virtual") as meter:
         meter.run(FORGETFUL)
         sheet = Run(meter).sheet()
@@ -206,14 +206,14 @@ def test_firmware_that_forgets_tokens_is_found(small: None) -> None:
     assert any("tid_newest is" in said for _, said in wrong), "also where it is accepted"
 
 
-def test_board_that_is_gone_ends_the_run(small: None) -> None:
+def test_a_disconnected_board_ends_the_run(small: None) -> None:
     with VirtualBoard() as board, Meter(board.path, timeout=1) as meter:
         run = Run(meter)
         with pytest.raises(BoardError, match=r"does not answer|is gone|no power"):
             run.sheet(lambda done: board.power_cut() if done == 3 else None)
 
 
-def test_error_of_the_board_is_a_failed_row(small: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_the_board_fails_its_row(small: None, monkeypatch: pytest.MonkeyPatch) -> None:
     cases = list(conformance.matrix(GENERIC))[:3]
     cases[1] = replace(cases[1], config=dict(cases[1].config) | {"ti": 100})
     monkeypatch.setattr(conformance, "matrix", lambda settings: iter(cases))
@@ -227,9 +227,9 @@ def test_error_of_the_board_is_a_failed_row(small: None, monkeypatch: pytest.Mon
     assert json.loads(json_text(sheet))["rows"][0]["tokens"] == []
 
 
-def test_board_on_a_port(small: None) -> None:
+def test_a_board_on_a_port_is_tested_and_left_unchanged(small: None) -> None:
     with VirtualBoard() as board:
-        found = told("conformance", "--meter", board.path)
+        found = result_of("conformance", "--meter", board.path)
         assert found["summary"]["ok"]
         assert found["head"]["port"] == board.path
         with Meter(board.path) as meter:
@@ -242,7 +242,7 @@ def test_board_on_a_port(small: None) -> None:
         assert "--erase-meter" in line
         with Meter(board.path) as meter:
             assert meter.status().credit_wh == 5000
-        assert told("conformance", "--meter", board.path, "--erase-meter")["summary"]["ok"]
+        assert result_of("conformance", "--meter", board.path, "--erase-meter")["summary"]["ok"]
         with Meter(board.path) as meter:
             assert not meter.status().provisioned
             meter.reset()
@@ -252,10 +252,10 @@ def test_board_on_a_port(small: None) -> None:
         assert "is locked" in refused("conformance", "--meter", board.path, "--erase-meter")
 
 
-def test_kept_meter_is_tested_as_a_copy(small: None) -> None:
+def test_a_kept_meter_is_tested_on_a_copy(small: None) -> None:
     jeton("new", "home", "--profile", "ceet", "--credit", "12.5")
     before = meters.find("home").flash.read_bytes()
-    found = told("conformance", "--meter", "home")
+    found = result_of("conformance", "--meter", "home")
     assert (found["summary"]["ok"], found["head"]["profile"]) == (True, "ceet")
     assert found["head"]["port"] == "a copy of home"
     assert meters.find("home").flash.read_bytes() == before
@@ -263,7 +263,7 @@ def test_kept_meter_is_tested_as_a_copy(small: None) -> None:
         assert "runs at" in refused("conformance", "--meter", "home")
 
 
-def test_sheet_that_cannot_be_written_is_one_line_before_the_run(
+def test_an_unwritable_sheet_is_reported_before_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Run, "sheet", lambda *_: pytest.fail("it runs"))
@@ -279,8 +279,8 @@ def test_sheet_that_cannot_be_written_is_one_line_before_the_run(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
 
 
-def test_every_kind_is_expected_to_do_something_somewhere() -> None:
-    """The table itself: no row twice, every token has digits, every row a clause."""
+def test_every_row_is_unique_and_complete() -> None:
+    """The table has no duplicate rows, digits for every token and a clause for every row."""
     cases = list(conformance_cases.matrix(GENERIC))
     keys = [(case.kind, case.key, case.store) for case in cases]
     assert len(set(keys)) == len(keys)
@@ -289,12 +289,14 @@ def test_every_kind_is_expected_to_do_something_somewhere() -> None:
     assert all(isinstance(step, Step) for case in cases for step in case.before)
 
 
-def test_empty_run_is_no_success() -> None:
+def test_an_empty_run_is_not_good() -> None:
     head: dict[str, Any] = {"board": "virtual", "date": "now", "Jeton": "0"}
     assert not Sheet(head, {}, (), 0.0).good
 
 
-def test_port_that_goes_silent_is_told_once(small: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_that_stops_answering_is_reported_once(
+    small: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with VirtualBoard() as board:
         run_sheet = Run.sheet
 

@@ -1,4 +1,4 @@
-"""`jeton doctor`: the models of the parts play the person at the bench."""
+"""`jeton doctor`: a simulated person operates the models of the parts."""
 
 import json
 import time
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import jeton, ran, refused, told
+from command import jeton, ran, refused, result_of
 
 from jeton_host.bench import doctor
 from jeton_host.cli import boards as cli_boards
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.virtual_only
 
 
 @pytest.fixture(autouse=True)
-def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+def shorter_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "HOLD_MS", 800)
     monkeypatch.setattr(doctor, "SWITCH_MS", 60)
     monkeypatch.setattr(doctor, "LIMIT_S", 4)
@@ -33,7 +33,7 @@ def wired() -> Iterator[VirtualBoard]:
 
 
 class Attentive:
-    """Presses what is wanted as soon as the last key was noticed, and looks at the models."""
+    """A person who presses each key that is asked for, and reads the models of the parts."""
 
     present = True
 
@@ -62,7 +62,7 @@ class Attentive:
             self._press()
 
     def _look(self) -> None:
-        """Look until it is there: the last of it may be on its way still."""
+        """Read the display until it shows the pattern: drawing may not have ended yet."""
         end = time.monotonic() + doctor.HOLD_MS / 1000
         while self.seen.get("display") != self.wanted and time.monotonic() < end:
             self.seen["display"] = self.bench.part("display").text()
@@ -80,7 +80,7 @@ class Attentive:
 
 
 @pytest.mark.parametrize("name", [n for n in boards.names() if boards.load(n).parts])
-def test_a_bench_that_is_well(name: str) -> None:
+def test_a_working_bench_passes(name: str) -> None:
     with VirtualBoard(board=name) as wired, Meter(wired.path) as meter:
         person = Attentive(wired)
         bench = person.bench
@@ -95,8 +95,8 @@ def test_a_bench_that_is_well(name: str) -> None:
     assert {f.part for f in report.findings} >= {"meter", "display", "keypad", "relay", "led"}
     assert person.seen["display"] == doctor.pattern(*bench.board.display[:2])
     assert bench.part("relay").thrown - thrown >= 2 * doctor.TIMES - 1
-    assert bench.part("credit").flashes - lamps >= doctor.TIMES - 1  # it may be lit already
-    # The meter was left alone: no key, no tamper, no energy; and shows its display again.
+    assert bench.part("credit").flashes - lamps >= doctor.TIMES - 1  # it may be lit at first
+    # The meter is unchanged (no key, no tamper, no energy) and shows its own display again.
     assert (after.tamper, after.total_wh, after.credit_wh) == (
         before.tamper, before.total_wh, before.credit_wh,
     )  # fmt: skip
@@ -106,7 +106,7 @@ def test_a_bench_that_is_well(name: str) -> None:
     assert json.loads(json.dumps(report.as_dict()))["good"]
 
 
-def test_what_does_not_work_is_said(wired: VirtualBoard) -> None:
+def test_faulty_parts_are_reported(wired: VirtualBoard) -> None:
     person = Attentive(wired, broken="7")
     person.ask = lambda question: "buzzer" not in question  # type: ignore[method-assign]
     with Meter(wired.path) as meter:
@@ -119,7 +119,9 @@ def test_what_does_not_work_is_said(wired: VirtualBoard) -> None:
     }
 
 
-def test_a_rig_that_says_yes(wired: VirtualBoard, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_option_yes_answers_every_question(
+    wired: VirtualBoard, monkeypatch: pytest.MonkeyPatch
+) -> None:
     person = Attentive(wired)
     whole = cli_boards._Bystander.say
 
@@ -135,9 +137,9 @@ def test_a_rig_that_says_yes(wired: VirtualBoard, monkeypatch: pytest.MonkeyPatc
     assert person.seen["display"] == doctor.pattern(4, 20)
 
 
-def test_without_a_person(wired: VirtualBoard, tmp_path: Path) -> None:
+def test_a_check_without_a_person_skips_the_questions(wired: VirtualBoard, tmp_path: Path) -> None:
     file = tmp_path / "bench.md"
-    found = told("doctor", wired.path, "--no-person", "--report", str(file))
+    found = result_of("doctor", wired.path, "--no-person", "--report", str(file))
     assert found["good"]
     results = {f["part"]: f["result"] for f in found["findings"]}
     assert results["meter"] == doctor.OK
@@ -146,7 +148,7 @@ def test_without_a_person(wired: VirtualBoard, tmp_path: Path) -> None:
     assert "keypad     not tested" in jeton("doctor", wired.path, "--no-person")
 
 
-def test_a_display_that_is_not_there() -> None:
+def test_a_missing_display_is_reported() -> None:
     board = VirtualBoard(board="esp32_lcd2004")
     with board:
         assert board.bench is not None
@@ -161,7 +163,7 @@ def test_a_display_that_is_not_there() -> None:
         assert not again.json["good"]
 
 
-def test_the_meter_goes_on_where_the_person_leaves(wired: VirtualBoard) -> None:
+def test_the_meter_continues_if_the_person_leaves(wired: VirtualBoard) -> None:
     class Gone(Attentive):
         def heard(self, what: str) -> None:
             raise KeyboardInterrupt
@@ -173,25 +175,27 @@ def test_the_meter_goes_on_where_the_person_leaves(wired: VirtualBoard) -> None:
         assert doctor.examine(meter, Attentive(wired)).good
 
 
-def test_a_virtual_board_has_no_parts() -> None:
+def test_a_virtual_board_has_no_parts_to_check() -> None:
     with VirtualBoard() as board:
-        found = told("doctor", board.path, "--no-person")
+        found = result_of("doctor", board.path, "--no-person")
         assert [f["part"] for f in found["findings"]] == ["meter", "heap"]
 
 
-def test_refusals(wired: VirtualBoard) -> None:
+def test_wrong_uses_are_refused(wired: VirtualBoard) -> None:
     line = refused("doctor", wired.path, "--yes", "--no-person")
     assert line == "--yes and --no-person do not go together: choose one"
     assert "does not exist" in refused("doctor", "/dev/nonesuch", "--no-person")
 
 
-def test_nobody_to_ask(wired: VirtualBoard, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_check_without_a_terminal_needs_an_option(
+    wired: VirtualBoard, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
     line = refused("doctor", wired.path)
     assert line == "nobody can be asked here: say --no-person, or --yes for a test rig"
 
 
-def test_a_locked_meter_is_not_tested() -> None:
+def test_a_locked_meter_is_not_checked() -> None:
     with VirtualBoard() as board:
         with Meter(board.path) as meter:
             meter.provision(make_config())
@@ -200,7 +204,7 @@ def test_a_locked_meter_is_not_tested() -> None:
         assert "is locked, and a test needs its REPL" in line
 
 
-def test_a_board_without_jeton() -> None:
+def test_a_board_without_jeton_is_refused() -> None:
     with VirtualBoard() as board:
         with Meter(board.path) as meter:
             meter.run("import os\nos.remove('boot.py')")
@@ -208,20 +212,20 @@ def test_a_board_without_jeton() -> None:
         assert "no Jeton: flash it first" in refused("doctor", board.path, "--no-person")
 
 
-def test_a_display_that_has_gone_since_the_start() -> None:
-    class Nobody(Attentive):
+def test_a_display_lost_after_the_start_is_reported() -> None:
+    class Absent(Attentive):
         present = False
 
     with VirtualBoard(board="esp32_oled") as wired, Meter(wired.path) as meter:
         assert wired.bench is not None
-        person = Nobody(wired)
+        person = Absent(wired)
         assert doctor.examine(meter, person).good
         wired.bench.part("display").present = False
         found = {one.part: one for one in doctor.examine(meter, person).findings}
         assert found["display"].result == doctor.FAILED
 
 
-def test_a_display_with_fewer_lines_than_the_board_has() -> None:
+def test_a_display_with_fewer_lines_than_usual_is_checked() -> None:
     with VirtualBoard(board="esp32_lcd2004") as wired, Meter(wired.path) as meter:
         assert wired.bench is not None
         display = wired.bench.part("display")

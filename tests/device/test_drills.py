@@ -1,4 +1,4 @@
-"""Drills end to end, as programs and as a command; and that they fail when the story is broken."""
+"""Drills, run as programs and as a command; and drills that fail because a meter is faulty."""
 
 import io
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import ran, refused, told
+from command import ran, refused, result_of
 from rich.console import Console
 
 from jeton.sts.digits import grouped
@@ -46,7 +46,7 @@ def jeton(*arguments: str, encoding: str = "utf-8") -> subprocess.CompletedProce
 
 
 def bad_steps(name: str) -> list[str]:
-    """Run a drill that is to fail; return what went wrong."""
+    """Run a drill that must fail; return its failed steps."""
     story = Story(name, as_json=True)
     story.tell(lambda: RUNS[name](story))
     assert not story.ok
@@ -54,12 +54,12 @@ def bad_steps(name: str) -> list[str]:
 
 
 def on_board(meter: Meter, source: str) -> None:
-    """Run source on the meter's board, behind the back of its verbs."""
+    """Run source on the meter's board without using a verb of the meter."""
     meter.run(f"state = meter._meter.state\n{source}")
 
 
 def after_first_accept(monkeypatch: pytest.MonkeyPatch, source: str) -> None:
-    """Tamper with the record of the first meter whose keypad accepts a token."""
+    """Run source on the first meter that accepts a token by its keypad, once."""
     press, done = Meter.press, []
 
     def pressing(meter: Meter, keys: str) -> PressResult:
@@ -73,7 +73,7 @@ def after_first_accept(monkeypatch: pytest.MonkeyPatch, source: str) -> None:
 
 
 def with_profile(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
-    """Let the drill's meters be of another profile than the story's."""
+    """Give the meters of the drill another profile than the story needs."""
     config = Stage.config
 
     def changed(stage: Stage, name: str, **options: Any) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def with_profile(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
     monkeypatch.setattr(Stage, "config", changed)
 
 
-# As told
+# Drills that succeed
 
 
 REFUSALS = {
@@ -108,9 +108,9 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_a_drill_as_a_command(name: str) -> None:
+def test_a_drill_command_succeeds_and_repeats_its_story(name: str) -> None:
     extra = ["--homes", "2"] if name == "eneo" else []
-    story = told("drill", name, *extra)
+    story = result_of("drill", name, *extra)
     assert story["ok"], [step for step in story["steps"] if not step["ok"]]
     assert story["drill"] == name
     found = " ".join(step["found"] for step in story["steps"])
@@ -118,14 +118,14 @@ def test_a_drill_as_a_command(name: str) -> None:
     points = next(iter(story["series"].values()))
     assert len(points) > 10
     assert points[-1]["total_wh"] > points[0]["total_wh"] == 0
-    again = told("drill", name, *extra)
+    again = result_of("drill", name, *extra)
     for run in (story, again):
         del run["seconds"]
     assert story == again
 
 
-def test_ceet_keys_what_its_customers_keyed() -> None:
-    keyed = [(s["what"], s["found"]) for s in told("drill", "ceet")["steps"] if "digits" in s]
+def test_ceet_uses_the_keys_of_its_customers() -> None:
+    keyed = [(s["what"], s["found"]) for s in result_of("drill", "ceet")["steps"] if "digits" in s]
     assert keyed[:6] == [
         ("An unused ticket of 10 kWh, keyed before the update as CEET asks", "Accept"),
         ("Code 1", "1stKCT"),
@@ -136,15 +136,15 @@ def test_ceet_keys_what_its_customers_keyed() -> None:
     ]
 
 
-def test_ceet_says_three_words_and_leaves_no_profiles_behind(jeton_home: Path) -> None:
-    steps = told("drill", "ceet")["steps"]
+def test_ceet_shows_three_words_and_removes_its_profiles(jeton_home: Path) -> None:
+    steps = result_of("drill", "ceet")["steps"]
     said = [s["display"][0].strip() for s in steps if s["what"].startswith("Code 2 (")]
     assert said == ["ACCEPT", "GOOD", "CONNECT"]
     assert not (jeton_home / "profiles").exists()
 
 
-def test_ceet_has_a_wrong_path_for_each_word_with_a_refusal_of_its_own() -> None:
-    steps = told("drill", "ceet")["steps"]
+def test_ceet_has_a_refused_case_for_each_word() -> None:
+    steps = result_of("drill", "ceet")["steps"]
     refused_first = {}
     for word in ceet.WORDS:
         mine = [s for s in steps if s["what"].endswith(f"({word})")]
@@ -161,11 +161,11 @@ def test_ceet_has_a_wrong_path_for_each_word_with_a_refusal_of_its_own() -> None
         ("somelec", "A purchase of 30 kWh", "ﻝﻮﺒﻘﻣ"),
     ],
 )
-def test_arabic_is_seen_as_its_cells_stand(name: str, what: str, word: str) -> None:
+def test_arabic_is_shown_in_the_order_of_its_cells(name: str, what: str, word: str) -> None:
     seen = jeton("drill", name).stdout
     width = 16
     assert f"     | \u202d{word:>{width}}\u202c |\n" in seen
-    step = next(s for s in told("drill", name)["steps"] if s["what"] == what)
+    step = next(s for s in result_of("drill", name)["steps"] if s["what"] == what)
     assert word in step.get("display", [step["found"]])[0]
     screen = io.StringIO()
     story = Story(name, console=Console(file=screen, force_terminal=True, width=80))
@@ -178,7 +178,7 @@ def test_arabic_is_seen_as_its_cells_stand(name: str, what: str, word: str) -> N
     ("name", "what"),
     [("onee", "The same look"), ("somelec", "The display says so in Arabic")],
 )
-def test_a_meter_that_stays_french_fails(
+def test_a_meter_that_keeps_french_fails_the_drill(
     monkeypatch: pytest.MonkeyPatch, name: str, what: str
 ) -> None:
     provision, language = Meter.provision, Meter.language
@@ -193,15 +193,15 @@ def test_a_meter_that_stays_french_fails(
     assert what in bad_steps(name)
 
 
-def test_another_seed_is_another_story_with_the_same_end() -> None:
-    one, two = (told("drill", "onee", "--seed", seed) for seed in ("1", "2"))
+def test_another_seed_gives_another_story_with_the_same_result() -> None:
+    one, two = (result_of("drill", "onee", "--seed", seed) for seed in ("1", "2"))
     assert one["ok"]
     assert two["ok"]
     assert one["series"] != two["series"]
 
 
-def test_eneo_counts_the_dark_hours_of_each_home() -> None:
-    story = told("drill", "eneo", "--homes", "4")
+def test_eneo_counts_the_hours_without_power_of_each_home() -> None:
+    story = result_of("drill", "eneo", "--homes", "4")
     assert list(story["dark_h"]) == ["home-1", "home-2", "home-3", "home-4"]
     for home, hours in story["dark_h"].items():
         points = story["series"][home]
@@ -212,12 +212,12 @@ def test_eneo_counts_the_dark_hours_of_each_home() -> None:
 
 @pytest.mark.parametrize("homes", ["0", "49", "-1", "1.5", "many", ""])
 @pytest.mark.parametrize("name", ["eneo", "all"])
-def test_a_street_of_no_or_too_many_homes_is_a_wrong_use(name: str, homes: str) -> None:
+def test_a_wrong_number_of_homes_is_refused(name: str, homes: str) -> None:
     assert "--homes" in refused("drill", name, "--homes", homes, status=2)
 
 
 @pytest.mark.parametrize("name", [*RUNS, "all"])
-def test_other_wrong_uses(name: str) -> None:
+def test_other_wrong_uses_are_refused(name: str) -> None:
     for seed in ("-1", "x", "1.5", ""):
         assert "--seed" in refused("drill", name, "--seed", seed, status=2)
     assert "--fast" in refused("drill", name, "--fast", status=2)
@@ -226,12 +226,12 @@ def test_other_wrong_uses(name: str) -> None:
         assert "--homes" in refused("drill", name, "--homes", "2", status=2)
 
 
-def test_a_drill_that_there_is_not() -> None:
+def test_an_unknown_drill_is_refused() -> None:
     assert "'nosuch'" in refused("drill", "nosuch", status=2)
 
 
-def test_all_drills_in_one_go() -> None:
-    found = told("drill", "all", "--homes", "1")
+def test_all_drills_can_be_run_by_one_command() -> None:
+    found = result_of("drill", "all", "--homes", "1")
     assert found["ok"]
     assert [story["drill"] for story in found["drills"]] == list(RUNS)
     assert sum(story["seconds"] for story in found["drills"]) <= found["seconds"] + 0.01
@@ -239,15 +239,17 @@ def test_all_drills_in_one_go() -> None:
     assert json.dumps(found).count("1 homes") == 0
 
 
-def test_one_bad_drill_fails_all_and_the_others_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_failed_drill_fails_all_and_the_others_are_reported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def good(story: Story, homes: int) -> None:
         story.check("a fact", True, "so")
 
-    def breaks_off(story: Story, homes: int) -> None:
+    def raises_an_error(story: Story, homes: int) -> None:
         good(story, homes)
         raise BoardError("the board is silent")
 
-    monkeypatch.setattr(cli, "DRILLS", {"one": good, "two": breaks_off, "three": good})
+    monkeypatch.setattr(cli, "DRILLS", {"one": good, "two": raises_an_error, "three": good})
     said = ran("drill", "all", "--json")
     assert said.status == 1
     assert [story["ok"] for story in said.json["drills"]] == [True, False, True]
@@ -257,7 +259,7 @@ def test_one_bad_drill_fails_all_and_the_others_are_told(monkeypatch: pytest.Mon
     assert "went wrong: two." in plain.out
 
 
-def test_without_a_terminal_it_is_plain_lines_with_table_and_plot() -> None:
+def test_without_a_terminal_plain_lines_a_table_and_a_plot_are_printed() -> None:
     done = jeton("drill", "ceet")
     assert done.returncode == 0
     assert "\x1b" not in done.stdout
@@ -288,7 +290,7 @@ def test_an_output_without_unicode_gets_the_same_story(name: str, encoding: str)
     assert json.loads(found.stdout)["ok"]
 
 
-def told_on_a_terminal(record: bool) -> tuple[Story, str]:
+def run_on_a_terminal(record: bool) -> tuple[Story, str]:
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=80, record=record)
     story = Story("ceet", console=console)
@@ -297,22 +299,22 @@ def told_on_a_terminal(record: bool) -> tuple[Story, str]:
     return story, screen.getvalue()
 
 
-def test_on_a_terminal_the_digits_are_seen_as_they_are_keyed() -> None:
-    story, seen = told_on_a_terminal(record=False)
+def test_on_a_terminal_digits_are_shown_while_they_are_keyed() -> None:
+    story, seen = run_on_a_terminal(record=False)
     step = next(s for s in story.steps if s.what == "Code 1")
     for count in (4, 8, 12, 16, 20):
         assert f"{count}/20" in seen
     assert grouped(step.details["digits"])[-16:] in seen
 
 
-def test_the_pictures_of_the_readme(tmp_path: Path) -> None:
+def test_the_pictures_of_the_readme_are_current(tmp_path: Path) -> None:
     assert picture.main(str(tmp_path)) == 0
     assert "ENTRER" in (tmp_path / "ceet.svg").read_text()
     assert "dark" in (tmp_path / "eneo.svg").read_text()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_a_signal_leaves_no_folder_behind(number: int, tmp_path: Path) -> None:
+def test_a_signal_removes_the_temporary_folder(number: int, tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "jeton_host", "drill", "eneo"],
         stdout=subprocess.PIPE,
@@ -329,7 +331,7 @@ def test_a_signal_leaves_no_folder_behind(number: int, tmp_path: Path) -> None:
     assert not [path for path in tmp_path.iterdir() if path.is_dir()]
 
 
-def test_ctrl_c_while_it_clears_up_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_during_clean_up_is_delayed(monkeypatch: pytest.MonkeyPatch) -> None:
     folder: list[Path] = []
     rmtree = stage.tempfile.TemporaryDirectory.cleanup
 
@@ -338,7 +340,7 @@ def test_ctrl_c_while_it_clears_up_waits(monkeypatch: pytest.MonkeyPatch) -> Non
         rmtree(directory)
 
     monkeypatch.setattr(stage.tempfile.TemporaryDirectory, "cleanup", interrupted)
-    # Whatever ran before in this process may have had a handler of its own.
+    # An earlier test in this process may have set its own handler.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with pytest.raises(KeyboardInterrupt), stage.stage(Story("test", as_json=True)) as scene:
         folder.append(scene.folder)
@@ -347,10 +349,10 @@ def test_ctrl_c_while_it_clears_up_waits(monkeypatch: pytest.MonkeyPatch) -> Non
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-# Broken
+# Drills that fail
 
 
-def test_a_story_that_goes_otherwise_fails() -> None:
+def test_a_story_with_another_result_fails() -> None:
     story = Story("test", as_json=True)
     story.chapter("one")
     with Meter.open("virtual", config=make_config()) as meter:
@@ -370,25 +372,27 @@ def refuse() -> None:
     raise JetonError("this is refused")
 
 
-def test_a_refusal_with_other_words_is_not_the_one_expected() -> None:
+def test_a_refusal_with_another_message_is_not_the_expected_one() -> None:
     story = Story("test", as_json=True)
     story.refused("right", "is refused", refuse)
     story.refused("wrong", "is impossible", refuse)
     assert [step.ok for step in story.steps] == [True, False]
 
 
-def test_a_drill_that_never_began_is_an_error_not_a_story() -> None:
+def test_a_drill_that_cannot_start_raises_an_error() -> None:
     story = Story("test", as_json=True)
     with pytest.raises(JetonError, match="is refused"):
         story.tell(refuse)
 
 
-def test_ceet_fails_on_a_meter_without_the_two_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ceet_fails_if_the_meter_does_not_wait_two_minutes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with_profile(monkeypatch, "generic")
     assert "Code 2, one second late" in bad_steps("ceet")
 
 
-def test_ceet_fails_where_the_key_change_costs_credit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ceet_fails_if_the_key_change_reduces_credit(monkeypatch: pytest.MonkeyPatch) -> None:
     press = Meter.press
 
     def pressing(meter: Meter, keys: str) -> PressResult:
@@ -406,25 +410,25 @@ def test_ceet_fails_where_the_key_change_costs_credit(monkeypatch: pytest.Monkey
     [
         "state.credit_wh += 5000; state.tokens_wh += 5000",  # credited more than was sold
         "state.credit_wh -= 5000; state.tokens_wh -= 5000",
-        "state.credit_wh += 5000",  # out of nothing
-        "tids = meter._meter.tids; tids.data = bytearray(len(tids.data))",  # forgotten
+        "state.credit_wh += 5000",  # credit without a source
+        "tids = meter._meter.tids; tids.data = bytearray(len(tids.data))",  # used tokens are lost
     ],
 )
-def test_eneo_fails_where_a_purchase_is_not_credited_exactly_once(
+def test_eneo_fails_if_a_purchase_is_not_credited_exactly_once(
     monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:
     after_first_accept(monkeypatch, source)
     assert any(what.endswith("credited exactly once, as sold") for what in bad_steps("eneo"))
 
 
-def test_eneo_fails_where_a_loan_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_eneo_fails_if_the_emergency_debt_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     first_round = eneo._first_round
 
-    def forgetting(home: eneo.Home) -> None:
+    def losing_the_debt(home: eneo.Home) -> None:
         on_board(home.meter, "state.emergency_debt_wh = 0")
         first_round(home)
 
-    monkeypatch.setattr(eneo, "_first_round", forgetting)
+    monkeypatch.setattr(eneo, "_first_round", losing_the_debt)
     assert any(what.endswith("the loan is repaid first") for what in bad_steps("eneo"))
 
 
@@ -432,11 +436,11 @@ def test_eneo_fails_where_a_loan_is_forgotten(monkeypatch: pytest.MonkeyPatch) -
     "source",
     [
         "state.credit_wh -= 5000; state.tokens_wh -= 5000",  # the last purchase is lost
-        "state.credit_wh += 5000; state.tokens_wh += 5000",  # or doubled
+        "state.credit_wh += 5000; state.tokens_wh += 5000",  # the last purchase is credited twice
         "tids = meter._meter.tids; tids.data = bytearray(len(tids.data))",
     ],
 )
-def test_eneo_fails_where_a_power_cut_in_the_backlog_changes_anything(
+def test_eneo_fails_if_a_power_cut_in_the_backlog_changes_the_credit(
     monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:
     power_cut = eneo.power_cut
@@ -449,7 +453,7 @@ def test_eneo_fails_where_a_power_cut_in_the_backlog_changes_anything(
     assert "home-1: half keyed, no power: nothing lost, nothing doubled" in bad_steps("eneo")
 
 
-def test_eneo_fails_where_half_a_token_outlives_the_power(
+def test_eneo_fails_if_half_a_token_is_kept_over_a_power_cut(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     press = Meter.press
@@ -466,8 +470,8 @@ def test_eneo_fails_where_half_a_token_outlives_the_power(
     assert "home-1: half keyed, no power: nothing lost, nothing doubled" in bad_steps("eneo")
 
 
-def test_eneo_tells_the_backlog_in_its_order() -> None:
-    steps = told("drill", "eneo", "--homes", "2")["steps"]
+def test_eneo_reports_the_backlog_in_its_order() -> None:
+    steps = result_of("drill", "eneo", "--homes", "2")["steps"]
     mine = [s for s in steps if s["what"].startswith("home-1: ")][1:]
     kinds = ("keyed and credited", "nothing doubled", "keyed and refused", "exactly once, as sold")
     kinds += ("the loan is repaid first",)
@@ -482,7 +486,9 @@ def test_eneo_tells_the_backlog_in_its_order() -> None:
     assert "alone: FormatError" in mine[1]["found"]
 
 
-def test_eneo_fails_where_the_log_hides_the_dark(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_eneo_fails_if_the_log_lacks_the_time_without_power(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     events = Meter.events
     monkeypatch.setattr(
         Meter,
@@ -494,7 +500,7 @@ def test_eneo_fails_where_the_log_hides_the_dark(monkeypatch: pytest.MonkeyPatch
     assert "The log's dark hours are those in which people saw their meters off" in wrong
 
 
-def test_onee_fails_where_the_debt_does_not_outlive_a_power_cut(
+def test_onee_fails_if_the_debt_is_lost_in_a_power_cut(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     power_cut = onee.power_cut
@@ -509,12 +515,12 @@ def test_onee_fails_where_the_debt_does_not_outlive_a_power_cut(
     assert "The advance is recovered wholly, and not a Wh more" in wrong
 
 
-def test_onee_fails_where_a_purchase_is_credited_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_onee_fails_if_a_purchase_is_credited_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     after_first_accept(monkeypatch, "state.credit_wh += 80000; state.tokens_wh += 100000")
     assert any(what.startswith("80.00 kWh more") for what in bad_steps("onee"))
 
 
-def test_onee_fails_where_the_hand_held_has_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_onee_fails_if_the_hand_held_has_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
     session = onee._session
 
     def networked(*arguments: Any) -> dict[str, Any]:
@@ -524,7 +530,7 @@ def test_onee_fails_where_the_hand_held_has_a_network(monkeypatch: pytest.Monkey
     assert bad_steps("onee") == ["The team's program gets no socket, whatever it tries"]
 
 
-def test_the_hand_held_is_refused_sockets_only_by_its_hook() -> None:
+def test_only_the_hook_refuses_sockets_to_the_hand_held() -> None:
     source = (
         "import sys\nfrom jeton_host.drills import handheld\nprint(handheld._proof())\n"
         "sys.addaudithook(handheld._refuse)\nprint(handheld._proof())\n"
@@ -539,36 +545,38 @@ def test_the_hand_held_is_refused_sockets_only_by_its_hook() -> None:
     assert pair == "socket.__new__ is refused: this hand-held has no network"
 
 
-def test_an_estimate_is_set_right_whatever_it_was() -> None:
+def test_a_reading_corrects_any_estimate() -> None:
     account = onee.Account()
     day = onee.timedelta(days=1)
     for days, index_wh in ((0, 100_000), (10, 150_000)):
         account.read(onee.START + days * day, index_wh)
     assert account.estimate(onee.START + 20 * day) == 50_000
-    assert account.read(onee.START + 20 * day, 160_000) == -40_000  # too much was estimated
+    assert account.read(onee.START + 20 * day, 160_000) == -40_000  # the estimate was too high
     assert sum(account.charged_wh) == 60_000
     with pytest.raises(JetonError, match="is below the last reading"):
         account.read(onee.START + 21 * day, 159_990)
 
 
-def test_somelec_fails_where_debt_cuts_off(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_somelec_fails_if_debt_opens_the_switch(monkeypatch: pytest.MonkeyPatch) -> None:
     with_profile(monkeypatch, "eneo")
     assert any(what.startswith("Twenty kWh beyond its credit") for what in bad_steps("somelec"))
 
 
-def test_somelec_fails_where_the_wire_credits_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_somelec_fails_if_a_token_by_the_line_gives_another_credit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     after_first_accept(monkeypatch, "state.credit_wh += 5000")
     wrong = bad_steps("somelec")
     assert "Answer, display, registers and log are the same both ways" in wrong
 
 
-def test_somelec_fails_where_a_report_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_somelec_fails_if_a_report_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     deliver = somelec.deliver
 
     def careless(meter: Meter, port: int) -> int:
         reports = meter.reports()
         if len(reports) == 1:
-            meter.acknowledge(reports[0].seq)  # before the service has it
+            meter.acknowledge(reports[0].seq)  # before the service has received it
         return deliver(meter, port)
 
     monkeypatch.setattr(somelec, "deliver", careless)
@@ -576,7 +584,7 @@ def test_somelec_fails_where_a_report_is_lost(monkeypatch: pytest.MonkeyPatch) -
     assert last in bad_steps("somelec")
 
 
-def test_somelec_fails_where_a_report_comes_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_somelec_fails_if_a_report_is_repeated_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Meter, "acknowledge", lambda meter, seq: 0)
     wrong = bad_steps("somelec")
     assert "What comes again is taken once" in wrong

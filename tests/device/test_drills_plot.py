@@ -1,4 +1,4 @@
-"""The table and the plot of a drill: what they pick, and that any series can be drawn."""
+"""The table and the plot of a drill: the points they show, for any series."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -19,13 +19,13 @@ def points(*values: tuple[float, int, int]) -> list[Point]:
     ]
 
 
-def test_the_mean_load_is_the_index_over_the_time() -> None:
+def test_the_mean_load_is_the_energy_divided_by_the_time() -> None:
     one, two, three = points((0, 0, 0), (0.5, 0, 400), (0.5, 9, 400))
     assert mean_w(one, two) == 800
     assert mean_w(two, three) == 0
 
 
-def test_the_table_has_the_ends_and_the_greatest_rise_and_is_spread_over_the_time() -> None:
+def test_the_table_has_both_ends_the_greatest_rise_and_an_even_spread() -> None:
     many = points(*((hour, 50_000 - hour, hour) for hour in range(1000)))
     many[501:501] = points((500.5, 90_000, 500))
     found = rows(many)
@@ -62,7 +62,7 @@ def test_any_series_can_be_drawn(series: list[Point], colour: bool) -> None:
     assert rows(series)
 
 
-def test_the_axis_goes_from_the_lowest_to_the_highest() -> None:
+def test_the_axis_spans_the_lowest_to_the_highest_value() -> None:
     plot = drawn(points((0, 80_000, 0), (48, -20_000, 96_000)), 60, colour=False)
     lines = plot.splitlines()
     assert any(line.strip().startswith("80┤") for line in lines)
@@ -70,7 +70,7 @@ def test_the_axis_goes_from_the_lowest_to_the_highest() -> None:
     assert any(line.strip().startswith("2000┤") for line in lines)
 
 
-def test_a_plain_plot_is_ascii() -> None:
+def test_a_plain_plot_uses_only_ascii() -> None:
     plot = drawn(points((0, 80_000, 0), (48, -20_000, 96_000)), 60, colour=False, plain=True)
     assert plot.isascii()
     assert "?" not in plot

@@ -1,7 +1,7 @@
-"""`jeton flash`, on virtual boards: whole, on stock MicroPython, interrupted, and refused.
+"""`jeton flash` on virtual boards: complete, on stock MicroPython, interrupted and refused.
 
-No chip is asked here: what esptool says is what it prints, from a program of its name that takes
-its place (`FAKE`), and the chip a board says it has is put into its mouth.
+These tests use no chip. A program with the name of esptool (`FAKE`) prints what esptool prints,
+and the chip that a virtual board reports is patched.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from command import jeton, ran, refused, told
+from command import jeton, ran, refused, result_of
 
 from jeton_host.bench import doctor, esp, facts, flashing
 from jeton_host.bench.facts import NOTHING
@@ -38,7 +38,7 @@ from jeton_host.virtual.board import VirtualBoard
 pytestmark = pytest.mark.virtual_only
 
 KILLS = int(os.environ.get("JETON_KILLS", "4"))
-WIPE = """
+ERASE = """
 import os
 def wipe(folder):
     for name in os.listdir(folder):
@@ -62,9 +62,9 @@ def board() -> Iterator[VirtualBoard]:
 
 @pytest.fixture
 def stock(board: VirtualBoard) -> VirtualBoard:
-    """A board with MicroPython and nothing else."""
+    """A board with MicroPython and no other files."""
     with Meter(board.path) as meter:
-        meter.run(WIPE)
+        meter.run(ERASE)
         meter.soft_reset()
     return board
 
@@ -74,8 +74,8 @@ def run_on(board: VirtualBoard, source: str) -> str:
         return meter.run(source).strip()
 
 
-def spoil(board: VirtualBoard, *names: str, text: str = "x", mode: str = "ab") -> None:
-    """Add to files on the board: a module does what it did; they are closed, so on the flash."""
+def modify(board: VirtualBoard, *names: str, text: str = "x", mode: str = "ab") -> None:
+    """Append text to files on the board and close them; a module still works as before."""
     run_on(
         board,
         f"for name in {names!r}:\n    with open(name, {mode!r}) as file:\n"
@@ -102,11 +102,11 @@ walk("")
 
 
 def flash(board: VirtualBoard, *options: str) -> dict[str, Any]:
-    value: dict[str, Any] = told("flash", board.path, "--board", board.board, *options)
+    value: dict[str, Any] = result_of("flash", board.path, "--board", board.board, *options)
     return value
 
 
-def test_stock_board(stock: VirtualBoard) -> None:
+def test_a_stock_board_gets_the_firmware_and_a_meter(stock: VirtualBoard) -> None:
     said = jeton("flash", stock.path, "--board", "virtual", "--meter", "lome")
     lines = said.splitlines()
     assert lines[0] == f"port: {stock.path}"
@@ -114,9 +114,9 @@ def test_stock_board(stock: VirtualBoard) -> None:
     assert re.fullmatch(r"runs: MicroPython \d+\.\d+\.\d+ on a virtual board", lines[2])
     assert re.fullmatch(r"copied: (\d+) of \1 files, \d+ KB, each .* SHA-256", lines[3])
     assert lines[-1].endswith("profile generic, 0.00 kWh, runs on virtual")
-    token = told("vend", "lome", "credit", "12.5")["tokens"][0]
-    assert told("enter", stock.path, token)["name"] == "Accept"
-    # Exactly what a virtual board comes with, and the meter's own.
+    token = result_of("vend", "lome", "credit", "12.5")["tokens"][0]
+    assert result_of("enter", stock.path, token)["name"] == "Accept"
+    # Exactly the files of a new virtual board, and those of the meter.
     names = [name for name in files_on(stock) if not name.startswith("meter.bin")]
     with VirtualBoard() as other:
         assert names == [n for n in files_on(other) if not n.startswith("meter.bin")]
@@ -125,14 +125,14 @@ def test_stock_board(stock: VirtualBoard) -> None:
         )
 
 
-def test_up_to_date(board: VirtualBoard) -> None:
+def test_a_current_board_is_not_written(board: VirtualBoard) -> None:
     assert "the firmware is up to date" in jeton("flash", board.path, "--board", "virtual")
     assert flash(board)["copied"] == []
 
 
-def test_copies_what_differs(board: VirtualBoard) -> None:
-    spoil(board, SUPPLY)
-    spoil(board, "mine.txt", text="kept")
+def test_only_changed_files_are_copied(board: VirtualBoard) -> None:
+    modify(board, SUPPLY)
+    modify(board, "mine.txt", text="kept")
     found = flash(board)
     assert found["copied"] == ["lib/jeton/supply.mpy"]
     assert found["octets"] < 10_000
@@ -140,8 +140,8 @@ def test_copies_what_differs(board: VirtualBoard) -> None:
     assert flash(board)["copied"] == []
 
 
-def test_removes_what_came_with_older_firmware(board: VirtualBoard) -> None:
-    spoil(board, "lib/older.mpy", "lib/mine.mpy")
+def test_files_of_older_firmware_are_removed(board: VirtualBoard) -> None:
+    modify(board, "lib/older.mpy", "lib/mine.mpy")
     run_on(
         board,
         "text = open('firmware.id').read() + '\\nlib/older.mpy'\n"
@@ -152,7 +152,7 @@ def test_removes_what_came_with_older_firmware(board: VirtualBoard) -> None:
     assert "lib/mine.mpy" in files_on(board)
 
 
-def test_says_which_parts_are_missing() -> None:
+def test_missing_parts_are_reported() -> None:
     said = "nothing answers on i2c at 0x27, 0x3F"
     with VirtualBoard(board="esp32_lcd2004") as wired:
         assert flash(wired)["part_faults"] == {}
@@ -163,27 +163,27 @@ def test_says_which_parts_are_missing() -> None:
         assert flash(wired)["part_faults"] == {"display": said}
 
 
-def test_keeps_a_boot_py_of_ones_own(stock: VirtualBoard) -> None:
+def test_a_users_boot_py_is_kept(stock: VirtualBoard) -> None:
     for i in range(2):
-        spoil(stock, "boot.py", text=f"mine = {i}", mode="wb")
+        modify(stock, "boot.py", text=f"mine = {i}", mode="wb")
         run_on(stock, "import os\ntry: os.remove('firmware.id')\nexcept OSError: pass")
         kept = flash(stock)["kept_boot"]
         assert kept == "boot.py.old" + "-" * i
         assert run_on(stock, f"print(open('{kept}').read())") == f"mine = {i}"
 
 
-def test_a_damaged_list_of_files_is_none(board: VirtualBoard) -> None:
+def test_a_damaged_list_of_files_is_ignored(board: VirtualBoard) -> None:
     damage = "with open('firmware.id', 'wb') as file: file.write(b'\\xff\\xfe\\x00garbage')"
     run_on(board, damage)
     assert flash(board)["firmware"] in run_on(board, "print(open('firmware.id').read())")
     assert "the firmware is up to date" in jeton("flash", board.path, "--board", "virtual")
 
 
-def test_keeps_the_meter(board: VirtualBoard) -> None:
+def test_the_meter_is_kept(board: VirtualBoard) -> None:
     with Meter(board.path) as meter:
         meter.provision(make_config() | {"credit_wh": 12_340})
         before = meter.status()
-    spoil(board, SUPPLY)
+    modify(board, SUPPLY)
     found = flash(board)
     assert found["copied"] == ["lib/jeton/supply.mpy"]
     assert (found["drn"], found["erased"]) == (before.drn, False)
@@ -191,10 +191,10 @@ def test_keeps_the_meter(board: VirtualBoard) -> None:
         assert meter.status().credit_wh == 12_340
 
 
-def test_erases_the_meter_when_told_to(board: VirtualBoard, tmp_path: Path) -> None:
+def test_the_meter_is_erased_on_request(board: VirtualBoard, tmp_path: Path) -> None:
     with Meter(board.path) as meter:
         meter.provision(make_config() | {"credit_wh": 12_340})
-    spoil(board, "meter.bin.bad")
+    modify(board, "meter.bin.bad")
     other = make_config(drn="00000000000") | {"credit_wh": 500}
     file = tmp_path / "meter.json"
     file.write_text(json.dumps(other))
@@ -205,13 +205,13 @@ def test_erases_the_meter_when_told_to(board: VirtualBoard, tmp_path: Path) -> N
     with Meter(board.path) as meter:
         assert meter.status().credit_wh == 500
     assert "meter.bin.bad" not in files_on(board)
-    assert flash(board, "--config", str(file))["drn"] == "00000000000"  # it is that one already
+    assert flash(board, "--config", str(file))["drn"] == "00000000000"  # the same meter again
 
 
-def test_leaves_a_damaged_store_alone(board: VirtualBoard, tmp_path: Path) -> None:
+def test_a_damaged_store_is_not_changed(board: VirtualBoard, tmp_path: Path) -> None:
     with Meter(board.path) as meter:
         meter.provision(make_config())
-    spoil(board, "meter.bin", "meter.bin.d/copy", mode="wb")
+    modify(board, "meter.bin", "meter.bin.d/copy", mode="wb")
     board.power_cut()
     board.power_on()
     file = tmp_path / "meter.json"
@@ -223,7 +223,7 @@ def test_leaves_a_damaged_store_alone(board: VirtualBoard, tmp_path: Path) -> No
     assert flash(board, "--config", str(file), "--erase-meter")["fault"] is None
 
 
-def test_display_of_another_size(stock: VirtualBoard) -> None:
+def test_a_display_of_another_size_is_configured(stock: VirtualBoard) -> None:
     with VirtualBoard(board="esp32_lcd2004") as wired:
         found = flash(wired, "--display", "2x16", "--meter", "small")
         assert found["provisioned"]
@@ -246,35 +246,35 @@ def parts_of(board: VirtualBoard) -> set[str]:
         return set(meter.run(source).split())
 
 
-def test_parts_that_are_not_wired_are_remembered() -> None:
+def test_the_list_of_unwired_parts_is_kept() -> None:
     described = boards.load("esp32_lcd2004")
-    as_it_is = described.changed(("pulses", "tamper"), {"relay": 0})
-    with VirtualBoard(board=as_it_is) as wired:
+    partly_wired = described.changed(("pulses", "tamper"), {"relay": 0})
+    with VirtualBoard(board=partly_wired) as wired:
         bench = wired.bench
         assert bench is not None
         base = ("flash", wired.path, "--board", "esp32_lcd2004")
-        # Nothing is said: it stays as it was flashed.
-        assert (said := told(*base))["copied"] == []
+        # Without options the earlier configuration is kept.
+        assert (said := result_of(*base))["copied"] == []
         assert (said["without"], said["active"]) == (["pulses", "tamper"], {"relay": 0})
         assert parts_of(wired) == set(described.parts) - {"pulses", "tamper"}
-        assert bench.pins[23].level == 1  # not provisioned: open
+        assert bench.pins[23].level == 1  # not provisioned: the relay is open
         with Meter(wired.path) as meter:
-            found = doctor.examine(meter, Nobody())
+            found = doctor.examine(meter, Absent())
         assert not {"pulses", "tamper"} & {one.part for one in found.findings}
-        # One of the two is said: the other stays.
-        said = told(*base, "--without", "buzzer")
+        # One of the two options is given: the other setting is kept.
+        said = result_of(*base, "--without", "buzzer")
         assert (said["without"], said["active"]) == (["buzzer"], {"relay": 0})
         assert said["copied"] == ["lib/drivers/pulses.mpy", "lib/wiring.mpy"]
         assert parts_of(wired) == set(described.parts) - {"buzzer"}
-        said = told(*base, "--without", "none", "--active", "none")
+        said = result_of(*base, "--without", "none", "--active", "none")
         assert (said["without"], said["active"]) == ([], {})
         assert parts_of(wired) == set(described.parts)
         shown = jeton(*base, "--without", "tamper", "--active", "relay=0")
         assert "without: tamper\nrelay: on at low\n" in shown
 
 
-def test_the_level_of_a_relay_holds_until_it_is_said_anew() -> None:
-    """A relay that is taken to close at high burns the lamp of a meter without credit."""
+def test_the_level_of_a_relay_is_kept_until_it_is_changed() -> None:
+    """With the wrong active level, the lamp of a meter without credit would be on."""
     with VirtualBoard(board=boards.load("esp32_lcd2004").changed((), {"relay": 0})) as wired:
         base = ("flash", wired.path, "--board", "esp32_lcd2004")
         shown = jeton(*base, "--active", "credit=0")
@@ -290,7 +290,7 @@ def test_the_level_of_a_relay_holds_until_it_is_said_anew() -> None:
         assert "credit: on at high again\nrelay: on at high again\n" in shown
 
 
-def test_a_bench_without_parts_and_none_with_others(board: VirtualBoard) -> None:
+def test_not_all_parts_may_be_left_out_and_none_is_given_alone(board: VirtualBoard) -> None:
     base = ("flash", board.path, "--board", "esp32_lcd2004")
     every = [word for name in boards.load("esp32_lcd2004").parts for word in ("--without", name)]
     assert refused(*base, *every).endswith("cannot run without any part: keep at least one")
@@ -298,7 +298,7 @@ def test_a_bench_without_parts_and_none_with_others(board: VirtualBoard) -> None
     assert refused(*base, "--active", "none", "--active", "relay=0").endswith("give it alone")
 
 
-def test_a_code_for_a_meter_that_is_not_locked(
+def test_an_unused_code_is_reported_if_the_meter_is_not_locked(
     board: VirtualBoard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("JETON_UNLOCK_CODE", "open sesame")
@@ -309,7 +309,7 @@ def test_a_code_for_a_meter_that_is_not_locked(
     assert "not locked" not in jeton(*base)
 
 
-def test_files_of_ones_own_do_not_hide_the_boards() -> None:
+def test_files_of_the_user_do_not_hide_the_boards() -> None:
     with VirtualBoard(board="esp32_lcd2004") as wired, Meter(wired.path) as meter:
         meter.run(
             "for name in ('/board.py', '/wiring.py', '/jeton.py', '/drivers.py'):\n"
@@ -322,7 +322,7 @@ def test_files_of_ones_own_do_not_hide_the_boards() -> None:
         assert meter.info().faults == {}
 
 
-def test_parts_that_there_are_not_cannot_be_left_out(board: VirtualBoard) -> None:
+def test_unknown_parts_cannot_be_left_out(board: VirtualBoard) -> None:
     base = ("flash", board.path, "--board", "esp32_lcd2004")
     assert refused(*base, "--without", "lamp").startswith("esp32_lcd2004 has no part 'lamp'; it")
     assert refused(*base, "--active", "display=0").startswith("display has no active level")
@@ -330,8 +330,8 @@ def test_parts_that_there_are_not_cannot_be_left_out(board: VirtualBoard) -> Non
         assert "--active" in refused(*base, "--active", text), text
 
 
-class Nobody:
-    """Nobody stands before the bench."""
+class Absent:
+    """No person is at the bench: every question is an error."""
 
     present = False
 
@@ -344,10 +344,10 @@ class Nobody:
         raise AssertionError(question)
 
 
-def test_locked_meter(board: VirtualBoard, tmp_path: Path) -> None:
+def test_a_locked_meter_is_flashed_with_its_code(board: VirtualBoard, tmp_path: Path) -> None:
     with Meter(board.path) as meter:
         meter.provision(make_config())
-    spoil(board, SUPPLY)
+    modify(board, SUPPLY)
     with Meter(board.path) as meter:
         meter.lock("correct horse")
     arguments = ("flash", board.path, "--board", "virtual")
@@ -366,8 +366,8 @@ def test_locked_meter(board: VirtualBoard, tmp_path: Path) -> None:
         meter.unlock("correct horse")
 
 
-def test_locked_meter_without_firmware(board: VirtualBoard) -> None:
-    """Firmware that does not start leaves the lock shut: no program of ours can get in either."""
+def test_a_locked_meter_without_working_firmware_is_refused(board: VirtualBoard) -> None:
+    """Firmware that does not start stays locked: `jeton flash` has no access either."""
     with Meter(board.path) as meter:
         meter.provision(make_config())
         meter.run("import os\nos.rename('lib/jeton/supply.mpy', 'mine')")
@@ -379,7 +379,7 @@ def test_locked_meter_without_firmware(board: VirtualBoard) -> None:
 
 
 def on_terminal(*command: str) -> tuple[int, str]:
-    """Run a command on a terminal of its own; return its status, and what was drawn there."""
+    """Run a command on a new pseudo-terminal; return its status and what it printed there."""
     pid, outer = pty.fork()
     if not pid:
         os.environ |= {"TERM": "xterm", "COLUMNS": "100", "LINES": "30"}
@@ -388,7 +388,7 @@ def on_terminal(*command: str) -> tuple[int, str]:
     while True:
         try:
             data = os.read(outer, 4096)
-        except OSError:  # its end
+        except OSError:  # end of the terminal
             data = b""
         if not data:
             break
@@ -397,14 +397,14 @@ def on_terminal(*command: str) -> tuple[int, str]:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), drawn.decode()
 
 
-def test_bars_on_a_terminal(board: VirtualBoard) -> None:
-    spoil(board, SUPPLY)
+def test_a_terminal_shows_progress_bars(board: VirtualBoard) -> None:
+    modify(board, SUPPLY)
     status, drawn = on_terminal("flash", board.path, "--board", "virtual")
     assert status == 0, drawn
     for what in ("compare", "copy", "put in place"):
         assert re.search(rf"{what} .*━.*100%", drawn), drawn
     assert "copied: 1 of" in drawn
-    # As JSON the bars do not stand between; here both are the terminal.
+    # With --json no bar is printed between the results, even if both go to the terminal.
     status, drawn = on_terminal("flash", board.path, "--board", "virtual", "--json")
     assert json.loads(drawn.strip().splitlines()[-1])["copied"] == []
 
@@ -420,15 +420,15 @@ def _started(board: VirtualBoard) -> "subprocess.Popen[bytes]":
     )
 
 
-def test_killed_at_any_moment(board: VirtualBoard, shared_cache: Path) -> None:
-    """The meter is there with its credit, or none runs and flashing again brings it back."""
+def test_a_kill_at_any_moment_keeps_the_meter(board: VirtualBoard, shared_cache: Path) -> None:
+    """After a kill the meter still has its credit, or flashing again restores it."""
     chance = random.Random(random.randrange(1 << 30) if "JETON_KILLS" in os.environ else 5)
     with Meter(board.path) as meter:
         meter.provision(make_config() | {"credit_wh": 12_340})
     some = [n for n in files_on(board) if n.endswith(".mpy") and n.split("/")[-1][0] in "cst"]
     seen = set()
     for turn in range(KILLS):
-        spoil(board, *some)
+        modify(board, *some)
         for _ in range(3):
             process = _started(board)
             try:
@@ -455,18 +455,20 @@ def test_killed_at_any_moment(board: VirtualBoard, shared_cache: Path) -> None:
 
 
 class _Cut(Exception):
-    """The program ends here."""
+    """Ends the program at a chosen step."""
 
 
-def test_cut_after_each_step(board: VirtualBoard, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ended after each line to the board in turn, with and without a power cut there."""
+def test_an_end_after_each_step_keeps_the_meter(
+    board: VirtualBoard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """End the program after each request to the board, with and without a power cut."""
     with Meter(board.path) as meter:
         meter.provision(make_config() | {"credit_wh": 12_340})
     whole = Meter.run
     seen = set()
     every = 1 if "JETON_KILLS" in os.environ else 2
-    for cut in range(7, 200, every):  # before that it only looks
-        spoil(board, "lib/jeton/sts/crc.mpy", "lib/jeton/sts/digits.mpy")
+    for cut in range(7, 200, every):  # earlier requests only read
+        modify(board, "lib/jeton/sts/crc.mpy", "lib/jeton/sts/digits.mpy")
         left = [cut]
 
         def counted(self: Meter, source: str, left: list[int] = left, **more: Any) -> str:
@@ -502,7 +504,7 @@ def test_cut_after_each_step(board: VirtualBoard, monkeypatch: pytest.MonkeyPatc
 # Refused.
 
 
-def test_refuses_usage(board: VirtualBoard, tmp_path: Path) -> None:
+def test_wrong_uses_are_refused(board: VirtualBoard, tmp_path: Path) -> None:
     assert refused("flash", "", "--board", "virtual") == (
         "the name of the port is empty: give a path, a MAC or auto"
     )
@@ -528,7 +530,7 @@ def test_refuses_usage(board: VirtualBoard, tmp_path: Path) -> None:
 
 
 def refused_late(*arguments: str) -> str:
-    """Return the one line of a command that is refused after it has begun to tell."""
+    """Return the error line of a command that is refused after it has printed progress."""
     said = ran(*arguments)
     assert said.status == 1, said
     assert said.err.startswith("jeton: "), said
@@ -550,7 +552,7 @@ def refused_late(*arguments: str) -> str:
         ({"mpy": 6 | 2 << 8 | XTENSAWIN << 10}, "loads .mpy files of version 6.2, but mpy-cross"),
     ],
 )
-def test_refuses_what_it_cannot_run_on(
+def test_unsuitable_micropython_is_refused(
     board: VirtualBoard, monkeypatch: pytest.MonkeyPatch, changed: dict[str, Any], said: str
 ) -> None:
     whole = facts.facts
@@ -580,11 +582,11 @@ def test_refuses_what_it_cannot_run_on(
         ("A board of mine", ""),
     ],
 )
-def test_knows_the_chip_of_a_variant(machine: str, chip: str) -> None:
+def test_the_chip_of_a_board_variant_is_found(machine: str, chip: str) -> None:
     assert replace(NOTHING, platform="esp32", machine=machine).chip == chip
 
 
-def test_what_esptool_finds_goes_before_what_micropython_says() -> None:
+def test_the_chip_found_by_esptool_has_priority_over_micropython() -> None:
     about = facts.Facts(
         (1, 24, 0), 6 | 3 << 8 | XTENSAWIN << 10, "A board of mine", "esp32", (), (), 1 << 20
     )
@@ -593,7 +595,9 @@ def test_what_esptool_finds_goes_before_what_micropython_says() -> None:
         flashing.check(about, boards.load("esp32_lcd2004"), "here", "ESP32-C3")
 
 
-def test_refuses_other_interpreters(board: VirtualBoard, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_interpreters_are_refused(
+    board: VirtualBoard, monkeypatch: pytest.MonkeyPatch
+) -> None:
     said = ['{"name": "circuitpython"}']
     monkeypatch.setattr(flashing.remote, "once", lambda *_: f"print({said[0]!r})")
     line = refused_late("flash", board.path, "--board", "virtual")
@@ -603,7 +607,7 @@ def test_refuses_other_interpreters(board: VirtualBoard, monkeypatch: pytest.Mon
     assert line.endswith("does not report what it is")
 
 
-def test_refuses_boards_that_do_not_fit(
+def test_boards_for_another_chip_are_refused(
     board: VirtualBoard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line = refused_late("flash", board.path, "--board", "esp32_oled")
@@ -616,14 +620,14 @@ def test_refuses_boards_that_do_not_fit(
     assert "is not a virtual board: name its board with --board" in line
 
 
-def test_refuses_a_full_flash(board: VirtualBoard, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_flash_is_refused(board: VirtualBoard, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = facts.facts
     monkeypatch.setattr("jeton_host.bench.facts.facts", lambda m: replace(whole(m), free=4096))
-    spoil(board, SUPPLY)
+    modify(board, SUPPLY)
     assert "has 4 KB free, and" in refused_late("flash", board.path, "--board", "virtual")
 
 
-# A file that does not fit is not kept, so there are many.
+# A file that does not fit is discarded, so the flash is filled with many small files.
 FILL = """
 import os
 os.mkdir("mine")
@@ -636,14 +640,14 @@ except OSError:
 """
 
 
-def test_a_flash_full_of_ones_own_files(
+def test_a_flash_full_of_user_files_is_refused(
     board: VirtualBoard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spoil(board, SUPPLY)
+    modify(board, SUPPLY)
     run_on(board, FILL)
     line = refused_late("flash", board.path, "--board", "virtual")
     assert re.search(r"has \d KB free, and 68 KB are needed: remove your own files", line)
-    # A file system that does not say how full it is.
+    # A file system that does not report its free space.
     whole = facts.facts
     monkeypatch.setattr("jeton_host.bench.facts.facts", lambda m: replace(whole(m), free=1 << 30))
     line = refused_late("flash", board.path, "--board", "virtual")
@@ -653,7 +657,7 @@ def test_a_flash_full_of_ones_own_files(
     assert flash(board)["copied"] == [SUPPLY]
 
 
-def test_says_why_a_meter_does_not_start(
+def test_the_reason_is_reported_if_a_meter_does_not_start(
     board: VirtualBoard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = firmware_build.sources
@@ -667,9 +671,11 @@ def test_says_why_a_meter_does_not_start(
     assert line.endswith("failed: ValueError: a brick")
 
 
-def test_damage_on_the_way(board: VirtualBoard, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What came damaged is sent again; twice is a bad cable, and what was there still runs."""
-    spoil(board, SUPPLY)
+def test_damaged_transfers_are_repeated_once(
+    board: VirtualBoard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A damaged file is sent again; a second failure is an error, and the old firmware runs."""
+    modify(board, SUPPLY)
     whole = Meter.run
     left = [1]
 
@@ -681,7 +687,7 @@ def test_damage_on_the_way(board: VirtualBoard, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(Meter, "run", noisy)
     assert flash(board)["copied"] == ["lib/jeton/supply.mpy"]
-    spoil(board, SUPPLY)
+    modify(board, SUPPLY)
     left[0] = 99
     line = refused_late("flash", board.path, "--board", "virtual")
     assert line.endswith("damaged, twice: try another cable or port")
@@ -692,7 +698,7 @@ def test_damage_on_the_way(board: VirtualBoard, monkeypatch: pytest.MonkeyPatch)
 # Ports.
 
 
-def on_usb(device: str, serial_number: str = "0001", vid: int | None = 0x10C4) -> Any:
+def usb_port(device: str, serial_number: str = "0001", vid: int | None = 0x10C4) -> Any:
     return SimpleNamespace(
         device=device, vid=vid, product="CP2102 USB to UART", description="",
         serial_number=serial_number,
@@ -701,7 +707,7 @@ def on_usb(device: str, serial_number: str = "0001", vid: int | None = 0x10C4) -
 
 @pytest.fixture
 def plugged(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Have these ports on USB."""
+    """Return a function that sets the USB ports of this computer."""
 
     def plug(*found: Any) -> None:
         monkeypatch.setattr(ports.list_ports, "comports", lambda: list(found))
@@ -709,16 +715,16 @@ def plugged(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return plug
 
 
-def test_finds_the_port(plugged: Callable[..., None], tmp_path: Path) -> None:
+def test_the_port_is_found(plugged: Callable[..., None], tmp_path: Path) -> None:
     plugged()
     assert "no board was found on USB" in refused("flash", "auto", "--board", "virtual")
-    builtin = on_usb("/dev/ttyS0", vid=None)
-    plugged(builtin, on_usb("/dev/ttyUSB7", "A7"))
+    builtin = usb_port("/dev/ttyS0", vid=None)
+    plugged(builtin, usb_port("/dev/ttyUSB7", "A7"))
     assert ports.find("auto").device == "/dev/ttyUSB7"
     assert ports.find("A7").usb
     assert not ports.find("/dev/ttyS0").usb
     assert ports.find("socket://bench:4000").device == "socket://bench:4000"
-    plugged(on_usb("/dev/ttyUSB7", "A7"), on_usb("/dev/ttyACM0", "60:55:F9:01:02:03"))
+    plugged(usb_port("/dev/ttyUSB7", "A7"), usb_port("/dev/ttyACM0", "60:55:F9:01:02:03"))
     assert refused("flash", "auto", "--board", "virtual") == (
         "several ports match, give one of them: "
         "/dev/ttyACM0 (CP2102 USB to UART, serial number 60:55:F9:01:02:03), "
@@ -730,30 +736,30 @@ def test_finds_the_port(plugged: Callable[..., None], tmp_path: Path) -> None:
     )
     link = tmp_path / "bench"
     link.symlink_to("/dev/ttyUSB7")
-    plugged(on_usb("/dev/ttyUSB7", "A7"))
+    plugged(usb_port("/dev/ttyUSB7", "A7"))
     assert ports.find(str(link)) == ports.Port(str(link), True, "CP2102 USB to UART", "A7")
 
 
-def test_finds_a_board_by_its_mac(plugged: Callable[..., None], board: VirtualBoard) -> None:
+def test_a_board_is_found_by_its_mac(plugged: Callable[..., None], board: VirtualBoard) -> None:
     run_on(board, "import machine\nmachine.unique_id = lambda: b'\\x24\\x6f\\x28\\x01\\x02\\x03'")
-    plugged(on_usb("/dev/no-such-port"), on_usb(board.path))
+    plugged(usb_port("/dev/no-such-port"), usb_port(board.path))
     assert ports.find("24:6F:28:01:02:03").device == board.path
 
 
-def test_named_meters() -> None:
+def test_a_served_named_meter_is_flashed() -> None:
     jeton("new", "home", "--credit", "3")
     with meters.NamedBoard(meters.find("home")) as board:
-        spoil(board, SUPPLY)
-        found = told("flash", "home", "--board", "virtual")
+        modify(board, SUPPLY)
+        found = result_of("flash", "home", "--board", "virtual")
         assert (found["port"], found["copied"]) == (board.device, [SUPPLY])
-        assert told("status", "home")["credit_wh"] == 3000
+        assert result_of("status", "home")["credit_wh"] == 3000
     line = refused("flash", "home", "--board", "virtual")
     assert line.startswith("meter home has no port: it is not served. Run `jeton serve home`")
     assert "does not exist" in refused_late("flash", "/dev/nonesuch", "--board", "virtual")
 
 
-# The chip. What esptool 5.6 prints was taken from its source and, where nothing answers, from
-# itself; nobody had a chip at hand.
+# The chip. The output of esptool 5.6 is copied from its source and, for a port without a chip,
+# from a real run; it was not recorded with a chip.
 
 FAKE = """
 import json, os, sys
@@ -792,7 +798,7 @@ print("Hard resetting via RTS pin...")
 
 @pytest.fixture
 def chip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[list[str]]]:
-    """Have esptool find this chip; the list is what it was asked."""
+    """Make the fake esptool find this chip; return a function that lists its command lines."""
     package = tmp_path / "fake" / "esptool"
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
@@ -802,22 +808,22 @@ def chip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[
     monkeypatch.setenv("FAKE_LOG", str(log))
     monkeypatch.setattr(esp, "installed", lambda: True)
 
-    def be(name: str = "ESP32", **how: Any) -> None:
+    def set_chip(name: str = "ESP32", **how: Any) -> None:
         monkeypatch.setenv("FAKE_CHIP", json.dumps({"chip": name} | how))
 
     def asked() -> list[list[str]]:
         return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
-    be.asked = asked  # type: ignore[attr-defined]
-    be()
-    return be  # type: ignore[return-value]
+    set_chip.asked = asked  # type: ignore[attr-defined]
+    set_chip()
+    return set_chip  # type: ignore[return-value]
 
 
 @pytest.fixture
 def wired(plugged: Callable[..., None]) -> Iterator[VirtualBoard]:
-    """A virtual ESP32 that seems to be on USB."""
+    """A virtual ESP32 whose port is listed as USB."""
     with VirtualBoard(board="esp32_lcd2004") as virtual:
-        plugged(on_usb(virtual.path))
+        plugged(usb_port(virtual.path))
         yield virtual
 
 
@@ -830,22 +836,22 @@ def image_of(
     version: str = "v1.24.1",
     file_system: tuple[int, int] | None = PLACE,
 ) -> Path:
-    octets = bytearray(0x8000)
-    octets[0] = 0xE9
-    struct.pack_into("<H", octets, 12, chip)
+    data = bytearray(0x8000)
+    data[0] = 0xE9
+    struct.pack_into("<H", data, 12, chip)
     about = struct.pack("<4I", 0xABCD5432, 0, 0, 0) + version.encode().ljust(32, b"\0")
-    octets[256 : 256 + len(about)] = about
+    data[256 : 256 + len(about)] = about
     partitions = [(1, 2, 0x9000, 0x6000, b"nvs"), (0, 0, 0x10000, 0x1F0000, b"factory")]
     if file_system is not None:
         partitions.append((1, 0x81, *file_system, b"vfs"))
     for i, (kind, subtype, at, size, label) in enumerate(partitions):
         entry = (0x50AA, kind, subtype, at, size, label, 0)
-        struct.pack_into("<HBBII16sI", octets, 0x7000 + 32 * i, *entry)
-    path.write_bytes(octets)
+        struct.pack_into("<HBBII16sI", data, 0x7000 + 32 * i, *entry)
+    path.write_bytes(data)
     return path
 
 
-def test_asks_the_chip(wired: VirtualBoard, chip: Any) -> None:
+def test_the_chip_is_identified(wired: VirtualBoard, chip: Any) -> None:
     said = jeton("flash", wired.path, "--board", "esp32_lcd2004")
     assert "chip: ESP32, 4 MB flash, MAC 24:6f:28:01:02:03" in said.splitlines()
     assert chip.asked() == [["--port", wired.path, "flash-id"]]
@@ -856,7 +862,7 @@ def test_asks_the_chip(wired: VirtualBoard, chip: Any) -> None:
     chip(flash="2MB")
     line = refused_late("flash", "auto", "--board", "esp32_lcd2004")
     assert line.startswith("the chip has 2 MB of flash: 4 MB are needed")
-    # A chip that does not let itself be asked, but has MicroPython that answers.
+    # esptool cannot identify the chip, but its MicroPython answers.
     chip(
         error="ERROR: A fatal error occurred: Failed to connect to ESP32: No serial data received."
     )
@@ -865,10 +871,10 @@ def test_asks_the_chip(wired: VirtualBoard, chip: Any) -> None:
     assert "the firmware is up to date" in said
 
 
-def test_a_port_that_comes_back(
+def test_a_port_that_returns_after_a_reset_is_used(
     wired: VirtualBoard, chip: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The USB of the chip itself goes at a reset, and comes back a moment later."""
+    """The USB port of the chip disappears at a reset and returns a moment later."""
     whole = Meter.__init__
     asked: list[int] = []
 
@@ -883,7 +889,7 @@ def test_a_port_that_comes_back(
     assert len(asked) == 3
 
 
-def test_without_esptool(
+def test_a_board_is_flashed_without_esptool_or_the_need_is_reported(
     wired: VirtualBoard, chip: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(esp, "installed", lambda: False)
@@ -897,13 +903,13 @@ def test_without_esptool(
     assert line == "esptool is required here but not installed: pip install 'jeton-meter[flash]'"
 
 
-def test_a_chip_without_micropython(
+def test_a_chip_without_micropython_is_explained(
     plugged: Callable[..., None], chip: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(flashing, "LOOK", 0.2)
     outer, inner = pty.openpty()
     try:
-        plugged(on_usb(os.ttyname(inner)))
+        plugged(usb_port(os.ttyname(inner)))
         line = refused_late("flash", "auto", "--board", "esp32_lcd2004")
         assert "has no MicroPython that answers: give one by --image FILE" in line
         chip(error="A fatal error occurred: Failed to connect to Espressif device: No serial data")
@@ -914,7 +920,7 @@ def test_a_chip_without_micropython(
         os.close(inner)
 
 
-def test_writes_an_image(wired: VirtualBoard, chip: Any, tmp_path: Path) -> None:
+def test_an_image_is_written(wired: VirtualBoard, chip: Any, tmp_path: Path) -> None:
     image = image_of(tmp_path / "esp32.bin")
     sha256 = hashlib.sha256(image.read_bytes()).hexdigest()
     options = ("flash", "auto", "--board", "esp32_lcd2004", "--image", str(image))
@@ -925,11 +931,11 @@ def test_writes_an_image(wired: VirtualBoard, chip: Any, tmp_path: Path) -> None
         *("--chip", "esp32", "--port", wired.path, "--baud", "460800"),
         *("write-flash", "0x1000", str(image)),
     ]
-    assert told(*options, "--sha256", sha256)["image_sha256"] == sha256
+    assert result_of(*options, "--sha256", sha256)["image_sha256"] == sha256
     line = refused_late(*options)
     assert line == f"the SHA-256 of {image} is {sha256}: compare it, then give it by --sha256"
     for same in (f"sha256:{sha256}", f"{sha256}  {image}\n"):
-        assert told(*options, "--sha256", same)["image_sha256"] == sha256
+        assert result_of(*options, "--sha256", same)["image_sha256"] == sha256
     line = refused_late(*options, "--sha256", "12345")
     assert line.startswith("'12345' is not a SHA-256: give its 64 hexadecimal digits, or the line")
     line = refused_late(*options, "--sha256", "0" * 64)
@@ -948,7 +954,7 @@ def test_writes_an_image(wired: VirtualBoard, chip: Any, tmp_path: Path) -> None
         ({"version": "v1.22.2"}, "is MicroPython 1.22.2: 1.23 or newer is needed"),
     ],
 )
-def test_refuses_images(
+def test_wrong_images_are_refused(
     wired: VirtualBoard, chip: Any, tmp_path: Path, made: dict[str, Any], said: str
 ) -> None:
     image = image_of(tmp_path / "some.bin", **made)
@@ -956,11 +962,11 @@ def test_refuses_images(
     options = ("flash", "auto", "--board", "esp32_lcd2004", "--image", str(image))
     assert said in refused_late(*options, "--sha256", sha256)
     assert chip.asked() == []
-    octets = bytearray(image.read_bytes())
-    octets[12:14] = bytes(2)
+    data = bytearray(image.read_bytes())
+    data[12:14] = bytes(2)
     about = b"v1.24.1".ljust(32, b"\0")
-    octets[256 + 16 : 256 + 48] = about
-    image.write_bytes(octets[:0x7000])  # an .app-bin, for an update by itself
+    data[256 + 16 : 256 + 48] = about
+    image.write_bytes(data[:0x7000])  # an .app-bin: only the application, for updates
     sha256 = hashlib.sha256(image.read_bytes()).hexdigest()
     assert "has no partition table: it is an app image" in refused_late(
         *options, "--sha256", sha256
@@ -970,7 +976,7 @@ def test_refuses_images(
     assert "is not a MicroPython image" in refused_late(*options, "--sha256", sha256)
 
 
-def test_an_image_needs_a_chip(board: VirtualBoard, tmp_path: Path) -> None:
+def test_an_image_requires_a_chip(board: VirtualBoard, tmp_path: Path) -> None:
     image = image_of(tmp_path / "esp32.bin")
     options = ("flash", board.path, "--board", "virtual", "--image", str(image))
     assert "is no port on USB: there is no chip to write an image onto" in refused_late(*options)
@@ -979,7 +985,7 @@ def test_an_image_needs_a_chip(board: VirtualBoard, tmp_path: Path) -> None:
 def test_a_locked_meter_gets_no_image(
     board: VirtualBoard, plugged: Callable[..., None], chip: Any, tmp_path: Path
 ) -> None:
-    plugged(on_usb(board.path))
+    plugged(usb_port(board.path))
     with Meter(board.path) as meter:
         meter.provision(make_config())
         meter.lock("correct horse")
@@ -995,7 +1001,7 @@ def test_a_locked_meter_gets_no_image(
     ("made", "flash_mb", "good"),
     [
         ({}, 4, True),
-        ({"file_system": None}, 4, True),  # behind the last partition, as since 1.26
+        ({"file_system": None}, 4, True),  # after the last partition, as since 1.26
         ({"file_system": None}, 8, False),
         ({"file_system": (0x210000, 0x1F0000)}, 4, False),
         ({"file_system": (0x200000, 0x600000)}, 8, False),
@@ -1021,7 +1027,7 @@ def test_an_image_does_not_lose_the_meter(
     assert good == any("write-flash" in arguments for arguments in chip.asked())
 
 
-def test_asks_where_the_file_system_is(board: VirtualBoard) -> None:
+def test_the_place_of_the_file_system_is_read(board: VirtualBoard) -> None:
     esp32 = f"""
 import sys
 class Partition:
@@ -1041,7 +1047,9 @@ sys.modules["esp32"] = esp32
         assert facts.facts(meter).disk == PLACE
 
 
-def test_a_locked_meter_on_usb(wired: VirtualBoard, chip: Any, tmp_path: Path) -> None:
+def test_a_locked_meter_on_usb_is_flashed_with_its_code(
+    wired: VirtualBoard, chip: Any, tmp_path: Path
+) -> None:
     with Meter(wired.path) as meter:
         meter.provision(make_config())
         meter.lock("correct horse")
@@ -1056,14 +1064,14 @@ def test_a_locked_meter_on_usb(wired: VirtualBoard, chip: Any, tmp_path: Path) -
             meter.save()
 
 
-def test_help_says_where_micropython_comes_from() -> None:
+def test_help_names_the_source_of_micropython() -> None:
     said = " ".join(jeton("flash", "--help").split())
     assert "https://micropython.org/download/ESP32_GENERIC" in said
     assert "pip install 'jeton-meter[flash]'" in said
 
 
 def test_the_real_esptool_takes_the_command_lines(tmp_path: Path) -> None:
-    """Up to the port, which is not there: the commands and options are its own."""
+    """The real esptool accepts our commands and options; it fails only at the missing port."""
     pytest.importorskip("esptool")
     image = image_of(tmp_path / "esp32.bin")
     found = esp.Image(image, hashlib.sha256(image.read_bytes()).hexdigest(), "ESP32", "1.24.1")
@@ -1081,12 +1089,12 @@ def test_the_real_esptool_takes_the_command_lines(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "architecture"), [("esp32_lcd2004", XTENSAWIN), ("esp32c3_oled", RV32IMC)]
 )
-def test_compiles_for_the_chip(name: str, architecture: int) -> None:
+def test_modules_are_compiled_for_the_chip(name: str, architecture: int) -> None:
     target = Target(6 | 3 << 8 | architecture << 10, (1, 24, 0))
     firmware = firmware_build.build_for(target, name)
     assert firmware_build.build_for(target, name) == firmware
     names = firmware.files()
-    assert "lib/machine.mpy" not in names  # the chip has its own
+    assert "lib/machine.mpy" not in names  # built into MicroPython on a chip
     assert "lib/board.mpy" in names
     assert set(boards.load(name).drivers()) & {n.split("/")[-1][:-4] for n in names}
     viper = [n for n in names if n.endswith("_viper.mpy")]

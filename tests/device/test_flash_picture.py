@@ -1,4 +1,4 @@
-"""The picture of `jeton flash` shows what the command prints today, except for numbers."""
+"""The picture of `jeton flash` shows the current output of the command, except for numbers."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ BOARD = "esp32_lcd2004"
 
 
 def shown(name: str) -> list[str]:
-    """Return the lines of a picture of a terminal, without blanks around them."""
+    """Return the stripped lines of a picture of a terminal."""
     root = ElementTree.parse(docs_dir() / "hardware" / BOARD / f"{name}.svg")
     lines: dict[str, str] = {}
     for element in root.iter("{http://www.w3.org/2000/svg}text"):
@@ -27,16 +27,16 @@ def shown(name: str) -> list[str]:
     return [line.replace("\xa0", " ").strip() for line in lines.values() if line.strip()]
 
 
-def blurred(line: str) -> str:
-    """Return a line without what differs from day to day."""
+def normalized(line: str) -> str:
+    """Return a line without the numbers that differ between runs."""
     return re.sub(r"\d+", "0", line).strip()
 
 
-def nobody(line: str) -> None:
+def ignore(line: str) -> None:
     pass
 
 
-def test_flash_says_what_its_picture_says(tmp_path: Path) -> None:
+def test_flash_prints_what_its_picture_shows(tmp_path: Path) -> None:
     said: list[str] = []
     port = tmp_path / "board"
     with VirtualBoard(board=BOARD, link=port) as board:
@@ -45,9 +45,9 @@ def test_flash_says_what_its_picture_says(tmp_path: Path) -> None:
             meter.soft_reset()
         for line in wiring_terminal.SHOWN["flash"]:
             said.append(f"$ jeton {line.format(port='./board')}")
-            text = wiring_terminal.jeton(line.format(port=port), str(tmp_path), nobody)
+            text = wiring_terminal.jeton(line.format(port=port), str(tmp_path), ignore)
             said += text.replace(str(port), "./board").splitlines()
-    assert [blurred(line) for line in said] == [blurred(line) for line in shown("flash")]
+    assert [normalized(line) for line in said] == [normalized(line) for line in shown("flash")]
 
 
 @pytest.mark.parametrize("name", list(wiring_terminal.SHOWN))
@@ -57,7 +57,7 @@ def test_pictures_show_their_commands(name: str) -> None:
         assert f"$ jeton {line.format(port='./board')}" in lines
 
 
-def test_doctor_found_all_well() -> None:
+def test_the_picture_of_doctor_shows_no_fault() -> None:
     lines = shown("doctor")
     found = [line.split() for line in lines if line.endswith(" ok") or " ok " in line]
     assert len(found) == 10

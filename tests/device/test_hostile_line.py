@@ -1,4 +1,4 @@
-"""What comes over the serial line may be anything: the meter is there afterwards, and whole."""
+"""Arbitrary data on the serial line: the meter works afterwards and its state is correct."""
 
 import os
 import random
@@ -20,10 +20,10 @@ PATIENCE_S = 5.0
 FLOOD = 10_000
 
 
-def pour(client: Client, data: bytes) -> bytes:
-    """Send as fast as the board takes it, read what it says meanwhile; return that.
+def send_flood(client: Client, data: bytes) -> bytes:
+    """Send data as fast as the board accepts it, and return what the board sent meanwhile.
 
-    What a board that has stopped to take anything has not taken by then is left.
+    If the board stops accepting data, the rest is not sent.
     """
     said, rest = b"", memoryview(data)
     os.set_blocking(client.fd, False)
@@ -45,15 +45,15 @@ def meter_config(meter_config: dict[str, Any]) -> dict[str, Any]:
     return {"drn": "00000000000", "decoder_key": KEY, "tid0": 1000, "clock": meter_config["clock"]}
 
 
-class Till:
-    """Sells tokens of 0.1 kWh and knows how many the meter has accepted."""
+class Sales:
+    """Sells tokens of 0.1 kWh and counts those that the meter has accepted."""
 
     def __init__(self, meter: Meter) -> None:
         self.meter = meter
         self.sold = 0
 
-    def healthy(self) -> int:
-        """Check that the meter takes the next good token, soon; return the heap in use."""
+    def check_meter(self) -> int:
+        """Check that the meter accepts the next valid token soon; return the heap in use."""
         self.sold += 1
         fields = {"rnd": 0, "tid": 2000 + self.sold, "amount": 1}
         token = tokens.encode(0, 0, fields, key=bytes.fromhex(KEY), ea=7)
@@ -70,12 +70,12 @@ class Till:
 
 
 @pytest.fixture
-def till(meter: Meter) -> Till:
-    return Till(meter)
+def sales(meter: Meter) -> Sales:
+    return Sales(meter)
 
 
-def _every_octet() -> bytes:
-    return bytes(range(256)) + b"".join(bytes([octet]) * 5 + b"\r" for octet in range(256))
+def _every_byte() -> bytes:
+    return bytes(range(256)) + b"".join(bytes([value]) * 5 + b"\r" for value in range(256))
 
 
 def _rpc(line: str) -> bytes:
@@ -83,7 +83,7 @@ def _rpc(line: str) -> bytes:
 
 
 _LINES: dict[str, Callable[[], bytes]] = {
-    "every octet": _every_octet,
+    "every byte": _every_byte,
     "noise": lambda: random.Random(1).randbytes(2_000),
     "noise without control": lambda: bytes(b | 32 for b in random.Random(2).randbytes(20_000)),
     "broken UTF-8": lambda: b'meter.rpc(\'["enter", "\xff\xfe\xc3"]\')\r' * 50,
@@ -103,23 +103,23 @@ _LINES: dict[str, Callable[[], bytes]] = {
 
 @pytest.mark.parametrize("raw", [False, True], ids=["friendly", "raw"])
 @pytest.mark.parametrize("name", _LINES)
-def test_anything_over_the_line(till: Till, name: str, raw: bool) -> None:
-    before = till.healthy()
-    with Client(till.meter.port) as client:
+def test_arbitrary_data_does_not_harm_the_meter(sales: Sales, name: str, raw: bool) -> None:
+    before = sales.check_meter()
+    with Client(sales.meter.port) as client:
         if raw:
             client.raw()
-        said = pour(client, _LINES[name]())
+        said = send_flood(client, _LINES[name]())
     assert KEY.encode() not in said.lower()
-    after = till.healthy()
-    # What a line leaves at the prompt is a name or a few; imports come but once.
+    after = sales.check_meter()
+    # A line may leave a few names on the heap; modules are imported only once.
     assert after - before < 12_000
 
 
 COMMANDS = 2_000
 
 
-def test_commands_at_full_speed(till: Till) -> None:
-    """Without a pause: each is answered, and the heap is what it was."""
+def test_commands_without_pause_are_answered(sales: Sales) -> None:
+    """Each command is answered, and the heap in use does not grow."""
     lines = [
         '["enter", "00000000000201328896"]',
         '["status"',
@@ -127,45 +127,45 @@ def test_commands_at_full_speed(till: Till) -> None:
         "[]",
         '{"a":1}',
     ]
-    with Client(till.meter.port) as client:
+    with Client(sales.meter.port) as client:
         client.raw()
-        # What these import stays.
+        # Modules imported by these commands stay on the heap.
         client.run("meter.enter('00000000000201328896'), meter.press('12*#'), meter.events()")
-    before = till.healthy()
-    with Client(till.meter.port) as client:
+    before = sales.check_meter()
+    with Client(sales.meter.port) as client:
         client.raw()
         for i in range(0, COMMANDS, 50):
             part = "\n".join(f"meter.rpc({lines[k % len(lines)]!r})" for k in range(i, i + 50))
             output, error = client.run(part)
             assert (output, error) == (b"", b"")
-    assert till.healthy() - before < 2_000
+    assert sales.check_meter() - before < 2_000
 
 
-def test_floods_that_are_cut_off(till: Till) -> None:
+def test_interrupted_floods_do_not_harm_the_meter(sales: Sales) -> None:
     made = random.Random(3)
     flood = (_rpc('["enter", "00000000000201328896"]') + b"\x04") * 300
     for _ in range(10):
-        with Client(till.meter.port) as client:
+        with Client(sales.meter.port) as client:
             client.raw()
             client.send(flood[: made.randrange(1, 8_000)])
-        till.healthy()
+        sales.check_meter()
 
 
 @pytest.mark.virtual_only
-def test_a_named_meter_keeps_what_it_had() -> None:
-    """A line that makes the interpreter end is a power cut, no worse."""
+def test_a_named_meter_keeps_its_credit() -> None:
+    """Data that ends the interpreter has the effect of a power cut."""
     meters.create("home", meters.make_config() | {"credit_wh": 12_300})
     with Meter.open("home") as meter:
         for data in (b"x" * 300_000, b"\x03\x04" * 8, random.Random(4).randbytes(1_000)):
             meter._drop()
             with Client(meter.port) as client:
-                pour(client, data)
+                send_flood(client, data)
             assert meter.status().credit_wh == 12_300
 
 
-def test_an_interrupt_that_leaves_the_heap_locked(till: Till) -> None:
-    """As the unix port may do where Ctrl-C comes while it collects memory."""
+def test_a_meter_with_a_locked_heap_recovers(sales: Sales) -> None:
+    """Ctrl-C during garbage collection can leave the heap of the unix port locked."""
     raising = "raise MemoryError('memory allocation failed, heap is locked')"
-    till.meter.run(f"def broken(line):\n    {raising}\nmeter.rpc = broken")
-    assert till.meter.status().provisioned  # after a soft reset
-    till.healthy()
+    sales.meter.run(f"def broken(line):\n    {raising}\nmeter.rpc = broken")
+    assert sales.meter.status().provisioned  # after a soft reset
+    sales.check_meter()

@@ -1,6 +1,6 @@
-"""The real thing is killed at random moments: no purchase is lost, none is credited twice.
+"""A running meter is killed at random moments: no purchase is lost or credited twice.
 
-25 kills here; `make soak` sets $JETON_KILLS for more, at other moments each time.
+25 kills by default; `make soak` sets $JETON_KILLS for more, with a new random seed each time.
 """
 
 import os
@@ -30,19 +30,19 @@ KEY = bytes.fromhex("87f3ecbb2e46b48f")
 UNITS = 7  # of 100 Wh, in every token
 TOKEN_WH = 700
 LOAD_W = 36_000
-RATE = 60  # meter seconds a second: 600 Wh are used in one, and there is much to save
+RATE = 60  # meter seconds per second: 600 Wh a second, so there is much to save
 
 TALLY: Counter[str] = Counter()
 
 
 class Book:
-    """What the point of sale has sold, and what the meter has said of it."""
+    """The tokens that the point of sale has sold, and the meter's answers to them."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
         self.tid = 2000
         self.accepted_wh = 0
-        self.open: tuple[str, int] | None = None  # keyed, but never answered
+        self.open: tuple[str, int] | None = None  # entered, but never answered
 
     def next(self) -> str:
         self.tid += 1
@@ -50,7 +50,7 @@ class Book:
         return tokens.encode(0, 0, fields, key=KEY, ea=7)
 
     def enter(self, meter: Meter) -> None:
-        """Key a fresh token; what is answered counts."""
+        """Enter a new token; book it if the meter answers."""
         digits = self.next()
         TALLY["tokens"] += 1
         self.open = (digits, self.accepted_wh)
@@ -59,9 +59,9 @@ class Book:
         self.open = None
 
     def check(self, meter: Meter) -> None:
-        """Look at a meter that has come back: nothing is lost, nothing is there twice."""
+        """Check a restarted meter: no token is lost and none is credited twice."""
         ledger = meter.ledger()
-        balanced(ledger)
+        check_ledger(ledger)
         known_wh = self.accepted_wh
         if self.open is None:
             assert ledger.tokens_wh == known_wh
@@ -77,11 +77,11 @@ class Book:
             self.open = None
             assert meter.ledger().tokens_wh == self.accepted_wh
         self.enter(meter)
-        balanced(meter.ledger())
+        check_ledger(meter.ledger())
 
 
-def balanced(ledger: Ledger) -> None:
-    """The ledger's identity, as jeton/credit.py says it."""
+def check_ledger(ledger: Ledger) -> None:
+    """Check the identity of the ledger (jeton/credit.py)."""
     sources = ledger.initial_wh + ledger.tokens_wh + ledger.advances_wh + ledger.emergency_wh
     spent = ledger.charged_wh + ledger.recovered_wh + ledger.cleared_wh
     assert sources - spent == ledger.credit_wh
@@ -104,15 +104,15 @@ def figures(request: pytest.FixtureRequest) -> Iterator[None]:
         print("\nkills:", ", ".join(f"{count:,} {what}" for what, count in sorted(TALLY.items())))
 
 
-def burn(meter: Meter) -> None:
+def start_load(meter: Meter) -> None:
     meter.set_load(LOAD_W)
     meter.set_rate(RATE)
 
 
 def until_it_ends(book: Book, meter: Meter, ended: Callable[[], bool]) -> None:
-    """Key tokens and let energy burn until the meter is gone.
+    """Enter tokens and use energy until the meter ends.
 
-    A client that was about nothing just then does not notice: `ended` tells.
+    `ended` returns True after the end: a client with no request under way does not notice it.
     """
     try:
         while not ended():
@@ -127,19 +127,19 @@ def _running(bridge: PtyBridge, boots: int) -> Callable[[], bool]:
     return lambda: bridge.boots > boots and bridge.state == "running"
 
 
-def test_the_interpreter_is_killed(book: Book) -> None:
-    """As by a power cut: the interpreter ends at once, whatever it does, and starts again."""
+def test_a_killed_interpreter_loses_no_token(book: Book) -> None:
+    """The interpreter ends at once, as by a power cut, and is started again."""
     with Meter.open("home", timeout=3) as meter:
         assert meter.board is not None
         bridge = meter.board._bridge
         assert bridge is not None
         for _ in range(KILLS - KILLS // 5):
-            burn(meter)
+            start_load(meter)
             boots, process = bridge.boots, bridge._process
             assert process is not None
             killer = threading.Timer(book.random.random() * 0.06, process.kill)
             killer.start()
-            # A client sees the start of the board in the middle of an answer, or silence.
+            # The client gets the start messages of the board within an answer, or no answer.
             meter.timeout = 0.5
             until_it_ends(book, meter, lambda: bridge.boots > boots)  # noqa: B023
             killer.join()
@@ -159,13 +159,13 @@ def served() -> tuple[subprocess.Popen[str], str]:
     return process, process.stdout.readline().strip()
 
 
-def test_the_board_is_killed(book: Book) -> None:
-    """As a whole: the program that serves the meter, with everything it is."""
+def test_a_killed_program_loses_no_token(book: Book) -> None:
+    """The whole program that serves the meter is killed."""
     for _ in range(KILLS // 5):
         process, port = served()
         try:
             with Meter.open(port, timeout=3) as meter:
-                burn(meter)
+                start_load(meter)
                 killer = threading.Timer(book.random.random() * 0.08, process.kill)
                 killer.start()
                 meter.timeout = 0.5
@@ -192,16 +192,16 @@ def soft_reset(client: Client) -> None:
 
 
 def leave(client: Client) -> None:
-    """Be gone in the middle of a line, or of an answer."""
+    """Close the port in the middle of a line or an answer."""
 
 
 @pytest.mark.parametrize("disturb", [interrupt, soft_reset, leave])
-def test_the_line_is_disturbed(book: Book, disturb: Callable[[Client], None]) -> None:
-    """Ctrl-C, a soft reset or the end of the client while a token is being taken."""
+def test_a_disturbed_line_loses_no_token(book: Book, disturb: Callable[[Client], None]) -> None:
+    """Ctrl-C, a soft reset or the end of the client while a token is entered."""
     process, port = served()
     try:
         with Meter.open(port) as meter:
-            burn(meter)
+            start_load(meter)
         for _ in range(max(4, KILLS // 5)):
             with Client(port) as client:
                 client.raw()

@@ -1,4 +1,4 @@
-"""A meter lives while nobody asks it, and what it has counted outlives every kind of end."""
+"""A meter runs without requests, and its counted energy is kept after every kind of end."""
 
 import os
 import select
@@ -21,7 +21,7 @@ from jeton_host.meter import Meter
 from jeton_host.meters import named as meters
 from jeton_host.virtual.board import VirtualBoard
 
-RATE = 600  # meter seconds a second
+RATE = 600  # meter seconds per second
 LOAD_W = 36_000  # 10 Wh a meter second
 
 
@@ -40,7 +40,7 @@ def served(name: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 @pytest.fixture
 def loaded() -> str:
-    """A meter that uses 6 kWh a second; its clock began with 2026."""
+    """A meter that uses 6 kWh per second; its clock starts at the beginning of 2026."""
     start = int((datetime(2026, 1, 1) - datetime(2000, 1, 1)).total_seconds())
     meters.create("home", meters.make_config() | {"credit_wh": 10**9, "clock": start})
     return "home"
@@ -54,7 +54,7 @@ def _begin(where: str) -> Status:
 
 def _status(name: str) -> Status:
     deadline = time.monotonic() + 5
-    while meters.find(name).port() is not None:  # a killed one holds the flash for a moment
+    while meters.find(name).port() is not None:  # a killed meter keeps the flash open for a moment
         assert time.monotonic() < deadline
         time.sleep(0.01)
     with Meter.open(name) as meter:
@@ -62,24 +62,24 @@ def _status(name: str) -> Status:
 
 
 def _until(done: Callable[[], bool]) -> None:
-    """Wait for something that can be seen."""
+    """Wait until a condition is true; fail after 60 s."""
     deadline = time.monotonic() + 60
     while not done():
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
-def _lived(where: str, before: Status, seconds: float) -> None:
+def _open_and_wait_clock(where: str, before: Status, seconds: float) -> None:
     with Meter.open(where) as meter:
-        _lived_so(meter, before, seconds)
+        _wait_clock(meter, before, seconds)
 
 
-def _lived_so(meter: Meter, before: Status, seconds: float) -> None:
-    """Wait until so many meter seconds have passed."""
+def _wait_clock(meter: Meter, before: Status, seconds: float) -> None:
+    """Wait until so many seconds of the meter's clock have passed since `before`."""
     _until(lambda: (meter.status().clock - before.clock).total_seconds() >= seconds)
 
 
-# A program that holds the line for a second of the board's own, says so, and goes on.
+# A program that blocks the line for one second on the board, prints "held", and loops for ever.
 BUSY = (
     b"import time; t = time.ticks_ms()\r"
     b"while time.ticks_diff(time.ticks_ms(), t) < 1000: pass\r\r"
@@ -87,8 +87,8 @@ BUSY = (
 )
 
 
-def _passed(before: Status, after: Status) -> float:
-    """Return the meter seconds between, by the clock; the energy says the same."""
+def _elapsed(before: Status, after: Status) -> float:
+    """Return the meter seconds between two states; check that the energy agrees."""
     seconds = (after.clock - before.clock).total_seconds()
     assert abs((after.total_wh - before.total_wh) - 10 * seconds) <= 10 * RATE / 50
     return seconds
@@ -97,7 +97,7 @@ def _passed(before: Status, after: Status) -> float:
 @pytest.mark.virtual_only
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 @pytest.mark.parametrize("client", [False, True], ids=["alone", "client"])
-def test_a_served_meter_that_is_stopped(loaded: str, number: int, client: bool) -> None:
+def test_a_stopped_served_meter_loses_nothing(loaded: str, number: int, client: bool) -> None:
     with served(loaded) as (process, port):
         before = _begin(port)
         if client:
@@ -105,12 +105,12 @@ def test_a_served_meter_that_is_stopped(loaded: str, number: int, client: bool) 
             holding.send(BUSY)
             holding.expect(b"\r\nheld\r\n")
         else:
-            _lived(port, before, RATE)
+            _open_and_wait_clock(port, before, RATE)
         process.send_signal(number)
         assert process.wait(10) == 0
         if client:
             os.close(holding.fd)
-    assert _passed(before, _status(loaded)) >= 1 * RATE
+    assert _elapsed(before, _status(loaded)) >= 1 * RATE
 
 
 def _soft_reset(port: str) -> None:
@@ -134,35 +134,35 @@ def _machine(call: str) -> Callable[[str], None]:
 @pytest.mark.parametrize(
     "act", [_soft_reset, _machine("soft_reset"), _machine("reset")], ids=["D", "soft", "reset"]
 )
-def test_resets_of_a_served_meter(loaded: str, act: Callable[[str], None]) -> None:
+def test_a_reset_served_meter_loses_nothing(loaded: str, act: Callable[[str], None]) -> None:
     with served(loaded) as (_, port):
         before = _begin(port)
-        _lived(port, before, RATE)
+        _open_and_wait_clock(port, before, RATE)
         act(port)
         with Meter.open(port) as meter:
-            assert _passed(before, meter.status()) >= 1 * RATE
+            assert _elapsed(before, meter.status()) >= 1 * RATE
 
 
 @pytest.mark.virtual_only
-def test_a_served_meter_that_is_killed(loaded: str) -> None:
+def test_a_killed_served_meter_loses_at_most_five_seconds(loaded: str) -> None:
     with served(loaded) as (process, port):
         before = _begin(port)
         flash = meters.find(loaded).flash
-        for _ in range(2):  # it saves by itself, each 5 s
+        for _ in range(2):  # the meter saves every 5 s
             saved = flash.stat().st_mtime_ns
             _until(lambda saved=saved: flash.stat().st_mtime_ns != saved)
         process.kill()
         process.wait()
-    assert _passed(before, _status(loaded)) >= 1 * RATE  # at most the last 5 s are lost
+    assert _elapsed(before, _status(loaded)) >= 1 * RATE  # at most the last 5 s are lost
 
 
 @pytest.mark.virtual_only
-def test_a_served_meter_that_nothing_wakes_lives_on(loaded: str) -> None:
+def test_a_served_meter_runs_without_requests(loaded: str) -> None:
     with served(loaded) as (_, port):
         with Meter.open(port) as meter:
             meter.set_load(LOAD_W)
             before = meter.advance(3600)
-        _machine("soft_reset")(port)  # saves
+        _machine("soft_reset")(port)  # this saves the record
         with Client(port) as client:
             client.raw()
             client.send(b"import _thread; lock = _thread.allocate_lock()\nprint('on')\n")
@@ -173,15 +173,15 @@ def test_a_served_meter_that_nothing_wakes_lives_on(loaded: str) -> None:
         with Meter.open(port) as meter:
             after = meter.status()
     assert before.total_wh >= LOAD_W
-    assert _passed(before, after) >= 0
+    assert _elapsed(before, after) >= 0
     assert after.load_w == LOAD_W
 
 
 @pytest.mark.virtual_only
-def test_a_clock_without_a_load_lives_too(loaded: str) -> None:
+def test_a_clock_without_a_load_is_kept_too(loaded: str) -> None:
     with Meter.open(loaded) as meter:
         before = meter.set_rate(RATE)
-        _lived_so(meter, before, RATE / 2)
+        _wait_clock(meter, before, RATE / 2)
     after = _status(loaded)
     assert after.total_wh == before.total_wh
     assert (after.clock - before.clock).total_seconds() >= RATE / 2
@@ -196,21 +196,21 @@ def meter_config(meter_config: dict[str, Any]) -> dict[str, Any]:
     "end",
     [pytest.param("power_cut", marks=pytest.mark.virtual_only), "reset", "soft_reset"],
 )
-def test_cuts_and_resets_by_a_program(meter: Meter, end: str) -> None:
+def test_power_cuts_and_resets_by_a_program_lose_little(meter: Meter, end: str) -> None:
     before = meter.set_load(LOAD_W)
     meter.set_rate(RATE)
-    _lived_so(meter, before, 0.3 * RATE + 2 * SAVE_S)  # a cut loses at most SAVE_S
+    _wait_clock(meter, before, 0.3 * RATE + 2 * SAVE_S)  # a cut loses at most SAVE_S
     getattr(meter, end)()
     if end == "power_cut":
         meter.power_on()
-    assert _passed(before, meter.status()) >= 0.3 * RATE
+    assert _elapsed(before, meter.status()) >= 0.3 * RATE
 
 
-# Ticks are invisible
+# Ticks do not disturb the serial line
 
 
 @pytest.fixture
-def hurried() -> Iterator[VirtualBoard]:
+def fast_ticks() -> Iterator[VirtualBoard]:
     with VirtualBoard(tick_s=0.02) as board:
         yield board
 
@@ -219,88 +219,88 @@ def _ticks(board: VirtualBoard, count: int = 3) -> bool:
     return board.wait_ticks(count, 10)
 
 
-def _none(board: VirtualBoard) -> bool:
-    """Tell whether it does not tick, for as long as many ticks would take."""
+def _no_tick(board: VirtualBoard) -> bool:
+    """Return True if no tick occurs within 2 s, the time of many ticks."""
     return not board.wait_ticks(1, 2)
 
 
-def _unasked(client: Client) -> bytes:
-    """Return what the board said although nobody asked it anything."""
+def _unsolicited(client: Client) -> bytes:
+    """Return the output that the board has sent without a request."""
     if select.select([client.fd], [], [], 0)[0]:
         client.seen += os.read(client.fd, 65536)
     return client.seen
 
 
 @pytest.mark.virtual_only
-def test_a_client_at_a_prompt_sees_no_tick(hurried: VirtualBoard) -> None:
-    with Client(hurried.path) as client:
+def test_a_client_at_a_prompt_sees_no_tick(fast_ticks: VirtualBoard) -> None:
+    with Client(fast_ticks.path) as client:
         client.send(b"6*7\r")
         client.expect(b"42\r\n>>> ")
-        assert _ticks(hurried)
-        assert _unasked(client) == b""
+        assert _ticks(fast_ticks)
+        assert _unsolicited(client) == b""
         client.send(b"1+\r")
         client.expect(b">>> ")
         client.send(b"_=5\r")
         client.expect(b">>> ")
-        assert _ticks(hurried)
+        assert _ticks(fast_ticks)
         client.send(b"_\r")
         assert client.expect(b">>> ") == b"_\r\n5\r\n>>> "
         client.raw()
-        assert _ticks(hurried)
-        assert _unasked(client) == b""
+        assert _ticks(fast_ticks)
+        assert _unsolicited(client) == b""
         assert client.run("print(sorted(n for n in globals() if n[0] != '_'))")[0] == (
             b"['meter']\r\n"
         )
         client.send(b"\x02")
         client.expect(b">>> ")
-    assert _ticks(hurried)
+    assert _ticks(fast_ticks)
 
 
 @pytest.mark.virtual_only
 @pytest.mark.parametrize("raw", [False, True])
-def test_what_is_half_typed_stays(hurried: VirtualBoard, raw: bool) -> None:
-    with Client(hurried.path) as client:
+def test_half_typed_input_is_kept(fast_ticks: VirtualBoard, raw: bool) -> None:
+    with Client(fast_ticks.path) as client:
         if raw:
             client.raw()
         client.send(b"print(6 ")
-        assert _none(hurried)
+        assert _no_tick(fast_ticks)
         client.send(b"* 7)" + (b"\x04" if raw else b"\r"))
         client.expect(b"42\r\n")
-        assert _ticks(hurried)
+        assert _ticks(fast_ticks)
 
 
 @pytest.mark.virtual_only
-def test_a_program_that_looks_like_a_prompt_is_left_alone(hurried: VirtualBoard) -> None:
-    with Client(hurried.path) as client:
+def test_a_program_that_prints_a_prompt_is_not_disturbed(fast_ticks: VirtualBoard) -> None:
+    with Client(fast_ticks.path) as client:
         client.send(b"print(input('\\n>>> '))\r")
         client.expect(b"\r\n\r\n>>> ")
-        assert _none(hurried)
+        assert _no_tick(fast_ticks)
         client.send(b"hello\r")
         assert client.expect(b"hello\r\nhello\r\n")
 
 
 @pytest.mark.virtual_only
-def test_much_talk_beside_ticks(hurried: VirtualBoard) -> None:
-    with Client(hurried.path) as client:
+def test_many_requests_work_beside_ticks(fast_ticks: VirtualBoard) -> None:
+    with Client(fast_ticks.path) as client:
         client.raw()
         for number in range(300):
             assert client.run(f"print({number})") == (b"%d\r\n" % number, b"")
             if number % 50 == 0:
                 client.send(b"\x02")
                 client.expect(b">>> ")
-                assert _ticks(hurried, 1)
+                assert _ticks(fast_ticks, 1)
                 client.raw()
 
 
 @pytest.mark.virtual_only
-def test_a_tick_that_does_not_end_is_given_up(
-    hurried: VirtualBoard, monkeypatch: pytest.MonkeyPatch
+def test_a_tick_that_does_not_end_is_abandoned(
+    fast_ticks: VirtualBoard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jeton_host.virtual.bridge._TICK_TIMEOUT", 0.3)
-    with Client(hurried.path) as client:
+    with Client(fast_ticks.path) as client:
         client.raw()
         client.run("def loop():\n    while True: pass\nimport board; board.tick = loop")
-        _until(lambda: hurried.ticks_given_up > 0)
+        _until(lambda: fast_ticks.ticks_given_up > 0)
         client.send(b"\r\x03\x03")
         client.send(b"\x01")
         client.expect(b"raw REPL; CTRL-B to exit\r\n>")
@@ -308,7 +308,7 @@ def test_a_tick_that_does_not_end_is_given_up(
 
 
 @pytest.mark.virtual_only
-def test_an_idle_board_costs_nothing() -> None:
+def test_an_idle_board_uses_little_processor_time() -> None:
     with VirtualBoard(tick_s=0.5) as board:
         assert _ticks(board, 1)
         before = time.process_time()
@@ -317,7 +317,7 @@ def test_an_idle_board_costs_nothing() -> None:
 
 
 @pytest.mark.virtual_only
-def test_the_interpreter_has_none_of_the_hosts_variables(
+def test_the_interpreter_gets_no_environment_of_the_host(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / ".micropython.history").write_text("secret\n")
@@ -325,7 +325,7 @@ def test_the_interpreter_has_none_of_the_hosts_variables(
     monkeypatch.setenv("MICROPYPATH", str(tmp_path))
     monkeypatch.setenv("MICROPYINSPECT", "1")
     with VirtualBoard() as board, Client(board.path) as client:
-        client.send(b"\x1b[A\r")  # the key that fetches the last line
+        client.send(b"\x1b[A\r")  # cursor up: the previous line of the history
         assert b"secret" not in client.expect(b">>> ")
         client.send(b"typed = 1\r")
         client.expect(b">>> ")

@@ -1,4 +1,4 @@
-"""A locked meter on a board: what its line takes, and that there is no way past it."""
+"""A locked meter on a board: what its line accepts, and that the lock cannot be bypassed."""
 
 import json
 import os
@@ -46,7 +46,7 @@ def meter_config(request: pytest.FixtureRequest, meter_config: dict[str, Any]) -
 
 @pytest.fixture
 def board() -> Iterator[VirtualBoard]:
-    """A locked meter's board, with a credit of 5 kWh."""
+    """The board of a locked meter with 5 kWh of credit."""
     with VirtualBoard() as board:
         with Meter.open(board.path, config=meters.make_config() | {"credit_wh": 5000}) as meter:
             meter.lock(CODE)
@@ -72,14 +72,14 @@ def next_answer(client: Client) -> dict[str, Any]:
 
 
 def catch_up(client: Client) -> None:
-    """Read all that was answered so far."""
+    """Read all pending answers."""
     client.send(b'\x01["up to here"]\n')
     client.expect(b"up to here")
     client.expect(b"\r\n")
 
 
 def still_locked(client: Client) -> None:
-    """Ask for the REPL in every way; the meter must answer as a locked one."""
+    """Request the REPL in every way; the meter must still answer as a locked meter."""
     catch_up(client)
     for keys in (b"\r\x03\x03\r\x01", b"\x04\x02\x05A\x01"):
         client.send(keys)
@@ -101,7 +101,7 @@ def refused(action: Callable[..., Any], *arguments: Any) -> str:
 
 
 @pytest.mark.parametrize("meter_config", [{"credit_wh": 5000}], indirect=True)
-def test_every_method_of_the_client(meter: Meter) -> None:
+def test_every_method_of_the_client_works_or_is_refused(meter: Meter) -> None:
     meter.lock(CODE)
     meter.release()
     with Meter.open(meter.port) as meter:
@@ -123,7 +123,7 @@ def test_every_method_of_the_client(meter: Meter) -> None:
         assert meter.history().days
         assert meter.led().supply
         assert meter.clock().year >= 2026
-        guarded: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
+        calls: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
             (meter.provision, (meters.make_config(),)),
             (meter.set_load, (5,)),
             (meter.set_load_steps, ([(0, 5)],)),
@@ -140,7 +140,7 @@ def test_every_method_of_the_client(meter: Meter) -> None:
             (meter.reset, ()),
             (meter.lock, ("another code",)),
         ]
-        for action, arguments in guarded:
+        for action, arguments in calls:
             said = refused(action, *arguments)
             assert said.startswith(f"meter {meter.name} is locked: "), said
             assert said.endswith(
@@ -148,7 +148,7 @@ def test_every_method_of_the_client(meter: Meter) -> None:
             )
         assert meter.status().load_w == 0
         meter.unlock(CODE)
-        for action, arguments in guarded[1:]:
+        for action, arguments in calls[1:]:
             if action == meter.play:
                 meter.set_rate(1)
             action(*arguments)
@@ -165,20 +165,20 @@ def test_every_method_of_the_client(meter: Meter) -> None:
 
 
 @pytest.mark.virtual_only
-def test_a_code_that_is_given_is_used_where_it_is_needed(board: VirtualBoard) -> None:
+def test_a_given_code_is_used_if_needed(board: VirtualBoard) -> None:
     with Meter.open(board.path, code=CODE) as meter:
         assert meter.set_load(500).load_w == 500
         meter.reset()
         assert meter.set_load(600).load_w == 600
-    with Meter.open(board.path) as meter:  # what the code had opened is closed
+    with Meter.open(board.path) as meter:  # access opened by the code has ended
         refused(meter.set_load, 5)
     with Meter.open(board.path, code="wrong code") as meter:
         assert refused(meter.set_load, 5) == "that is not the unlock code"
-        assert "is locked: load needs" in refused(meter.set_load, 5)  # tried once
+        assert "is locked: load needs" in refused(meter.set_load, 5)  # the code is tried only once
         assert meter.status().load_w == 600
 
 
-def test_a_lock_and_what_is_none(meter: Meter) -> None:
+def test_wrong_calls_of_lock_and_unlock_are_refused(meter: Meter) -> None:
     assert refused(meter.unlock, CODE).endswith("is not locked")
     assert refused(meter.open_up, CODE).endswith("is not locked")
     assert "give the code" in refused(meter.lock)
@@ -190,7 +190,7 @@ def test_a_lock_and_what_is_none(meter: Meter) -> None:
 
 
 @pytest.mark.virtual_only
-def test_power_cut_of_a_locked_meter(meter: Meter) -> None:
+def test_a_locked_meter_stays_locked_after_a_power_cut(meter: Meter) -> None:
     meter.lock(CODE)
     meter.reset()
     meter.power_cut()
@@ -202,7 +202,7 @@ def test_power_cut_of_a_locked_meter(meter: Meter) -> None:
 
 
 @pytest.mark.virtual_only
-def test_the_code_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_code_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(UNLOCK_VARIABLE, CODE)
     with Meter.open("virtual") as meter:
         meter.lock(CODE)
@@ -210,7 +210,7 @@ def test_the_code_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.virtual_only
-def test_wrong_codes_cost_time_over_the_wire_too(board: VirtualBoard) -> None:
+def test_wrong_codes_are_delayed_over_the_line_too(board: VirtualBoard) -> None:
     with Meter.open(board.path) as meter:
         for _ in range(3):
             assert refused(meter.unlock, "wrong code") == "that is not the unlock code"
@@ -224,19 +224,21 @@ def test_wrong_codes_cost_time_over_the_wire_too(board: VirtualBoard) -> None:
 
 
 @pytest.mark.virtual_only
-def test_lines_of_other_clients(client: Client) -> None:
-    """Any language can do this: a line of JSON each way, CR, LF or both at its end."""
+def test_clients_in_any_language_can_send_lines(client: Client) -> None:
+    """A request and an answer are one line of JSON each, ended by CR, LF or both."""
     for ending in (b"\r", b"\n", b"\r\n"):
         client.send(b'["clock"]' + ending)
         assert json.loads(client.expect(b"\r\n"))["ok"] > 800_000_000
 
 
-# No way past it
+# The lock cannot be bypassed
 
 
 @pytest.mark.virtual_only
 @pytest.mark.parametrize("flood", [b"\x03", b"\x04", b"\x01", b"\x03\x04\x01\x02\x05", b"\r\x03"])
-def test_floods_of_control_keys(board: VirtualBoard, client: Client, flood: bytes) -> None:
+def test_floods_of_control_keys_open_no_lock(
+    board: VirtualBoard, client: Client, flood: bytes
+) -> None:
     boots = board.boots
     client.send(flood * 4000)
     still_locked(client)
@@ -245,7 +247,9 @@ def test_floods_of_control_keys(board: VirtualBoard, client: Client, flood: byte
 
 @pytest.mark.virtual_only
 @pytest.mark.parametrize("restart", ["soft_reset", "reset", "power_on"])
-def test_control_keys_while_it_starts(board: VirtualBoard, client: Client, restart: str) -> None:
+def test_control_keys_during_a_start_open_no_lock(
+    board: VirtualBoard, client: Client, restart: str
+) -> None:
     for number in range(3):
         client.send(b"\x03\x01" * number)
         if restart == "power_on":
@@ -259,12 +263,12 @@ def test_control_keys_while_it_starts(board: VirtualBoard, client: Client, resta
 
 
 @pytest.mark.virtual_only
-def test_a_megabyte_of_garbage(client: Client) -> None:
+def test_a_megabyte_of_garbage_opens_no_lock(client: Client) -> None:
     client.timeout = 60
     noise = random.Random(4)
     for _ in range(16):
         client.send(noise.randbytes(65536))
-        # Drained, or both ends would wait for each other.
+        # Read the answers meanwhile, or both ends would wait for each other.
         while select.select([client.fd], [], [], 0)[0]:
             os.read(client.fd, 65536)
     still_locked(client)
@@ -272,7 +276,7 @@ def test_a_megabyte_of_garbage(client: Client) -> None:
 
 
 @pytest.mark.virtual_only
-def test_long_lines_and_many(client: Client) -> None:
+def test_many_long_lines_are_answered(client: Client) -> None:
     client.timeout = 60
     client.send(b"x" * 100_000 + b"\n")
     assert "at most 4096" in json.loads(client.expect(b"\r\n"))["error"]
@@ -297,7 +301,7 @@ def test_long_lines_and_many(client: Client) -> None:
         ["soft-reset"],
     ],
 )
-def test_mpremote_fails_without_harm(board: VirtualBoard, arguments: list[str]) -> None:
+def test_mpremote_fails_and_changes_nothing(board: VirtualBoard, arguments: list[str]) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "mpremote", "connect", board.path, *arguments],
         stdin=subprocess.DEVNULL,
@@ -306,7 +310,7 @@ def test_mpremote_fails_without_harm(board: VirtualBoard, arguments: list[str]) 
     ) as program:
         try:
             said, _ = program.communicate(timeout=3)
-        except subprocess.TimeoutExpired:  # it waits for the raw REPL for 10 s, or for ever
+        except subprocess.TimeoutExpired:  # mpremote waits for the raw REPL, 10 s or for ever
             program.kill()
             said, _ = program.communicate()
     assert b"42" not in said
@@ -316,7 +320,7 @@ def test_mpremote_fails_without_harm(board: VirtualBoard, arguments: list[str]) 
 
 
 @pytest.mark.virtual_only
-def test_mpremotes_repl_is_a_line_like_others(board: VirtualBoard) -> None:
+def test_the_repl_of_mpremote_can_send_lines(board: VirtualBoard) -> None:
     pid, terminal = pty.fork()
     if not pid:
         arguments = [sys.executable, "-m", "mpremote", "connect", board.path, "repl"]
@@ -325,7 +329,7 @@ def test_mpremotes_repl_is_a_line_like_others(board: VirtualBoard) -> None:
     try:
         for sent, wanted in (
             (b"", b"to exit this shell"),
-            (b"[]\r", b'{"error"'),  # before that its Ctrl-C is still the terminal's
+            (b"[]\r", b'{"error"'),  # until then, the terminal handles Ctrl-C
             (b"\x03\x01", b'{"locked": true}'),
             (b"import os\r", b'{"error"'),
             (b"\x04\x02\r[]\r", b'{"error"'),
@@ -363,7 +367,7 @@ def test_no_main_py_runs_and_no_file_is_reached(tmp_path: Path) -> None:
 
 
 @pytest.mark.virtual_only
-def test_a_real_reset_by_the_line(board: VirtualBoard, client: Client) -> None:
+def test_a_reset_by_the_line_restarts_the_board(board: VirtualBoard, client: Client) -> None:
     assert call(client, "reset")["locked"]
     assert call(client, "unlock", CODE) == {"ok": None}
     assert call(client, "reset") == {"ok": None}
@@ -372,7 +376,7 @@ def test_a_real_reset_by_the_line(board: VirtualBoard, client: Client) -> None:
 
 
 @pytest.mark.virtual_only
-def test_the_raw_repl_is_back_after_open(client: Client) -> None:
+def test_the_raw_repl_works_after_the_lock_is_opened(client: Client) -> None:
     call(client, "open", CODE)
     client.expect(b">>> ")
     client.send(b"\x01")
@@ -387,7 +391,7 @@ def test_the_raw_repl_is_back_after_open(client: Client) -> None:
 
 
 @pytest.mark.virtual_only
-def test_an_orderly_end_loses_nothing(tmp_path: Path) -> None:
+def test_a_normal_end_loses_nothing(tmp_path: Path) -> None:
     flash = tmp_path / "flash.img"
     config = meters.make_config() | {"credit_wh": 500_000}
     with VirtualBoard(flash) as board, Meter.open(board.path, config=config) as meter:
@@ -402,7 +406,7 @@ def test_an_orderly_end_loses_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.virtual_only
-def test_time_goes_on_and_is_saved_while_nobody_asks(tmp_path: Path) -> None:
+def test_time_passes_and_is_saved_without_requests(tmp_path: Path) -> None:
     flash = tmp_path / "flash.img"
     config = meters.make_config() | {"credit_wh": 500_000}
     with VirtualBoard(flash) as board:
@@ -439,7 +443,7 @@ def denied(*arguments: str, keys: str | None = None, env: dict[str, str] | None 
 
 
 @pytest.mark.virtual_only
-def test_commands_on_a_meter_that_is_kept(tmp_path: Path) -> None:
+def test_commands_work_on_a_named_locked_meter(tmp_path: Path) -> None:
     code = tmp_path / "code.txt"
     code.write_text(f"{CODE}\n")
     run("new", "home", "--credit", "2")
@@ -464,7 +468,7 @@ def test_commands_on_a_meter_that_is_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.virtual_only
-def test_commands_on_a_meter_that_is_served(board: VirtualBoard) -> None:
+def test_commands_work_on_a_served_locked_meter(board: VirtualBoard) -> None:
     assert run("unlock", board.path, "--code-file", "-", keys=f"{CODE}\n").startswith(board.path)
     assert run("load", board.path, "500")
     assert run("lock", board.path) == f"{board.path} is locked again\n"
@@ -472,7 +476,7 @@ def test_commands_on_a_meter_that_is_served(board: VirtualBoard) -> None:
 
 
 @pytest.mark.virtual_only
-def test_the_rate_of_a_clock_lasts_as_long_as_the_meter_is_open(board: VirtualBoard) -> None:
+def test_the_rate_of_a_clock_is_kept_while_the_meter_is_open(board: VirtualBoard) -> None:
     once = {UNLOCK_VARIABLE: CODE}
     said = denied("clock", board.path, "2041-05-01T12:00", "--rate", "3600", env=once)
     assert said.startswith(f"{board.path} is locked again when this ends, and runs at 1 s")
@@ -488,7 +492,7 @@ def test_the_rate_of_a_clock_lasts_as_long_as_the_meter_is_open(board: VirtualBo
 
 @pytest.mark.virtual_only
 @pytest.mark.parametrize("content", [b"", b"\n", b"one\ntwo\n", b"\xff\xfe\xfd12345"])
-def test_files_that_hold_no_code(tmp_path: Path, content: bytes) -> None:
+def test_files_without_a_code_are_refused(tmp_path: Path, content: bytes) -> None:
     run("new", "home")
     file = tmp_path / "code.txt"
     file.write_bytes(content)
@@ -498,15 +502,15 @@ def test_files_that_hold_no_code(tmp_path: Path, content: bytes) -> None:
 
 
 BREAK_PROFILE = """
-octets = open("/profiles/generic.json", "rb").read()
+data = open("/profiles/generic.json", "rb").read()
 with open("/profiles/generic.json", "wb") as file:
-    file.write(octets.replace(%r, %r))
+    file.write(data.replace(%r, %r))
 """
 
 
 @pytest.mark.virtual_only
 @pytest.mark.parametrize(("old", "new"), [(b'"lockout"', b'"lockouu"'), (b"{", b"[")])
-def test_a_profile_that_is_damaged_opens_no_lock(tmp_path: Path, old: bytes, new: bytes) -> None:
+def test_a_damaged_profile_opens_no_lock(tmp_path: Path, old: bytes, new: bytes) -> None:
     with VirtualBoard(tmp_path / "flash.img") as board:
         with Meter(board.path) as meter:
             meter.provision(meters.make_config())
@@ -535,7 +539,7 @@ def test_a_start_without_memory_opens_no_lock(tmp_path: Path) -> None:
 
 
 class Uart(threading.Thread):
-    """A serial port of a chip: it holds 260 octets that nobody reads, and loses the rest."""
+    """A serial port of a chip: it buffers 260 unread bytes and loses what exceeds them."""
 
     HOLDS = 260
 
@@ -568,7 +572,7 @@ class Uart(threading.Thread):
                 held += os.read(self.outer, 4096)
                 self.lost += len(held[self.HOLDS :])
                 held = held[: self.HOLDS]
-            elif held:  # the chip comes to read it only now
+            elif held:  # the program on the chip reads only now
                 os.write(self._inner, held)
                 held = b""
 
@@ -581,7 +585,7 @@ def test_long_lines_reach_a_chip_that_reads_slowly(board: VirtualBoard) -> None:
         meter.set_load_steps(steps, repeat_s=86400)
         assert meter.status().load_steps == 32
         assert uart.lost == 0
-        # The same without waiting: this port does lose what is too much.
+        # The same without waiting: this port loses the bytes that exceed its buffer.
         assert meter._repl is not None
         meter._repl.port.write(b" " * 600 + b"\x01")
         while not uart.lost:

@@ -1,4 +1,4 @@
-"""Wired boards played whole: real keys, a real timer, the same serial line and clients."""
+"""Modelled boards as a whole: keys at the pins, a running timer, serial line and clients."""
 
 import time
 from collections.abc import Callable
@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.device, pytest.mark.virtual_only]
 
 
 def wait_until(done: Callable[[], bool], seconds: float = 5.0) -> None:
-    """Wait for what a timer does; it fails if that does not come."""
+    """Wait until a condition is true; fail after `seconds`."""
     end = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < end
@@ -24,14 +24,14 @@ def wait_until(done: Callable[[], bool], seconds: float = 5.0) -> None:
 
 
 def seen(meter: Meter) -> Seen:
-    """Return what a meter's board has seen at its pins."""
+    """Return the counters of what a board has seen at its pins."""
     found = meter.seen()
     assert found is not None
     return found
 
 
 def press(board: VirtualBoard, meter: Meter, keys: str) -> None:
-    """Press keys until the meter has taken each, and let each go until it has seen that."""
+    """Press and release each key; wait until the meter has seen both."""
     assert board.bench is not None
     keypad = board.bench.part("keypad")
     for key in keys:
@@ -43,7 +43,7 @@ def press(board: VirtualBoard, meter: Meter, keys: str) -> None:
 
 
 @pytest.mark.parametrize("name", WIRED)
-def test_keys_relay_and_info(name: str) -> None:
+def test_keys_relay_and_info_work(name: str) -> None:
     with VirtualBoard(board=name) as board, Meter.open(board.path) as meter:
         bench = board.bench
         assert bench is not None
@@ -68,12 +68,12 @@ def test_the_timer_runs_at_the_prompt_under_a_client_and_after_every_reset() -> 
         assert bench is not None
         led, relay = bench.part("led"), bench.part("relay")
 
-        def it_runs() -> None:
+        def check_timer() -> None:
             before = led.flashes
             wait_until(lambda: led.flashes > before + 3)
             with Meter.open(board.path) as meter:
                 before = led.flashes
-                # A program that is busy for as long as it takes.
+                # A program that keeps the interpreter busy for one second.
                 meter.run(
                     "import time\nend = time.ticks_add(time.ticks_ms(), 1000)\n"
                     "while time.ticks_diff(end, time.ticks_ms()) > 0: pass"
@@ -84,22 +84,22 @@ def test_the_timer_runs_at_the_prompt_under_a_client_and_after_every_reset() -> 
         with Meter.open(board.path) as meter:
             meter.provision(CONFIG)
             meter.set_load(20_000)
-        it_runs()
+        check_timer()
         with Meter.open(board.path) as meter:
             meter.reset()
             before = led.flashes
             wait_until(lambda: led.flashes > before + 3)
         for restart in (board.soft_reset, board.reset):
             restart()
-            it_runs()
+            check_timer()
         board.power_cut()
-        bench.connect().close()  # its pins let go
+        bench.connect().close()  # the relay's pin has no level any more
         wait_until(lambda: not relay.closed)
         board.power_on()
-        it_runs()
+        check_timer()
 
 
-def test_a_part_that_is_missing_is_told_at_the_start_and_in_info() -> None:
+def test_a_missing_part_is_reported_at_start_and_in_info() -> None:
     board = VirtualBoard(board="esp32_lcd2004")
     board.start()
     try:
@@ -132,12 +132,12 @@ def test_a_locked_meter_on_a_board_has_its_timer_and_a_watchdog() -> None:
             assert not bench.hungry
             boots = bench.boots
             meter.open_up("12345678")
-            # A hard reset: a soft one would leave a watchdog that nobody feeds.
+            # A hard reset: after a soft reset the watchdog would run on without being fed.
             wait_until(lambda: bench.boots > boots)
             assert bench.watchdog_s is None
 
 
-# What a timer's thread does with a font, and a program with modules, over and over.
+# The timer's thread reads a font while a program imports modules, repeatedly.
 TWO_THREADS = """
 import _thread, os
 wrong = []
@@ -167,7 +167,7 @@ print(wrong)
 """
 
 
-def test_a_timers_thread_and_a_program_use_the_files_at_once() -> None:
+def test_the_timer_thread_and_a_program_can_use_files_together() -> None:
     with VirtualBoard(board="esp32_oled") as board, Meter.open(board.path) as meter:
         size = meter.run("import os; print(os.stat('/boot.py')[6])").strip()
         assert meter.run(TWO_THREADS.replace("SIZE", size), timeout=60) == "[]\r\n"
@@ -175,7 +175,7 @@ def test_a_timers_thread_and_a_program_use_the_files_at_once() -> None:
         assert board.bench.boots == 1
 
 
-def test_files_of_a_board_with_a_timer_are_files() -> None:
+def test_files_of_a_board_with_a_timer_work_as_usual() -> None:
     with VirtualBoard(board="esp32_oled") as board, Meter.open(board.path) as meter:
         said = meter.run(
             "import os\nos.mkdir('/d')\nos.chdir('/d')\n"

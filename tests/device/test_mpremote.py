@@ -1,4 +1,4 @@
-"""The public mpremote, unchanged, as a program of its own, on a virtual board."""
+"""The unchanged public mpremote, run as a separate process on a virtual board."""
 
 import os
 import pty
@@ -35,30 +35,30 @@ def mpremote(port: str, *arguments: str, status: int = 0) -> str:
 
 
 @pytest.mark.virtual_only
-def test_a_link_is_a_port_too(tmp_path: Path) -> None:
+def test_a_link_can_be_used_as_a_port(tmp_path: Path) -> None:
     with VirtualBoard(link=tmp_path / "meter") as board:
         assert board.path == str(tmp_path / "meter")
         assert mpremote(board.path, "eval", "6 * 7") == "42\n"
 
 
-def test_exec_and_eval_again_and_again(port: str) -> None:
+def test_exec_and_eval_can_be_repeated(port: str) -> None:
     for number in range(3):
         assert mpremote(port, "exec", f"print({number})") == f"{number}\n"
         assert mpremote(port, "eval", f"{number} + 1") == f"{number + 1}\n"
 
 
-def test_a_failing_program(port: str) -> None:
+def test_a_failing_program_gives_a_traceback(port: str) -> None:
     assert "ZeroDivisionError" in mpremote(port, "exec", "1 / 0", status=1)
     assert mpremote(port, "eval", "1") == "1\n"
 
 
-def test_resume_keeps_what_was_there(port: str) -> None:
+def test_resume_keeps_global_names(port: str) -> None:
     assert mpremote(port, "exec", "here = 5") == ""
     assert mpremote(port, "resume", "exec", "print(here)") == "5\n"
     assert "NameError" in mpremote(port, "exec", "print(here)", status=1)
 
 
-def test_run(port: str, tmp_path: Path) -> None:
+def test_run_executes_a_file(port: str, tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
         "import sys\nfor n in range(200):\n    print(n, sys.path[-1])\n" + "#" * 3000
@@ -68,7 +68,7 @@ def test_run(port: str, tmp_path: Path) -> None:
     assert len(said.splitlines()) == 200
 
 
-def test_files_both_ways(port: str, tmp_path: Path) -> None:
+def test_files_are_copied_both_ways(port: str, tmp_path: Path) -> None:
     sent, back = tmp_path / "sent.bin", tmp_path / "back.bin"
     sent.write_bytes(os.urandom(5000) + bytes(range(256)))
     mpremote(port, "fs", "cp", str(sent), ":copy.bin")
@@ -84,27 +84,27 @@ def test_files_both_ways(port: str, tmp_path: Path) -> None:
     assert mpremote(port, "eval", "1") == "1\n"
 
 
-def test_soft_reset(port: str) -> None:
+def test_soft_reset_clears_global_names(port: str) -> None:
     mpremote(port, "exec", "gone = 1")
     mpremote(port, "soft-reset")
     assert mpremote(port, "resume", "eval", "'gone' in globals()") == "False\n"
 
 
-def test_reset(port: str) -> None:
+def test_the_board_works_after_a_reset(port: str) -> None:
     mpremote(port, "reset")
     assert "meter" in mpremote(port, "resume", "exec", "print(dir())")
 
 
-def test_several_commands_in_one_go(port: str) -> None:
+def test_several_commands_run_in_one_call(port: str) -> None:
     said = mpremote(port, "exec", "print(1)", "soft-reset", "+", "exec", "print(2)", "eval", "3")
     assert said == "1\n2\n3\n"
 
 
-def test_the_meter_answers(port: str) -> None:
+def test_the_meter_answers_in_a_program(port: str) -> None:
     assert '"firmware"' in mpremote(port, "exec", "print(meter.rpc('[\"info\"]'))")
 
 
-def test_repl(port: str) -> None:
+def test_the_repl_works_at_a_terminal(port: str) -> None:
     """A person at the prompt: a line, Ctrl-C, Ctrl-D, and Ctrl-X to leave."""
     pid, terminal = pty.fork()
     if not pid:

@@ -1,4 +1,4 @@
-"""A meter behind a TCP port: raw, and by RFC 2217."""
+"""A meter on a TCP port, as raw bytes and by RFC 2217."""
 
 import contextlib
 import socket
@@ -16,7 +16,7 @@ from jeton_host.virtual.board import VirtualBoard
 
 
 class Tty(serial.Serial):
-    """A serial port without DTR and RTS, as a pseudo-terminal is."""
+    """A serial port without DTR and RTS, such as a pseudo-terminal."""
 
     def _update_dtr_state(self) -> None:
         pass
@@ -44,7 +44,7 @@ class Server:
     def url(self) -> str:
         return f"{self.scheme}://127.0.0.1:{self.port}"
 
-    def write(self, data: bytes) -> None:  # what PortManager answers by
+    def write(self, data: bytes) -> None:  # PortManager sends its answers by this method
         if self._client is not None:
             self._client.sendall(data)
 
@@ -86,9 +86,9 @@ class Server:
         self._client = None
 
     def hang_up(self) -> None:
-        """Drop the client, as when a board's port goes; the next one may come."""
+        """Close the client's connection, as when the port is lost; accept the next client."""
         if self._client is not None:
-            with contextlib.suppress(OSError):  # it has gone by itself
+            with contextlib.suppress(OSError):  # the client has already closed
                 self._client.shutdown(socket.SHUT_RDWR)
             self._threads[-1].join()
 
@@ -114,7 +114,7 @@ def server(request: pytest.FixtureRequest, board: VirtualBoard) -> Iterator[Serv
     server.close()
 
 
-def test_meter_on_the_network(server: Server) -> None:
+def test_a_meter_works_over_the_network(server: Server) -> None:
     with Meter(server.url) as meter:
         assert meter.provision(make_config() | {"credit_wh": 700}).provisioned
         meter.soft_reset()
@@ -124,7 +124,7 @@ def test_meter_on_the_network(server: Server) -> None:
         assert len(meter.run("for _ in range(40):\n print('x' * 498)")) == 20000
 
 
-def test_who_is_hung_up_on_is_told_and_comes_again(server: Server) -> None:
+def test_a_lost_connection_is_reported_and_opened_again(server: Server) -> None:
     with Meter(server.url) as meter:
         meter.status()
         server.hang_up()
@@ -133,7 +133,7 @@ def test_who_is_hung_up_on_is_told_and_comes_again(server: Server) -> None:
         assert not meter.status().provisioned
 
 
-def test_port_that_somebody_has(board: VirtualBoard) -> None:
+def test_a_port_in_use_is_refused(board: VirtualBoard) -> None:
     server = Server(board.path, telnet=False)
     try:
         with Meter(server.url) as meter:
@@ -145,7 +145,7 @@ def test_port_that_somebody_has(board: VirtualBoard) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["socket", "rfc2217"])
-def test_nobody_listens(scheme: str) -> None:
+def test_a_port_without_a_server_is_reported(scheme: str) -> None:
     with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]
     url = f"{scheme}://127.0.0.1:{port}"

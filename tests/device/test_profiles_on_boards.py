@@ -1,4 +1,4 @@
-"""Profiles on a whole board: heap, words, languages, and profiles of one's own."""
+"""Profiles on a whole board: heap, messages, languages, and a user's own profiles."""
 
 from pathlib import Path
 from typing import Any
@@ -47,13 +47,13 @@ def meter_config(request: pytest.FixtureRequest, meter_config: dict[str, Any]) -
     "name",
     [pytest.param(name, marks=pytest.mark.meter_profile(name)) for name in profiles.shipped()],
 )
-def test_every_profile_on_a_board(name: str, meter: Meter) -> None:
+def test_every_profile_works_on_a_board(name: str, meter: Meter) -> None:
     data = profiles.load(name)
     meter.reset()
     assert meter.rpc("info")["mem_used"] <= HEAP_LIMIT
-    spoken = [one for one in data["languages"] if one not in profiles.RIGHT_TO_LEFT]
-    assert meter.language() == spoken[0]
-    for language in spoken:
+    left_to_right = [one for one in data["languages"] if one not in profiles.RIGHT_TO_LEFT]
+    assert meter.language() == left_to_right[0]
+    for language in left_to_right:
         assert meter.language(language) == language
         result = meter.enter("1" * 20)
         assert result.result == TokenResult.CRC
@@ -66,14 +66,14 @@ def test_every_profile_on_a_board(name: str, meter: Meter) -> None:
 @pytest.mark.device
 @pytest.mark.meter_profile("somelec")
 @pytest.mark.parametrize("meter_config", [{"display": [4, 20, 1]}], indirect=True)
-def test_arabic_on_a_display_of_dots(meter: Meter) -> None:
+def test_arabic_is_shown_on_a_dot_matrix_display(meter: Meter) -> None:
     assert meter.language() == "ar"
     lines = meter.display().lines
     assert lines[0] == "0.00 kWh      \ufeaa\ufef4\ufebb\ufeae\ufedf\ufe8d"
     assert [len(line) for line in lines] == [20] * 4
     meter.reset()
     assert meter.rpc("info")["mem_used"] <= HEAP_LIMIT
-    # A terminal is told not to turn the cells once more.
+    # Marks keep the terminal from reversing the order of the cells again.
     console = Console(width=80)
     with console.capture() as capture:
         console.print(panel(lines, 4, 20))
@@ -81,7 +81,7 @@ def test_arabic_on_a_display_of_dots(meter: Meter) -> None:
 
 
 @pytest.mark.virtual_only
-def test_language_by_command() -> None:
+def test_the_language_is_set_by_command() -> None:
     jeton("new", "atar", "--profile", "onee", "--graphic")
     assert jeton("language", "atar") == "fr  [fr, ar]\n"
     assert jeton("language", "atar", "ar") == "ar  [fr, ar]\n"
@@ -94,7 +94,7 @@ def test_language_by_command() -> None:
 
 
 @pytest.mark.virtual_only
-def test_a_profile_of_ones_own_on_a_board(jeton_home: Path) -> None:
+def test_a_users_profile_works_on_a_board(jeton_home: Path) -> None:
     path = profiles.new("village", "onee")
     path.write_text(path.read_text().replace('"messages": {}', '"messages": {"fr": {"off": "X"}}'))
     assert "messages.fr.off has no source" in refused("new", "v", "--profile", "village")
@@ -105,7 +105,7 @@ def test_a_profile_of_ones_own_on_a_board(jeton_home: Path) -> None:
     assert "profile village" in jeton("new", "v", "--profile", "village")
     with Meter.open("v") as meter:
         assert meter.display().lines[1] == "X       0.00 kWh"
-    # Changed later, it reaches the meters that have it.
+    # A later change of the profile reaches its meters.
     path.write_text(path.read_text().replace('"off": "X"', '"off": "Y"'))
     with Meter.open("v") as meter:
         assert meter.display().lines[1] == "Y       0.00 kWh"

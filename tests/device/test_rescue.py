@@ -1,4 +1,4 @@
-"""Rescue: what is read of a damaged store, and that a meter set up anew has no credit invented."""
+"""Rescue: reading a damaged store, and provisioning again without inventing credit."""
 
 import contextlib
 import json
@@ -45,11 +45,11 @@ def refused(*arguments: str) -> str:
     return str(result.exception)
 
 
-NOON = datetime(2026, 6, 15, 12, tzinfo=UTC)  # an hour from here is within a day
+NOON = datetime(2026, 6, 15, 12, tzinfo=UTC)  # one hour later is still the same day
 
 
 class Home:
-    """A meter that is kept, with 8 kWh: two tokens were bought, the older one is not used yet."""
+    """A named meter with 8 kWh: two tokens were bought, the older one is not used yet."""
 
     def __init__(self) -> None:
         run("new", "home", "--credit", "2", "--display", "4x20")
@@ -63,8 +63,8 @@ class Home:
         self.meter = meters.find("home")
         self.flash = self.meter.flash
 
-    def doing(self, source: str) -> None:
-        """Run source on its board, and take the power away."""
+    def run_source(self, source: str) -> None:
+        """Run source on its board, then cut the power."""
         with VirtualBoard(self.flash) as board:
             with Client(board.path) as client:
                 client.raw()
@@ -88,15 +88,15 @@ def home() -> Home:
 BOTH = ("/meter.bin", "/meter.bin.d/copy")
 
 
-def poke(at: int, octets: bytes, names: tuple[str, ...] = BOTH) -> str:
-    """Return a program that writes octets into the record and its copy."""
+def poke(at: int, data: bytes, names: tuple[str, ...] = BOTH) -> str:
+    """Return a program that writes bytes into the record and its copy."""
     return (
         f"for name in {names}:\n with open(name, 'r+b') as file:\n"
-        f"  file.seek({at})\n  file.write({octets!r})\n"
+        f"  file.seek({at})\n  file.write({data!r})\n"
     )
 
 
-def test_an_intact_meter(home: Home) -> None:
+def test_an_intact_meter_is_read_completely(home: Home) -> None:
     before = home.flash.read_bytes()
     found = home.report()
     assert home.flash.read_bytes() == before
@@ -118,7 +118,7 @@ def test_an_intact_meter(home: Home) -> None:
     assert "8.00 kWh left" in run("rescue", str(home.flash))
 
 
-def test_no_key_is_read_out(home: Home, tmp_path: Path) -> None:
+def test_no_key_is_printed(home: Home, tmp_path: Path) -> None:
     with Meter.open("home") as meter:
         meter.lock("open sesame")
     state = rescue.look(home.flash).intact
@@ -161,8 +161,8 @@ def broken(home: Home) -> str:
 def cut_short(home: Home) -> str:
     return (
         f"for name in {BOTH}:\n"
-        " with open(name, 'rb') as file: octets = file.read(900)\n"
-        " with open(name, 'wb') as file: file.write(octets)\n"
+        " with open(name, 'rb') as file: data = file.read(900)\n"
+        " with open(name, 'wb') as file: file.write(data)\n"
     )
 
 
@@ -181,7 +181,7 @@ def gone(home: Home) -> str:
 def test_a_record_that_is_not_intact(
     home: Home, damage: Callable[[Home], str], wrong: str
 ) -> None:
-    home.doing(damage(home))
+    home.run_source(damage(home))
     found = home.report()
     first = found["copies"][0]
     assert (first["name"], first["intact"], first["wrong"]) == ("meter.bin", False, wrong)
@@ -190,26 +190,26 @@ def test_a_record_that_is_not_intact(
     assert "set up anew it has no credit" in run("rescue", "home")
     said = json.loads(run("rescue", "home", "--provision", "--json"))["provisioned"]
     assert said["credit_wh"] == 0
-    # Which tokens were used nobody knows: none of those that were sold is taken.
+    # The used tokens are unknown, so all tokens sold until now are refused.
     assert home.enter(home.used, home.older) == [TokenResult.USED, TokenResult.OLD]
     assert home.enter(home.pos.credit("home", 1).token) == [TokenResult.ACCEPT]
     assert home.report()["credit_wh"] == 1000
 
 
-def test_one_damaged_record_of_two(home: Home) -> None:
-    home.doing(poke(700, b"\xa5\xa5", BOTH[:1]))
+def test_the_intact_record_of_two_is_used(home: Home) -> None:
+    home.run_source(poke(700, b"\xa5\xa5", BOTH[:1]))
     found = home.report()
     assert [copy["intact"] for copy in found["copies"]] == [False, True]
     assert found["credit_wh"] == 8000
-    # Older firmware left its record where newer has one of its own: that one knows more.
-    home.doing(poke(4, b"\x63\x00", BOTH[:1]))
+    # Older and newer firmware each wrote a record: the newer record is used.
+    home.run_source(poke(4, b"\x63\x00", BOTH[:1]))
     found = home.report()
     assert [copy["intact"] for copy in found["copies"]] == [False, True]
     assert found["credit_wh"] is None
 
 
-def test_a_record_that_was_set_aside_gives_no_credit(home: Home) -> None:
-    home.doing(gone(home))
+def test_a_record_renamed_as_damaged_gives_no_credit(home: Home) -> None:
+    home.run_source(gone(home))
     found = home.report()
     assert [copy["name"] for copy in found["copies"]] == ["meter.bin.bad", "meter.bin.d/copy.bad"]
     assert found["copies"][0]["intact"]
@@ -220,7 +220,7 @@ def test_a_record_that_was_set_aside_gives_no_credit(home: Home) -> None:
         assert meter.display().rows == 4
 
 
-def test_a_file_system_that_cannot_be_mounted(home: Home) -> None:
+def test_records_are_found_without_a_file_system(home: Home) -> None:
     image = bytearray(home.flash.read_bytes())
     image[: 2 * BLOCK] = b"\xff" * 2 * BLOCK
     home.flash.write_bytes(image)
@@ -235,7 +235,7 @@ def test_a_file_system_that_cannot_be_mounted(home: Home) -> None:
     assert not any(result is TokenResult.ACCEPT for result in home.enter(home.used, home.older))
 
 
-def test_a_flash_of_which_nothing_is_left(home: Home) -> None:
+def test_an_erased_flash_gives_no_record(home: Home) -> None:
     home.flash.write_bytes(b"\xff" * home.flash.stat().st_size)
     assert "contains no meter; its file system: it cannot be mounted" in refused("rescue", "home")
     home.flash.write_bytes(b"")
@@ -244,8 +244,8 @@ def test_a_flash_of_which_nothing_is_left(home: Home) -> None:
     assert refused("rescue", "home").endswith("cannot be read: No such file or directory")
 
 
-def test_a_full_store(home: Home) -> None:
-    home.doing(
+def test_a_full_store_is_read(home: Home) -> None:
+    home.run_source(
         "for size in (16, 1):\n"
         " try:\n"
         "  for number in range(1000):\n"
@@ -261,7 +261,7 @@ def test_a_full_store(home: Home) -> None:
     assert home.enter(home.older) == [TokenResult.ACCEPT]
 
 
-def test_what_is_owed_is_no_credit(home: Home) -> None:
+def test_debt_is_not_counted_as_credit(home: Home) -> None:
     with Meter.open("home") as meter:
         assert meter.grant(5000).credit_wh == 13000
     said = json.loads(run("rescue", "home", "--provision", "--json"))["provisioned"]
@@ -277,16 +277,16 @@ AT = datetime(2024, 11, 1, 12, tzinfo=UTC)
 ROLLOVER = {"krn": 2, "bdt": "14"}
 
 
-class Desk:
-    """A meter from 2024 and its point of sale, each of which may miss what the other knows.
+class Sales:
+    """A meter from 2024 and its point of sale; either may lack tokens or keys of the other.
 
-    `taken` are the credit tokens that the meter has accepted.
+    `accepted`: the credit tokens that the meter has accepted.
     """
 
     def __init__(self, *options: str) -> None:
         run("new", "old", "--clock", "2024-11-01T12:00", *options)
         self.pos = PointOfSale()
-        self.taken: list[str] = []
+        self.accepted: list[str] = []
 
     def change(self, *, entered: bool = True, **changes: Any) -> list[str]:
         codes = [one.token for one in self.pos.key_change("old", at=AT, **changes)]
@@ -298,7 +298,7 @@ class Desk:
         token = self.pos.credit("old", "12.5", at=AT).token
         if entered:
             assert self.enter(token) == [TokenResult.ACCEPT]
-            self.taken.append(token)
+            self.accepted.append(token)
         return token
 
     def enter(self, *tokens: str) -> list[TokenResult]:
@@ -307,23 +307,23 @@ class Desk:
 
     @contextlib.contextmanager
     def elsewhere(self) -> Iterator[None]:
-        """Vend at another point of sale with the same meter, of which this one learns nothing."""
+        """Vend at another point of sale: afterwards, this one has no record of it."""
         path = self.pos.path
         before = path.read_bytes()
         yield
         path.write_bytes(before)
 
     def rescue(self) -> dict[str, Any]:
-        """Set the meter up anew: what it has taken it takes no more, its credit is the same."""
+        """Provision the meter again: its credit is the same and used tokens stay used."""
         before = self.credit_wh
         said: dict[str, Any] = json.loads(run("rescue", "old", "--provision", "--json"))
         assert said["provisioned"]["credit_wh"] == before == self.credit_wh
-        self.check_nothing_doubles()
+        self.check_used_tokens_are_refused()
         return dict(said["provisioned"])
 
-    def check_nothing_doubles(self) -> None:
+    def check_used_tokens_are_refused(self) -> None:
         before = self.credit_wh
-        assert TokenResult.ACCEPT not in self.enter(*self.taken)
+        assert TokenResult.ACCEPT not in self.enter(*self.accepted)
         assert self.credit_wh == before
 
     @property
@@ -350,48 +350,48 @@ class Desk:
 def test_used_tokens_stay_used_after_key_changes(
     options: tuple[str, ...], first: bool, changes: list[dict[str, Any]]
 ) -> None:
-    """The record has the last key of the point of sale: all is as it was."""
-    desk = Desk(*options)
+    """The record has the latest key of the point of sale: credit and used tokens are kept."""
+    sales = Sales(*options)
     if first:
-        desk.sell()
+        sales.sell()
     for change in changes:
-        desk.change(**change)
-    drawer = desk.sell(entered=False)
-    desk.sell()
-    said = desk.rescue()
+        sales.change(**change)
+    unused = sales.sell(entered=False)
+    sales.sell()
+    said = sales.rescue()
     assert not said["key_pending"]
     assert "tokens_until_tid" not in said["not_carried"]
-    assert desk.enter(drawer) == [TokenResult.ACCEPT]
-    assert desk.enter(drawer) == [TokenResult.USED]
-    desk.sell()
-    desk.rescue()
+    assert sales.enter(unused) == [TokenResult.ACCEPT]
+    assert sales.enter(unused) == [TokenResult.USED]
+    sales.sell()
+    sales.rescue()
 
 
 @pytest.mark.parametrize(
     ("options", "change"),
     [((), {"krn": 2}), ((), {"ken": 200}), (("--bdt", "93"), ROLLOVER)],
 )
-def test_a_key_change_that_waits_waits_still(
+def test_a_pending_key_change_stays_pending(
     options: tuple[str, ...], change: dict[str, Any]
 ) -> None:
-    """The point of sale is ahead: the record's key stays, and what was bought under it."""
-    desk = Desk(*options)
-    desk.sell()
-    drawer = desk.sell(entered=False)
-    codes = desk.change(entered=False, **change)
-    desk.enter(codes[0])
-    new = desk.sell(entered=False)
-    said = desk.rescue()
+    """The point of sale has a later key: the record's key and its unused tokens stay valid."""
+    sales = Sales(*options)
+    sales.sell()
+    unused = sales.sell(entered=False)
+    codes = sales.change(entered=False, **change)
+    sales.enter(codes[0])
+    new = sales.sell(entered=False)
+    said = sales.rescue()
     assert said["key_pending"]
     assert said["key"]["krn"] == 1
-    assert desk.enter(drawer) == [TokenResult.ACCEPT]
-    desk.taken.append(drawer)
+    assert sales.enter(unused) == [TokenResult.ACCEPT]
+    sales.accepted.append(unused)
     assert "see jeton vend old history" in run("rescue", "old", "--provision")
-    desk.check_nothing_doubles()
-    assert desk.enter(*codes)[-1] is TokenResult.ACCEPT
-    assert desk.enter(new) == [TokenResult.ACCEPT]
-    desk.taken.append(new)
-    assert not desk.rescue()["key_pending"]
+    sales.check_used_tokens_are_refused()
+    assert sales.enter(*codes)[-1] is TokenResult.ACCEPT
+    assert sales.enter(new) == [TokenResult.ACCEPT]
+    sales.accepted.append(new)
+    assert not sales.rescue()["key_pending"]
 
 
 @pytest.mark.parametrize(
@@ -403,49 +403,49 @@ def test_a_key_change_that_waits_waits_still(
         ((), [{"sgc": "123456"}]),
     ],
 )
-def test_a_key_that_the_point_of_sale_does_not_know(
+def test_a_key_unknown_to_the_point_of_sale_makes_old_tokens_unusable(
     options: tuple[str, ...], changes: list[dict[str, Any]]
 ) -> None:
-    """The meter is ahead, or of another desk: nobody knows what was used under the old key."""
-    desk = Desk(*options)
-    desk.sell()
-    drawer = desk.sell(entered=False)
-    with desk.elsewhere():
+    """The meter's key is later or from another point of sale: used tokens are unknown."""
+    sales = Sales(*options)
+    sales.sell()
+    unused = sales.sell(entered=False)
+    with sales.elsewhere():
         for change in changes:
-            desk.change(**change)
-            desk.sell()
+            sales.change(**change)
+            sales.sell()
     with Meter.open("old") as meter:
         newest = meter.status().tid_newest
-    said = desk.rescue()
+    said = sales.rescue()
     assert not said["key_pending"]
     assert said["key"]["krn"] == 1
     assert said["not_carried"]["tokens_until_tid"] >= (newest if not options else 1 << 23)
-    assert desk.enter(drawer) == [TokenResult.OLD]
-    if not options:  # base date 93 is over
-        later = desk.pos.credit("old", 1, at=datetime(2040, 1, 1)).token
-        assert desk.enter(later, later) == [TokenResult.ACCEPT, TokenResult.USED]
+    assert sales.enter(unused) == [TokenResult.OLD]
+    if not options:  # base date 1993 has ended
+        later = sales.pos.credit("old", 1, at=datetime(2040, 1, 1)).token
+        assert sales.enter(later, later) == [TokenResult.ACCEPT, TokenResult.USED]
 
 
-def test_what_another_desk_sold_ahead_of_time_stays_used() -> None:
-    """Its tokens are not known here; those that the record has are refused by their TIDs."""
-    desk = Desk()
-    with desk.elsewhere():
-        ahead = desk.pos.credit("old", 3, at=datetime(2044, 1, 1)).token
-        assert desk.enter(ahead) == [TokenResult.ACCEPT]
-        desk.taken.append(ahead)
-        desk.change(krn=2)
+def test_tokens_sold_elsewhere_in_advance_stay_used() -> None:
+    """Their TIDs are in the record, although this point of sale did not sell them."""
+    sales = Sales()
+    with sales.elsewhere():
+        future = sales.pos.credit("old", 3, at=datetime(2044, 1, 1)).token
+        assert sales.enter(future) == [TokenResult.ACCEPT]
+        sales.accepted.append(future)
+        sales.change(krn=2)
     assert "refused, its key was none that the point of sale makes" in run(
         "rescue", "old", "--provision"
     )
-    desk.check_nothing_doubles()
+    sales.check_used_tokens_are_refused()
 
 
-def test_a_key_that_came_back_brings_no_used_tokens_without_a_record() -> None:
-    desk = Desk("--bdt", "93", "--dkga", "2")
-    desk.sell()
-    desk.change(**ROLLOVER)
-    desk.change(krn=1)
-    desk.sell()
+def test_without_a_record_a_reused_key_accepts_no_used_token() -> None:
+    sales = Sales("--bdt", "93", "--dkga", "2")
+    sales.sell()
+    sales.change(**ROLLOVER)
+    sales.change(krn=1)
+    sales.sell()
     flash = meters.find("old").flash
     with VirtualBoard(flash) as board:
         with Client(board.path) as client:
@@ -454,10 +454,10 @@ def test_a_key_that_came_back_brings_no_used_tokens_without_a_record() -> None:
         board.power_cut()
     said = json.loads(run("rescue", "old", "--provision", "--json"))["provisioned"]
     assert said["credit_wh"] == 0
-    desk.check_nothing_doubles()
+    sales.check_used_tokens_are_refused()
 
 
-def test_what_is_not_carried_is_told() -> None:
+def test_lost_state_is_reported() -> None:
     run("new", "dear", "--profile", "somelec", "--credit", "1")
     pos = PointOfSale()
     with Meter.open("dear") as meter:
@@ -497,7 +497,7 @@ def test_what_is_not_carried_is_told() -> None:
     )
 
 
-def test_a_lock_is_not_carried_and_that_is_told(home: Home) -> None:
+def test_a_lost_lock_is_reported(home: Home) -> None:
     with Meter.open("home") as meter:
         meter.lock("open sesame")
     before = home.flash.read_bytes()
@@ -511,26 +511,26 @@ def test_a_lock_is_not_carried_and_that_is_told(home: Home) -> None:
         assert not meter.locked
 
 
-def test_what_a_damaged_record_says_is_told_as_lost(home: Home) -> None:
-    home.doing(broken(home))
+def test_the_credit_of_a_damaged_record_is_reported_as_lost(home: Home) -> None:
+    home.run_source(broken(home))
     lines = run("rescue", "home", "--provision")
     assert "not carried: 8.00 kWh of credit, of which no intact record says so" in lines
     assert "tokens issued until now and not entered are refused, nobody knows which" in lines
 
 
-def test_every_bit_pattern_is_answered(home: Home) -> None:
-    """Damage of many kinds: never a traceback, never credit from what is not intact."""
-    octets = home.flash.read_bytes()
-    record = octets.find(b"JTON")
+def test_damage_of_any_bytes_is_handled(home: Home) -> None:
+    """With any damage there is no traceback, and a damaged record is never intact."""
+    data = home.flash.read_bytes()
+    record = data.find(b"JTON")
     for at in range(record, record + 4096, 61):
-        image = bytearray(octets)
-        image[at : at + 7] = bytes(255 - octet for octet in image[at : at + 7])
+        image = bytearray(data)
+        image[at : at + 7] = bytes(255 - byte for byte in image[at : at + 7])
         copy = rescue._read_copy("meter.bin", bytes(image[record : record + 3500]))
         assert not copy.intact
         copy.as_dict()
 
 
-def test_refusals(home: Home, tmp_path: Path) -> None:
+def test_wrong_uses_are_refused(home: Home, tmp_path: Path) -> None:
     assert "there is no meter 'other'" in refused("rescue", "other")
     assert "Is a directory" in refused("rescue", str(tmp_path))
     file = tmp_path / "noise"
@@ -550,7 +550,7 @@ def test_refusals(home: Home, tmp_path: Path) -> None:
     assert "so its key is not known" in refused("rescue", "home", "--provision")
 
 
-def test_a_flash_by_its_path(home: Home, tmp_path: Path) -> None:
+def test_a_flash_can_be_given_by_its_path(home: Home, tmp_path: Path) -> None:
     flash = tmp_path / "copy.img"
     flash.write_bytes(home.flash.read_bytes())
     said = json.loads(run("rescue", str(flash), "--provision", "--json"))["provisioned"]

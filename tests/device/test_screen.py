@@ -1,4 +1,4 @@
-"""The full-screen meter, driven as a person drives it, on virtual boards."""
+"""The full-screen meter on virtual boards, operated by keys and clicks."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import jeton, told
+from command import jeton, result_of
 from textual.events import Paste
 from textual.pilot import Pilot
 from textual.widgets import Button, Input, Static
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.virtual_only
 
 
 class Seen:
-    """A screen that runs, and what is on it."""
+    """A running screen and what it shows."""
 
     def __init__(self, screen: MeterScreen, pilot: Pilot[int]) -> None:
         self.screen = screen
@@ -74,7 +74,7 @@ class Seen:
         await self.settled()
 
     async def typed(self, field: str, text: str) -> None:
-        """Type into a field and leave it with Return."""
+        """Type text into a field and press Return."""
         self.screen.query_one(f"#{field}", Input).focus()
         await self.until(lambda: getattr(self.screen.focused, "id", None) == field)
         await self.pilot.press(*text, "enter")
@@ -88,17 +88,17 @@ class Seen:
 
 @asynccontextmanager
 async def seen(where: str = "demo") -> AsyncIterator[Seen]:
-    """Show a meter as `jeton run` does."""
+    """Show a meter in the screen of `jeton run`."""
     name = where if meters.exists(where) else None
     screen = MeterScreen(Meter.open(where), where, desk_for(where), name=name)
     async with screen.run_test(size=(80, 24)) as pilot:
-        await settled(screen, pilot)  # the keypad has its place under the display
+        await settled(screen, pilot)  # until the keypad is under the display
         yield Seen(screen, pilot)
 
 
 @pytest.fixture(autouse=True)
-def _eager(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Key tokens in without a pause for the eye."""
+def _no_key_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Enter tokens without the pause between visible keys."""
     monkeypatch.setattr(line, "_PACE_S", 0.0)
 
 
@@ -112,7 +112,7 @@ def run(test: Callable[[], Any]) -> None:
     asyncio.run(test())
 
 
-def test_a_purchase_and_the_token_again(demo: str) -> None:
+def test_a_purchase_is_credited_once(demo: str) -> None:
     async def test() -> None:
         async with seen() as s:
             assert "2.00 kWh" in s.text("#state")
@@ -124,15 +124,15 @@ def test_a_purchase_and_the_token_again(demo: str) -> None:
             assert s.said == "Accept, TransferCredit:Electricity, 12.50 kWh"
             assert s.display == "Accepted\n+12.5 kWh"
             assert "14.50 kWh" in s.text("#state")
-            await s.keys(*token, "enter")  # by hand
+            await s.keys(*token, "enter")  # typed
             assert s.said == "refused, UsedError: it was used already"
             assert "14.50 kWh" in s.text("#state")
             await s.pilot.press("tab")
-            await s.pilot.click("#issued", offset=(3, 0))  # the one in the list
+            await s.pilot.click("#issued", offset=(3, 0))  # the same token from the list
             await s.until(lambda: "14.50" in s.text("#state") and "Used" in s.said)
 
     run(test)
-    assert told("status", "demo")["credit_wh"] == 14500
+    assert result_of("status", "demo")["credit_wh"] == 14500
     assert [one.what for one in PointOfSale().issued("demo")] == ["credit of 12.5 kWh"]
 
 
@@ -153,10 +153,10 @@ def test_a_wrong_token_changes_nothing(demo: str) -> None:
             assert s.said.startswith("Accept")
 
     run(test)
-    assert told("status", "demo")["credit_wh"] == 7000
+    assert result_of("status", "demo")["credit_wh"] == 7000
 
 
-def test_a_key_change_and_a_token_under_the_new_key() -> None:
+def test_a_token_under_the_new_key_follows_a_key_change() -> None:
     jeton("new", "demo", "--credit", "2", "--bdt", "93", "--clock", "2024-11-20")
 
     async def test() -> None:
@@ -174,12 +174,12 @@ def test_a_key_change_and_a_token_under_the_new_key() -> None:
             assert s.said == "Accept, TransferCredit:Electricity, 10.00 kWh"
 
     run(test)
-    status = told("status", "demo")
+    status = result_of("status", "demo")
     assert (status["krn"], status["credit_wh"]) == (2, 12000)
     assert PointOfSale().meter("demo").key.bdt == "14"
 
 
-def test_the_rest_of_the_desk(demo: str) -> None:
+def test_the_other_buttons_of_the_desk_work(demo: str) -> None:
     async def test() -> None:
         async with seen() as s:
             await s.pilot.press("v")
@@ -193,7 +193,7 @@ def test_the_rest_of_the_desk(demo: str) -> None:
             await s.issued("clear-tamper")
             await s.keys("k")
             assert "tamper no" in s.text("#state")
-            for _ in range(2):  # always the same digits
+            for _ in range(2):  # the digits must not change
                 await s.issued("test")
                 await s.keys("k")
                 assert s.said.startswith("Accept, InitiateMeterTest")
@@ -225,7 +225,7 @@ def test_the_rest_of_the_desk(demo: str) -> None:
     assert len(PointOfSale().issued(demo)) == 8
 
 
-def test_the_keypad(demo: str) -> None:
+def test_the_keypad_enters_digits(demo: str) -> None:
     async def test() -> None:
         async with seen() as s:
             for key in ("1", "2"):
@@ -244,14 +244,14 @@ def test_the_keypad(demo: str) -> None:
     run(test)
 
 
-def test_a_key_i_digit_20_that_enters_and_a_display_that_flashes() -> None:
+def test_a_keypad_with_key_i_and_automatic_enter_works() -> None:
     jeton("new", "demo", "--profile", "landis_gyr", "--display", "4x20")
 
     async def test() -> None:
         async with seen() as s:
             assert "i" in [button.name for button in s.screen.query("#keys Button")]
             await s.keys("i", "0", "0", "0")
-            assert told_drn() in s.display.replace(" ", "")
+            assert drn() in s.display.replace(" ", "")
             await s.pilot.press("v")
             (token,) = await s.issued("credit")
             await s.pilot.press("k")
@@ -261,13 +261,13 @@ def test_a_key_i_digit_20_that_enters_and_a_display_that_flashes() -> None:
             assert s.said.startswith("Accept")
             assert len(token) == 20
 
-    def told_drn() -> str:
+    def drn() -> str:
         return PointOfSale().meter("demo").drn
 
     run(test)
 
 
-def test_load_clock_speed_and_time(demo: str) -> None:
+def test_load_clock_speed_and_time_are_set(demo: str) -> None:
     async def test() -> None:
         async with seen() as s:
             await s.pilot.press("s")
@@ -313,7 +313,7 @@ def test_load_clock_speed_and_time(demo: str) -> None:
     run(test)
 
 
-def test_digits_stay_while_the_clock_runs_fast(demo: str) -> None:
+def test_digits_are_kept_while_the_clock_runs_fast(demo: str) -> None:
     token = PointOfSale().credit(demo, "5").token
 
     async def test() -> None:
@@ -321,7 +321,7 @@ def test_digits_stay_while_the_clock_runs_fast(demo: str) -> None:
             s.screen.line.speed(3600)
             await s.until(lambda: "3600x" in s.text("#state"))
             await s.keys("1", "2")
-            await s.settled()  # more than half a minute, after which a digit would be dropped
+            await s.settled()  # over 30 s of meter time: digits would be dropped
             await s.keys("3")
             assert "123" in s.display
             assert "3600x\n" in s.text("#state")
@@ -339,7 +339,7 @@ def test_digits_stay_while_the_clock_runs_fast(demo: str) -> None:
     run(test)
 
 
-def test_a_power_cut_and_power_again(demo: str) -> None:
+def test_a_power_cut_is_shown_and_the_meter_restarts(demo: str) -> None:
     async def test() -> None:
         async with seen() as s:
             await s.pilot.press("s")
@@ -356,10 +356,10 @@ def test_a_power_cut_and_power_again(demo: str) -> None:
             assert "1" in s.display
 
     run(test)
-    assert "power_up" in [event["kind"] for event in told("events", "demo")]
+    assert "power_up" in [event["kind"] for event in result_of("events", "demo")]
 
 
-def test_a_key_change_is_keyed_whole_and_after_the_screen_was_left(demo: str) -> None:
+def test_a_key_change_is_entered_as_a_whole_in_a_later_session(demo: str) -> None:
     async def issue() -> None:
         async with seen() as s:
             await s.pilot.press("v")
@@ -372,7 +372,7 @@ def test_a_key_change_is_keyed_whole_and_after_the_screen_was_left(demo: str) ->
             await s.pilot.press("v")
             await s.until(lambda: "meter: KRN 1, desk: KRN 2" in s.text("#differs"))
             assert "KRN 1" in s.text("#state")
-            await s.pilot.click("#issued", offset=(3, 2))  # its second section
+            await s.pilot.click("#issued", offset=(3, 2))  # the second token of the change
             await s.until(lambda: "KRN 2" in s.text("#state"))
             await s.until(lambda: not s.screen.query_one("#differ").display)
             await s.pilot.click("#issued", offset=(3, 1))
@@ -381,12 +381,12 @@ def test_a_key_change_is_keyed_whole_and_after_the_screen_was_left(demo: str) ->
             assert s.said == "Accept, TransferCredit:Electricity, 10.00 kWh"
 
     run(issue)
-    assert told("status", demo)["krn"] == 1
+    assert result_of("status", demo)["krn"] == 1
     run(key)
-    assert [event["kind"] for event in told("events", demo)].count("token") == 3
+    assert [event["kind"] for event in result_of("events", demo)].count("token") == 3
 
 
-def test_no_key_change_on_top_of_one_that_waits(demo: str) -> None:
+def test_a_second_key_change_is_refused_while_one_is_pending(demo: str) -> None:
     PointOfSale().key_change(demo, krn=2)
 
     async def test() -> None:
@@ -396,7 +396,7 @@ def test_no_key_change_on_top_of_one_that_waits(demo: str) -> None:
             await s.pilot.click("#issue-key-change")
             await s.until(lambda: "the meter still has KRN 1, and a change to KRN 2" in s.said)
             assert "k keys it in first" in s.said
-            assert len(s.said) <= 78  # it is one line
+            assert len(s.said) <= 78  # one line of the screen
             await s.issued("credit")
             assert "for the next key: k keys that in first" in s.said
             await s.keys("k")
@@ -412,7 +412,7 @@ def test_no_key_change_on_top_of_one_that_waits(demo: str) -> None:
     assert PointOfSale().meter(demo).key.krn == 3
 
 
-def test_a_meter_with_a_key_of_somebody_else(demo: str) -> None:
+def test_a_meter_with_a_key_of_another_point_of_sale_is_shown(demo: str) -> None:
     with Meter.open(demo) as meter:
         meter.provision(PointOfSale().config_for(demo) | {"krn": 5})
 
@@ -428,7 +428,7 @@ def test_a_meter_with_a_key_of_somebody_else(demo: str) -> None:
     run(test)
 
 
-def test_keying_leaves_the_speed_of_a_served_meter_alone(demo: str) -> None:
+def test_entering_a_token_keeps_the_speed_of_a_served_meter(demo: str) -> None:
     async def test() -> None:
         async with seen() as s:
             s.screen.line.speed(3600)
@@ -437,10 +437,10 @@ def test_keying_leaves_the_speed_of_a_served_meter_alone(demo: str) -> None:
 
     with NamedBoard(meters.find(demo)):
         run(test)
-        assert told("status", demo)["rate"] == 3600
+        assert result_of("status", demo)["rate"] == 3600
 
 
-def test_a_served_meter_is_reset(demo: str) -> None:
+def test_a_served_meter_can_be_reset(demo: str) -> None:
     async def test() -> None:
         async with seen() as s:
             await s.keys("1", "s")
@@ -452,10 +452,10 @@ def test_a_served_meter_is_reset(demo: str) -> None:
 
     with NamedBoard(meters.find(demo)):
         run(test)
-    assert "power_up" in [event["kind"] for event in told("events", demo)]
+    assert "power_up" in [event["kind"] for event in result_of("events", demo)]
 
 
-def test_a_terminal_that_becomes_small(demo: str) -> None:
+def test_a_small_terminal_is_handled(demo: str) -> None:
     async def test() -> None:
         async with seen() as s:
             for columns, rows in ((79, 24), (80, 23), (20, 3), (1, 1)):
@@ -471,7 +471,7 @@ def test_a_terminal_that_becomes_small(demo: str) -> None:
     run(test)
 
 
-def test_all_states_have_room() -> None:
+def test_all_states_fit_on_the_screen() -> None:
     jeton("new", "demo", "--profile", "eneo", "--credit", "1")
 
     async def test() -> None:
@@ -492,7 +492,7 @@ def test_all_states_have_room() -> None:
     run(test)
 
 
-def test_a_served_meter_that_goes_and_comes_back(demo: str, tmp_path: Path) -> None:
+def test_a_served_meter_is_shown_again_after_a_restart(demo: str, tmp_path: Path) -> None:
     async def test() -> None:
         board = NamedBoard(meters.find(demo)).start()
         try:
@@ -510,7 +510,7 @@ def test_a_served_meter_that_goes_and_comes_back(demo: str, tmp_path: Path) -> N
     run(test)
 
 
-def test_the_port_of_a_meter_of_ours_shows_the_same(demo: str, tmp_path: Path) -> None:
+def test_the_port_of_a_named_meter_shows_the_same(demo: str, tmp_path: Path) -> None:
     link = tmp_path / "port"
 
     async def test() -> None:
@@ -532,7 +532,7 @@ def test_the_port_of_a_meter_of_ours_shows_the_same(demo: str, tmp_path: Path) -
     run(test)
 
 
-def test_the_port_of_a_meter_that_nobody_vends_for() -> None:
+def test_the_port_of_a_meter_without_a_point_of_sale_is_shown() -> None:
     async def test() -> None:
         with VirtualBoard() as board:
             with Meter(board.path) as meter:
@@ -549,7 +549,7 @@ def test_the_port_of_a_meter_that_nobody_vends_for() -> None:
 
 
 def _drawn(svg: str) -> list[tuple[str, str, str, str]]:
-    """Return the texts of a picture with where they are and how they look."""
+    """Return the texts of a picture with their positions and styles."""
     looks = dict(re.findall(r"-(r\d+) \{ (.*?) \}", svg))
     texts = re.findall(
         r'<text class="[\w-]+-(r\d+)" x="([\d.]+)" y="([\d.]+)".*?>(.*?)</text>', svg
@@ -558,20 +558,20 @@ def _drawn(svg: str) -> list[tuple[str, str, str, str]]:
 
 
 @pytest.mark.parametrize("name", pictures.SCENES)
-def test_the_pictures_are_what_is_shown(name: str) -> None:
+def test_the_pictures_are_current(name: str) -> None:
     kept = _drawn((docs_dir() / "pictures" / f"{name}.svg").read_text())
     assert len(kept) > 50
-    assert _drawn(asyncio.run(pictures.picture(name))) == kept, "make screenshots draws it anew"
+    assert _drawn(asyncio.run(pictures.picture(name))) == kept, "draw it again: make screenshots"
 
 
-def test_a_display_that_is_drawn_as_it_stands_keeps_its_width() -> None:
+def test_a_display_drawn_unchanged_keeps_its_width() -> None:
     svg = (docs_dir() / "pictures" / "arabic.svg").read_text()
     marked = re.findall(r'textLength="([\d.]+)"[^>]*>[^<]*\u202d', svg)
     (plain,) = re.findall(r'textLength="([\d.]+)"[^>]*>[^<]*\+10\.0', svg)
     assert marked == [plain] * 2
 
 
-def test_no_other_command_loads_what_the_screen_needs() -> None:
+def test_only_run_loads_the_modules_of_the_screen() -> None:
     code = (
         "import sys; from jeton_host.cli import app as cli; cli.application(); print(*sys.modules)"
     )
@@ -583,7 +583,7 @@ def test_no_other_command_loads_what_the_screen_needs() -> None:
 def _at_a_terminal(
     *arguments: str, wait: bytes, then: Callable[[int, int], object], term: str = "xterm-256color"
 ) -> tuple[int, bytes]:
-    """Run `jeton run` at a terminal of 80 by 24; return its status, and all it wrote."""
+    """Run `jeton run` at a terminal of 80 by 24; return its status and output."""
     pid, terminal = pty.fork()
     if not pid:
         os.environ["TERM"] = term
@@ -609,16 +609,18 @@ def _at_a_terminal(
     ],
     ids=["q", "ctrl-c", "sigterm"],
 )
-def test_at_a_terminal(demo: str, then: Callable[[int, int], object], status: int) -> None:
+def test_the_screen_starts_and_ends_at_a_terminal(
+    demo: str, then: Callable[[int, int], object], status: int
+) -> None:
     ended, wrote = _at_a_terminal(demo, wait=b"201457", then=then)
     assert ended == status, wrote[-2000:]
-    assert b"\x1b[?1049h" in wrote  # the other screen, and back
+    assert b"\x1b[?1049h" in wrote  # alternate screen on; it is switched off at the end
     assert b"\x1b[?1049l" in wrote
     assert b"Traceback" not in wrote
-    assert told("list")[0]["port"] is None
+    assert result_of("list")[0]["port"] is None
 
 
-def test_lines_where_the_terminal_can_do_no_more(demo: str) -> None:
+def test_a_simple_terminal_gets_lines(demo: str) -> None:
     for arguments, term in (
         ([demo], "dumb"),
         ([demo, "--plain"], "xterm"),
@@ -634,13 +636,13 @@ def test_lines_where_the_terminal_can_do_no_more(demo: str) -> None:
         assert b"1049h" not in wrote
 
 
-def test_a_meter_there_is_not_is_said_in_one_line() -> None:
-    ended, wrote = _at_a_terminal("nobody", wait=b"\n", then=lambda *_: None)
+def test_a_missing_meter_is_reported_in_one_line() -> None:
+    ended, wrote = _at_a_terminal("absent", wait=b"\n", then=lambda *_: None)
     assert (ended, wrote.count(b"\n")) == (1, 1)
-    assert b"there is no meter 'nobody'" in wrote
+    assert b"there is no meter 'absent'" in wrote
 
 
-def test_a_meter_that_another_program_has(demo: str) -> None:
+def test_a_meter_in_use_by_another_program_is_waited_for(demo: str) -> None:
     with Meter.open(demo):
         ended, wrote = _at_a_terminal(
             demo,
@@ -652,7 +654,7 @@ def test_a_meter_that_another_program_has(demo: str) -> None:
     assert b"Traceback" not in wrote
 
 
-def test_a_button_is_no_stop_for_the_keyboard(demo: str) -> None:
+def test_a_button_does_not_keep_the_focus(demo: str) -> None:
     async def test() -> None:
         async with seen() as s:
             await s.pilot.press("tab")
@@ -662,7 +664,7 @@ def test_a_button_is_no_stop_for_the_keyboard(demo: str) -> None:
     run(test)
 
 
-def test_a_fresh_meter_where_none_is_named(jeton_home: Path) -> None:
+def test_a_new_meter_is_used_if_none_is_named(jeton_home: Path) -> None:
     ended, wrote = _at_a_terminal(
         wait=b"201457", then=lambda _, terminal: os.write(terminal, b"q")
     )

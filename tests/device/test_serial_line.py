@@ -1,4 +1,4 @@
-"""The client: what it returns, and what it says when the board is not as it should be."""
+"""The client: its results, and its errors when a board does not work as expected."""
 
 import contextlib
 import os
@@ -35,10 +35,10 @@ def _refused(where: str | Path, timeout: float = 1.0) -> str:
     return str(caught.value)
 
 
-# What it returns
+# Results
 
 
-def test_a_fresh_meter(meter: Meter, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_new_meter_returns_its_status(meter: Meter, capfd: pytest.CaptureFixture[str]) -> None:
     info, status, display = meter.info(), meter.status(), meter.display()
     assert (info.provisioned, info.profile) == (True, "generic")
     if meter.board is not None:
@@ -53,7 +53,7 @@ def test_a_fresh_meter(meter: Meter, capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_token_from_the_point_of_sale_to_the_credit(meter: Meter, meter_pos: MeterPos) -> None:
+def test_a_sold_token_is_credited(meter: Meter, meter_pos: MeterPos) -> None:
     token = meter_pos.credit("12.5").token
     result = meter.enter(token)
     assert result.result is TokenResult.ACCEPT
@@ -74,7 +74,7 @@ def test_a_token_from_the_point_of_sale_to_the_credit(meter: Meter, meter_pos: M
     assert last.as_dict()["time"] == last.time.isoformat()
 
 
-def test_energy_and_time(meter: Meter) -> None:
+def test_energy_and_time_are_returned(meter: Meter) -> None:
     meter.provision(meters.make_config() | {"credit_wh": 1000})
     meter.set_rate(0)
     before = meter.clock()
@@ -113,7 +113,7 @@ def test_a_refused_request_is_one_line_and_changes_nothing(meter: Meter) -> None
     )
 
 
-def test_times() -> None:
+def test_times_are_converted() -> None:
     assert moment(0) == EPOCH == datetime(2000, 1, 1, tzinfo=UTC)
     assert seconds_of(datetime(2000, 1, 2)) == 86400
     assert seconds_of(moment(800_000_000)) == 800_000_000
@@ -132,7 +132,7 @@ def test_entering_a_token_is_quick(meter: Meter) -> None:
 # Resets
 
 
-def test_resets(meter: Meter) -> None:
+def test_a_meter_keeps_its_state_over_resets(meter: Meter) -> None:
     meter.provision(meters.make_config() | {"credit_wh": 7000})
     for again in (meter.reset, meter.soft_reset):
         again()
@@ -140,7 +140,7 @@ def test_resets(meter: Meter) -> None:
 
 
 @pytest.mark.virtual_only
-def test_power(meter: Meter) -> None:
+def test_power_is_cut_and_restored(meter: Meter) -> None:
     meter.provision(meters.make_config() | {"credit_wh": 7000})
     meter.power_cut()
     with pytest.raises(BoardError, match="no power"):
@@ -151,7 +151,7 @@ def test_power(meter: Meter) -> None:
 
 @pytest.mark.virtual_only
 @pytest.mark.parametrize("name", ["virtual", "esp32_lcd2004"])
-def test_a_reset_under_an_open_client(name: str) -> None:
+def test_an_open_client_continues_after_a_reset(name: str) -> None:
     with VirtualBoard(board=name) as board, Meter.open(board.path) as meter:
         meter.provision(meters.make_config() | {"credit_wh": 7000})
         for restart in (board.reset, board.soft_reset, board.reset):
@@ -164,7 +164,7 @@ def test_a_reset_under_an_open_client(name: str) -> None:
         assert meter.consume(1000).credit_wh == 6000
 
 
-def test_a_board_that_silently_is_at_its_friendly_prompt(meter: Meter) -> None:
+def test_a_board_at_its_friendly_prompt_is_recognised(meter: Meter) -> None:
     meter.provision(meters.make_config() | {"credit_wh": 7000})
     with Client(meter.port) as other:
         other.send(b"\x02")
@@ -172,7 +172,7 @@ def test_a_board_that_silently_is_at_its_friendly_prompt(meter: Meter) -> None:
         assert meter.consume(1000).credit_wh == 6000
 
 
-STARTS_ANEW = """
+RESTARTS = """
 class Falls:
     def rpc(self, line):
         import machine
@@ -181,12 +181,12 @@ meter = Falls()
 """
 
 
-def test_a_board_that_starts_anew_in_the_middle(meter: Meter) -> None:
+def test_a_restart_during_a_request_is_reported(meter: Meter) -> None:
     meter.provision(meters.make_config() | {"credit_wh": 7000})
-    meter.timeout = 60  # which nobody waits
-    meter.run(STARTS_ANEW)
-    assert meter.status().credit_wh == 7000  # asked again
-    meter.run(STARTS_ANEW)
+    meter.timeout = 60  # so long a wait would fail the test
+    meter.run(RESTARTS)
+    assert meter.status().credit_wh == 7000  # the request is sent again
+    meter.run(RESTARTS)
     with pytest.raises(BoardError, match="restarted during this request") as caught:
         meter.consume(1000)
     assert "\n" not in str(caught.value)
@@ -194,7 +194,7 @@ def test_a_board_that_starts_anew_in_the_middle(meter: Meter) -> None:
 
 
 @pytest.mark.virtual_only
-def test_a_program_that_is_heard_while_the_board_starts_anew(meter: Meter) -> None:
+def test_a_restart_while_output_is_read_is_reported(meter: Meter) -> None:
     meter.provision(meters.make_config() | {"credit_wh": 7000})
     assert meter.board is not None
     restart = meter.board.reset
@@ -203,7 +203,7 @@ def test_a_program_that_is_heard_while_the_board_starts_anew(meter: Meter) -> No
     assert meter.status().credit_wh == 7000
 
 
-def test_another_client_between_two_calls(meter: Meter) -> None:
+def test_another_client_between_two_calls_does_no_harm(meter: Meter) -> None:
     meter.reset()
     assert meter.info().provisioned
     meter.soft_reset()
@@ -211,7 +211,7 @@ def test_another_client_between_two_calls(meter: Meter) -> None:
     meter.release()
     with Client(meter.port) as client:
         client.send(b"\r")
-        assert client.expect(b">>> ")  # friendly
+        assert client.expect(b">>> ")  # the friendly prompt
         client.send(b"print(meter)\r")
         client.expect(b"<Console")
     with Meter.open(meter.port) as again:
@@ -222,7 +222,7 @@ def test_another_client_between_two_calls(meter: Meter) -> None:
     assert meter.info().provisioned
 
 
-def test_a_program_that_runs_is_interrupted(meter: Meter) -> None:
+def test_a_running_program_is_interrupted(meter: Meter) -> None:
     meter.release()
     with Client(meter.port) as client:
         client.raw()
@@ -231,7 +231,7 @@ def test_a_program_that_runs_is_interrupted(meter: Meter) -> None:
     assert meter.info().provisioned
 
 
-def test_after_an_interrupted_request_the_line_is_whole(meter: Meter) -> None:
+def test_the_line_works_after_an_interrupted_request(meter: Meter) -> None:
     with pytest.raises(BoardError, match=r"does not answer within 0\.3 s"):
         _slow(meter)
     assert meter.info().provisioned
@@ -242,10 +242,10 @@ def _slow(meter: Meter) -> None:
         repl.run("import time; print('x'); time.sleep(60)", 0.3)
 
 
-# What it says
+# Errors
 
 
-def test_a_silent_board() -> None:
+def test_a_silent_board_is_reported() -> None:
     outer, inner = pty.openpty()
     try:
         said = _refused(os.ttyname(inner))
@@ -255,7 +255,7 @@ def test_a_silent_board() -> None:
         os.close(inner)
 
 
-def test_a_silent_board_is_told_within_five_seconds() -> None:
+def test_a_silent_board_is_reported_within_five_seconds() -> None:
     outer, inner = pty.openpty()
     try:
         before = time.monotonic()
@@ -267,7 +267,7 @@ def test_a_silent_board_is_told_within_five_seconds() -> None:
         os.close(inner)
 
 
-def test_something_that_is_no_micropython() -> None:
+def test_a_device_without_micropython_is_reported() -> None:
     outer, inner = pty.openpty()
     tty.setraw(inner)
     stop = threading.Event()
@@ -292,7 +292,7 @@ def test_something_that_is_no_micropython() -> None:
         os.close(inner)
 
 
-def test_a_board_without_jeton(meter: Meter) -> None:
+def test_a_board_without_jeton_is_reported(meter: Meter) -> None:
     meter.run("gone = meter\ndel meter")
     with pytest.raises(BoardError, match="runs MicroPython but no Jeton"):
         meter.info()
@@ -300,17 +300,17 @@ def test_a_board_without_jeton(meter: Meter) -> None:
     assert meter.info().provisioned
 
 
-def test_a_busy_port(meter: Meter) -> None:
+def test_a_busy_port_is_refused(meter: Meter) -> None:
     assert "in use by another program" in _refused(meter.port)
     assert meter.info().provisioned
 
 
 @pytest.mark.parametrize("port", ["/dev/pts/999999", "/dev/ttyNONE0", "./nothing"])
-def test_a_port_that_is_not_there(port: str) -> None:
+def test_a_missing_port_is_reported(port: str) -> None:
     assert "does not exist" in _refused(port)
 
 
-def test_what_is_no_port(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_port_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("hello")
     assert "not a serial port" in _refused(file)
@@ -323,7 +323,7 @@ def test_what_is_no_port(tmp_path: Path) -> None:
 
 
 @pytest.mark.virtual_only
-def test_a_port_that_goes_away() -> None:
+def test_a_lost_port_is_reported() -> None:
     board = VirtualBoard().start()
     try:
         meter = Meter.open(board.path, timeout=1.0)
@@ -337,7 +337,7 @@ def test_a_port_that_goes_away() -> None:
 
 
 @pytest.mark.virtual_only
-def test_a_board_that_dies_in_the_middle() -> None:
+def test_the_end_of_a_board_during_a_request_is_reported() -> None:
     with VirtualBoard() as board, Meter.open(board.path, timeout=0.5) as meter:
         board.power_cut()
         with pytest.raises(BoardError, match=r"does not answer within 0\.5 s"):
@@ -350,7 +350,7 @@ def test_a_board_that_dies_in_the_middle() -> None:
 
 
 @pytest.mark.virtual_only
-def test_named_meters(jeton_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_named_meters_are_opened(jeton_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jeton_host.meter._PATIENCE", 1.0)
     assert meters.all_meters() == []
     made = meters.create("one", meters.make_config() | {"credit_wh": 3000})
@@ -379,16 +379,16 @@ def test_named_meters(jeton_home: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.virtual_only
-def test_waiting_for_another_program_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_for_another_program_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     meters.create("one", meters.make_config())
     first = Meter.open("one")
 
-    def tell(line: str) -> None:
+    def report(line: str) -> None:
         said.append(line)
         first.close()
 
-    monkeypatch.setattr("jeton_host.meter.report_wait", tell)
+    monkeypatch.setattr("jeton_host.meter.report_wait", report)
     assert said == []
     with Meter.open("one") as second:
         assert second.status().provisioned
@@ -396,7 +396,7 @@ def test_waiting_for_another_program_is_said_once(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.virtual_only
-def test_a_command_that_waits_says_so_and_can_be_interrupted() -> None:
+def test_a_waiting_command_reports_it_and_can_be_interrupted() -> None:
     meters.create("one", meters.make_config())
     with (
         Meter.open("one"),
@@ -415,13 +415,13 @@ def test_a_command_that_waits_says_so_and_can_be_interrupted() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "-x", "a/b", "..", "x" * 65, "a b", "virtual", "é"])
-def test_names_that_will_not_do(name: str) -> None:
+def test_wrong_names_are_refused(name: str) -> None:
     with pytest.raises(BoardError):
         meters.create(name, {})
 
 
 @pytest.mark.virtual_only
-def test_a_meter_goes_before_a_file_of_its_name(
+def test_a_meter_has_priority_over_a_file_of_the_same_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     meters.create("demo", meters.make_config())
@@ -431,26 +431,26 @@ def test_a_meter_goes_before_a_file_of_its_name(
         assert meter.info().provisioned
 
 
-def test_an_unknown_meter() -> None:
-    with pytest.raises(BoardError, match="there is no meter 'nobody'"):
-        Meter.open("nobody")
+def test_an_unknown_meter_is_refused() -> None:
+    with pytest.raises(BoardError, match="there is no meter 'absent'"):
+        Meter.open("absent")
 
 
 @pytest.mark.virtual_only
-def test_a_meter_that_cannot_be_set_up_is_not_made(jeton_home: Path) -> None:
+def test_a_meter_that_cannot_be_set_up_is_not_created(jeton_home: Path) -> None:
     with pytest.raises(BoardError, match="check digit"):
         meters.create("bad", meters.make_config() | {"drn": "00000000011"})
     assert meters.all_meters() == []
     assert list((jeton_home / "meters").iterdir()) == []
 
 
-def test_an_empty_name_is_no_meter() -> None:
+def test_an_empty_name_is_refused() -> None:
     with pytest.raises(BoardError, match="empty name"):
         Meter.open("")
 
 
 @pytest.mark.virtual_only
-def test_a_named_meter_with_a_broken_flash() -> None:
+def test_a_damaged_flash_of_a_named_meter_is_reported() -> None:
     made = meters.create("broken", meters.make_config())
     made.flash.write_bytes(b"no flash")
     with pytest.raises(BoardError, match="not a flash image"):
@@ -460,28 +460,28 @@ def test_a_named_meter_with_a_broken_flash() -> None:
 
 
 @pytest.mark.virtual_only
-def test_a_damaged_record_is_told_and_kept(meter: Meter) -> None:
+def test_a_damaged_record_is_reported_and_kept(meter: Meter) -> None:
     config = meters.make_config()
-    spoil = "f=open('/meter.bin%s','r+b'); f.seek(60); f.write(b'spoilt'); f.close()"
+    damage = "f=open('/meter.bin%s','r+b'); f.seek(60); f.write(b'spoilt'); f.close()"
     drn = meter.status().drn
     with meter._talking(2.0) as repl:
-        assert repl.run(spoil % "", 2.0)[1] == b""
+        assert repl.run(damage % "", 2.0)[1] == b""
     meter.reset()
-    # One of two is enough, and makes the other anew.
+    # One intact record is enough; the other is written again from it.
     assert (meter.status().fault, meter.status().drn) == (None, drn)
     with meter._talking(2.0) as repl:
-        assert repl.run(spoil % ".d/copy", 2.0)[1] == b""
+        assert repl.run(damage % ".d/copy", 2.0)[1] == b""
     meter.reset()
     assert (meter.status().fault, meter.status().drn) == (None, drn)
     with meter._talking(2.0) as repl:
-        assert repl.run(spoil % "", 2.0)[1] == b""
-        assert repl.run(spoil % ".d/copy", 2.0)[1] == b""
+        assert repl.run(damage % "", 2.0)[1] == b""
+        assert repl.run(damage % ".d/copy", 2.0)[1] == b""
     meter.reset()
     fault = meter.status().fault
     assert fault is not None
     assert "checksum" in fault
     assert meter.display().lines[0].startswith("STORE FAULT")
-    with pytest.raises(BoardError, match=r"damaged.*provision the meter anew"):
+    with pytest.raises(BoardError, match=r"damaged.*provision the meter again"):
         meter.enter("0" * 20)
     with meter._talking(2.0) as repl:
         assert b"True" in repl.run("print(b'spoilt' in open('/meter.bin','rb').read())", 2.0)[0]
@@ -495,33 +495,35 @@ def test_a_damaged_record_is_told_and_kept(meter: Meter) -> None:
 
 @pytest.mark.virtual_only
 @pytest.mark.meter_profile("ceet")
-def test_a_profile_that_is_gone_from_the_flash_is_told(meter: Meter) -> None:
+def test_a_missing_profile_on_the_flash_is_reported(meter: Meter) -> None:
     with meter._talking(2.0) as repl:
         assert repl.run("import os; os.remove('/profiles/ceet.json')", 2.0)[1] == b""
     meter.reset()
     assert meter.status().fault == "no profile ceet on this board"
 
 
-def test_any_number_of_keys(meter: Meter) -> None:
+def test_any_number_of_keys_can_be_pressed(meter: Meter) -> None:
     pressed = meter.press("00000000000201328896#" + "1*" * 8000)
     assert pressed.result is not None
-    assert pressed.result.result is TokenResult.ACCEPT  # the last there was, far before the end
+    assert pressed.result.result is TokenResult.ACCEPT  # the latest result of these keys
     again = meter.press("1" * 300 + "#").result
     assert again is not None
     assert again.name == "FormatError"
 
 
-def test_years_may_take_longer_than_a_word(meter: Meter) -> None:
+def test_advancing_years_may_exceed_the_timeout(meter: Meter) -> None:
     meter.set_load_steps(household(1), repeat_s=WEEK_S)
     before = meter.clock()
-    meter.timeout = 0.25  # a silent board's; ten years of a household take longer
+    meter.timeout = 0.25  # for a silent board; advancing ten years takes longer
     status = meter.advance(3650 * 86400)
     assert status.clock - before >= timedelta(days=3650)
 
 
 @pytest.mark.virtual_only
-def test_another_program_came_first_and_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is tried again: by now nobody runs the meter, and it does not run."""
+def test_a_meter_is_opened_again_after_another_program_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The other program opened the meter first and has ended, so opening is retried."""
     meters.create("one", meters.make_config())
     start = meters.NamedBoard.start
     tries = []

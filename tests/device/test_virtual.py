@@ -1,4 +1,4 @@
-"""The virtual board by itself, over its serial port."""
+"""The virtual board alone, over its serial port."""
 
 import os
 import random
@@ -46,7 +46,7 @@ def wait_until(done: Callable[[], bool], timeout: float = 8.0) -> bool:
     return True
 
 
-# What a client sees
+# The serial line
 
 
 def test_the_root_is_the_boards_own_flash(client: Client) -> None:
@@ -63,17 +63,17 @@ def test_flash_has_the_geometry_of_an_esp32(client: Client) -> None:
     assert client.run("import os; print(os.statvfs('/')[:3])")[0] == b"(4096, 4096, 512)\r\n"
 
 
-def test_the_heap_is_that_of_a_small_board(client: Client) -> None:
+def test_the_heap_has_the_size_of_a_small_board(client: Client) -> None:
     output, _ = client.run("import gc; gc.collect(); print(gc.mem_free() + gc.mem_alloc())")
     assert 180_000 < int(output) <= 192 * 1024
 
 
-def test_nothing_of_the_start_is_left_in_the_globals(client: Client) -> None:
+def test_the_start_leaves_no_global_names(client: Client) -> None:
     output, _ = client.run("print(sorted(n for n in globals() if not n.startswith('__')))")
     assert output == b"['meter']\r\n"
 
 
-def test_raw_paste(client: Client) -> None:
+def test_raw_paste_works(client: Client) -> None:
     client.send(b"\x05A\x01")
     assert client.expect(b"R\x01\x80\x00\x01")
     client.send(b"print('pasted')\n\x04")
@@ -81,7 +81,7 @@ def test_raw_paste(client: Client) -> None:
     assert client.expect(b"\x04\x04>") == b"pasted\r\n\x04\x04>"
 
 
-def test_lines_end_as_on_a_board(client: Client) -> None:
+def test_line_ends_are_those_of_a_board(client: Client) -> None:
     client.send(b"\x02")
     banner = client.expect(b">>> ")
     assert banner.startswith(b"\r\nMicroPython ")
@@ -110,7 +110,7 @@ def test_ctrl_c_interrupts_a_pasted_program(client: Client) -> None:
     assert client.expect(b"\x04>").endswith(b"KeyboardInterrupt: \r\n\x04>")
 
 
-def test_what_is_typed_ahead_survives_an_interrupt(client: Client) -> None:
+def test_input_typed_ahead_is_kept_after_an_interrupt(client: Client) -> None:
     client.send(b"print('on')\nwhile True: pass\x04")
     client.expect(b"on\r\n")
     client.send(b"\r\x03\r\x01print('after')\x04")
@@ -146,14 +146,14 @@ def test_a_program_can_soft_reset(client: Client, ending: str) -> None:
     assert b"MPY: soft reboot\r\n" in client.expect(RAW)
 
 
-def test_machine_reset_comes_back_friendly(client: Client) -> None:
+def test_machine_reset_returns_to_the_friendly_repl(client: Client) -> None:
     client.send(b"import machine; machine.reset()\x04")
     said = client.expect(b">>> ")
     assert b"MicroPython " in said
     assert b"soft reboot" not in said
 
 
-def test_machine_keeps_what_the_interpreter_has(client: Client) -> None:
+def test_machine_keeps_the_functions_of_the_interpreter(client: Client) -> None:
     output, error = client.run("from machine import *; print(callable(idle), callable(reset))")
     assert (output, error) == (b"True True\r\n", b"")
 
@@ -163,7 +163,7 @@ def test_bytes_sent_during_a_restart_are_held(client: Client) -> None:
     assert client.expect(b"late\r\n").count(b"soft reboot") == 3
 
 
-def test_methods(board: VirtualBoard) -> None:
+def test_the_methods_of_a_virtual_board_work(board: VirtualBoard) -> None:
     path = board.path
     with Client(path) as client:
         board.soft_reset()
@@ -175,7 +175,7 @@ def test_methods(board: VirtualBoard) -> None:
         client.run("open('/before', 'w').close()")
         board.power_cut()
         assert not board.running
-        client.send(b"nobody hears this")
+        client.send(b"not received")
         board.power_on()
         assert board.running
         client.expect(b">>> ")
@@ -184,7 +184,7 @@ def test_methods(board: VirtualBoard) -> None:
     assert board.path == path
 
 
-def test_a_power_cut_in_the_middle_of_a_program(board: VirtualBoard, client: Client) -> None:
+def test_a_power_cut_ends_a_program(board: VirtualBoard, client: Client) -> None:
     client.send(b"print('on')\nwhile True: open('/n', 'w').write('x' * 500)\x04")
     client.expect(b"on\r\n")
     board.power_cut()
@@ -201,7 +201,7 @@ def _put(client: Client, name: str, source: str) -> None:
     assert client.run(f"with open({name!r}, 'w') as f: f.write({source!r})")[1] == b""
 
 
-def test_a_boot_py_that_fails_says_so_and_gives_the_prompt(client: Client) -> None:
+def test_a_failing_boot_py_prints_a_traceback_and_the_prompt(client: Client) -> None:
     _put(client, "/boot.py", "print('half')\n1 / 0\n")
     client.send(b"\x04")
     said = client.expect(RAW)
@@ -214,8 +214,8 @@ def test_a_boot_py_that_fails_says_so_and_gives_the_prompt(client: Client) -> No
     assert client.run("print(1)")[0] == b"1\r\n"
 
 
-def test_main_py_runs_where_a_board_would_run_it(client: Client) -> None:
-    _put(client, "/boot.py", "")  # else it would import this main.py
+def test_main_py_runs_only_after_a_friendly_reset(client: Client) -> None:
+    _put(client, "/boot.py", "")  # the usual boot.py would import this main.py
     _put(client, "/main.py", "print('main runs')")
     client.send(b"\x04")
     assert b"main runs" not in client.expect(RAW)
@@ -233,10 +233,10 @@ def test_a_boot_py_that_never_ends_can_be_interrupted(client: Client) -> None:
     assert b"KeyboardInterrupt" in client.expect(RAW)
 
 
-# Nobody listens
+# Output without a reader
 
 
-def test_output_that_nobody_reads_does_not_stop_the_board(board: VirtualBoard) -> None:
+def test_unread_output_does_not_stop_the_board(board: VirtualBoard) -> None:
     bridge = board._bridge
     assert bridge is not None
     with Client(board.path) as client:
@@ -249,13 +249,13 @@ def test_output_that_nobody_reads_does_not_stop_the_board(board: VirtualBoard) -
         assert client.run("print(1)")[0] == b"1\r\n"
 
 
-def test_much_output_arrives_whole(client: Client) -> None:
+def test_long_output_is_complete(client: Client) -> None:
     output, _ = client.run("for n in range(2000): print(n, '=' * 50)")
     assert output.count(b"\r\n") == 2000
     assert output.endswith(b"1999 " + b"=" * 50 + b"\r\n")
 
 
-def test_output_is_completed_across_chunks() -> None:
+def test_line_ends_are_completed_across_chunks() -> None:
     text = b'a\nb\r\nc\n\nraw REPL; CTRL-B to exit\r\n>x\nType "help()" for more information.\r\n'
     whole = _Output()
     expected = whole.feed(text)
@@ -268,7 +268,7 @@ def test_output_is_completed_across_chunks() -> None:
     assert whole.feed(b"") == b""
 
 
-def test_output_knows_the_mode_by_what_was_said_last() -> None:
+def test_the_mode_is_recognised_by_the_last_output() -> None:
     output = _Output()
     assert not output.raw
     for byte in b"raw REPL; CTRL-B to exit\r\n>":
@@ -288,7 +288,7 @@ def test_a_flash_is_kept(tmp_path: Path) -> None:
             assert client.run("print([open('/n').read()])")[0].strip() == expected
 
 
-def test_a_temporary_flash_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_temporary_flash_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with VirtualBoard() as board:
         assert list(tmp_path.iterdir()) == []
@@ -298,7 +298,7 @@ def test_a_temporary_flash_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     assert list(tmp_path.iterdir()) == []
 
 
-def _spoiled(good: bytes) -> bytes:
+def _damaged(good: bytes) -> bytes:
     return good[:20] + b"\x5a" * (len(good) - 20)
 
 
@@ -314,12 +314,12 @@ def _spoiled(good: bytes) -> bytes:
     ],
     ids=["empty", "text", "zeros", "noise", "cut", "spoiled"],
 )
-def test_what_is_no_flash_image_is_refused_and_left_alone(
+def test_a_file_that_is_not_a_flash_image_is_refused_and_kept(
     tmp_path: Path, content: bytes | str, message: str
 ) -> None:
     if isinstance(content, str):
         good = firmware_build.build(find()).image.read_bytes()
-        content = good[:-100] if content == "cut" else _spoiled(good)
+        content = good[:-100] if content == "cut" else _damaged(good)
     flash = tmp_path / "flash.img"
     flash.write_bytes(content)
     with pytest.raises(BoardError, match=message) as caught:
@@ -330,12 +330,12 @@ def test_what_is_no_flash_image_is_refused_and_left_alone(
     assert list(tmp_path.iterdir()) == [flash]
 
 
-def test_a_directory_is_no_flash_image(tmp_path: Path) -> None:
+def test_a_directory_is_refused_as_a_flash_image(tmp_path: Path) -> None:
     with pytest.raises(BoardError, match="is a directory"):
         VirtualBoard(tmp_path).start()
 
 
-def test_a_flash_is_used_by_one_board(tmp_path: Path) -> None:
+def test_a_flash_can_be_used_by_only_one_board(tmp_path: Path) -> None:
     flash = tmp_path / "flash.img"
     with (
         VirtualBoard(flash),
@@ -347,19 +347,19 @@ def test_a_flash_is_used_by_one_board(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("heap", ["", "0", "many", "-1", "192kb", "1; rm"])
-def test_a_heap_that_is_none(heap: str) -> None:
+def test_a_wrong_heap_size_is_refused(heap: str) -> None:
     with pytest.raises(BoardError, match="not a heap size"):
         VirtualBoard(heap=heap)
 
 
-def test_a_heap_too_small_is_told_by_the_board() -> None:
+def test_a_heap_that_is_too_small_is_reported() -> None:
     with VirtualBoard(heap="48k") as board, Client(board.path) as client:
         client.raw()
         client.send(b"\x04")
         assert b"MemoryError" in client.expect(RAW)
 
 
-def test_new_firmware_replaces_old_and_leaves_the_rest(tmp_path: Path) -> None:
+def test_new_firmware_replaces_old_and_keeps_other_files(tmp_path: Path) -> None:
     interpreter = find()
     old = firmware_build.build(interpreter)
     flash = tmp_path / "flash.img"
@@ -381,7 +381,7 @@ def test_new_firmware_replaces_old_and_leaves_the_rest(tmp_path: Path) -> None:
     assert {"/meter.bin", "/lib/mine.py", "/lib/jeton/meter.mpy"} <= _listed(interpreter, flash)
 
 
-def test_a_damaged_list_of_files_is_none(tmp_path: Path) -> None:
+def test_a_damaged_list_of_files_is_ignored(tmp_path: Path) -> None:
     interpreter = find()
     firmware = firmware_build.build(interpreter)
     flash = tmp_path / "flash.img"
@@ -407,7 +407,7 @@ def _listed(interpreter: Interpreter, flash: Path) -> set[str]:
     return set(interpreter.run(source).split())
 
 
-def test_firmware_is_compiled_once_by_processes_at_the_same_time(tmp_path: Path) -> None:
+def test_processes_started_together_compile_the_firmware_once(tmp_path: Path) -> None:
     source = (
         "from jeton_host.firmware import build as firmware_build, interpreter\n"
         "print(firmware_build.build(interpreter.find()).image)"
@@ -426,7 +426,7 @@ def test_firmware_is_compiled_once_by_processes_at_the_same_time(tmp_path: Path)
     ]
 
 
-def test_a_cache_that_cannot_be_written_is_one_line(
+def test_an_unwritable_cache_is_reported_in_one_line(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "cache").write_text("")
@@ -437,10 +437,10 @@ def test_a_cache_that_cannot_be_written_is_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_a_home_that_is_no_folder_is_one_line(
+def test_a_home_that_is_not_a_folder_is_reported_in_one_line(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    # Profiles of one's own are looked for there, before anything is prepared.
+    # The user's profiles are searched there first.
     home = tmp_path / "file"
     home.write_text("")
     monkeypatch.setenv("JETON_HOME", str(home))
@@ -449,7 +449,7 @@ def test_a_home_that_is_no_folder_is_one_line(
     assert str(caught.value) == f"$JETON_HOME is {home}, which is not a folder"
 
 
-def test_no_path_of_the_host_goes_onto_the_board() -> None:
+def test_no_path_of_the_host_is_on_the_board() -> None:
     firmware = firmware_build.build(find())
     for path in firmware.tree.rglob("*"):
         assert path.is_dir() or str(Path.cwd()).encode() not in path.read_bytes()
@@ -458,7 +458,7 @@ def test_no_path_of_the_host_goes_onto_the_board() -> None:
 # The link, and the end
 
 
-def test_serial_line(tmp_path: Path) -> None:
+def test_serial_line_serves_a_board_and_its_link(tmp_path: Path) -> None:
     link = tmp_path / "port"
     link.symlink_to("/dev/pts/99999")
     with VirtualBoard(link=link) as board:
@@ -525,7 +525,9 @@ def _alive(pid: int) -> bool:
         return False
 
 
-def test_no_interpreter_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_interpreter_is_reported_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("JETON_MICROPYTHON", str(tmp_path / "none"))
     with pytest.raises(BoardError, match="no MicroPython found"):
         VirtualBoard().start()
@@ -537,7 +539,7 @@ def test_no_interpreter_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         VirtualBoard().start()
 
 
-def test_an_interpreter_on_the_path_serves(
+def test_an_interpreter_on_the_path_is_used(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     here = find()
@@ -553,15 +555,15 @@ def test_an_interpreter_on_the_path_serves(
         client.expect(RAW)
 
 
-# Ctrl-C that finds nobody, and the watchdog
+# Ctrl-C that ends no program, and the watchdog
 
-BITTEN = b"\r\nMPY: watchdog reset\r\n"
+WATCHDOG_RESET = b"\r\nMPY: watchdog reset\r\n"
 LOCKED = "import _thread\nlock = _thread.allocate_lock()\nlock.acquire()\nprint('on')\n"
 
 
 @pytest.fixture
-def awake(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[VirtualBoard, Client]]:
-    """A board whose watchdog bites soon, and a client in its raw REPL."""
+def short_watchdog(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[VirtualBoard, Client]]:
+    """A board with a short watchdog timeout, and a client in its raw REPL."""
     monkeypatch.setattr("jeton_host.virtual.bridge.IDLE_LIMIT", 0.3)
     monkeypatch.setattr("jeton_host.virtual.bridge.SAMPLE", 0.05)
     with VirtualBoard() as board, Client(board.path) as client:
@@ -579,14 +581,14 @@ def _boots(board: VirtualBoard) -> int:
     ids=["lock", "system"],
 )
 def test_a_program_that_ctrl_c_cannot_end_is_reset(
-    awake: tuple[VirtualBoard, Client], stuck: str
+    short_watchdog: tuple[VirtualBoard, Client], stuck: str
 ) -> None:
-    board, client = awake
+    board, client = short_watchdog
     client.run("open('/kept', 'w').close()")
     client.send(stuck.encode() + b"\x04")
     client.expect(b"on\r\n")
     client.send(b"\x03\x01")
-    assert client.expect(b">>> ").startswith(BITTEN + b"MicroPython ")
+    assert client.expect(b">>> ").startswith(WATCHDOG_RESET + b"MicroPython ")
     assert _boots(board) == 2
     client.raw()
     assert client.run("import os; print('kept' in os.listdir('/'), meter)")[0].startswith(b"True")
@@ -597,14 +599,14 @@ def test_a_program_that_ctrl_c_cannot_end_is_reset(
     [LOCKED + "import board; board.tick = lock.acquire", "micropython.heap_lock()"],
     ids=["waits", "no heap"],
 )
-def test_a_tick_that_cannot_be_is_the_end(monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+def test_a_board_that_cannot_tick_is_reset(monkeypatch: pytest.MonkeyPatch, end: str) -> None:
     monkeypatch.setattr("jeton_host.virtual.bridge._TICK_TIMEOUT", 0.1)
     monkeypatch.setattr("jeton_host.virtual.bridge.IDLE_LIMIT", 0.3)
     monkeypatch.setattr("jeton_host.virtual.bridge.SAMPLE", 0.05)
     with VirtualBoard(tick_s=0.2) as board, Client(board.path) as client:
         client.raw()
         client.run("import micropython\n" + end)
-        assert client.expect(b">>> ").startswith(BITTEN + b"MicroPython ")
+        assert client.expect(b">>> ").startswith(WATCHDOG_RESET + b"MicroPython ")
         client.raw()
         assert client.run("print(1)")[0] == b"1\r\n"
         assert _boots(board) == 2
@@ -624,10 +626,10 @@ def test_a_tick_that_cannot_be_is_the_end(monkeypatch: pytest.MonkeyPatch, end: 
     ],
     ids=["sleeps", "polls", "sleeps on", "polls on", "computes on", "waits for a thread"],
 )
-def test_a_program_that_waits_is_left_alone(
-    awake: tuple[VirtualBoard, Client], program: str
+def test_a_waiting_program_is_not_reset(
+    short_watchdog: tuple[VirtualBoard, Client], program: str
 ) -> None:
-    board, client = awake
+    board, client = short_watchdog
     client.send(
         b"import time, select\nprint('begun')\n" + program.encode() + b"\nprint('rested')\x04"
     )
@@ -638,7 +640,7 @@ def test_a_program_that_waits_is_left_alone(
     assert _boots(board) == 1
 
 
-def test_a_second_ctrl_c_gets_at_what_does_not_listen(
+def test_a_second_ctrl_c_ends_an_unresponsive_program(
     board: VirtualBoard, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jeton_host.virtual.bridge._FORCE_AFTER", 0.1)
@@ -655,20 +657,20 @@ def test_a_second_ctrl_c_gets_at_what_does_not_listen(
 
 
 @pytest.mark.parametrize("half", [b"print(", b"\x05A\x01print("], ids=["raw", "paste"])
-def test_a_repl_that_waits_for_a_lock_is_reset(
-    awake: tuple[VirtualBoard, Client], monkeypatch: pytest.MonkeyPatch, half: bytes
+def test_a_repl_blocked_by_a_lock_is_reset(
+    short_watchdog: tuple[VirtualBoard, Client], monkeypatch: pytest.MonkeyPatch, half: bytes
 ) -> None:
-    board, client = awake
+    board, client = short_watchdog
     monkeypatch.setattr("jeton_host.virtual.bridge.awaits_lock", lambda _: True)
     client.send(half)
-    assert BITTEN in client.expect(b">>> ")
+    assert WATCHDOG_RESET in client.expect(b">>> ")
     assert _boots(board) == 2
 
 
-def test_where_the_system_tells_nothing_silence_after_ctrl_c_counts(
-    awake: tuple[VirtualBoard, Client], monkeypatch: pytest.MonkeyPatch
+def test_without_process_information_silence_after_ctrl_c_causes_a_reset(
+    short_watchdog: tuple[VirtualBoard, Client], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    board, client = awake
+    board, client = short_watchdog
     monkeypatch.setattr("jeton_host.virtual.process.PROC", False)
     monkeypatch.setattr("jeton_host.virtual.bridge.SILENCE_LIMIT", 0.3)
     monkeypatch.setattr("jeton_host.virtual.bridge.catches_interrupt", lambda _: None)
@@ -677,7 +679,7 @@ def test_where_the_system_tells_nothing_silence_after_ctrl_c_counts(
     client.expect(b"asks\r\n")
     assert _boots(board) == 1
     client.send(b"\x03")
-    assert client.expect(b">>> ").startswith(BITTEN)
+    assert client.expect(b">>> ").startswith(WATCHDOG_RESET)
 
 
 def test_a_ctrl_c_just_before_a_wait_ends_it(board: VirtualBoard, client: Client) -> None:
@@ -686,7 +688,7 @@ def test_a_ctrl_c_just_before_a_wait_ends_it(board: VirtualBoard, client: Client
     number = int(bridge._interrupt_signal)
     if number == signal.SIGINT:
         pytest.skip("this interpreter leaves by a long jump")
-    bridge._interrupt_signal = signal.SIGCONT  # the real one comes while nobody waits yet
+    bridge._interrupt_signal = signal.SIGCONT  # the real signal comes before the program waits
     client.send(
         b"import os, time; os.system('kill -%d $PPID; echo on'); time.sleep(60)\x04" % number
     )
@@ -695,8 +697,10 @@ def test_a_ctrl_c_just_before_a_wait_ends_it(board: VirtualBoard, client: Client
     assert client.expect(b"\x04>").endswith(b"KeyboardInterrupt: \r\n\x04>")
 
 
-def test_ctrl_c_anywhere_leaves_the_interpreter_whole(board: VirtualBoard, client: Client) -> None:
-    """It was a long jump once, out of an allocation too: locks stayed closed, or the heap."""
+def test_ctrl_c_at_any_moment_leaves_the_interpreter_working(
+    board: VirtualBoard, client: Client
+) -> None:
+    """An earlier Ctrl-C jumped out of allocations and left locks or the heap locked."""
     for _ in range(100):
         client.send(b"print('on')\nwhile True: exec('a = str([9] * 9)', {})\x04")
         client.expect(b"on\r\n")

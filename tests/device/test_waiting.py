@@ -1,4 +1,4 @@
-"""Waiting for a meter: for what it shows and logs, and for a moment that its clock is moved to."""
+"""Waiting for a display or an event, and advancing the clock until a condition is true."""
 
 import re
 from datetime import timedelta
@@ -22,23 +22,23 @@ def meter_config(meter_config: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture
 def lit(meter: Meter) -> Meter:
-    """A meter with 20 kWh whose clock stands, under 700 W: a Wh takes 5.14 s."""
+    """A meter with 20 kWh, a stopped clock and a load of 700 W: one Wh takes 5.14 s."""
     meter.set_rate(0)
     meter.set_load(700)
     return meter
 
 
-def test_a_text_on_the_display(meter: Meter, meter_pos: MeterPos) -> None:
+def test_a_text_on_the_display_is_waited_for(meter: Meter, meter_pos: MeterPos) -> None:
     meter.enter(meter_pos.credit(5).token)
     shown = meter.wait_display("+5.0 kWh")
     assert shown.lines == meter.display().lines
     assert meter.wait_display(re.compile(r"Accepted .*\+5")) == shown
-    # It lives by its own clock: what a token came to gives way to the credit.
+    # The meter's clock runs: the credit replaces the result of the token on the display.
     meter.set_rate(10)
     meter.wait_display("25.00 kWh")
 
 
-def test_a_text_that_does_not_come(meter: Meter) -> None:
+def test_a_missing_text_is_an_error(meter: Meter) -> None:
     meter.enter("0" * 20)
     with pytest.raises(NeverCameError) as caught:
         meter.wait_display("Accepted", timeout=0.05)
@@ -50,7 +50,7 @@ def test_a_text_that_does_not_come(meter: Meter) -> None:
     assert "\n" not in said
 
 
-def test_an_event(meter: Meter, meter_pos: MeterPos) -> None:
+def test_an_event_is_waited_for(meter: Meter, meter_pos: MeterPos) -> None:
     meter.enter(meter_pos.credit(1).token)
     first = meter.wait_event("token")
     assert first.details["amount_wh"] == 1000
@@ -63,19 +63,19 @@ def test_an_event(meter: Meter, meter_pos: MeterPos) -> None:
     assert opened in meter.events()
 
 
-def test_an_event_to_the_second(lit: Meter) -> None:
+def test_an_event_is_reached_to_the_second(lit: Meter) -> None:
     before = lit.status()
     status = lit.advance_until("switch_opened")
     opened = lit.events()[-1]
     assert opened.kind == "switch_opened"
     assert status.clock == opened.time
-    # 20 kWh at 700 W, begun seconds counted whole.
+    # 20 kWh at 700 W, rounded up to whole seconds.
     assert status.clock - before.clock == timedelta(seconds=-(-20_000 * 3600 // 700))
     assert status.credit_wh == 0
 
 
 @pytest.mark.parametrize("credit_wh", [19_999, 12_345, 1])
-def test_a_credit_to_the_second(lit: Meter, credit_wh: int) -> None:
+def test_a_credit_is_reached_to_the_second(lit: Meter, credit_wh: int) -> None:
     before = lit.status()
     status = lit.advance_until(credit_wh=credit_wh)
     seconds = -(-(20_000 - credit_wh) * 3600 // 700)
@@ -84,7 +84,7 @@ def test_a_credit_to_the_second(lit: Meter, credit_wh: int) -> None:
     assert lit.advance_until(credit_wh=credit_wh).clock == status.clock
 
 
-def test_a_function_of_the_status(lit: Meter) -> None:
+def test_a_function_of_the_status_is_a_condition(lit: Meter) -> None:
     before = lit.status().clock
 
     def evening(status: Status) -> bool:
@@ -96,7 +96,7 @@ def test_a_function_of_the_status(lit: Meter) -> None:
     assert status.credit_wh == 0
 
 
-def test_an_index_and_steps_of_a_load(lit: Meter) -> None:
+def test_an_index_is_reached_under_a_changing_load(lit: Meter) -> None:
     lit.set_load_steps([(0, 100), (1800, 3000), (5400, 0)], start=lit.clock())
     before = lit.clock()
     assert lit.advance_until(load_w=3000).clock - before == timedelta(minutes=30)
@@ -112,7 +112,7 @@ def test_a_clock_is_reached_or_passed(lit: Meter) -> None:
     assert lit.advance_until(clock=later.replace(tzinfo=None)).clock == later
 
 
-def test_what_is_so_only_for_a_while_is_not_jumped_over(lit: Meter) -> None:
+def test_a_short_condition_is_not_skipped(lit: Meter) -> None:
     hour = (lit.clock() + timedelta(hours=3)).replace(minute=30, second=0)
     found = lit.advance_until(
         lambda status: (status.clock.hour, status.clock.minute) == (hour.hour, hour.minute)
@@ -125,7 +125,9 @@ def test_what_is_so_only_for_a_while_is_not_jumped_over(lit: Meter) -> None:
     assert found.clock == minute + timedelta(seconds=7)
 
 
-def test_a_display_is_not_looked_at_for_ever(lit: Meter, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_display_reads_is_limited(
+    lit: Meter, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(waiting, "_MOST_READS", 5)
     before = lit.clock()
     with pytest.raises(NeverCameError, match=r"in 5 reads, within 0:04:00 \(give a limit="):
@@ -135,10 +137,10 @@ def test_a_display_is_not_looked_at_for_ever(lit: Meter, monkeypatch: pytest.Mon
         lit.advance_until(display="nothing", step=60, limit=600)
 
 
-def test_a_display_event_by_event_and_by_steps(lit: Meter) -> None:
+def test_a_display_is_searched_by_events_and_by_steps(lit: Meter) -> None:
     lit.set_load(0)
     lit.press("1")
-    lit.advance_until(display="20.00 kWh")  # the digit is dropped, the idle screen comes back
+    lit.advance_until(display="20.00 kWh")  # the digit is dropped: the idle screen again
     lit.set_load(700)
     before = lit.clock()
     status = lit.advance_until(display="19.99 kWh", step=1)
@@ -152,7 +154,7 @@ def test_the_clock_runs_as_before(lit: Meter) -> None:
     assert lit.status().rate == 60
 
 
-def test_a_moment_that_does_not_come(lit: Meter) -> None:
+def test_a_condition_that_does_not_become_true_is_an_error(lit: Meter) -> None:
     before = lit.clock()
     with pytest.raises(NeverCameError, match=r"did not reach tamper = True within 1:00:00"):
         lit.advance_until(tamper=True, limit=timedelta(hours=1))
@@ -166,7 +168,7 @@ def test_a_moment_that_does_not_come(lit: Meter) -> None:
     assert lit.status().rate == 0
 
 
-def test_what_is_no_moment(lit: Meter) -> None:
+def test_wrong_conditions_are_refused(lit: Meter) -> None:
     with pytest.raises(TypeError, match="give exactly one condition"):
         lit.advance_until()
     with pytest.raises(TypeError, match="give exactly one condition"):

@@ -1,6 +1,6 @@
-"""Keys pressed and parts read through pins: by an adapter's program in an interpreter, or models.
+"""Keys pressed and parts read through pins, by an adapter's program or by the models.
 
-The adapter is wired pin by pin to the board it looks at (jeton_host.bench.virtual_adapter).
+The virtual adapter is wired pin by pin to the board it reads (jeton_host.bench.virtual_adapter).
 """
 
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ def _bench(board: VirtualBoard) -> Bench:
 def adapted(
     name: str | Board, pos: PointOfSale, **faults: object
 ) -> Iterator[tuple[Meter, VirtualBoard]]:
-    """Give a meter on a board whose pins go to an adapter."""
+    """Yield a meter on a board whose pins are wired to an adapter, and the board."""
     with (
         VirtualBoard(board=name) as board,
         VirtualAdapter(_bench(board), **faults) as adapter,  # type: ignore[arg-type]
@@ -55,8 +55,8 @@ def adapted(
         assert adapter.bench.faults == []
 
 
-def a_purchase(meter: Meter, pos: PointOfSale) -> None:
-    """Buy and key in: what any test of a vending system does, whatever it runs on."""
+def buy_and_check(meter: Meter, pos: PointOfSale) -> None:
+    """Buy a token and enter it, as a test of a vending system does, with any kind of pins."""
     credit = pos.credit("home", "12.5")
     assert meter.status().switch == "open"
     pressed = meter.press(credit.token + "#")
@@ -69,27 +69,27 @@ def a_purchase(meter: Meter, pos: PointOfSale) -> None:
     assert meter.status().credit_wh == 12_500
 
 
-def test_a_purchase_by_the_line(pos: PointOfSale) -> None:
+def test_a_purchase_works_over_the_line(pos: PointOfSale) -> None:
     with Meter.open("virtual", config=pos.config_for("home")) as meter:
-        a_purchase(meter, pos)
+        buy_and_check(meter, pos)
         with pytest.raises(BoardError, match="opened without wires"):
             print(meter.wires.relay)
 
 
-def test_a_purchase_at_the_models(pos: PointOfSale) -> None:
+def test_a_purchase_works_with_the_models(pos: PointOfSale) -> None:
     with Meter.open("virtual", config=pos.config_for("home"), wires="models") as meter:
         assert meter.info().board == "esp32_lcd2004"
         assert not meter.wires.relay
-        a_purchase(meter, pos)
+        buy_and_check(meter, pos)
         assert meter.wires.relay
         assert meter.wires.lamp
         assert meter.wires.buzzer
         assert not meter.wires.buzzer
-        assert meter.press("i").result is None  # A, which means nothing on this profile
+        assert meter.press("i").result is None  # key A, which has no meaning in this profile
 
 
-def follows_the_line(meter: Meter, token: str) -> None:
-    """Look at pins at once after what was done over the line."""
+def check_pins_follow_the_line(meter: Meter, token: str) -> None:
+    """Read pins immediately after requests over the line."""
     meter.set_rate(0)
     assert not meter.wires.relay
     assert meter.enter(token).good
@@ -99,23 +99,23 @@ def follows_the_line(meter: Meter, token: str) -> None:
     assert not meter.wires.relay
     before = meter.talks
     assert meter.wires.lamp in (False, True)
-    assert meter.talks == before  # nothing is asked over the line for it
+    assert meter.talks == before  # reading a pin sends no request
 
 
-def test_pins_are_read_when_they_have_followed_the_line(pos: PointOfSale) -> None:
+def test_pins_are_read_after_they_follow_the_line(pos: PointOfSale) -> None:
     with Meter.open("virtual", config=pos.config_for("home"), wires="models") as meter:
-        follows_the_line(meter, pos.credit("home", 1).token)
+        check_pins_follow_the_line(meter, pos.credit("home", 1).token)
         meter.power_cut()
-        assert not meter.wires.lamp  # and nobody waits for a board without power
+        assert not meter.wires.lamp  # a board without power is not waited for
     with adapted("esp32_lcd2004", pos) as (meter, _):
-        follows_the_line(meter, pos.credit("home", 1).token)
+        check_pins_follow_the_line(meter, pos.credit("home", 1).token)
 
 
-def test_a_key_is_held_until_a_slow_board_has_taken_it(pos: PointOfSale) -> None:
+def test_a_key_is_held_until_a_slow_board_has_accepted_it(pos: PointOfSale) -> None:
     with VirtualBoard(board="esp32_lcd2004") as board, VirtualAdapter(_bench(board)) as adapter:
         pins = AdapterWires(adapter.path)
         with Meter.open(board.path, config=pos.config_for("home"), wires=pins) as meter:
-            meter.run(  # looks at its keys far less often than they are held by time
+            meter.run(  # scans its keys far less often than the usual hold time
                 "from jeton_main import runtime\n"
                 "runtime._timer.init(period=300, mode=1, callback=runtime.tick)"
             )
@@ -125,7 +125,7 @@ def test_a_key_is_held_until_a_slow_board_has_taken_it(pos: PointOfSale) -> None
             assert (seen.keys_taken, seen.keys_down, seen.draws) == (4, "", False)
 
 
-def test_a_key_that_the_board_never_sees_is_told(
+def test_a_key_that_the_board_does_not_see_is_reported(
     pos: PointOfSale, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wires, "SEEN_S", 0.5)
@@ -137,16 +137,16 @@ def test_a_key_that_the_board_never_sees_is_told(
 
 
 @pytest.mark.parametrize("name", READ)
-def test_a_purchase_through_an_adapter(name: str, pos: PointOfSale) -> None:
+def test_a_purchase_works_through_an_adapter(name: str, pos: PointOfSale) -> None:
     with adapted(name, pos) as (meter, board):
         assert not meter.wires.relay
         assert not meter.wires.lamp
         meter.wires.buzzer  # noqa: B018  # what sounded until now
-        a_purchase(meter, pos)
+        buy_and_check(meter, pos)
         assert meter.wires.relay
         assert meter.wires.lamp
         assert meter.wires.buzzer
-        # What the adapter has read off the bus is what stands on the glass.
+        # The adapter decodes from the bus exactly what the display shows.
         assert list(meter.display().lines) == _bench(board).part("display").text()
         if name != "esp32_lcd2004":
             pins = meter.wires
@@ -156,7 +156,7 @@ def test_a_purchase_through_an_adapter(name: str, pos: PointOfSale) -> None:
             assert seen.tobytes() == shown.tobytes()
 
 
-def test_a_bench_that_is_not_quite_the_one_that_ships(pos: PointOfSale) -> None:
+def test_a_bench_with_other_parts_than_usual_works(pos: PointOfSale) -> None:
     shipped = boards.load("esp32_lcd2004")
     with adapted(shipped.changed(("buzzer",), {"relay": 0}), pos) as (meter, _):
         assert meter.wires is not None
@@ -169,7 +169,7 @@ def test_a_bench_that_is_not_quite_the_one_that_ships(pos: PointOfSale) -> None:
             _ = meter.wires.buzzer
 
 
-def test_inputs_and_the_led_through_an_adapter(pos: PointOfSale) -> None:
+def test_inputs_and_the_led_work_through_an_adapter(pos: PointOfSale) -> None:
     with adapted("esp32_lcd2004", pos) as (meter, board):
         assert meter.enter(pos.credit("home", "1").token).good
         before = meter.status().total_wh
@@ -179,7 +179,7 @@ def test_inputs_and_the_led_through_an_adapter(pos: PointOfSale) -> None:
         meter.wires.tamper()
         assert meter.status().tamper
         meter.wires.tamper(False)
-        # The LED: what flows lights it.
+        # The LED flashes with the load.
         meter.set_load(20_000)
         pins = meter.wires
         before = pins.pulses()
@@ -188,21 +188,21 @@ def test_inputs_and_the_led_through_an_adapter(pos: PointOfSale) -> None:
         shown = meter.display().lines
         with pytest.raises(BoardError, match="no keypad has a key 'x'"):
             meter.press("12x")
-        assert meter.display().lines == shown  # nothing was pressed
+        assert meter.display().lines == shown  # no key was pressed
 
 
-def test_what_was_lost_is_drawn_anew_and_never_shown_wrong(
+def test_a_display_with_lost_bytes_is_drawn_again(
     pos: PointOfSale, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with adapted("esp32_oled", pos) as (meter, board):
         pins = meter.wires
         assert isinstance(pins, AdapterWires)
-        pins._do("receiver._take(adapter.receiver._target)")  # nothing waits: nothing happens
+        pins._do("receiver._take(adapter.receiver._target)")  # no bytes are pending: no effect
         pins._run("adapter.receiver._lost = 7")
-        meter.press("1")  # what it draws is not kept by the adapter
+        meter.press("1")  # the adapter loses what this draws
         assert pins.lost >= 7
         assert list(meter.display().lines) == _bench(board).part("display").text()
-        # A part of a transfer: the rest is not taken for another one.
+        # An incomplete transfer: its rest must not be read as another transfer.
         pins._run(
             "adapter.receiver._ring[adapter.receiver._head] = 0x40\nadapter.receiver._head += 1"
         )
@@ -218,12 +218,12 @@ def test_what_was_lost_is_drawn_anew_and_never_shown_wrong(
         meter.display()
 
 
-def test_an_adapter_whose_program_was_killed_is_taken_anew(pos: PointOfSale) -> None:
+def test_an_adapter_is_restarted_after_its_program_was_killed(pos: PointOfSale) -> None:
     with adapted("esp32c3_oled", pos) as (meter, board):
         pins = meter.wires
         assert isinstance(pins, AdapterWires)
         assert pins._line is not None
-        pins.hold(0, 0)  # a 1, which nobody lets go
+        pins.hold(0, 0)  # key 1, which is not released
         assert _bench(board).wait_beats(4, 10)
         pins._line._drop()
         again = AdapterWires(pins.port, pause=beats(_bench(board)))
@@ -237,7 +237,7 @@ def test_an_adapter_whose_program_was_killed_is_taken_anew(pos: PointOfSale) -> 
         again.close()
 
 
-def test_a_locked_meter_is_read_once_it_has_drawn_its_display(pos: PointOfSale) -> None:
+def test_a_locked_meter_is_read_after_it_has_drawn_its_display(pos: PointOfSale) -> None:
     with VirtualBoard(board="esp32_oled") as board, VirtualAdapter(_bench(board)) as adapter:
         with Meter.open(board.path, config=pos.config_for("home")) as meter:
             meter.lock("12345678")
@@ -251,7 +251,7 @@ def test_a_locked_meter_is_read_once_it_has_drawn_its_display(pos: PointOfSale) 
             assert list(meter.display().lines) == _bench(board).part("display").text()
 
 
-def test_what_pins_cannot_do_is_refused(pos: PointOfSale) -> None:
+def test_calls_that_pins_cannot_do_are_refused(pos: PointOfSale) -> None:
     with adapted("cyd", pos) as (meter, _):
         pins = meter.wires
         for what, said in (
@@ -271,7 +271,7 @@ def test_what_pins_cannot_do_is_refused(pos: PointOfSale) -> None:
         assert any("12" in line for line in meter.press("12").display)
 
 
-def test_what_is_no_adapter_and_what_has_no_pins(pos: PointOfSale) -> None:
+def test_wrong_adapters_and_boards_without_pins_are_refused(pos: PointOfSale) -> None:
     with VirtualBoard() as other:
         with (
             VirtualBoard(board="esp32_lcd2004") as board,
@@ -290,13 +290,13 @@ def test_what_is_no_adapter_and_what_has_no_pins(pos: PointOfSale) -> None:
 
 
 @pytest.fixture
-def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+def shorter_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(adapter_check, "_LOOKS", 15)
     monkeypatch.setattr(adapter_check, "_WAIT", 8)
 
 
-@pytest.mark.usefixtures("in_a_hurry")
-def test_jeton_wires_tells_which_wire_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("shorter_waits")
+def test_jeton_wires_reports_the_wrong_wire(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(adapter_check, "_TRIES", 1)
     with (
         VirtualBoard(board="esp32_lcd2004") as board,
@@ -329,23 +329,23 @@ def test_jeton_wires_tells_which_wire_is_wrong(monkeypatch: pytest.MonkeyPatch) 
         assert found == {(part, "failed", note) for part, note in wrong} | well
         with Meter(board.path) as meter:
             assert meter.info().faults == {}
-            assert meter.events() == []  # nothing was keyed into it
+            assert meter.events() == []  # no token was entered
 
 
-def test_jeton_wires_with_a_port_that_is_not_there() -> None:
+def test_jeton_wires_reports_a_missing_port() -> None:
     with VirtualBoard(board="esp32_lcd2004") as board:
         assert "does not exist" in refused("wires", board.path, "/dev/nothing")
 
 
-def test_an_lcd_that_was_on_before_is_known_once_all_of_it_was_drawn() -> None:
-    def sent(octet: int, rs: int) -> bytes:
-        halves = (octet & 0xF0 | 8 | rs, octet << 4 & 0xF0 | 8 | rs)
+def test_an_lcd_that_was_on_is_known_after_a_full_redraw() -> None:
+    def sent(value: int, rs: int) -> bytes:
+        halves = (value & 0xF0 | 8 | rs, value << 4 & 0xF0 | 8 | rs)
         return bytes(o for half in halves for o in (half, half | 4, half))
 
     sync = b"\x38\x3c\x38\x38\x3c\x38\x28\x2c\x28"  # firmware/drivers/lcd.py
     glass = Glass(boards.load("esp32_lcd2004"))
-    glass.feed(sent(ord("?"), 1)[3:])  # half a letter: it is out of step
-    glass.feed(sync + sync + b"".join(sent(octet, 0) for octet in b"\x28\x0c\x06\x02"))
+    glass.feed(sent(ord("?"), 1)[3:])  # half a character: the decoder is out of step
+    glass.feed(sync + sync + b"".join(sent(value, 0) for value in b"\x28\x0c\x06\x02"))
     lines = pattern(4, 20)
     for row, at in enumerate((0x00, 0x40, 0x14, 0x54)):
         assert not glass.known
@@ -357,7 +357,7 @@ def test_an_lcd_that_was_on_before_is_known_once_all_of_it_was_drawn() -> None:
     assert not glass.known
 
 
-def test_octets_in_any_pieces_are_the_same_glass() -> None:
+def test_bytes_in_pieces_of_any_size_give_the_same_picture() -> None:
     start = b"\x00\xae\x20\x01\x40\xa1\xc8\xa8\x3f\xd3\x00\xda\x12"
     start += b"\xd5\x80\xd9\xf1\xdb\x30\x81\xcf\xa4\xa6\x8d\x14"
     window = b"\x00\x21\x00\x7f\x22\x00\x01"
@@ -369,7 +369,7 @@ def test_octets_in_any_pieces_are_the_same_glass() -> None:
         for at in range(0, len(stream), size):
             glass.feed(stream[at : at + size])
         assert glass.whole
-        assert not glass.known  # most of it was never written
+        assert not glass.known  # most of the display was never written
         pictures.add(glass.picture().tobytes())
     assert len(pictures) == 1
     for wrong in (b"\x55", b"\x00\x55"):

@@ -14,7 +14,7 @@ from jeton_host import VendServer
 
 
 class Vending:
-    """The interface of the vending system. Change the addresses to those of your system."""
+    """Client of the vending system. Change the addresses to those of your system."""
 
     def __init__(self, url: str, drn: str) -> None:
         self.url = url
@@ -25,7 +25,7 @@ class Vending:
         self.http.mount(url, HTTPAdapter(max_retries=retry))
 
     def buy(self, kwh: str, order: str | None = None) -> str:
-        """Buy energy and return the token; the same order twice is one purchase."""
+        """Buy energy and return the token; repeating an order is not a second purchase."""
         headers = {"Idempotency-Key": order or str(uuid.uuid4())}
         path = f"/meters/{self.drn}/purchases"
         return self._ask("POST", path, json={"kwh": kwh}, headers=headers).json()["token"]
@@ -39,7 +39,7 @@ class Vending:
         return self._ask("POST", f"/meters/{self.drn}/key-change", json=to).json()["tokens"]
 
     def explain(self, token: str, status: dict[str, Any]) -> dict[str, Any]:
-        """Return what a token is, and why a meter with this status would refuse it."""
+        """Return a description of a token and the reason why such a meter refuses it."""
         question = {"token": token, "meter": self.drn, "status": status}
         return self._ask("POST", "/explain", json=question).json()
 
@@ -48,7 +48,7 @@ class Vending:
         return self._ask("GET", "/tokens.csv", params={"meter": self.drn}).content
 
     def let_fail(self, **faults: Any) -> None:
-        """Make the vending system fail; faults that are not named are off."""
+        """Set the faults of the vending system; faults that are not named are off."""
         if self.http.put(f"{self.url}/admin/faults", json=faults, timeout=10).status_code != 200:
             pytest.skip("this vending system cannot be made to fail")
 
@@ -60,7 +60,7 @@ class Vending:
 
 @pytest.fixture
 def vending(meter_pos: Any) -> Iterator[Vending]:
-    """The vending system at $VENDING_URL; by default one that vends for this test's meter."""
+    """The vending system at $VENDING_URL; by default, a local one for the meter of this test."""
     url = os.environ.get("VENDING_URL")
     if url:
         yield Vending(url, meter_pos.drn)

@@ -1,26 +1,26 @@
-"""Runs a document word for word: its commands, and the files it has one write.
+"""Runs a document exactly as written: its commands, and the files that it asks for.
 
-A document is Markdown. In it
+A document is Markdown. In it:
 
 * a block ```` ```sh ```` is run by bash, which stops at the first command that fails. All of them
-  are one terminal: a `cd` and an `export` hold for the blocks after it;
+  are one terminal: a `cd` or an `export` applies to the blocks after it;
 * a block of any other kind under a line that ends in a file's name and a colon
   (`` `test_it.py`: ``) is written to that file;
-* a block ```` ```python ```` without one is run;
-* a block ```` ```text output ```` is what the block before it prints: these lines, in this order,
-  perhaps with others between them. `…` in a line matches any text;
+* a block ```` ```python ```` without such a line is run;
+* a block ```` ```text output ```` is the output of the block before it: these lines in this order,
+  with or without other lines between them. `…` in a line matches any text;
 * a block ```` ```console ```` is a session: a line after `$ ` is a command, the lines below it are
-  printed by it, as in a block `text output`. A command ends with status 0, unless it prints a line
-  that begins with `jeton: `. A token that the session prints in place of a token of the document
-  replaces that one in the rest of the document;
-* a code span in a table that begins with `jeton ` is a command too. These are run after all
+  its output, as in a block `text output`. A command must end with status 0, unless it prints one
+  that begins with `jeton: `. If the session prints another token than the document, the new token
+  replaces the old one in the rest of the document;
+* a code span in a table that begins with `jeton ` is a command too. These run after all
   blocks, except those that need a person, another terminal or hardware, or have a placeholder such
   as NAME;
-* all other blocks are left alone.
+* all other blocks are ignored.
 
-Words after the kind: `no-run` (it needs hardware), `exit=1` (the status it ends with),
-`background` (another terminal: it is waited for until it prints a line, or with `until=WORD` one
-that has this word, and is stopped with Ctrl-C at the document's end).
+Words after the kind: `no-run` (needs hardware), `exit=1` (the expected exit status),
+`background` (another terminal: the runner waits until it prints a line, or with `until=WORD` a
+line that contains this word, and stops it with Ctrl-C at the end of the document).
 """
 
 import contextlib
@@ -41,14 +41,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-TIMEOUT_S = 120  # for a block
+TIMEOUT_S = 120  # for each block
 
 _FENCE = re.compile(r"^( *)(`{3,}|~{3,})(.*)$")
 _NAMED = re.compile(r"(?:^|[\s`*(])([\w./-]+\.\w+)`?\*?\*?:\s*$")
 _PROMPT = "$ "
 _TOKEN = re.compile(r"\b\d{4}(?: \d{4}){4}\b")
 _IN_TABLE = re.compile(r"`(jeton [^`]+)`")
-# Commands that do not end, need hardware or take minutes; and words that a reader replaces.
+# Commands that do not end, need hardware or take minutes; and placeholders.
 _ATTENDED = {*("run", "serve", "vend-server", "flash", "doctor", "bench", "wires"), "conformance"}
 _PLACEHOLDER = re.compile(r"(?<![$\w])[A-Z]{3,}\d?\b|…|/dev/|\bauto\b")
 _OURS = re.compile(r"_?_?(editable__)?_*jeton[-_.0-9a-z]*", re.IGNORECASE)
@@ -56,7 +56,7 @@ _OURS = re.compile(r"_?_?(editable__)?_*jeton[-_.0-9a-z]*", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: its kind, the words after that, and the file that the line above names."""
+    """A fenced block: its kind, the words after the kind, and the file named in the line above."""
 
     kind: str
     words: tuple[str, ...]
@@ -96,7 +96,7 @@ def blocks(text: str) -> list[Block]:
 
 
 def table_commands(text: str) -> list[str]:
-    """Return the commands in the tables of a document that can be run as they are printed."""
+    """Return the commands in the tables of a document that can be run unchanged."""
     rows = [line for line in text.splitlines() if line.startswith("|")]
     found = [command for row in rows for command in _IN_TABLE.findall(row)]
     return [
@@ -107,7 +107,7 @@ def table_commands(text: str) -> list[str]:
 
 
 def session(block: Block) -> Iterator[tuple[Block, str]]:
-    """Yield the commands of a console block, each with the output that is shown below it."""
+    """Yield the commands of a console block, each with its expected output."""
     command, output, line = "", "", block.line
     for number, text in enumerate([*block.text.splitlines(), _PROMPT], block.line + 1):
         if not text.startswith(_PROMPT):
@@ -127,10 +127,10 @@ def run_doc(
     replace: Mapping[str, str] | None = None,
     timeout_s: float = TIMEOUT_S,
 ) -> list[tuple[Block, str]]:
-    """Run a document in the folder `cwd` with the programs of `venv` before all others.
+    """Run a document in the folder `cwd`; programs of `venv` are first on the PATH.
 
-    Return what each block that was run has printed. AssertionError names the line of the first
-    block that does not do what is said. `replace` has words of the document that are others here:
+    Return the output of each block that was run. AssertionError names the line of the first
+    block with another result. `replace` maps words of the document to words used here:
     `{"/dev/ttyUSB0": board.path}`.
     """
     text = path.read_text(encoding="utf-8")
@@ -139,7 +139,7 @@ def run_doc(
     for word, other in (replace or {}).items():
         text = text.replace(word, other)
     done: list[tuple[Block, str]] = []
-    tokens: dict[str, str] = {}  # of the document -> of this run
+    tokens: dict[str, str] = {}  # token in the document -> token in this run
     with _Terminal(venv, cwd, timeout_s) as terminal:
         for found in blocks(text):
             block = dataclasses.replace(found, text=_replaced(found.text, tokens))
@@ -175,7 +175,7 @@ def _replaced(text: str, tokens: Mapping[str, str]) -> str:
 def _compare(
     where: str, expected: str, output: str, *, new_tokens: bool = False
 ) -> dict[str, str]:
-    """Fail if lines are missing; with `new_tokens` return tokens expected -> printed."""
+    """Fail if lines are missing; with `new_tokens`, return expected -> printed tokens."""
     rest = [line.rstrip() for line in output.splitlines()]
     tokens: dict[str, str] = {}
     for line in filter(None, (line.rstrip() for line in expected.splitlines())):
@@ -191,7 +191,7 @@ def _compare(
 
 
 class _Terminal:
-    """A shell's folder and variables, which outlive its blocks, and what runs in others."""
+    """The folder and variables of a shell, kept between blocks, and the background programs."""
 
     def __init__(self, venv: Path, cwd: Path, timeout_s: float) -> None:
         self._timeout_s = timeout_s
@@ -212,7 +212,7 @@ class _Terminal:
             "PATH": f"{venv / 'bin'}{os.pathsep}{os.environ['PATH']}",
             "VIRTUAL_ENV": str(venv),
             "HOME": str(self._state / "home"),
-            # What pip is asked for is there: the wheel, and what it needs.
+            # pip finds only the wheel and the packages it needs.
             "PIP_NO_INDEX": "1",
             "PIP_FIND_LINKS": str(venv / "wheel"),
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
@@ -235,7 +235,7 @@ class _Terminal:
                 other.wait()
 
     def folder(self) -> Path:
-        """Return the folder that the shell is in."""
+        """Return the current folder of the shell."""
         return Path((self._state / "cwd").read_text().rstrip("\n"))
 
     def _start(self, block: Block) -> subprocess.Popen[str]:
@@ -307,10 +307,10 @@ class _Terminal:
 
 
 def make_venv(folder: Path) -> Path:
-    """Make a virtual environment that has Jeton from its built wheel, and return it.
+    """Make a virtual environment with Jeton from its built wheel; return its folder.
 
-    The packages that Jeton needs are those of this interpreter, linked; Jeton itself is not among
-    them. The wheel lies in `wheel` of it.
+    The packages that Jeton needs are linked from this interpreter's environment, without Jeton
+    itself. The wheel is in its subfolder `wheel`.
     """
     done = folder / "made"
     if done.exists():

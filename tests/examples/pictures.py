@@ -1,4 +1,4 @@
-"""Draws what pytest shows of a test that failed, as docs/pictures/failure.svg; `make pictures`."""
+"""Draws pytest's output for a failed test, docs/pictures/failure.svg; run by `make pictures`."""
 
 import io
 import os
@@ -22,7 +22,7 @@ WIDTH = 110
 
 
 def main() -> None:
-    """Run the test and save what a terminal would show."""
+    """Run the test and save the terminal output as a picture."""
     with tempfile.TemporaryDirectory(prefix="jeton-") as folder:
         path = Path(folder) / "test_hour.py"
         path.write_text(TEST)

@@ -1,4 +1,4 @@
-"""docs/hardware/bench.md, word for word, at the ports of a virtual board and its adapter."""
+"""Runs docs/hardware/bench.md as written, with a virtual board and its adapter."""
 
 import sys
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.examples.docs import blocks, run_doc
 PAGE = docs_dir() / "hardware" / "bench.md"
 
 
-def test_a_bench_on_your_desk(wheel_venv: Path, tmp_path: Path) -> None:
+def test_the_page_works(wheel_venv: Path, tmp_path: Path) -> None:
     with VirtualBoard(board="esp32_lcd2004") as board:
         assert board.bench is not None
         with VirtualAdapter(board.bench) as adapter:
@@ -24,7 +24,7 @@ def test_a_bench_on_your_desk(wheel_venv: Path, tmp_path: Path) -> None:
     assert done[-1][1].splitlines()[1] == "True"
 
 
-def test_the_example_of_another_adapter(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_example_of_another_adapter_works(monkeypatch: pytest.MonkeyPatch) -> None:
     (block,) = [block for block in blocks(PAGE.read_text()) if block.name == "pi_wires.py"]
     log: list[Any] = []
 
@@ -55,7 +55,7 @@ def test_the_example_of_another_adapter(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(space["time"], "sleep", lambda seconds: log.append(seconds))
     pins: Wires = space["PiWires"]()
     pins.begin(SimpleNamespace())  # type: ignore[arg-type]
-    pins.press("6")  # the second row, the third column
+    pins.press("6")  # second row, third column
     assert log == [(5, 1), (6, 0), (13, 0), (19, 1), (26, 0), 0.07, (26, 1), 0.07]
     assert not pins.relay
     names = {name for name in vars(Wires) if not name.startswith("_")}

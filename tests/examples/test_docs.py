@@ -1,4 +1,4 @@
-"""The runner of documents: what it runs, what it keeps, and that a wrong document fails."""
+"""The runner of documents: it runs commands, keeps state, and fails for a wrong document."""
 
 import os
 import sys
@@ -68,7 +68,7 @@ def test_document_is_run_with_only_the_wheel(wheel_venv: Path, tmp_path: Path) -
     assert (tmp_path / "empty" / "inner" / "test_it.py").exists()
 
 
-def test_pip_finds_the_wheel_and_nothing_else(wheel_venv: Path, tmp_path: Path) -> None:
+def test_pip_finds_only_the_wheel(wheel_venv: Path, tmp_path: Path) -> None:
     document = tmp_path / "it.md"
     document.write_text("```sh\npip install jeton-meter\n```\n")
     ((_, output),) = run_doc(document, wheel_venv, tmp_path / "empty")
@@ -104,7 +104,7 @@ def test_words_are_replaced(tmp_path: Path) -> None:
         run_doc(document, venv, tmp_path / "b", replace={"/dev/ttyACM9": os.devnull})
 
 
-def test_blocks_know_their_files() -> None:
+def test_blocks_are_assigned_to_their_files() -> None:
     found = blocks("In `a/b.toml`:\n\n```toml\n[x]\n```\nand\n  ~~~sh no-run\n  ls\n  ~~~\n")
     assert [(b.kind, b.words, b.text, b.name, b.line) for b in found] == [
         ("toml", (), "[x]\n", "a/b.toml", 3),
@@ -132,7 +132,7 @@ echo 1111 2222 3333 4444 5555 >token.txt
 """
 
 
-def test_session_is_run_with_the_tokens_of_the_run(wheel_venv: Path, tmp_path: Path) -> None:
+def test_a_session_uses_the_tokens_of_this_run(wheel_venv: Path, tmp_path: Path) -> None:
     document = tmp_path / "it.md"
     document.write_text(_SESSION)
     done = run_doc(document, wheel_venv, tmp_path / "empty")

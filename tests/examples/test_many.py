@@ -1,4 +1,4 @@
-"""Everything that was issued, keyed into meters of its numbers by `jeton check-tokens`."""
+"""All issued tokens, checked by `jeton check-tokens` on virtual meters."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ def check(folder, issued):
     )
 
 
-def test_all_that_was_issued_is_accepted(vending, tmp_path):
+def test_all_issued_tokens_are_accepted(vending, tmp_path):
     vending.buy("10")
     vending.change_key(krn=2)
     vending.buy("5")
@@ -24,7 +24,7 @@ def test_all_that_was_issued_is_accepted(vending, tmp_path):
     assert "4 rows, 1 meter" in done.stdout
 
 
-def test_what_was_issued_on_the_old_key_is_found(vending, tmp_path):
+def test_tokens_issued_with_the_old_key_are_found(vending, tmp_path):
     vending.change_key(krn=2)
     vending.let_fail(old_key=True)
     token = vending.buy("5")

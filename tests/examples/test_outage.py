@@ -1,24 +1,24 @@
-"""A vending system that is down for a while, as Eneo's was for days."""
+"""A vending system with an outage; Eneo's lasted for days."""
 
 import pytest
 import requests
 
 
-def test_a_purchase_waits_for_the_service(meter, vending):
+def test_a_purchase_is_retried_until_the_service_works(meter, vending):
     vending.let_fail(out_of_service_requests=3, retry_after_s=0)
 
     assert meter.enter(vending.buy("5")).name == "Accept"
 
 
-def test_an_answer_that_is_lost_is_no_second_purchase(meter, vending):
+def test_a_lost_answer_causes_no_second_purchase(meter, vending):
     vending.let_fail(lost_answers=1)
 
-    token = vending.buy("5")  # the second try brings the answer to the first
+    token = vending.buy("5")  # the retry returns the answer of the first request
 
     assert [bought["token"] for bought in vending.purchases()] == [token]
 
 
-def test_a_token_that_was_sold_before_is_noticed(meter, vending):
+def test_a_token_that_was_sold_before_is_detected(meter, vending):
     meter.enter(vending.buy("5"))
     vending.let_fail(repeated_tokens=1)
 
@@ -36,11 +36,11 @@ def test_emergency_credit_bridges_an_outage(meter, vending):
     with pytest.raises(requests.RequestException):
         vending.buy("25")
 
-    meter.advance_until(emergency=True)  # hours go by: the meter offers a loan
+    meter.advance_until(emergency=True)  # hours pass until the meter offers emergency credit
     meter.press("811#")
     lent_wh = meter.status().emergency_debt_wh
     assert lent_wh > 0
-    meter.advance_until("switch_opened")  # that is used up too
+    meter.advance_until("switch_opened")  # the emergency credit is used up too
 
     bought = meter.enter(vending.buy("25"))
     assert bought.repaid_wh == lent_wh

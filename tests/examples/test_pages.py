@@ -1,4 +1,4 @@
-"""The pages are true: their commands run, their links exist, and pip gets the right names."""
+"""The pages are correct: commands run, links exist, and pip commands have the right names."""
 
 import re
 import socket
@@ -12,7 +12,7 @@ from typer.main import get_command
 from jeton_host.cli import app as cli
 from tests.examples.docs import ROOT, run_doc
 
-# Pages that need ports or a server: they have a test of their own.
+# Pages that need ports or a server have their own tests.
 OTHERS = (
     "guides/vending-system.md",
     "hardware/bench.md",
@@ -39,14 +39,14 @@ def name_of(page: Path) -> str:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_the_page(page: Path, wheel_venv: Path, tmp_path: Path) -> None:
+def test_the_page_runs_as_written(page: Path, wheel_venv: Path, tmp_path: Path) -> None:
     text = page.read_text(encoding="utf-8")
     ports = {port: str(free_port()) for port in set(re.findall(r"127\.0\.0\.1:(\d+)", text))}
     run_doc(page, wheel_venv, tmp_path / "empty", replace=ports)
 
 
 def free_port() -> int:
-    """Return a TCP port that no program uses now."""
+    """Return a free TCP port."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port
@@ -68,7 +68,7 @@ def test_links_of_the_page_exist(page: Path) -> None:
 
 
 def anchors(page: Path) -> set[str]:
-    """Return the names by which the headings of a page can be linked to."""
+    """Return the link anchors of the headings of a page."""
     heads = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     plain = {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
     return plain | {name for head in heads for name in re.findall(r"\{ *#([\w-]+) *\}", head)}
@@ -95,7 +95,7 @@ def test_commands_and_options_of_the_page_exist(page: Path) -> None:
 
 
 def required(text: str) -> list[str]:
-    """Return what the `pip install` commands of a text install, without options."""
+    """Return the requirements in the `pip install` commands of a text, without options."""
     found = []
     for line in re.findall(r"pip install ([^\n`)]*)", text):
         words = re.findall(r"'([^']*)'|\"([^\"]*)\"|([^\s'\"]+)", line.split("#")[0])

@@ -1,9 +1,9 @@
 """From purchase to light."""
 
 
-def test_the_light_goes_on(meter, vending):
+def test_a_purchase_switches_the_light_on(meter, vending):
     meter.set_load(60)  # a lamp
-    assert meter.status().switch == "open"  # nothing was paid for yet
+    assert meter.status().switch == "open"  # no energy was paid for yet
 
     token = vending.buy("12.5")
     meter.press(token + "#")
@@ -14,7 +14,7 @@ def test_the_light_goes_on(meter, vending):
     assert meter.advance(3600).credit_wh == 12_500 - 60
 
 
-def test_a_purchase_that_is_asked_for_twice_is_paid_once(meter, vending):
+def test_a_repeated_order_is_charged_once(meter, vending):
     first = vending.buy("10", order="receipt 4711")
     again = vending.buy("10", order="receipt 4711")
 
@@ -22,7 +22,7 @@ def test_a_purchase_that_is_asked_for_twice_is_paid_once(meter, vending):
     assert len(vending.purchases()) == 1
 
 
-def test_a_token_that_is_keyed_in_twice_counts_once(meter, vending):
+def test_a_token_entered_twice_is_credited_once(meter, vending):
     token = vending.buy("10")
 
     assert meter.enter(token).name == "Accept"

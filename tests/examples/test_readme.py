@@ -1,4 +1,4 @@
-"""The README is short, and all that it shows works: its session, its test, its commands."""
+"""The README is short, and its session, its test and its commands work."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def test_the_readme_is_short() -> None:
     assert shown.text.count("\n") <= 12, "the session"
 
 
-def test_the_readme_begins_with_the_two_commands() -> None:
+def test_the_readme_starts_with_the_two_commands() -> None:
     first = blocks(README.read_text("utf-8"))[0]
     assert [line.split("#")[0].strip() for line in first.text.splitlines()] == [
         "make run",
@@ -23,7 +23,7 @@ def test_the_readme_begins_with_the_two_commands() -> None:
     ]
 
 
-def test_the_readme_word_for_word(wheel_venv: Path, tmp_path: Path) -> None:
+def test_the_readme_works_as_written(wheel_venv: Path, tmp_path: Path) -> None:
     done = run_doc(README, wheel_venv, tmp_path / "empty")
     (shown,) = (block for block in blocks(README.read_text("utf-8")) if block.kind == "console")
     steps = [step.text.split()[1] for step, _ in session(shown)]

@@ -1,4 +1,4 @@
-"""The guide for people who test a vending system: word for word, from an empty folder."""
+"""Runs the guide for testers of a vending system as written, in an empty folder."""
 
 from pathlib import Path
 
@@ -11,12 +11,12 @@ PAGE = ROOT / "docs" / "guides" / "vending-system.md"
 
 
 @pytest.mark.parametrize("block", blocks(PAGE.read_text("utf-8")), ids=lambda b: f"{b.line}")
-def test_the_examples_of_the_page_are_the_files_beside_this_one(block) -> None:
+def test_the_examples_of_the_page_equal_the_files_in_this_folder(block) -> None:
     file = HERE / block.name
     if block.kind == "python" and block.name and file.exists():
         assert block.text == file.read_text("utf-8")
 
 
-def test_the_page_word_for_word(wheel_venv: Path, tmp_path: Path) -> None:
+def test_the_page_works_as_written(wheel_venv: Path, tmp_path: Path) -> None:
     done = run_doc(PAGE, wheel_venv, tmp_path / "empty")
     assert len(done) == sum(block.kind == "sh" for block in blocks(PAGE.read_text("utf-8")))

@@ -1,4 +1,4 @@
-"""labgrid is not where the other tests run: `make farm` is for these."""
+"""Fixtures of the labgrid tests. labgrid is not installed for other tests: use `make farm`."""
 
 import os
 from collections.abc import Iterator
@@ -20,6 +20,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def farm(tmp_path_factory: pytest.TempPathFactory, _session_home: None) -> Iterator[Farm]:
     folder = tmp_path_factory.mktemp("farm")
-    # The exporter takes ports below /dev only.
+    # The exporter accepts only ports below /dev.
     with served_farm(folder, Path(f"/dev/shm/jeton-{os.getpid()}"), ("one", "two")) as served:
         yield served

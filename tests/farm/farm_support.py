@@ -1,4 +1,4 @@
-"""A farm on this computer: coordinator, exporter, served virtual boards, on ports of its own."""
+"""A farm on this computer: coordinator, exporter and served virtual boards, on free ports."""
 
 import contextlib
 import os
@@ -19,11 +19,11 @@ PATIENCE_S = 60
 
 
 def missing() -> str:
-    """Return why there can be no farm here, or nothing."""
+    """Return what is not installed for a farm, or an empty text."""
     try:
         import labgrid  # noqa: F401
     except ImportError:
-        return "labgrid is not installed here: `make farm` has it"
+        return "labgrid is not installed here: run `make farm`"
     if shutil.which("ser2net", path=os.environ["PATH"] + ":" + SBIN) is None:
         return "ser2net is not installed: apt-get install ser2net, or brew install ser2net"
     return ""
@@ -36,26 +36,26 @@ def free_port() -> int:
 
 
 class Program:
-    """A program in the background, which has said a word before it counts as started."""
+    """A program in the background; it counts as started when it prints a given word."""
 
     def __init__(self, command: Sequence[str], word: str, cwd: Path, env: dict[str, str]) -> None:
         self._process = subprocess.Popen(
             command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, start_new_session=True,
         )  # fmt: skip
-        self._said: queue.Queue[str] = queue.Queue()
+        self._lines: queue.Queue[str] = queue.Queue()
         threading.Thread(target=self._listen, daemon=True).start()
         output = ""
         while word not in output:
-            line = self._said.get(timeout=PATIENCE_S)
+            line = self._lines.get(timeout=PATIENCE_S)
             assert line, f"{command} ended before it said {word!r}:\n{output}"
             output += line
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            self._said.put(line)
-        self._said.put("")
+            self._lines.put(line)
+        self._lines.put("")
 
     def stop(self) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -75,7 +75,7 @@ class Done:
 
 @dataclass
 class Farm:
-    """`ports` are the serial ports of its boards, by their place."""
+    """A running farm; `ports` are the serial ports of its boards by place."""
 
     folder: Path
     env: dict[str, str]
@@ -102,7 +102,7 @@ class Farm:
 
 @contextlib.contextmanager
 def served_farm(folder: Path, links: Path, places: Sequence[str]) -> Iterator[Farm]:
-    """Give a farm with a virtual board for each place."""
+    """Run a farm with a virtual board for each place."""
     env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "LG_"))}
     env["PATH"] = f"{BIN}:{env['PATH']}:{SBIN}"
     env["PYTHONUNBUFFERED"] = "1"

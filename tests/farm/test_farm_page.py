@@ -1,4 +1,4 @@
-"""docs/hardware/farm.md is run word for word, from an empty folder, with only the built wheel."""
+"""Runs docs/hardware/farm.md as written, in an empty folder, with only the built wheel."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ from farm_support import free_port
 from tests.examples.docs import ROOT, run_doc
 
 
-def test_page(wheel_venv: Path, tmp_path: Path) -> None:
+def test_the_page_works_as_written(wheel_venv: Path, tmp_path: Path) -> None:
     links = f"/dev/shm/jeton-page-{os.getpid()}"
     run_doc(
         ROOT / "docs" / "hardware" / "farm.md",

@@ -63,7 +63,7 @@ def acquired(farm: Farm) -> Farm:
     return farm
 
 
-def test_from_the_place_to_the_purchase(farm: Farm) -> None:
+def test_an_acquired_place_runs_a_purchase(farm: Farm) -> None:
     environment(farm)
     write_tests(farm, PURCHASE)
     refused = farm.test("--lg-env", "env.yaml", "test_it.py")
@@ -75,7 +75,7 @@ def test_from_the_place_to_the_purchase(farm: Farm) -> None:
     assert farm.client("one", "release").out == "released place one\n"
 
 
-def test_place_of_another_is_refused_with_a_line(farm: Farm) -> None:
+def test_a_place_of_another_user_is_refused_in_one_line(farm: Farm) -> None:
     farm.client("one", "acquire")
     other = {"LG_USERNAME": "ana", "LG_HOSTNAME": "laptop"}
     refused = farm.client("one", "acquire", **other)
@@ -87,7 +87,7 @@ def test_place_of_another_is_refused_with_a_line(farm: Farm) -> None:
     farm.client("one", "release")
 
 
-def test_two_places_at_once(acquired: Farm) -> None:
+def test_two_places_work_at_the_same_time(acquired: Farm) -> None:
     from labgrid import Environment
 
     path = acquired.folder / "two.yaml"
@@ -115,32 +115,32 @@ def test_two_places_at_once(acquired: Farm) -> None:
         found[0].transition("off")
         assert found[1].meter.status().provisioned
         found[0].transition("running")
-        assert found[0].meter.status().credit_wh == 0, "it is a fresh one"
+        assert found[0].meter.status().credit_wh == 0, "the meter is a new one"
     finally:
         env.cleanup()
 
 
-def said(farm: Farm) -> str:
+def failed_output(farm: Farm) -> str:
     write_tests(farm, "def test_it(meter):\n    meter.status()\n")
     done = farm.test("--lg-env", "env.yaml", "test_it.py")
     assert done.status == 1, done.out
     return re.sub(r"\s+", " ", done.out)
 
 
-def test_meter_with_a_history_is_kept(acquired: Farm) -> None:
+def test_a_meter_with_a_history_is_kept(acquired: Farm) -> None:
     from jeton_host import Meter, make_config
 
     with Meter(str(acquired.ports["two"])) as meter:
         meter.provision(make_config(drn="00000000125") | {"credit_wh": 700})
     environment(acquired, "two", "profile: ceet")
-    done = said(acquired)
+    done = failed_output(acquired)
     with Meter(str(acquired.ports["two"])) as meter:
         assert meter.status().credit_wh == 700
     assert "there is meter 00000000125" in done
     assert "erase_meter: true" in done
 
 
-def test_another_firmware_of_a_virtual_board_is_told(acquired: Farm) -> None:
+def test_other_firmware_of_a_virtual_board_is_reported(acquired: Farm) -> None:
     from jeton_host import Meter
 
     with Meter(str(acquired.ports["two"])) as meter:
@@ -148,7 +148,7 @@ def test_another_firmware_of_a_virtual_board_is_told(acquired: Farm) -> None:
         meter.run("with open('/firmware.id', 'w') as file:\n file.write('0123abc\\n')")
         try:
             environment(acquired, "two")
-            assert "has firmware 0123abc" in said(acquired)
+            assert "has firmware 0123abc" in failed_output(acquired)
         finally:
             meter.run(f"with open('/firmware.id', 'w') as file:\n file.write({firmware!r})")
 
@@ -176,7 +176,7 @@ class FilePowerDriver(Driver, PowerProtocol):
 """
 
 
-def test_power_is_switched_where_the_place_can(acquired: Farm) -> None:
+def test_power_is_switched_if_the_place_has_a_driver(acquired: Farm) -> None:
     (acquired.folder / "power.py").write_text(POWER)
     environment(
         acquired, power="FilePowerDriver: {}", imports="jeton_host.testing.labgrid, power.py"
@@ -195,8 +195,8 @@ def test_power_is_switched_where_the_place_can(acquired: Farm) -> None:
     assert (acquired.folder / "power.txt").read_text() == "off on off "
 
 
-def test_port_of_this_computer(farm: Farm) -> None:
-    """RawSerialPort without any coordinator: an environment for the board on one's own desk."""
+def test_a_local_port_works_without_a_coordinator(farm: Farm) -> None:
+    """The environment has a RawSerialPort of this computer and no coordinator."""
     for place in farm.ports:
         farm.client(place, "release")
     (farm.folder / "env.yaml").write_text(
@@ -211,7 +211,7 @@ def test_port_of_this_computer(farm: Farm) -> None:
     assert (done.status, "2 passed" in done.out) == (0, True), done.out
 
 
-def test_plugin_of_jeton_on_the_exported_port(acquired: Farm) -> None:
+def test_the_pytest_plugin_works_on_an_exported_port(acquired: Farm) -> None:
     shown = acquired.client("one", "show").out
     port = re.search(r"'port': (\d+)", shown)
     assert port, shown
@@ -229,7 +229,7 @@ def test_plugin_of_jeton_on_the_exported_port(acquired: Farm) -> None:
     assert (done.status, "1 passed" in done.out) == (0, True), done.out
 
 
-def test_driver_is_told_of_a_protocol_it_does_not_know(tmp_path: Path, farm: Farm) -> None:
+def test_an_unknown_protocol_of_the_driver_is_reported(tmp_path: Path, farm: Farm) -> None:
     from labgrid import Target
     from labgrid.resource import NetworkSerialPort
 

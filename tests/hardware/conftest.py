@@ -1,4 +1,4 @@
-"""Wired boards for tests."""
+"""Fixtures: modelled boards whose time is controlled by the test."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +10,7 @@ from rig import Rig
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[Rig]:
-    """The usual bench, with a meter that has credit."""
+    """An esp32_lcd2004 with all of its parts, and a meter with credit."""
     with Rig("esp32_lcd2004", tmp_path) as found:
         found.provision()
         found.tick(5)

@@ -1,6 +1,6 @@
-"""Draws the pictures of boards' displays in docs/hardware/<name>; `make pictures` runs this.
+"""Draws the pictures of board displays in docs/hardware/<name>; `make pictures` runs this.
 
-A picture is what the model of the display shows of a meter that runs on that board.
+A picture shows what the model of the display shows while a meter runs on that board.
 """
 
 import tempfile
@@ -14,19 +14,19 @@ from rig import Rig
 
 
 def idle(rig: Rig) -> None:
-    """A meter that is left alone."""
+    """Show an idle meter."""
     rig.provision(credit_wh=45_200)
 
 
 def entry(rig: Rig) -> None:
-    """Half a token has been keyed."""
+    """Show a meter with half a token entered."""
     rig.provision()
     for key in "5612873401":
         rig.key(key)
 
 
 def arabic(rig: Rig) -> None:
-    """A meter that speaks Arabic."""
+    """Show a meter with Arabic messages."""
     rig.provision(profile="somelec", credit_wh=45_200)
 
 
@@ -39,12 +39,12 @@ WANTED: dict[str, tuple[Callable[[Rig], None], ...]] = {
 
 
 def path_of(board: str, scene: Callable[[Rig], None]) -> Path:
-    """Return where a picture lies."""
+    """Return the path of a picture."""
     return docs_dir() / "hardware" / board / f"{scene.__name__}.png"
 
 
 def drawn(board: str, scene: Callable[[Rig], None], folder: Path) -> Image.Image:
-    """Return a picture."""
+    """Return the picture of a scene on a board."""
     with Rig(board, folder) as rig:
         scene(rig)
         rig.tick(30)
@@ -53,7 +53,7 @@ def drawn(board: str, scene: Callable[[Rig], None], folder: Path) -> Image.Image
 
 
 def main() -> None:
-    """Write all."""
+    """Write all pictures."""
     for board, scenes in WANTED.items():
         for scene in scenes:
             with tempfile.TemporaryDirectory() as folder:

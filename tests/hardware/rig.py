@@ -1,7 +1,7 @@
-"""A wired board in the interpreter whose time stands unless a test moves it on.
+"""A modelled board in the interpreter; its time advances only when a test advances it.
 
-The firmware runs as on a board, from its littlefs, with the heap of a small ESP32. Its timer fires
-when a test says so.
+The firmware runs from its littlefs with the heap of a small ESP32, as on a real board. Its timer
+fires when a test calls `tick`.
 """
 
 import json
@@ -63,7 +63,7 @@ def tick(count=1, ms=20):
         rig_time.ms += ms
         for name in timers:
             timers[name].fire()
-    machine.reset_cause()  # a question: when it is answered the models have seen all there was
+    machine.reset_cause()  # its answer means that the models have handled all earlier traffic
 while True:
     line = sys.stdin.readline()
     if not line:
@@ -79,7 +79,7 @@ while True:
 
 
 class Rig:
-    """One wired board; `run` gives it lines to run, `tick` lets its timer fire."""
+    """One modelled board; `run` executes lines on it, `tick` fires its timer."""
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ class Rig:
         self._process: subprocess.Popen[str] | None = None
 
     def power_on(self) -> None:
-        """Start the interpreter, and the firmware in it."""
+        """Start the interpreter and the firmware."""
         line = self.bench.connect()
         variables = {"JETON_BENCH": str(line.fileno()), "JETON_TICKS": "1"}
         self._process = subprocess.Popen(
@@ -123,7 +123,7 @@ class Rig:
             self.said = self.run("from jeton_main import meter, runtime, core as _meter")
 
     def power_cut(self) -> None:
-        """Take the power away."""
+        """Cut the power."""
         if self._process is not None:
             self._process.kill()
             self._process.communicate()
@@ -143,7 +143,7 @@ class Rig:
         self.bench.close()
 
     def run(self, source: str) -> str:
-        """Run lines and return what they print; AssertionError with what it said if they fail."""
+        """Run lines and return their output; raise AssertionError with it if they fail."""
         assert self._process is not None
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -159,17 +159,17 @@ class Rig:
         return said
 
     def ask(self, expression: str) -> Any:
-        """Return the value of an expression."""
+        """Return the value of an expression on the board."""
         return json.loads(self.run(f"import json; print(json.dumps({expression}))"))
 
     def tick(self, count: int = 1, ms: int = TICK_MS) -> None:
-        """Let the timer fire, and time pass, on both sides."""
+        """Advance time on the board and in the models by `ms`, and fire the timer; repeat."""
         for _ in range(count):
             self.ms += ms
             self.run(f"tick(1, {ms})")
 
     def idle(self, count: int, ms: int = TICK_MS) -> None:
-        """Let the timer fire often; for the models all of it is one moment."""
+        """Fire the timer `count` times; the models see all ticks at one moment."""
         self.ms += count * ms
         self.run(f"tick({count}, {ms})")
 
@@ -181,12 +181,12 @@ class Rig:
         self.tick(5)
 
     def provision(self, **changed: Any) -> None:
-        """Make the meter a new one, with credit."""
+        """Provision the meter with 100 kWh of credit."""
         config = {"drn": "00000000000", "decoder_key": "87f3ecbb2e46b48f", "credit_wh": 100_000}
         self.run(f"meter.provision({config | changed!r})")
 
     def rpc(self, *request: Any) -> Any:
-        """Return what a verb answers."""
+        """Send a verb and return its answer."""
         answer = json.loads(self.run(f"print(meter.rpc({json.dumps(request)!r}))"))
         assert "ok" in answer, answer
         return answer["ok"]

@@ -1,4 +1,4 @@
-"""The models of displays and touch panel are as strict as the chips: traffic without a driver."""
+"""Models of displays and the touch panel are as strict as the chips; tested without drivers."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ RS, E, LIGHT = 1, 4, 8
 
 
 def bench_of(board: str, display: tuple[int, ...] | None = None, **settings: Any) -> Bench:
-    """Return a bench whose time stands, with a display of another kind if that is wanted."""
+    """Return a bench with stopped time; `display` replaces the size of its display."""
     made = boards.load(board)
     parts = made.parts | {"display": made.parts["display"] | settings}
     changed = dataclasses.replace(made, parts=parts, display=display or made.display)
@@ -24,7 +24,7 @@ def bench_of(board: str, display: tuple[int, ...] | None = None, **settings: Any
 
 
 class Hand:
-    """Drives an HD44780 as its data sheet wants it, or not quite."""
+    """Drives an HD44780 as in its data sheet, or with chosen timing errors."""
 
     def __init__(self, board: str = "esp32_lcd2004", display: tuple[int, ...] | None = None):
         self.bench = bench_of(board, display)
@@ -38,9 +38,9 @@ class Hand:
         bits |= LIGHT | rs
         self.lcd.write(bytes([bits, bits | E, bits]))
 
-    def send(self, octet: int, rs: int = 0) -> None:
-        self.half(octet & 0xF0, rs)
-        self.half(octet << 4 & 0xF0, rs)
+    def send(self, byte: int, rs: int = 0) -> None:
+        self.half(byte & 0xF0, rs)
+        self.half(byte << 4 & 0xF0, rs)
 
     def init(self, power_ms: float = 40, first_ms: float = 5, clear_ms: float = 2) -> None:
         self.wait(power_ms)
@@ -63,7 +63,7 @@ class Hand:
         return str(self.lcd.text()[0]).rstrip()
 
 
-def test_lcd_shows_what_it_is_sent() -> None:
+def test_lcd_shows_the_text_it_receives() -> None:
     hand = Hand()
     hand.init()
     hand.say("kWh 12")
@@ -71,7 +71,7 @@ def test_lcd_shows_what_it_is_sent() -> None:
     assert hand.lcd.lit
 
 
-def test_lcd_shows_bars_before_it_is_told_anything() -> None:
+def test_lcd_shows_bars_before_it_is_initialised() -> None:
     hand = Hand()
     assert hand.lcd.text() == ["█" * 20, " " * 20] * 2
     hand.say("kWh")
@@ -79,26 +79,26 @@ def test_lcd_shows_bars_before_it_is_told_anything() -> None:
 
 
 @pytest.mark.parametrize("times", [{"power_ms": 0}, {"first_ms": 1}])
-def test_lcd_that_is_hurried_at_its_start_shows_no_text(times: dict[str, float]) -> None:
+def test_lcd_initialised_too_fast_shows_no_text(times: dict[str, float]) -> None:
     hand = Hand()
     hand.init(**times)
     hand.say("kWh")
     assert hand.first != "kWh"
 
 
-def test_lcd_is_busy_while_it_clears() -> None:
+def test_lcd_ignores_data_while_it_clears() -> None:
     hand = Hand()
     hand.init()
     hand.send(0x01)
     hand.say("kWh")
-    assert hand.first == "h"  # it has had time while the bus brought the others
+    assert hand.first == "h"  # the others took enough time on the bus
     hand.send(0x01)
     hand.wait(2)
     hand.say("kWh")
     assert hand.first == "kWh"
 
 
-def test_lcd_takes_the_high_half_first() -> None:
+def test_lcd_reads_the_high_half_of_a_byte_first() -> None:
     hand = Hand()
     hand.init()
     for letter in "kWh":
@@ -107,7 +107,7 @@ def test_lcd_takes_the_high_half_first() -> None:
     assert hand.first not in ("kWh", "")
 
 
-def test_lcd_is_out_of_step_after_half_an_octet_until_it_is_started_anew() -> None:
+def test_lcd_is_out_of_step_after_half_a_byte_until_initialised_again() -> None:
     hand = Hand()
     hand.init()
     hand.half(0x40, RS)
@@ -118,14 +118,14 @@ def test_lcd_is_out_of_step_after_half_an_octet_until_it_is_started_anew() -> No
     assert hand.first == "kWh"
 
 
-def test_lcd_wants_rs_before_e_and_the_data_until_e_has_fallen() -> None:
+def test_lcd_requires_rs_before_e_and_data_until_e_falls() -> None:
     hand = Hand()
     hand.init()
-    for bits in (0x40, 0x10):  # an A whose RS comes with E
+    for bits in (0x40, 0x10):  # an A whose RS changes together with E
         hand.lcd.write(bytes([bits | RS | E | LIGHT, bits | LIGHT]))
     assert hand.first == ""
     hand.init()
-    for bits in (0x40, 0x10):  # and one whose data goes with it
+    for bits in (0x40, 0x10):  # an A whose data changes together with E
         hand.lcd.write(bytes([bits | RS | LIGHT, bits | RS | E | LIGHT, RS | LIGHT]))
     hand.lcd.write(bytes([LIGHT | RS]))
     assert hand.first != "A"
@@ -135,7 +135,7 @@ def test_lcd_wants_rs_before_e_and_the_data_until_e_has_fallen() -> None:
     ("display", "addresses"),
     [((4, 20), (0x00, 0x40, 0x14, 0x54)), ((2, 16), (0x00, 0x40)), ((4, 16), (0, 0x40, 16, 0x50))],
 )
-def test_lcd_has_its_lines_where_such_a_glass_has_them(
+def test_lcd_line_addresses_are_those_of_its_size(
     display: tuple[int, int], addresses: tuple[int, ...]
 ) -> None:
     hand = Hand(display=display)
@@ -146,7 +146,7 @@ def test_lcd_has_its_lines_where_such_a_glass_has_them(
     assert hand.lcd.text() == [f"line {row}".ljust(display[1]) for row in range(display[0])]
 
 
-def test_lcd_has_the_letters_of_its_rom_and_forgets_without_power() -> None:
+def test_lcd_has_the_letters_of_its_rom_and_loses_text_without_power() -> None:
     hand = Hand()
     hand.init()
     hand.say("\\~\x7f")
@@ -157,7 +157,7 @@ def test_lcd_has_the_letters_of_its_rom_and_forgets_without_power() -> None:
     assert hand.first == "█" * 20
 
 
-def test_lcd_moves_its_display() -> None:
+def test_lcd_shifts_its_display() -> None:
     hand = Hand()
     hand.init()
     hand.say("kWh")
@@ -169,7 +169,7 @@ def test_lcd_moves_its_display() -> None:
 
 # SSD1306
 
-GLYPH_A = fonts.load("8x16").glyphs["A"]  # column after column, two octets each
+GLYPH_A = fonts.load("8x16").glyphs["A"]  # column by column, two bytes each
 SSD_ON = bytes.fromhex("00 a1 c8 8d 14 af")
 
 
@@ -184,7 +184,7 @@ def blank(oled: Any) -> None:
     oled.write(b"\x40" + bytes(1024))
 
 
-def test_oled_shows_noise_at_first_and_nothing_without_its_supply(oled: Any) -> None:
+def test_oled_shows_noise_after_power_on_and_nothing_without_power(oled: Any) -> None:
     oled.write(bytes.fromhex("00 af"))
     assert set(oled.picture(1).tobytes()) == {0}
     oled.write(bytes.fromhex("00 8d 14"))
@@ -195,7 +195,7 @@ def test_oled_shows_noise_at_first_and_nothing_without_its_supply(oled: Any) -> 
 
 
 @pytest.mark.parametrize("mode", ["column by column", "line by line", "page by page"])
-def test_oled_takes_octets_in_each_of_its_orders(oled: Any, mode: str) -> None:
+def test_oled_supports_each_addressing_mode(oled: Any, mode: str) -> None:
     oled.write(SSD_ON)
     blank(oled)
     upper, lower = GLYPH_A[::2], GLYPH_A[1::2]
@@ -206,15 +206,15 @@ def test_oled_takes_octets_in_each_of_its_orders(oled: Any, mode: str) -> None:
         oled.write(bytes.fromhex("00 20 00 21 08 0f 22 02 03"))
         oled.write(b"\x40" + upper + lower)
     else:
-        for page, octets in ((0xB2, upper), (0xB3, lower)):
-            # Each command with its own control octet.
+        for page, data in ((0xB2, upper), (0xB3, lower)):
+            # Each command has its own control byte.
             oled.write(bytes([0x80, 0x20, 0x80, 0x02, 0x80, page, 0x80, 0x08, 0x80, 0x10]))
-            oled.write(b"\x40" + octets)
+            oled.write(b"\x40" + data)
     assert oled.text() == [" " * 16, " A" + " " * 14, " " * 16, " " * 16]
 
 
 @pytest.mark.parametrize("wrong", ["a0", "c0", "da 02", "a7", "a8 1f", "d3 08", "a5"])
-def test_oled_that_is_set_up_wrongly_is_not_legible(oled: Any, wrong: str) -> None:
+def test_oled_with_a_wrong_set_up_is_not_readable(oled: Any, wrong: str) -> None:
     oled.write(SSD_ON)
     oled.write(bytes.fromhex("00 20 01") + bytes.fromhex(wrong))
     blank(oled)
@@ -227,7 +227,7 @@ def test_oled_that_is_set_up_wrongly_is_not_legible(oled: Any, wrong: str) -> No
 
 
 class Glass:
-    """An ILI9341 by hand."""
+    """An ILI9341 that is driven by single commands."""
 
     def __init__(self) -> None:
         self.bench = bench_of("cyd")
@@ -241,9 +241,9 @@ class Glass:
 
     def send(self, command: str, data: str = "") -> None:
         self.model.select(True)
-        for level, octets in ((0, command), (1, data)):
+        for level, digits in ((0, command), (1, data)):
             self.dc.put(OUT, level)
-            self.model.transfer(bytes.fromhex(octets))
+            self.model.transfer(bytes.fromhex(digits))
         self.model.select(False)
 
     def wake(self, madctl: str = "48", ms: float = 5) -> None:
@@ -260,7 +260,7 @@ class Glass:
         return found
 
     def red(self) -> None:
-        """Two red dots, the first at 10, 20."""
+        """Draw two red dots, the first at 10, 20."""
         self.send("2a", "000a 000b")
         self.send("2b", "0014 0014")
         self.send("2c", "f800")
@@ -270,7 +270,7 @@ class Glass:
 RED = (255, 0, 0)
 
 
-def test_glass_shows_dots_where_they_were_sent() -> None:
+def test_glass_shows_dots_at_their_addresses() -> None:
     glass = Glass()
     glass.wake()
     before = glass.dot(12, 20)
@@ -296,7 +296,7 @@ def test_glass_shows_dots_where_they_were_sent() -> None:
         ("c8", ((10, 299), RED)),
     ],
 )
-def test_glass_is_mounted_in_one_way(
+def test_glass_has_one_orientation(
     madctl: str, seen: tuple[tuple[int, int], tuple[int, ...]]
 ) -> None:
     glass = Glass()
@@ -305,7 +305,7 @@ def test_glass_is_mounted_in_one_way(
     assert glass.dot(*seen[0]) == seen[1]
 
 
-def test_glass_takes_nothing_while_it_wakes_up() -> None:
+def test_glass_ignores_commands_while_it_wakes_up() -> None:
     glass = Glass()
     glass.wake(ms=3)
     assert glass.dot(0, 0) == (255, 255, 255)
@@ -318,7 +318,7 @@ def test_glass_takes_nothing_while_it_wakes_up() -> None:
 # XPT2046
 
 
-def test_touch_answers_its_channels() -> None:
+def test_touch_returns_the_values_of_its_channels() -> None:
     with bench_of("cyd") as bench:
         touch = bench.part("keypad")
         irq = bench.pins[touch.settings["irq"]]
@@ -335,7 +335,7 @@ def test_touch_answers_its_channels() -> None:
         assert irq.outside == 0
 
 
-def test_touch_that_is_left_awake_does_not_call() -> None:
+def test_touch_left_powered_gives_no_interrupt() -> None:
     with bench_of("cyd") as bench:
         touch = bench.part("keypad")
         touch.select(True)
@@ -345,7 +345,7 @@ def test_touch_that_is_left_awake_does_not_call() -> None:
         assert bench.pins[touch.settings["irq"]].outside == 1
 
 
-def test_touch_knows_its_keys() -> None:
+def test_an_unknown_key_of_the_touch_panel_is_refused() -> None:
     with bench_of("cyd") as bench, pytest.raises(BoardError, match="no key 'B' on this keypad"):
         bench.part("keypad").press("B")
 
@@ -354,7 +354,7 @@ def test_touch_knows_its_keys() -> None:
 
 
 @pytest.mark.parametrize("name", ["8x16", "12x24"])
-def test_font_for_a_board_has_every_letter_of_every_message(name: str) -> None:
+def test_the_font_of_a_board_has_every_letter_of_its_messages(name: str) -> None:
     texts = profiles.board_files().values()
     driver = {font: driver for driver, font in fonts.FONTS.items()}[name]
     made = fonts.board_files([driver, "relay"], texts)
@@ -369,13 +369,13 @@ def test_font_for_a_board_has_every_letter_of_every_message(name: str) -> None:
     assert len(digits) == 10
 
 
-def test_font_whose_end_is_missing_is_refused() -> None:
+def test_a_truncated_font_is_refused() -> None:
     whole = fonts.load("8x16")
-    octets = whole.packed("\ufe8d")
-    assert fonts.parsed(octets).glyphs["\ufe8d"] == whole.glyphs["\ufe8d"]
+    data = whole.packed("\ufe8d")
+    assert fonts.parsed(data).glyphs["\ufe8d"] == whole.glyphs["\ufe8d"]
     with pytest.raises(BoardError, match="a font has"):
-        fonts.parsed(octets[:-1])
+        fonts.parsed(data[:-1])
 
 
-def test_board_without_a_display_of_dots_has_no_font() -> None:
+def test_a_board_without_a_dot_matrix_display_has_no_font() -> None:
     assert fonts.board_files(["lcd", "matrix"], [b"kWh"]) == {}

@@ -1,4 +1,4 @@
-"""Displays and touch panel: the drivers in MicroPython against the models of the chips."""
+"""Displays and touch panel: the drivers run in MicroPython with models of the chips."""
 
 import dataclasses
 from collections.abc import Callable, Iterator
@@ -39,7 +39,7 @@ def quiet(function, argument=None):
 
 
 class Panel:
-    """A display whose driver is called by hand."""
+    """A display whose driver is called directly by a test."""
 
     def __init__(self, rig: Rig) -> None:
         self.rig = rig
@@ -49,15 +49,15 @@ class Panel:
         self.rig.run(f"d = made('display', **{settings!r})")
 
     def show(self, *lines: str) -> bool:
-        """Show lines; True where there is more to do."""
+        """Show lines; return True if drawing is not finished."""
         return bool(self.rig.ask(f"d.show({list(lines)!a})"))
 
     def text(self) -> list[str]:
-        self.rig.run("import machine; machine.reset_cause()")  # all before it has arrived
+        self.rig.run("import machine; machine.reset_cause()")  # wait for all earlier traffic
         return list(self.model.text())
 
     def cost(self, *lines: str) -> int:
-        """Show lines and return how many octets went over the bus."""
+        """Show lines and return the number of bytes on the bus."""
         self.text()
         before = int(self.model.bus_bytes)
         assert not self.show(*lines)
@@ -67,7 +67,7 @@ class Panel:
 
 @pytest.fixture
 def panel_of(tmp_path: Path) -> Iterator[Callable[..., Panel]]:
-    """Return a function that gives a board's display; `changed` is what only the bench knows."""
+    """Return a function that makes a board's display; `changed` sets attributes of the model."""
     rigs: list[Rig] = []
 
     def make(board: str, display: tuple[int, ...] | None = None, **changed: Any) -> Panel:
@@ -102,7 +102,7 @@ def test_display_shows_the_lines(panel_of: Callable[..., Panel], board: str) -> 
     lines = lines_of(*BOARDS[board])
     assert not panel.show(*lines)
     assert panel.text() == lines
-    # Fewer and shorter lines, then more and longer ones than there is room for.
+    # Fewer and shorter lines, then more and longer lines than fit.
     assert not panel.show("kWh")
     rows, cols = BOARDS[board]
     assert panel.text() == ["kWh".ljust(cols)] + [" " * cols] * (rows - 1)
@@ -111,7 +111,9 @@ def test_display_shows_the_lines(panel_of: Callable[..., Panel], board: str) -> 
 
 
 @pytest.mark.parametrize("display", [(2, 16), (2, 20), (4, 16)])
-def test_lcd_of_another_size(panel_of: Callable[..., Panel], display: tuple[int, int]) -> None:
+def test_an_lcd_of_another_size_works(
+    panel_of: Callable[..., Panel], display: tuple[int, int]
+) -> None:
     panel = panel_of("esp32_lcd2004", display=display)
     panel.make(rows=display[0], cols=display[1])
     lines = lines_of(*display)
@@ -119,7 +121,7 @@ def test_lcd_of_another_size(panel_of: Callable[..., Panel], display: tuple[int,
     assert panel.text() == lines
 
 
-def test_colour_display_with_fewer_columns_has_them_in_the_middle(
+def test_fewer_columns_are_centred_on_a_colour_display(
     panel_of: Callable[..., Panel],
 ) -> None:
     panel = panel_of("cyd")
@@ -131,7 +133,7 @@ def test_colour_display_with_fewer_columns_has_them_in_the_middle(
 @pytest.mark.parametrize(
     ("board", "address"), [("esp32_lcd2004", 0x3F), ("esp32_oled", 0x3D), ("esp32_oled", 0x3C)]
 )
-def test_display_is_found_at_its_other_address(
+def test_a_display_is_found_at_its_other_address(
     panel_of: Callable[..., Panel], board: str, address: int
 ) -> None:
     panel = panel_of(board, soldered=address)
@@ -141,7 +143,7 @@ def test_display_is_found_at_its_other_address(
 
 
 @pytest.mark.parametrize("board", ["esp32_lcd2004", "esp32_oled", "esp32c3_oled"])
-def test_display_that_is_absent_is_an_oserror(panel_of: Callable[..., Panel], board: str) -> None:
+def test_an_absent_display_raises_oserror(panel_of: Callable[..., Panel], board: str) -> None:
     panel = panel_of(board)
     panel.model.present = False
     with pytest.raises(AssertionError, match=r"OSError: \[Errno 19\] ENODEV"):
@@ -154,7 +156,7 @@ def test_display_that_is_absent_is_an_oserror(panel_of: Callable[..., Panel], bo
         panel.show("10.00")
 
 
-def test_lcd_without_accents_has_plain_letters(panel_of: Callable[..., Panel]) -> None:
+def test_an_lcd_without_accents_shows_plain_letters(panel_of: Callable[..., Panel]) -> None:
     panel = panel_of("esp32_lcd2004")
     panel.make()
     panel.show("d\u00e9j\u00e0 re\u00e7u, n\u00e3o, \u00c9", "a\\b ~ \u20ac \ufe8d {}")
@@ -162,7 +164,7 @@ def test_lcd_without_accents_has_plain_letters(panel_of: Callable[..., Panel]) -
 
 
 @pytest.mark.parametrize("board", FONTS)
-def test_display_of_dots_draws_arabic(panel_of: Callable[..., Panel], board: str) -> None:
+def test_a_dot_matrix_display_draws_arabic(panel_of: Callable[..., Panel], board: str) -> None:
     panel = panel_of(board)
     panel.make()
     cols = BOARDS[board][1]
@@ -170,12 +172,12 @@ def test_display_of_dots_draws_arabic(panel_of: Callable[..., Panel], board: str
     lines = [visual(word).rjust(cols) for word in words]
     assert not panel.show(*lines)
     assert panel.text() == [glass.alike(FONTS[board], line) for line in lines]
-    # A letter that the font has not got, and one whose low octet is that of an Arabic one.
+    # A letter that the font lacks, and a letter whose low byte equals that of an Arabic one.
     panel.show("a\u20acb", "\u00e9")
     assert [line.rstrip() for line in panel.text()[:2]] == ["a?b", "?"]
 
 
-# Octets of a cell whose place has to be told first, of each next to it, and of one elsewhere.
+# Bytes of a cell that needs an address, of each cell after it, and of a cell elsewhere.
 COSTS = {
     "esp32_lcd2004": (6 + 6, 6),
     "esp32_oled": (8 + 18, 18),
@@ -185,7 +187,7 @@ COSTS = {
 
 
 @pytest.mark.parametrize("board", BOARDS)
-def test_display_is_sent_only_what_changed(panel_of: Callable[..., Panel], board: str) -> None:
+def test_only_changed_cells_are_sent(panel_of: Callable[..., Panel], board: str) -> None:
     panel = panel_of(board)
     panel.make()
     first, next_to_it = COSTS[board]
@@ -203,8 +205,8 @@ def test_display_is_sent_only_what_changed(panel_of: Callable[..., Panel], board
     assert panel.text() == lines
 
 
-def test_key_is_seen_within_its_time_on_the_slowest_bus(panel_of: Callable[..., Panel]) -> None:
-    """A keyed digit changes three cells at most: 5 ms at 100 kHz; a whole screen takes 150 ms."""
+def test_a_key_is_shown_in_time_on_the_slowest_bus(panel_of: Callable[..., Panel]) -> None:
+    """A keyed digit changes at most three cells: 5 ms at 100 kHz; a whole screen is 150 ms."""
     panel = panel_of("esp32_lcd2004")
     panel.make()
     panel.show("Token          10/20", "5612 8734 01")
@@ -213,7 +215,7 @@ def test_key_is_seen_within_its_time_on_the_slowest_bus(panel_of: Callable[..., 
 
 
 @pytest.mark.parametrize("board", BOARDS)
-def test_display_allocates_nothing_where_nothing_changed(
+def test_an_unchanged_display_allocates_nothing(
     panel_of: Callable[..., Panel], board: str
 ) -> None:
     panel = panel_of(board)
@@ -221,12 +223,12 @@ def test_display_allocates_nothing_where_nothing_changed(
     lines = lines_of(*BOARDS[board])
     panel.rig.run(f"lines = {lines!r}; d.show(lines); same = [x + '' for x in lines]")
     assert panel.rig.ask("[quiet(d.show, lines), quiet(d.show, same)]") == [False, False]
-    with pytest.raises(AssertionError, match="MemoryError"):  # so that this can fail
+    with pytest.raises(AssertionError, match="MemoryError"):  # allocations are detected
         panel.rig.run("quiet(d.show, ['other'])")
 
 
 @pytest.mark.parametrize("board", BOARDS)
-def test_display_draws_a_little_at_a_time(panel_of: Callable[..., Panel], board: str) -> None:
+def test_a_display_is_drawn_in_small_steps(panel_of: Callable[..., Panel], board: str) -> None:
     panel = panel_of(board)
     panel.make()
     panel.rig.run(
@@ -238,7 +240,7 @@ def test_display_draws_a_little_at_a_time(panel_of: Callable[..., Panel], board:
     seen = sum(cell != " " for line in panel.text() for cell in line)
     assert 0 < seen <= 7
     assert panel.show(*lines)
-    # What is new meanwhile is drawn in place of what is old.
+    # Lines that change during drawing replace the earlier ones.
     lines[0] = lines[0].replace("Credit", "cREDIT")
     for _ in range(40):
         if not panel.show(*lines):
@@ -247,10 +249,10 @@ def test_display_draws_a_little_at_a_time(panel_of: Callable[..., Panel], board:
 
 
 @pytest.mark.parametrize("board", ["esp32_lcd2004", "esp32_oled"])
-def test_display_is_started_whatever_state_it_was_in(
+def test_a_display_is_initialised_from_any_state(
     panel_of: Callable[..., Panel], board: str
 ) -> None:
-    """A reset in the middle of an octet, or of a command, leaves the chip waiting for the rest."""
+    """After a reset within a byte or a command, the chip still waits for the rest of it."""
     panel = panel_of(board)
     panel.make()
     panel.show("kWh")
@@ -261,13 +263,13 @@ def test_display_is_started_whatever_state_it_was_in(
     assert [line.rstrip() for line in panel.text()] == ["10.00", "", "", ""]
 
 
-def test_oled_is_dark_until_it_is_blank(panel_of: Callable[..., Panel]) -> None:
+def test_an_oled_stays_dark_until_its_memory_is_cleared(panel_of: Callable[..., Panel]) -> None:
     panel = panel_of("esp32_oled")
     seen: list[int] = []
     write = panel.model.write
 
-    def watched(octets: bytes) -> None:
-        write(octets)
+    def watched(data: bytes) -> None:
+        write(data)
         seen.append(sum(panel.model.dot(x, y) for x in range(0, 128, 5) for y in range(0, 64, 7)))
 
     panel.model.write = watched
@@ -279,7 +281,7 @@ def test_oled_is_dark_until_it_is_blank(panel_of: Callable[..., Panel]) -> None:
 # Touch
 
 
-def test_touch_gives_its_key(panel_of: Callable[..., Panel]) -> None:
+def test_a_touch_gives_its_key(panel_of: Callable[..., Panel]) -> None:
     panel = panel_of("cyd")
     rig, touch = panel.rig, panel.rig.bench.part("keypad")
     rig.run("k = made('keypad')")
@@ -292,24 +294,24 @@ def test_touch_gives_its_key(panel_of: Callable[..., Panel]) -> None:
         assert rig.ask("quiet(k.scan)") == 0
 
 
-def test_touch_of_the_edges_of_the_keys(panel_of: Callable[..., Panel]) -> None:
+def test_the_edges_of_the_keys_are_exact(panel_of: Callable[..., Panel]) -> None:
     panel = panel_of("cyd")
     rig, touch = panel.rig, panel.rig.bench.part("keypad")
     rig.run("k = made('keypad')")
     for point, key in {(3, 123): "1", (77, 166): "1", (83, 166): "2", (237, 317): "#"}.items():
         touch.touch(*point)
         assert rig.ask("k.scan()") == 1 << "123456789*0#".index(key)
-    touch.touch(120, 60, force=40)  # a sleeve
+    touch.touch(120, 60, force=40)  # a light touch, such as by a sleeve
     assert rig.ask("k.scan()") == 0
 
 
-def test_touch_asks_the_chip_nothing_while_nobody_touches(panel_of: Callable[..., Panel]) -> None:
+def test_no_transfer_is_made_without_a_touch(panel_of: Callable[..., Panel]) -> None:
     panel = panel_of("cyd")
     rig, touch = panel.rig, panel.rig.bench.part("keypad")
     rig.run("k = made('keypad')")
     asked: list[bytes] = []
     transfer = touch.transfer
-    touch.transfer = lambda octets: asked.append(octets) or transfer(octets)
+    touch.transfer = lambda data: asked.append(data) or transfer(data)
     rig.run("quiet(k.scan)")
     assert not asked
     touch.press("5")
@@ -317,7 +319,7 @@ def test_touch_asks_the_chip_nothing_while_nobody_touches(panel_of: Callable[...
     assert asked
 
 
-def test_touch_that_comes_meanwhile_is_no_key(panel_of: Callable[..., Panel]) -> None:
+def test_a_touch_that_starts_during_a_reading_gives_no_key(panel_of: Callable[..., Panel]) -> None:
     panel = panel_of("cyd")
     rig, touch = panel.rig, panel.rig.bench.part("keypad")
     rig.run("k = made('keypad')")
@@ -335,7 +337,7 @@ def test_touch_that_comes_meanwhile_is_no_key(panel_of: Callable[..., Panel]) ->
     assert rig.ask("k.scan()") == 0
 
 
-def test_touch_that_is_absent_is_an_oserror(panel_of: Callable[..., Panel]) -> None:
+def test_an_absent_touch_panel_raises_oserror(panel_of: Callable[..., Panel]) -> None:
     panel = panel_of("cyd")
     panel.rig.bench.part("keypad").present = False
     with pytest.raises(AssertionError, match=r"OSError: \[Errno 19\] ENODEV"):
@@ -350,15 +352,17 @@ def test_touch_that_is_absent_is_an_oserror(panel_of: Callable[..., Panel]) -> N
     [(board, scene) for board, scenes in pictures.WANTED.items() for scene in scenes],
     ids=lambda part: part if isinstance(part, str) else part.__name__,
 )
-def test_picture_is_as_committed(board: str, scene: Callable[[Rig], None], tmp_path: Path) -> None:
+def test_the_pictures_are_current(
+    board: str, scene: Callable[[Rig], None], tmp_path: Path
+) -> None:
     found = pictures.drawn(board, scene, tmp_path)
     with Image.open(pictures.path_of(board, scene)) as wanted:
         difference = ImageChops.difference(found, wanted.convert("RGB")).getbbox()
-    assert difference is None, f"it differs in {difference}; `make pictures` draws it anew"
+    assert difference is None, f"it differs in {difference}: run `make pictures`"
 
 
 @pytest.mark.parametrize("board", ["esp32_lcd2004", "esp32_oled", "cyd"])
-def test_keys_and_display_of_a_whole_meter(board: str, tmp_path: Path) -> None:
+def test_keys_and_display_work_on_a_whole_meter(board: str, tmp_path: Path) -> None:
     with Rig(board, tmp_path) as rig:
         rig.provision()
         for key in "123":
@@ -370,7 +374,7 @@ def test_keys_and_display_of_a_whole_meter(board: str, tmp_path: Path) -> None:
         assert rig.bench.faults == []
 
 
-def test_touch_of_the_text_begins_a_short_code_where_a_key_does(tmp_path: Path) -> None:
+def test_a_touch_of_the_text_can_begin_a_short_code(tmp_path: Path) -> None:
     with Rig("cyd", tmp_path) as rig:
         rig.provision(profile="landis_gyr")
         rig.tick(5)
@@ -383,7 +387,7 @@ def test_touch_of_the_text_begins_a_short_code_where_a_key_does(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("board", ["esp32_lcd2004", "esp32_oled", "cyd"])
-def test_what_only_a_start_needs_leaves_its_room(board: str, tmp_path: Path) -> None:
+def test_modules_needed_only_at_start_are_unloaded(board: str, tmp_path: Path) -> None:
     with Rig(board, tmp_path) as rig:
         modules = rig.ask("[name for name in sys.modules if 'drivers' in name]")
         assert "drivers.cells" in modules
@@ -393,7 +397,7 @@ def test_what_only_a_start_needs_leaves_its_room(board: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("board", ["esp32_lcd2004", "esp32_oled"])
-def test_meter_goes_on_without_its_display_and_finds_it_again(board: str, tmp_path: Path) -> None:
+def test_a_meter_runs_without_its_display_and_finds_it_again(board: str, tmp_path: Path) -> None:
     with Rig(board, tmp_path) as rig:
         rig.provision()
         rig.tick(5)
@@ -409,15 +413,15 @@ def test_meter_goes_on_without_its_display_and_finds_it_again(board: str, tmp_pa
         assert display.text() == rig.rpc("display")["lines"]
 
 
-def noise(rig: Rig, *octets: int) -> None:
-    """Have the PCF8574 put something out that nobody told it, as a relay's spark does."""
+def noise(rig: Rig, *values: int) -> None:
+    """Put bytes on the outputs of the PCF8574 that were not sent, as interference does."""
     rig.run("import machine; machine.reset_cause()")
     with rig.bench.lock:
-        rig.bench.part("display").write(bytes(octets))
+        rig.bench.part("display").write(bytes(values))
 
 
 @pytest.mark.parametrize("half", [*range(0, 256, 16)])
-def test_lcd_that_is_out_of_step_finds_it_again(half: int, tmp_path: Path) -> None:
+def test_an_lcd_out_of_step_is_synchronised_again(half: int, tmp_path: Path) -> None:
     with Rig("esp32_lcd2004", tmp_path) as rig:
         rig.provision()
         rig.tick(60)
@@ -430,7 +434,7 @@ def test_lcd_that_is_out_of_step_finds_it_again(half: int, tmp_path: Path) -> No
         assert rig.bench.part("display").text() == rig.rpc("display")["lines"]
 
 
-def test_lcd_that_was_reset_is_started_and_drawn_anew(tmp_path: Path) -> None:
+def test_an_lcd_that_was_reset_is_initialised_and_drawn_again(tmp_path: Path) -> None:
     with Rig("esp32_lcd2004", tmp_path) as rig:
         rig.provision()
         rig.tick(60)
@@ -439,7 +443,7 @@ def test_lcd_that_was_reset_is_started_and_drawn_anew(tmp_path: Path) -> None:
         assert rig.bench.part("display").text() == rig.rpc("display")["lines"]
 
 
-def test_lcd_is_drawn_anew_after_the_relay_has_switched(tmp_path: Path) -> None:
+def test_an_lcd_is_drawn_again_after_the_relay_has_switched(tmp_path: Path) -> None:
     with Rig("esp32_lcd2004", tmp_path) as rig:
         rig.provision()
         rig.tick(60)
@@ -452,7 +456,7 @@ def test_lcd_is_drawn_anew_after_the_relay_has_switched(tmp_path: Path) -> None:
         assert rig.bench.part("display").text() == rig.rpc("display")["lines"]
 
 
-def test_colour_display_that_a_program_has_changed_is_as_it_was(tmp_path: Path) -> None:
+def test_a_start_resets_the_inversion_of_a_colour_display(tmp_path: Path) -> None:
     rig = Rig("cyd", tmp_path)
     rig.bench.part("display")._inverted = True
     with rig:
@@ -460,20 +464,20 @@ def test_colour_display_that_a_program_has_changed_is_as_it_was(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("board", ["esp32_oled", "esp32c3_oled"])
-def test_an_oled_that_lost_its_supply_for_a_moment(board: str, tmp_path: Path) -> None:
+def test_an_oled_is_drawn_again_after_a_short_loss_of_power(board: str, tmp_path: Path) -> None:
     with Rig(board, tmp_path) as rig:
         rig.provision()
         rig.tick(60)
         display = rig.bench.part("display")
         shown = display.text()
-        display.present = False  # between two writes: nobody notices
+        display.present = False  # between two writes: no driver sees the loss
         display.present = True
         assert display.text() != shown
         rig.tick(3100)  # a minute
         assert display.text() == shown
 
 
-def test_a_glass_of_16x4_on_the_wires_of_20x4(tmp_path: Path) -> None:
+def test_a_16x4_display_works_in_place_of_a_20x4_display(tmp_path: Path) -> None:
     with Rig("esp32_lcd2004", tmp_path) as rig:
         display = rig.bench.part("display")
         display.rows, display.cols = 4, 16

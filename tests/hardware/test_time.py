@@ -1,4 +1,4 @@
-"""The timer's callback: what it costs when nothing happens, and that no time is lost in it."""
+"""The timer's callback: its cost when idle, its errors, and that no time is lost."""
 
 import subprocess
 from pathlib import Path
@@ -23,7 +23,7 @@ def test_an_idle_tick_allocates_nothing(board: str, tmp_path: Path) -> None:
             "    quiet = 0\n"
             "    for i in range(200):\n"
             "        rig_time.ms += 20\n"
-            "        if runtime._now == runtime._clock.now():\n"  # not the first of a second
+            "        if runtime._now == runtime._clock.now():\n"  # not the first tick of a second
             "            micropython.heap_lock()\n"
             "            runtime.tick()\n"
             "            micropython.heap_unlock()\n"
@@ -38,8 +38,8 @@ def test_an_idle_tick_allocates_nothing(board: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("board", WIRED)
-def test_a_meter_that_is_left_alone_allocates_nothing(board: str, tmp_path: Path) -> None:
-    """Ten minutes without a load: nothing happens, and the display is what it was."""
+def test_an_idle_meter_allocates_nothing(board: str, tmp_path: Path) -> None:
+    """Ten minutes without a load: no memory is allocated and the display does not change."""
     with Rig(board, tmp_path) as rig:
         rig.provision(credit_wh=45_000)
         rig.tick(60)
@@ -58,7 +58,7 @@ def test_a_meter_that_is_left_alone_allocates_nothing(board: str, tmp_path: Path
         )
         assert int(said) == 599
         assert rig.bench.part("display").text() == before
-        # What happens by itself is still seen: here the day's end, then a load.
+        # Changes without a key are still shown: here the end of the day, then a load.
         rig.rpc("advance", 86_400)
         rig.rpc("load", 3600)
         rig.tick(60, ms=100)
@@ -66,7 +66,7 @@ def test_a_meter_that_is_left_alone_allocates_nothing(board: str, tmp_path: Path
 
 
 def test_a_day_of_ticks_loses_no_time(rig: Rig) -> None:
-    """Ticks of 20 ms, of 80 ms and 3 s, as a busy board has them, and of many seconds."""
+    """Ticks of 20 ms, ticks of 80 ms and 3 s as on a busy board, and ticks of many seconds."""
     rig.rpc("load", 100)
     start = rig.rpc("clock")
     began_ms = rig.ms
@@ -82,8 +82,8 @@ def test_a_day_of_ticks_loses_no_time(rig: Rig) -> None:
     assert rig.rpc("status")["total_wh"] == pytest.approx(2400, abs=1)
 
 
-def test_ticks_wrap_and_nothing_happens(tmp_path: Path) -> None:
-    """An ESP32's milliseconds begin again after 12 days."""
+def test_a_wrap_of_the_ticks_loses_no_time(tmp_path: Path) -> None:
+    """The millisecond counter of an ESP32 wraps after 12 days."""
     with Rig("esp32_lcd2004", tmp_path, ms=(1 << 30) - 2000) as rig:
         rig.provision()
         start = rig.rpc("clock")
@@ -93,8 +93,8 @@ def test_ticks_wrap_and_nothing_happens(tmp_path: Path) -> None:
         assert rig.ask("_meter.entry.digits") == "5"
 
 
-def test_what_a_verb_has_begun_is_not_disturbed(rig: Rig) -> None:
-    """A callback runs in between whatever else runs: here in the middle of a commit."""
+def test_a_tick_does_not_disturb_a_running_verb(rig: Rig) -> None:
+    """A callback may interrupt other code: here in the middle of a commit."""
     rig.rpc("load", 1000)
     rig.tick(1)
     rig.run(
@@ -117,7 +117,7 @@ def test_what_a_verb_has_begun_is_not_disturbed(rig: Rig) -> None:
 
 
 def test_a_verb_in_a_callback_during_another_verb_is_an_error(rig: Rig) -> None:
-    """On a chip both run in one thread: to wait for the other would be for ever."""
+    """On a chip both run in one thread, so waiting would never end."""
     rig.run(
         "storage = _meter._storage\nsave = storage.save\nsaid = []\n"
         "def slow(parts):\n"
@@ -148,7 +148,7 @@ def test_a_verb_waits_for_another_thread_but_not_for_ever(rig: Rig) -> None:
     assert rig.ask("runtime.lock.locked()") is False
 
 
-def test_a_program_may_take_the_first_timer(rig: Rig) -> None:
+def test_a_program_may_use_the_first_timer(rig: Rig) -> None:
     rig.run(
         "import machine\ncount = 0\n"
         "def mine(timer):\n    global count\n    count += 1\n"
@@ -161,8 +161,8 @@ def test_a_program_may_take_the_first_timer(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("board", ["esp32_lcd2004", "esp32c3_oled"])
-def test_ctrl_c_in_the_timer_leaves_no_key_dead(board: str, tmp_path: Path) -> None:
-    """It may come between any two steps, here before each use of the bus or the pins."""
+def test_after_ctrl_c_in_the_timer_all_keys_work(board: str, tmp_path: Path) -> None:
+    """Ctrl-C may occur at any step: here before each use of the bus or the pins."""
     with Rig(board, tmp_path) as rig:
         rig.provision()
         rig.tick(5)
@@ -197,7 +197,7 @@ def test_ctrl_c_in_the_timer_leaves_no_key_dead(board: str, tmp_path: Path) -> N
             keypad.release("5")
             rig.tick(4)
             digits = rig.ask("_meter.entry.digits")
-            for key in "39":  # in other rows
+            for key in "39":  # keys in other rows
                 rig.key(key)
             assert rig.ask("_meter.entry.digits") == digits + "39", n
             rig.key("*")
@@ -207,7 +207,7 @@ def test_ctrl_c_in_the_timer_leaves_no_key_dead(board: str, tmp_path: Path) -> N
         assert rig.ask("runtime.lock.locked()") is False
 
 
-def test_ctrl_c_in_the_timer_is_not_kept_from_the_program(rig: Rig) -> None:
+def test_ctrl_c_in_the_timer_reaches_the_program(rig: Rig) -> None:
     rig.run(
         "def no(now):\n    raise KeyboardInterrupt\n"
         "real = _meter.display\n_meter.display = no\nruntime.fresh = True"
@@ -227,7 +227,7 @@ def test_an_error_in_a_verb_leaves_the_timer_free(rig: Rig) -> None:
     assert rig.ask("_meter.entry.digits") == "3"
 
 
-def test_a_tick_that_runs_out_of_memory_does_no_harm(rig: Rig) -> None:
+def test_a_tick_without_memory_does_no_harm(rig: Rig) -> None:
     rig.run("def no(now):\n    raise MemoryError\nreal = _meter.display\n_meter.display = no")
     rig.tick(60)
     rig.run("_meter.display = real")
@@ -245,7 +245,7 @@ def test_every_start_starts_the_timer(rig: Rig) -> None:
     assert rig.rpc("status")["provisioned"]
 
 
-def test_the_machine_refuses_what_the_chip_refuses(tmp_path: Path) -> None:
+def test_the_machine_model_refuses_what_the_chip_refuses(tmp_path: Path) -> None:
     with Rig("esp32c3_oled", tmp_path) as rig:
         for wrong in ("Pin(12, Pin.OUT)", "Pin(22)", "Timer(2)"):
             said = rig.run(
@@ -258,6 +258,6 @@ def test_the_machine_refuses_what_the_chip_refuses(tmp_path: Path) -> None:
         rig.run("from machine import Pin\nPin(34, Pin.OUT)")
 
 
-def test_the_interpreter_of_a_rig_is_the_real_one(rig: Rig) -> None:
+def test_a_rig_runs_the_usual_interpreter(rig: Rig) -> None:
     assert isinstance(rig._process, subprocess.Popen)
     assert rig.ask("__import__('sys').implementation.name") == "micropython"
