@@ -268,8 +268,11 @@ def create(
     config: Mapping[str, Any] | Callable[[], Mapping[str, Any]],
     *,
     heap: str = HEAP,
+    language: str | None = None,
 ) -> NamedMeter:
     """Make a named meter on a fresh flash and set it up; nothing is left where that fails.
+
+    `language` is that of the display, by default the first of the profile.
 
     `config` may be a function: what it registers elsewhere is then registered while a folder
     stands that tells of a making cut short.
@@ -292,6 +295,8 @@ def create(
                 MeterClient(board.path) as meter,
             ):
                 meter.provision(config)
+                if language is not None:
+                    meter.language(language)
             write_atomically(work / "meter.json", json.dumps(about, indent=1).encode() + b"\n")
             if folder.exists():  # what is left of one that has neither flash nor description
                 for stray in ("board.lock", "flash.img", "meter.json"):
