@@ -313,7 +313,7 @@ def test_several_tokens_in_one_call() -> None:
     # Half a change does not outlive the call, and the command says so.
     half = CliRunner().invoke(app, ["enter", "lome", codes[0]])
     assert half.exit_code == 0
-    assert "key all its codes in one call" in half.stderr
+    assert "give all its codes in one command" in half.stderr
     assert "NotReady" in refused("enter", "lome", codes[1])
     told = json.loads(jeton("enter", "lome", *codes, purchase, "--json"))
     assert [token["name"] for token in told] == ["1stKCT", "Accept", "Accept"]

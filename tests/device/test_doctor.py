@@ -188,7 +188,9 @@ def test_refusals(wired: VirtualBoard) -> None:
 def test_nobody_to_ask(wired: VirtualBoard, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
     line = refused("doctor", wired.path)
-    assert line == "nobody can be asked here: say --no-person, or --yes for a test rig"
+    assert line == (
+        "no person can be asked, this is not a terminal: give --no-person, or --yes on a test bench"
+    )
 
 
 def test_a_locked_meter_is_not_tested() -> None:
