@@ -189,7 +189,8 @@ def test_nobody_to_ask(wired: VirtualBoard, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
     line = refused("doctor", wired.path)
     assert line == (
-        "no person can be asked, this is not a terminal: give --no-person, or --yes on a test bench"
+        "no person can be asked, this is not a terminal: give --no-person, or --yes on a test "
+        "bench"
     )
 
 

@@ -72,10 +72,6 @@ def _load_profiles(given: dict[str, Any]) -> list[str]:
     return list(loads.PROFILES)
 
 
-def _languages_of_profile(given: dict[str, Any]) -> list[str]:
-    return _languages({"profile": given.get("name")})
-
-
 meter = _completion(_meters)
 meter_or_port = _completion(lambda given: [*_meters(given), *_ports(given)])
 port = _completion(lambda given: ["auto", *_served(given), *_ports(given)])
@@ -84,5 +80,4 @@ tested = _completion(lambda given: ["virtual", "auto", *_meters(given), *_ports(
 profile = _completion(_profiles)
 board = _completion(_boards)
 language = _completion(_languages)
-language_of_profile = _completion(_languages_of_profile)
 load_profile = _completion(_load_profiles)

@@ -90,7 +90,7 @@ def show(
             "--messages",
             metavar="LANGUAGE",
             help="Show its messages in this language instead.",
-            autocompletion=complete.language_of_profile,
+            autocompletion=complete.language,
         ),
     ] = None,
     as_json: Json = False,

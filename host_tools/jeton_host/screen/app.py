@@ -191,7 +191,7 @@ class MeterScreen(App[int]):
             with Horizontal(classes="row"):
                 own = self.line.meter.board is not None
                 yield _small("Power" if own else "Reset", "power")
-                why = "off or on" if own else "restarts the board; its power cannot be cut here"
+                why = "off or on" if own else "restarts the board; no power cut here"
                 yield Label(why, classes="unit")
 
     def on_mount(self) -> None:

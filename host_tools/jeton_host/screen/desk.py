@@ -55,7 +55,7 @@ class Desk:
         here = self._pos.meter(self.name).key
         had = self._had(status)
         if had is None:
-            return f"meter: KRN {status.krn}, TI {status.ti:02d}: unknown key"
+            return f"meter: KRN {status.krn}, TI {status.ti:02d}: key unknown here"
         return "" if had == here else f"meter: KRN {status.krn}, desk: KRN {here.krn}"
 
     def to_key(self, issued: list[Issued], status: Status) -> list[str]:
