@@ -4,11 +4,12 @@ import json
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jeton_host.drills.story import Story
+if TYPE_CHECKING:
+    from jeton_host.drills.story import Story
 
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object at the end, and nothing else.")
@@ -28,31 +29,31 @@ _drill = typer.Typer(
 )
 
 
-def _ceet(story: Story, homes: int) -> None:
+def _ceet(story: "Story", homes: int) -> None:
     from jeton_host.drills import ceet
 
     ceet.run(story)
 
 
-def _eneo(story: Story, homes: int) -> None:
+def _eneo(story: "Story", homes: int) -> None:
     from jeton_host.drills import eneo
 
     eneo.run(story, homes=homes)
 
 
-def _onee(story: Story, homes: int) -> None:
+def _onee(story: "Story", homes: int) -> None:
     from jeton_host.drills import onee
 
     onee.run(story)
 
 
-def _somelec(story: Story, homes: int) -> None:
+def _somelec(story: "Story", homes: int) -> None:
     from jeton_host.drills import somelec
 
     somelec.run(story)
 
 
-DRILLS: dict[str, Callable[[Story, int], None]] = {
+DRILLS: dict[str, Callable[["Story", int], None]] = {
     "ceet": _ceet,
     "eneo": _eneo,
     "onee": _onee,
@@ -62,6 +63,8 @@ DRILLS: dict[str, Callable[[Story, int], None]] = {
 
 def _run(name: str, seed: int, as_json: bool, homes: int = _HOMES) -> int:
     """Run a drill; return the exit status."""
+    from jeton_host.drills.story import Story
+
     story = Story(name, seed=seed, as_json=as_json)
     story.run(partial(DRILLS[name], story, homes))
     return story.finish()
@@ -129,6 +132,8 @@ def _all_command(homes: Homes = _HOMES, seed: Seed = 1, as_json: Json = False) -
 
     - `jeton drill all --seed 2`
     """
+    from jeton_host.drills.story import Story
+
     started = time.monotonic()
     stories = [Story(name, seed=seed, as_json=as_json) for name in DRILLS]
     for story in stories:

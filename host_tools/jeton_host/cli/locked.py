@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Mapping
 from getpass import getpass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,9 +14,11 @@ from jeton_host.cli.options import METERS, Json, Where, put
 from jeton_host.client.session import UNLOCK_VARIABLE
 from jeton_host.errors import JetonError
 from jeton_host.meter import Meter
-from jeton_host.meters import rescue as rescues
 from jeton_host.terminal.words import kwh
 from jeton_host.vending.pos import PointOfSale
+
+if TYPE_CHECKING:
+    from jeton_host.meters import rescue as rescues
 
 _LONGEST_FILE = 1024  # characters
 
@@ -168,6 +170,8 @@ def rescue(
     - `jeton rescue home --export home.json --provision`
     - `jeton rescue flash.img --json`
     """
+    from jeton_host.meters import rescue as rescues
+
     flash, named = rescues.flash_of(where)
     new = None
     with rescues.held(flash, f"meter {where}" if named else f"a board with {flash}"):
@@ -198,7 +202,7 @@ def rescue(
         _print_new(name, found, new)
 
 
-def _print_new(name: str, found: rescues.Found, new: Mapping[str, Any]) -> None:
+def _print_new(name: str, found: "rescues.Found", new: Mapping[str, Any]) -> None:
     """Print the values of the old meter that the new meter lacks."""
     if new["key_pending"]:
         print(
@@ -245,7 +249,9 @@ _LOST: dict[str, Callable[[Any, str], str]] = {
 }
 
 
-def _print_found(found: rescues.Found) -> None:
+def _print_found(found: "rescues.Found") -> None:
+    from jeton_host.meters import rescue as rescues
+
     if found.wrong:
         print(f"file system: {found.wrong}")
     for copy in found.copies:

@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import Callable, Iterator
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 
 class Printer:
@@ -27,6 +26,8 @@ class Printer:
         if not self._console.is_terminal:
             yield lambda done: None
             return
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
         with Progress(
             TextColumn("{task.description:<14}"),
             BarColumn(),

@@ -21,7 +21,6 @@ from jeton_host.errors import BoardError, VendingError
 from jeton_host.meter import Meter
 from jeton_host.terminal.parse import shortened
 from jeton_host.vending import batch, shown, tid, tokens
-from jeton_host.vending.explain import explain
 from jeton_host.vending.keys import load_keys
 from jeton_host.vending.pos import PointOfSale
 from jeton_host.vending.records import Issued
@@ -397,6 +396,8 @@ def explain_command(
     - `jeton explain 5649 3153 7254 5031 3471`
     - `jeton explain '7063 0503 4700 2872 6114' --meter home`
     """
+    from jeton_host.vending.explain import explain
+
     digits_ = digits.clean("".join(token))
     pos = _pos(keys)
     with _live(pos, meter, digits_) as (live, no_answer):
