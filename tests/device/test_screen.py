@@ -393,11 +393,11 @@ def test_no_key_change_on_top_of_one_that_waits(demo: str) -> None:
             await s.pilot.press("v")
             await s.until(lambda: s.screen.query_one("#krn", Input).value == "3")
             await s.pilot.click("#issue-key-change")
-            await s.until(lambda: "the meter still has KRN 1, and a change to KRN 2" in s.said)
-            assert "press k to enter it first" in s.said
+            await s.until(lambda: "the meter still has KRN 1: " in s.said)
+            assert "press k to enter the change to KRN 2 first" in s.said
             assert len(s.said) <= 78  # it is one line
             await s.issued("credit")
-            assert "for the next key: press k to enter that key first" in s.said
+            assert "for the next key: k enters that key first" in s.said
             await s.keys("k")
             assert s.said == "Accept, TransferCredit:Electricity, 10.00 kWh"
             assert "KRN 2" in s.text("#state")
@@ -418,7 +418,7 @@ def test_a_meter_with_a_key_of_somebody_else(demo: str) -> None:
     async def test() -> None:
         async with seen() as s:
             await s.pilot.press("v")
-            await s.until(lambda: "KRN 5, TI 01: no key of this desk" in s.text("#differs"))
+            await s.until(lambda: "KRN 5, TI 01: key unknown here" in s.text("#differs"))
             assert not s.screen.query_one("#waiting").display
             await s.issued("test")
             await s.keys("k")

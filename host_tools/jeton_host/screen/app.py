@@ -422,8 +422,8 @@ class MeterScreen(App[int]):
         """Refuse a second key change before the meter has the first one; `k` enters the first."""
         self.issued = change
         self.say(
-            f"the meter still has KRN {status.krn}, and a change to KRN {change[0].fields['krn']} "
-            "is issued: press k to enter it first",
+            f"the meter still has KRN {status.krn}: press k to enter the change to KRN "
+            f"{change[0].fields['krn']} first",
             good=False,
         )
 
@@ -432,9 +432,9 @@ class MeterScreen(App[int]):
         one = issued[0].told if issued[0].rounded else issued[0].grouped
         what = "issued: " + (f"{len(issued)} tokens" if len(issued) > 1 else one)
         if waiting and issued[0].cls != 1:
-            what += ", for the next key: press k to enter that key first"
+            what += ", for the next key: k enters that key first"
         else:
-            what += ". Press k to enter it"
+            what += ". k enters it"
         self.say(what, good=True)
         self._compare(again=True)
         self.action_keypad()
