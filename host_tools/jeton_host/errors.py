@@ -4,7 +4,6 @@ All errors are subclasses of `JetonError`. The errors for a wrong argument are a
 the built-in `TypeError` or `ValueError`.
 """
 
-
 import re
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")

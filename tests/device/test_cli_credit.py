@@ -88,7 +88,7 @@ def test_emergency_credit_is_printed_as_json(home: str) -> None:
 def test_an_advance_is_granted_and_recovered(home: str) -> None:
     said = jeton("grant", home, "5")
     assert said == (
-        "         2.000 kWh  began with\n"
+        "         2.000 kWh  initial credit\n"
         "+        0.000 kWh  tokens\n"
         "+        5.000 kWh  advances\n"
         "-        0.000 kWh  energy\n"
@@ -153,7 +153,7 @@ def _kinds(reports: list[dict[str, Any]]) -> list[tuple[int, str]]:
 
 
 def test_a_fault_report_is_kept_until_acknowledged_and_sent_once(home: str) -> None:
-    assert jeton("reports", home) == "no fault reports wait\n"
+    assert jeton("reports", home) == "no fault reports to acknowledge\n"
     assert result_of("reports", home) == []
     jeton("tamper", home)
     jeton("enter", home, PointOfSale().power_limit(home, 1000).token)
@@ -168,7 +168,7 @@ def test_a_fault_report_is_kept_until_acknowledged_and_sent_once(home: str) -> N
     assert re.fullmatch(r" +2  2026-01-30 00:0\d:\d\d UTC  trip  power_w 1500, trips 1", lines[1])
     assert _kinds(result_of("reports", home, "--ack", "1")) == [(2, "trip")]
     assert _kinds(result_of("reports", home, "--ack", "1")) == [(2, "trip")]  # the answer was lost
-    assert jeton("reports", home, "--ack", "2") == "no fault reports wait\n"
+    assert jeton("reports", home, "--ack", "2") == "no fault reports to acknowledge\n"
     assert result_of("reports", home) == []
 
 

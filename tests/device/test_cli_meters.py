@@ -313,7 +313,7 @@ def test_one_call_may_enter_several_tokens() -> None:
     # The first half of a key change is lost after the call, and the command prints this.
     half = CliRunner().invoke(app, ["enter", "lome", codes[0]])
     assert half.exit_code == 0
-    assert "key all its codes in one call" in half.stderr
+    assert "give all its codes in one command" in half.stderr
     assert "NotReady" in refused("enter", "lome", codes[1])
     results = json.loads(jeton("enter", "lome", *codes, purchase, "--json"))
     assert [token["name"] for token in results] == ["1stKCT", "Accept", "Accept"]

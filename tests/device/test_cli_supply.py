@@ -82,7 +82,7 @@ def test_a_load_from_a_file_can_be_applied_at_once(home: str, tmp_path: Path) ->
     assert (said["total_wh"], said["load_w"], said["rate"]) == (600, 0, 1)
     assert said["clock"].startswith("2026-03-02T10:0")
     assert "600 steps" not in refused("load", home, "--csv", str(long))
-    assert "has 601 steps, and a meter keeps 256: --play" in refused(
+    assert "has 601 steps, and a meter stores 256: give --play" in refused(
         "load", home, "--csv", str(long)
     )
 
@@ -114,23 +114,23 @@ def test_loads_on_three_phases_trip_an_unbalance_limit(home: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ((), "say one load"),
-        (("100", "--phases", "1,2,3"), "say one load"),
+        ((), "give one load"),
+        (("100", "--phases", "1,2,3"), "give one load"),
         (("-1",), "whole number of W"),
         (("1e3",), "whole number of W"),
         (("99999999999",), "from 0 to 4294967295"),
-        (("--phases", "1,2"), "not three loads"),
-        (("--phases", ""), "not three loads"),
+        (("--phases", "1,2"), "is not three loads"),
+        (("--phases", ""), "is not three loads"),
         (("--phases", "1,2,-3"), "whole number of W"),
         (("--phases", "1,2," + "9" * 5000), "whole number of W"),
         (("--profile", "villa"), "there are: household"),
         (("--profile", ""), "there are: household"),
-        (("100", "--seed", "7"), "--seed goes with"),
-        (("100", "--play"), "go with --csv"),
-        (("100", "--repeat", "1d"), "go with --csv"),
+        (("100", "--seed", "7"), "--seed needs"),
+        (("100", "--play"), "need --csv"),
+        (("100", "--repeat", "1d"), "need --csv"),
         (("--csv", ""), "needs the name of a file"),
-        (("--csv", "DAY", "--repeat", "1d", "--play"), "do not go together"),
-        (("--csv", "DAY", "--repeat", "0"), "--repeat 0 will not do"),
+        (("--csv", "DAY", "--repeat", "1d", "--play"), "exclude each other"),
+        (("--csv", "DAY", "--repeat", "0"), "--repeat 0 is not more than 0 s"),
         (("--csv", "DAY", "--repeat", "often"), "not a time span"),
         (("--csv", "DAY", "--repeat", "1h"), "no step at 7200 s"),
         (("--csv", "NONE"), "No such file"),
@@ -176,7 +176,9 @@ def test_a_wrong_time_is_refused(home: str, time: str) -> None:
 
 
 def test_the_rate_of_a_running_clock_is_set(home: str) -> None:
-    assert "stands still when this ends" in refused("clock", home, "--rate", "60")
+    assert "the clock of home stops when this command ends" in refused(
+        "clock", home, "--rate", "60"
+    )
     with served(home):
         assert result_of("clock", home, "2026-05-04T12:00", "--rate", "0") == {
             "clock": "2026-05-04T12:00:00+00:00",
@@ -213,7 +215,7 @@ def test_a_switch_may_wait_for_a_key() -> None:
     assert "nothing to reconnect: the switch of home is closed" in refused_reconnect("home")
     jeton("load", "home", "1000")
     assert "switch open (no credit)" in jeton("advance", "home", "2h")
-    assert "waits for no key: it is open (no credit)" in refused_reconnect("home")
+    assert "does not wait for a key: it is open (no credit)" in refused_reconnect("home")
     jeton("enter", "home", PointOfSale().credit("home", "5").token)
     assert "switch open (wait key)" in jeton("status", "home")
     assert "switch closed" in jeton("reconnect", "home")
@@ -253,10 +255,10 @@ def test_a_tripped_switch_is_reconnected(home: str) -> None:
 
 
 def test_a_muted_alarm_stays_muted_until_credit_exceeds_its_level(home: str) -> None:
-    assert jeton("mute", home) == "no alarm sounds\n"
+    assert jeton("mute", home) == "no alarm is on\n"
     jeton("new", "low", "--credit", "2")
     assert "the low credit alarm sounds" in jeton("status", "low")
-    assert jeton("mute", "low") == "the alarm is silent\n"
+    assert jeton("mute", "low") == "the alarm is off\n"
     assert "credit is low" in jeton("status", "low")
     assert result_of("mute", "low")["alarm"] is False
     jeton("enter", "low", PointOfSale().credit("low", "5").token)

@@ -192,7 +192,10 @@ def test_a_check_without_a_terminal_needs_an_option(
 ) -> None:
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
     line = refused("doctor", wired.path)
-    assert line == "nobody can be asked here: say --no-person, or --yes for a test rig"
+    assert line == (
+        "no person can be asked, this is not a terminal: give --no-person, or --yes on a test "
+        "bench"
+    )
 
 
 def test_a_locked_meter_is_not_checked() -> None:

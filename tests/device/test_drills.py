@@ -48,7 +48,7 @@ def jeton(*arguments: str, encoding: str = "utf-8") -> subprocess.CompletedProce
 def bad_steps(name: str) -> list[str]:
     """Run a drill that must fail; return its failed steps."""
     story = Story(name, as_json=True)
-    story.tell(lambda: RUNS[name](story))
+    story.run(lambda: RUNS[name](story))
     assert not story.ok
     return [step.what for step in story.steps if not step.ok]
 
@@ -102,7 +102,7 @@ REFUSALS = {
         "LockOut",
         "OldError",
     ],
-    "onee": ["a whole number from 1", "UsedError", "takes two readings", "below the last reading"],
+    "onee": ["a whole number from 1", "UsedError", "needs two readings", "below the last reading"],
     "somelec": ["FormatError", "Connection refused", "gave no receipt", "takes no advances"],
 }
 
@@ -127,11 +127,11 @@ def test_a_drill_command_succeeds_and_repeats_its_story(name: str) -> None:
 def test_ceet_uses_the_keys_of_its_customers() -> None:
     keyed = [(s["what"], s["found"]) for s in result_of("drill", "ceet")["steps"] if "digits" in s]
     assert keyed[:6] == [
-        ("An unused ticket of 10 kWh, keyed before the update as CEET asks", "Accept"),
+        ("An unused ticket of 10 kWh, entered before the update as CEET asks", "Accept"),
         ("Code 1", "1stKCT"),
         ("Code 2", "Accept"),
         ("Code 3", "Accept"),
-        ("Code 3 once more", "UsedError"),
+        ("Code 3 again", "UsedError"),
         ("The ticket from the drawer", "CRCError"),
     ]
 
@@ -157,7 +157,7 @@ def test_ceet_has_a_refused_case_for_each_word() -> None:
 @pytest.mark.parametrize(
     ("name", "what", "word"),
     [
-        ("onee", "The same look", "ﺔﻘﺤﺘﺴﻣ ﺔﻔﻠﺳ"),
+        ("onee", "The same code", "ﺔﻘﺤﺘﺴﻣ ﺔﻔﻠﺳ"),
         ("somelec", "A purchase of 30 kWh", "ﻝﻮﺒﻘﻣ"),
     ],
 )
@@ -169,14 +169,14 @@ def test_arabic_is_shown_in_the_order_of_its_cells(name: str, what: str, word: s
     assert word in step.get("display", [step["found"]])[0]
     screen = io.StringIO()
     story = Story(name, console=Console(file=screen, force_terminal=True, width=80))
-    story.tell(lambda: RUNS[name](story))
+    story.run(lambda: RUNS[name](story))
     drawn = screen.getvalue()
     assert f" \u202d{word:>{width}}\u202c " in drawn
 
 
 @pytest.mark.parametrize(
     ("name", "what"),
-    [("onee", "The same look"), ("somelec", "The display says so in Arabic")],
+    [("onee", "The same code"), ("somelec", "The display shows that in Arabic")],
 )
 def test_a_meter_that_keeps_french_fails_the_drill(
     monkeypatch: pytest.MonkeyPatch, name: str, what: str
@@ -256,7 +256,7 @@ def test_one_failed_drill_fails_all_and_the_others_are_reported(
     assert said.json["drills"][1]["steps"][-1]["found"] == "the board is silent"
     plain = ran("drill", "all")
     assert plain.status == 1
-    assert "went wrong: two." in plain.out
+    assert "failed: two." in plain.out
 
 
 def test_without_a_terminal_plain_lines_a_table_and_a_plot_are_printed() -> None:
@@ -265,7 +265,7 @@ def test_without_a_terminal_plain_lines_a_table_and_a_plot_are_printed() -> None
     assert "\x1b" not in done.stdout
     assert "     | CODE 1 CORRECT   |\n     | ENTRER CODE 2    |\n" in done.stdout
     assert "under the meter's previous key" in done.stdout
-    assert "steps ended as they ought to" in done.stdout
+    assert "steps had the expected result" in done.stdout
     assert "│ 04 Nov 08:00 │       20.00 │       0.00 │" in done.stdout
     assert done.stdout.index("credit, kWh\n") < done.stdout.index("load, W (mean)\n")
 
@@ -277,14 +277,14 @@ def test_an_output_without_unicode_gets_the_same_story(name: str, encoding: str)
     done = jeton("drill", name, *extra, encoding=encoding)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.isascii()
-    assert "steps ended as they ought to" in done.stdout
+    assert "steps had the expected result" in done.stdout
     assert "   > " in done.stdout
     assert "   + " in done.stdout
     plot = done.stdout.partition("credit, kWh\n")[2]
     assert "**" in plot
     assert "?" not in plot
     arabic = name in ("onee", "somelec")
-    assert ("? stands for a letter" in done.stdout, "?????" in done.stdout) == (arabic, arabic)
+    assert ("each ? is a letter" in done.stdout, "?????" in done.stdout) == (arabic, arabic)
     found = jeton("drill", name, *extra, "--json", encoding=encoding)
     assert (found.returncode, found.stderr) == (0, "")
     assert json.loads(found.stdout)["ok"]
@@ -323,7 +323,7 @@ def test_a_signal_removes_the_temporary_folder(number: int, tmp_path: Path) -> N
         text=True,
     )
     assert process.stdout is not None
-    assert any("Customers pay all the same" in line for line in process.stdout)
+    assert any("Customers still pay" in line for line in process.stdout)
     assert [path for path in tmp_path.iterdir() if path.is_dir()]
     process.send_signal(number)
     _, wrong = process.communicate(timeout=60)
@@ -357,7 +357,7 @@ def test_a_story_with_another_result_fails() -> None:
     story.chapter("one")
     with Meter.open("virtual", config=make_config()) as meter:
         story.key(meter, "0" * 20, "nonsense", TokenResult.ACCEPT, "")
-        story.wire(meter, "0" * 20, "nonsense", TokenResult.ACCEPT, "")
+        story.send(meter, "0" * 20, "nonsense", TokenResult.ACCEPT, "")
         story.code(meter, "07", "credit", "99.99 kWh")
     story.refused("what is allowed", "no", lambda: None)
     assert [step.ok for step in story.steps] == [False] * 4
@@ -382,7 +382,7 @@ def test_a_refusal_with_another_message_is_not_the_expected_one() -> None:
 def test_a_drill_that_cannot_start_raises_an_error() -> None:
     story = Story("test", as_json=True)
     with pytest.raises(JetonError, match="is refused"):
-        story.tell(refuse)
+        story.run(refuse)
 
 
 def test_ceet_fails_if_the_meter_does_not_wait_two_minutes(
@@ -450,7 +450,7 @@ def test_eneo_fails_if_a_power_cut_in_the_backlog_changes_the_credit(
         on_board(meter, source)
 
     monkeypatch.setattr(eneo, "power_cut", losing)
-    assert "home-1: half keyed, no power: nothing lost, nothing doubled" in bad_steps("eneo")
+    assert "home-1: half entered, power cut: nothing lost, nothing doubled" in bad_steps("eneo")
 
 
 def test_eneo_fails_if_half_a_token_is_kept_over_a_power_cut(
@@ -467,13 +467,18 @@ def test_eneo_fails_if_half_a_token_is_kept_over_a_power_cut(
 
     halves: dict[object, str] = {}
     monkeypatch.setattr(Meter, "press", remembering)
-    assert "home-1: half keyed, no power: nothing lost, nothing doubled" in bad_steps("eneo")
+    assert "home-1: half entered, power cut: nothing lost, nothing doubled" in bad_steps("eneo")
 
 
 def test_eneo_reports_the_backlog_in_its_order() -> None:
     steps = result_of("drill", "eneo", "--homes", "2")["steps"]
     mine = [s for s in steps if s["what"].startswith("home-1: ")][1:]
-    kinds = ("keyed and credited", "nothing doubled", "keyed and refused", "exactly once, as sold")
+    kinds = (
+        "entered and credited",
+        "nothing doubled",
+        "entered and refused",
+        "exactly once, as sold",
+    )
     kinds += ("the loan is repaid first",)
     assert len(mine) == len(kinds)
     for step, kind in zip(mine, kinds, strict=True):
@@ -497,7 +502,10 @@ def test_eneo_fails_if_the_log_lacks_the_time_without_power(
     )
     wrong = bad_steps("eneo")
     assert any(what.endswith("used what its load took, to the Wh") for what in wrong)
-    assert "The log's dark hours are those in which people saw their meters off" in wrong
+    assert (
+        "The hours without supply in the log are those in which people saw their meters off"
+        in wrong
+    )
 
 
 def test_onee_fails_if_the_debt_is_lost_in_a_power_cut(
@@ -511,8 +519,8 @@ def test_onee_fails_if_the_debt_is_lost_in_a_power_cut(
 
     monkeypatch.setattr(onee, "power_cut", losing)
     wrong = bad_steps("onee")
-    assert "A power cut changes nothing of that" in wrong
-    assert "The advance is recovered wholly, and not a Wh more" in wrong
+    assert "A power cut does not change that" in wrong
+    assert "The whole advance is repaid, and not a Wh more" in wrong
 
 
 def test_onee_fails_if_a_purchase_is_credited_twice(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -524,10 +532,10 @@ def test_onee_fails_if_the_hand_held_has_a_network(monkeypatch: pytest.MonkeyPat
     session = onee._session
 
     def networked(*arguments: Any) -> dict[str, Any]:
-        return session(*arguments) | {"network": "a socket was there, and connected"}
+        return session(*arguments) | {"network": "a socket was opened, and connected"}
 
     monkeypatch.setattr(onee, "_session", networked)
-    assert bad_steps("onee") == ["The team's program gets no socket, whatever it tries"]
+    assert bad_steps("onee") == ["The program of the team cannot open a socket"]
 
 
 def test_only_the_hook_refuses_sockets_to_the_hand_held() -> None:
@@ -540,9 +548,9 @@ def test_only_the_hook_refuses_sockets_to_the_hand_held() -> None:
         [sys.executable, "-c", source], capture_output=True, text=True, timeout=60, check=True
     )
     without, with_hook, pair = done.stdout.splitlines()
-    assert without.startswith("a socket was there")
-    assert with_hook == "socket.getaddrinfo is refused: this hand-held has no network"
-    assert pair == "socket.__new__ is refused: this hand-held has no network"
+    assert without.startswith("a socket was opened")
+    assert with_hook == "socket.getaddrinfo is refused: this handheld has no network"
+    assert pair == "socket.__new__ is refused: this handheld has no network"
 
 
 def test_a_reading_corrects_any_estimate() -> None:
@@ -559,7 +567,7 @@ def test_a_reading_corrects_any_estimate() -> None:
 
 def test_somelec_fails_if_debt_opens_the_switch(monkeypatch: pytest.MonkeyPatch) -> None:
     with_profile(monkeypatch, "eneo")
-    assert any(what.startswith("Twenty kWh beyond its credit") for what in bad_steps("somelec"))
+    assert any(what.startswith("With a debt of 20 kWh") for what in bad_steps("somelec"))
 
 
 def test_somelec_fails_if_a_token_by_the_line_gives_another_credit(
@@ -567,7 +575,7 @@ def test_somelec_fails_if_a_token_by_the_line_gives_another_credit(
 ) -> None:
     after_first_accept(monkeypatch, "state.credit_wh += 5000")
     wrong = bad_steps("somelec")
-    assert "Answer, display, registers and log are the same both ways" in wrong
+    assert "Result, display, registers and log are the same in both" in wrong
 
 
 def test_somelec_fails_if_a_report_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -580,11 +588,11 @@ def test_somelec_fails_if_a_report_is_lost(monkeypatch: pytest.MonkeyPatch) -> N
         return deliver(meter, port)
 
     monkeypatch.setattr(somelec, "deliver", careless)
-    last = "The service has every fault of the meter's log once, none lost, none doubled"
+    last = "The service has each fault of the meter's log once, none lost, none doubled"
     assert last in bad_steps("somelec")
 
 
 def test_somelec_fails_if_a_report_is_repeated_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Meter, "acknowledge", lambda meter, seq: 0)
     wrong = bad_steps("somelec")
-    assert "What comes again is taken once" in wrong
+    assert "A report that arrives twice is kept once" in wrong

@@ -110,7 +110,7 @@ def test_a_stock_board_gets_the_firmware_and_a_meter(stock: VirtualBoard) -> Non
     said = jeton("flash", stock.path, "--board", "virtual", "--meter", "lome")
     lines = said.splitlines()
     assert lines[0] == f"port: {stock.path}"
-    assert lines[1] == "it is not on USB: there is no chip to ask by esptool"
+    assert lines[1] == "the port is not on USB: esptool cannot identify the chip"
     assert re.fullmatch(r"runs: MicroPython \d+\.\d+\.\d+ on a virtual board", lines[2])
     assert re.fullmatch(r"copied: (\d+) of \1 files, \d+ KB, each .* SHA-256", lines[3])
     assert lines[-1].endswith("profile generic, 0.00 kWh, runs on virtual")
@@ -231,9 +231,9 @@ def test_a_display_of_another_size_is_configured(stock: VirtualBoard) -> None:
             display = meter.display()
             assert (display.rows, display.cols) == (2, 16)
         line = refused_late("flash", wired.path, "--board", "esp32_lcd2004", "--display", "4x16")
-        assert "the meter there has a display of 2x16" in line.splitlines()[-1]
+        assert "the meter on the board has a display of 2x16" in line.splitlines()[-1]
     line = refused_late("flash", stock.path, "--board", "virtual", "--display", "2x16")
-    assert line == "--display says how a meter is set up: give --meter or --config too"
+    assert line == "--display needs a new meter: give --meter or --config too"
     line = refused("flash", stock.path, "--board", "virtual", "--display", "4x20")
     assert line == "the display of virtual has 2x16 characters: 4x20 is too large"
 
@@ -281,7 +281,7 @@ def test_the_level_of_a_relay_is_kept_until_it_is_changed() -> None:
         assert "credit: on at low\nrelay: on at low\n" in shown
         assert "without: relay\n" in jeton(*base, "--without", "relay")
         shown = jeton(*base, "--without", "none")
-        assert "relay: there again\ncredit: on at low\nrelay: on at low\n" in shown
+        assert "relay: wired again\ncredit: on at low\nrelay: on at low\n" in shown
         assert wired.bench is not None
         with Meter(wired.path) as meter:
             meter.info()
@@ -511,15 +511,15 @@ def test_wrong_uses_are_refused(board: VirtualBoard, tmp_path: Path) -> None:
     assert "there is no board 'abacus'" in refused("flash", board.path, "--board", "abacus")
     assert refused("flash", board.path, status=2).startswith("missing option '--board'")
     line = refused("flash", board.path, "--board", "virtual", "--sha256", "00")
-    assert line == "--sha256 goes with --image FILE"
+    assert line == "--sha256 needs --image FILE"
     both = ("--config", "x.json", "--meter", "x")
     line = refused("flash", board.path, "--board", "virtual", *both)
-    assert line == "--config and --meter do not go together: choose one"
+    assert line == "--config and --meter exclude each other: give one"
     line = refused("flash", board.path, "--board", "virtual", "--profile", "ceet")
-    assert line == "--profile goes with --meter NAME"
+    assert line == "--profile needs --meter NAME"
     for command in (("flash", board.path, "--board", "virtual"), ("new", "x")):
         line = refused(*command, "--display", "16x2", status=2)
-        assert "'16x2' is none of 2x16, 2x20, 4x16, 4x20: rows x columns" in line
+        assert "'16x2' is not a size of a display: give one of 2x16, 2x20, 4x16, 4x20" in line
     file = tmp_path / "x.json"
     for text, said in (("{", "is not JSON"), ("[]", "drn and decoder_key are required")):
         file.write_text(text)
@@ -911,7 +911,7 @@ def test_a_chip_without_micropython_is_explained(
     try:
         plugged(usb_port(os.ttyname(inner)))
         line = refused_late("flash", "auto", "--board", "esp32_lcd2004")
-        assert "has no MicroPython that answers: give one by --image FILE" in line
+        assert "no MicroPython answers on the chip at " in line
         chip(error="A fatal error occurred: Failed to connect to Espressif device: No serial data")
         line = refused_late("flash", "auto", "--board", "esp32_lcd2004")
         assert line.startswith("esptool: Failed to connect to Espressif device: hold the board's")
@@ -925,7 +925,7 @@ def test_an_image_is_written(wired: VirtualBoard, chip: Any, tmp_path: Path) -> 
     sha256 = hashlib.sha256(image.read_bytes()).hexdigest()
     options = ("flash", "auto", "--board", "esp32_lcd2004", "--image", str(image))
     said = jeton(*options, "--sha256", sha256.upper())
-    assert "esp32.bin: SHA-256 as it should be" in said
+    assert "esp32.bin: the SHA-256 is correct" in said
     assert "written: MicroPython 1.24.1" in said
     assert chip.asked()[-1] == [
         *("--chip", "esp32", "--port", wired.path, "--baud", "460800"),
@@ -979,7 +979,7 @@ def test_wrong_images_are_refused(
 def test_an_image_requires_a_chip(board: VirtualBoard, tmp_path: Path) -> None:
     image = image_of(tmp_path / "esp32.bin")
     options = ("flash", board.path, "--board", "virtual", "--image", str(image))
-    assert "is no port on USB: there is no chip to write an image onto" in refused_late(*options)
+    assert "is not a port on USB: an image can be written only over USB" in refused_late(*options)
 
 
 def test_a_locked_meter_gets_no_image(

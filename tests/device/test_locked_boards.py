@@ -479,7 +479,7 @@ def test_commands_work_on_a_served_locked_meter(board: VirtualBoard) -> None:
 def test_the_rate_of_a_clock_is_kept_while_the_meter_is_open(board: VirtualBoard) -> None:
     once = {UNLOCK_VARIABLE: CODE}
     said = denied("clock", board.path, "2041-05-01T12:00", "--rate", "3600", env=once)
-    assert said.startswith(f"{board.path} is locked again when this ends, and runs at 1 s")
+    assert said.startswith(f"{board.path} is locked again when this command ends, and runs at 1 s")
     with Meter.open(board.path) as meter:
         assert meter.status().rate == 1
         assert meter.clock().year != 2041

@@ -187,7 +187,7 @@ def test_a_record_that_is_not_intact(
     assert (first["name"], first["intact"], first["wrong"]) == ("meter.bin", False, wrong)
     assert first["values"]["drn"] == home.meter.about["drn"]
     assert found["credit_wh"] is None
-    assert "set up anew it has no credit" in run("rescue", "home")
+    assert "set up again, the meter has no credit" in run("rescue", "home")
     said = json.loads(run("rescue", "home", "--provision", "--json"))["provisioned"]
     assert said["credit_wh"] == 0
     # The used tokens are unknown, so all tokens sold until now are refused.
@@ -386,7 +386,7 @@ def test_a_pending_key_change_stays_pending(
     assert said["key"]["krn"] == 1
     assert sales.enter(unused) == [TokenResult.ACCEPT]
     sales.accepted.append(unused)
-    assert "see jeton vend old history" in run("rescue", "old", "--provision")
+    assert "see `jeton vend old history`" in run("rescue", "old", "--provision")
     sales.check_used_tokens_are_refused()
     assert sales.enter(*codes)[-1] is TokenResult.ACCEPT
     assert sales.enter(new) == [TokenResult.ACCEPT]
@@ -434,7 +434,7 @@ def test_tokens_sold_elsewhere_in_advance_stay_used() -> None:
         assert sales.enter(future) == [TokenResult.ACCEPT]
         sales.accepted.append(future)
         sales.change(krn=2)
-    assert "refused, its key was none that the point of sale makes" in run(
+    assert "refused, because its key was not one of the point of sale" in run(
         "rescue", "old", "--provision"
     )
     sales.check_used_tokens_are_refused()
@@ -476,14 +476,14 @@ def test_lost_state_is_reported() -> None:
     }
     lines = run("rescue", "dear", "--provision")
     for said in (
-        "a debt of 8.00 kWh: nothing is owed any more",
+        "a debt of 8.00 kWh: it is cancelled",
         "the tamper condition: it is cleared",
-        "the power limit of 5000 W: jeton vend dear power-limit 5000",
-        "the tariff rate 7: jeton vend dear tariff 7",
+        "the power limit of 5000 W: `jeton vend dear power-limit 5000`",
+        "the tariff rate 7: `jeton vend dear tariff 7`",
         f"{reports} fault reports",
-        "the total of 9.00 kWh used",
+        "the total consumption of 9.00 kWh",
     ):
-        assert f"not carried: {said}" in lines
+        assert f"lost: {said}" in lines
     kept = sorted(meters.find("dear").flash.parent.glob("*.before-rescue-*"))[-1]
     meters.find("dear").flash.write_bytes(kept.read_bytes())
     said_json = json.loads(run("rescue", "dear", "--provision", "--json"))["provisioned"]
@@ -501,7 +501,7 @@ def test_a_lost_lock_is_reported(home: Home) -> None:
     with Meter.open("home") as meter:
         meter.lock("open sesame")
     before = home.flash.read_bytes()
-    assert "not carried: the lock, it was locked by a code: jeton lock home" in run(
+    assert "lost: the lock with its code: `jeton lock home`" in run(
         "rescue", "home", "--provision"
     )
     home.flash.write_bytes(before)
@@ -514,8 +514,10 @@ def test_a_lost_lock_is_reported(home: Home) -> None:
 def test_the_credit_of_a_damaged_record_is_reported_as_lost(home: Home) -> None:
     home.run_source(broken(home))
     lines = run("rescue", "home", "--provision")
-    assert "not carried: 8.00 kWh of credit, of which no intact record says so" in lines
-    assert "tokens issued until now and not entered are refused, nobody knows which" in lines
+    assert "lost: 8.00 kWh of credit, because no record is intact" in lines
+    assert (
+        "tokens issued until now and not entered are refused, because it is unknown which" in lines
+    )
 
 
 def test_damage_of_any_bytes_is_handled(home: Home) -> None:

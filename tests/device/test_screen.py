@@ -239,7 +239,7 @@ def test_the_keypad_enters_digits(demo: str) -> None:
             await s.paste("34 5-6")
             assert s.display.replace(" ", "").endswith("123456")
             await s.paste("what?")
-            assert "no token" in s.said
+            assert "is not a token" in s.said
 
     run(test)
 
@@ -303,9 +303,9 @@ def test_load_clock_speed_and_time_are_set(demo: str) -> None:
             assert s.screen.focused is None
             assert "15" not in s.display.splitlines()[0]
             for button, why in (
-                ("reconnect", "waits for no key"),
+                ("reconnect", "does not wait for a key"),
                 ("emergency", "emergency credit taken"),
-                ("mute", "no alarm"),
+                ("mute", "the alarm is off"),
             ):
                 await s.pilot.click(f"#{button}")
                 await s.until(lambda why=why: why in s.said)  # type: ignore[misc]
@@ -325,7 +325,7 @@ def test_digits_are_kept_while_the_clock_runs_fast(demo: str) -> None:
             await s.keys("3")
             assert "123" in s.display
             assert "3600x\n" in s.text("#state")
-            assert "1x while you key" in s.text("#state")
+            assert "1x while you press keys" in s.text("#state")
             await s.keys("*", "*", "*")
             await s.paste(token)
             await s.keys("enter")
@@ -347,11 +347,9 @@ def test_a_power_cut_is_shown_and_the_meter_restarts(demo: str) -> None:
             await s.until(lambda: "has no power" in s.said)
             await s.pilot.press("5")
             s.screen.line.speed(60)
-            await s.until(
-                lambda: s.said == "the board has no power: Power, under Set, gives it back"
-            )
+            await s.until(lambda: s.said == "the board has no power: press Power in the tab Set")
             await s.pilot.click("#power")
-            await s.until(lambda: s.said in ("the power is back", "the meter answers again"))
+            await s.until(lambda: s.said in ("the power is on", "the meter answers again"))
             await s.keys("1")
             assert "1" in s.display
 
@@ -376,7 +374,9 @@ def test_a_key_change_is_entered_as_a_whole_in_a_later_session(demo: str) -> Non
             await s.until(lambda: "KRN 2" in s.text("#state"))
             await s.until(lambda: not s.screen.query_one("#differ").display)
             await s.pilot.click("#issued", offset=(3, 1))
-            await s.until(lambda: "has had this key change: it has KRN 2" in s.said)
+            await s.until(
+                lambda: "this key change was entered before: the meter has KRN 2" in s.said
+            )
             await s.keys("k")
             assert s.said == "Accept, TransferCredit:Electricity, 10.00 kWh"
 
@@ -394,11 +394,11 @@ def test_a_second_key_change_is_refused_while_one_is_pending(demo: str) -> None:
             await s.pilot.press("v")
             await s.until(lambda: s.screen.query_one("#krn", Input).value == "3")
             await s.pilot.click("#issue-key-change")
-            await s.until(lambda: "the meter still has KRN 1, and a change to KRN 2" in s.said)
-            assert "k keys it in first" in s.said
-            assert len(s.said) <= 78  # one line of the screen
+            await s.until(lambda: "the meter still has KRN 1: " in s.said)
+            assert "press k to enter the change to KRN 2 first" in s.said
+            assert len(s.said) <= 78  # it is one line
             await s.issued("credit")
-            assert "for the next key: k keys that in first" in s.said
+            assert "for the next key: k enters that key first" in s.said
             await s.keys("k")
             assert s.said == "Accept, TransferCredit:Electricity, 10.00 kWh"
             assert "KRN 2" in s.text("#state")
@@ -419,7 +419,7 @@ def test_a_meter_with_a_key_of_another_point_of_sale_is_shown(demo: str) -> None
     async def test() -> None:
         async with seen() as s:
             await s.pilot.press("v")
-            await s.until(lambda: "KRN 5, TI 01: no key of this desk" in s.text("#differs"))
+            await s.until(lambda: "KRN 5, TI 01: key unknown here" in s.text("#differs"))
             assert not s.screen.query_one("#waiting").display
             await s.issued("test")
             await s.keys("k")
@@ -433,7 +433,7 @@ def test_entering_a_token_keeps_the_speed_of_a_served_meter(demo: str) -> None:
         async with seen() as s:
             s.screen.line.speed(3600)
             await s.keys("1", "2")
-            assert "1x while you key" in s.text("#state")
+            assert "1x while you press keys" in s.text("#state")
 
     with NamedBoard(meters.find(demo)):
         run(test)
@@ -461,7 +461,7 @@ def test_a_small_terminal_is_handled(demo: str) -> None:
             for columns, rows in ((79, 24), (80, 23), (20, 3), (1, 1)):
                 await s.pilot.resize_terminal(columns, rows)
                 await s.settled()
-                assert s.text("#title") == "too small: 80 by 24 characters are needed"
+                assert s.text("#title") == "the terminal is too small: 80 by 24 characters needed"
                 assert s.screen.query_one("#title").region.y == 0
             await s.pilot.resize_terminal(80, 24)
             await s.keys("7")
@@ -480,7 +480,7 @@ def test_all_states_fit_on_the_screen() -> None:
             s.screen.line.do(lambda meter: str(meter.set_tamper().fault or ""))
             await s.keys("1")
             state = s.screen.query_one("#state", Static)
-            await s.until(lambda: "1x while you key" in s.text("#state"))
+            await s.until(lambda: "1x while you press keys" in s.text("#state"))
             text = s.text("#state")
             assert "emergency credit can be taken" in text
             assert "1000000x" in text
@@ -498,7 +498,7 @@ def test_a_served_meter_is_shown_again_after_a_restart(demo: str, tmp_path: Path
         try:
             async with seen() as s:
                 board.close()
-                await s.until(lambda: "is not served any more" in s.said)
+                await s.until(lambda: "is no longer served" in s.said)
                 await s.pilot.press("5")
                 board = NamedBoard(meters.find(demo)).start()
                 await s.until(lambda: s.said == "the meter answers again")
@@ -539,11 +539,11 @@ def test_the_port_of_a_meter_without_a_point_of_sale_is_shown() -> None:
                 meter.provision(make_config(profile="ceet"))
             async with seen(board.path) as s:
                 await s.keys("v", "4", "2")
-                assert "does not know the meter" in s.text("#no-desk")
+                assert "is not registered in the point of sale" in s.text("#no-desk")
                 assert s.display.rstrip().endswith("42")
                 assert not s.screen.query("#issue-credit")
                 await s.keys("k")
-                assert "nothing was issued" in s.said
+                assert "no token was issued" in s.said
 
     run(test)
 

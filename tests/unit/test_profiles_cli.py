@@ -56,12 +56,12 @@ def test_show_prints_messages_with_their_sources() -> None:
     shown = jeton("show", "itron", "--messages", "fr")
     assert "Accept = AccEPt  (M: Itron)" in shown
     assert "FormatError = FORMAT ERRONE  (assumed: our own words)" in shown
-    assert "does not speak 'ar'" in error_of("show", "itron", "--messages", "ar")
+    assert "lacks the language 'ar'" in error_of("show", "itron", "--messages", "ar")
     assert "there is no profile 'nothing'" in error_of("show", "nothing")
 
 
 def test_check_reports_each_problem(tmp_path: Path, jeton_home: Path) -> None:
-    assert jeton("check").splitlines() == [f"{name}.json: right" for name in profiles.shipped()]
+    assert jeton("check").splitlines() == [f"{name}.json: correct" for name in profiles.shipped()]
     data = profiles.load("ceet")
     file = tmp_path / "mine.json"
     file.write_text(json.dumps(data))
@@ -73,7 +73,7 @@ def test_check_reports_each_problem(tmp_path: Path, jeton_home: Path) -> None:
     data["screens"]["page_s"] = "3"
     file.write_text(json.dumps(data))
     assert jeton("check", "ceet", str(file), code=1).splitlines() == [
-        "ceet.json: right",
+        "ceet.json: correct",
         "mine.json: there is no setting credit.low; did you mean low_wh?",
         'mine.json: screens.page_s must be a whole number from 1 to 600, not "3"',
     ]
@@ -88,7 +88,7 @@ def test_new_creates_a_profile(jeton_home: Path) -> None:
     assert jeton("new", "village", "--from", "eneo").startswith(
         f"{jeton_home / 'profiles' / 'village.json'}\nedit it, then: jeton profile check village"
     )
-    assert jeton("check", "village") == "village.json: right\n"
+    assert jeton("check", "village") == "village.json: correct\n"
     (about,) = [about for about in json.loads(jeton("list", "--json")) if about["own"]]
     assert (about["name"], about["title"]) == ("village", "Eneo, Cameroon, changed")
     about = json.loads(jeton("new", "second", "--title", "Ours", "--json"))
@@ -100,7 +100,7 @@ def test_new_creates_a_profile(jeton_home: Path) -> None:
     assert "is not valid" in error_of("new", "Third")
     file = Path(about["file"])
     file.write_text(file.read_text().replace('"page_s": 3', '"page_s": 0'))
-    assert "WRONG: see jeton profile check second  (your own)" in jeton("list")
+    assert "WRONG: see `jeton profile check second`  (your own)" in jeton("list")
 
 
 def test_schema_prints_the_path_of_the_schema() -> None:

@@ -241,7 +241,7 @@ INLINE = json.dumps({"dkga": 2, "vk": SECRET})
         (("derive", f"'{INLINE}'"), "one JSON object"),
         (("derive", f"vk: {SECRET}"), "No such file"),
         (("derive", "x" * 5000), "too long"),
-        (("derive", "a\0b"), "no file name"),
+        (("derive", "a\0b"), "not a file name"),
         (("derive", "{dkga:", "2,", "vk:", SECRET + "}"), "quotes"),
         (("encode", SECRET, SECRET), "quotes"),
         (("vend", "home", "credit", "1", "--keys", INLINE), "JSON"),

@@ -1,6 +1,6 @@
-"""The command `jeton`: puts the commands together and turns errors into one line for people.
+"""The command `jeton`: collects the commands and prints each error as one line.
 
-What it needs is imported when it runs, so that Ctrl-C in its first moments is no traceback either.
+Other modules are imported when the command runs, so that Ctrl-C during the imports is handled too.
 """
 
 import errno
@@ -14,15 +14,34 @@ from typing import Any, NoReturn
 from jeton_host.errors import JetonError
 from jeton_host.terminal import degrade
 
+_EPILOG = """
+Start with:
+
+- `jeton drill ceet`
+- `jeton new home`
+- `jeton vend home credit 12.5`
+
+There is no configuration file. Jeton reads these environment variables:
+
+- `JETON_HOME`: the folder of meters, point of sale, your profiles and the cache. Default: the
+  folders of your user account.
+- `JETON_KEYS`: the file of your vending keys. Default: the published test keys.
+- `JETON_UNLOCK_CODE`: the unlock code of a locked meter.
+- `JETON_MICROPYTHON`: the MicroPython interpreter of virtual boards. Default: the installed one.
+- `JETON_CLOCK_OFFSET`: seconds to add to the time of this computer, for example -86400.
+- `JETON_HOLD_MS`: how long an adapter holds a key, in ms. Default: the firmware's value.
+- `JETON_DEBUG`: 1 prints the traceback of an error of the operating system.
+"""
+
 _BROKEN_PIPE = 128 + signal.SIGPIPE
 
 
 class _NoOutput(JetonError):
-    """There is no standard output."""
+    """Standard output is closed."""
 
 
 def application() -> Any:
-    """Return the command with all its commands, as Typer has it."""
+    """Return the Typer application with all commands."""
     import typer
 
     from jeton_host import __version__
@@ -48,10 +67,10 @@ def application() -> Any:
         name="jeton",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",
         context_settings={"help_option_names": ["-h", "--help"]},
-        help="A virtual STS prepayment meter: vend 20-digit tokens, key them in, watch what it "
-        "does.",
-        epilog="Start with: jeton drill ceet · jeton new home · jeton vend home credit 12.5",
+        help="A virtual STS prepayment meter: issue 20-digit tokens, enter them, see the result.",
+        epilog=_EPILOG,
     )
 
     def show_version(wanted: bool) -> None:
@@ -75,6 +94,9 @@ def application() -> Any:
         drills,
         meters,
         tokens,
+        vending,
+        checking,
+        server,
         life,
         credit,
         supply,
@@ -83,9 +105,6 @@ def application() -> Any:
         boards,
         conformance,
         profiles,
-        vending,
-        checking,
-        server,
         wires,
     ):
         commands.register(app)
@@ -93,48 +112,51 @@ def application() -> Any:
 
 
 def _wants_json(arguments: list[str]) -> bool:
-    """Return whether results, and so errors too, are to be JSON."""
+    """Return whether the results, and therefore the errors, are printed as JSON."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
     return "--json" in arguments[:end]
 
 
-def _nobody_reads(end: BaseException) -> bool:
-    """Return whether Typer or Rich ended the command because its reader has gone."""
+def _is_broken_pipe(end: BaseException) -> bool:
+    """Return whether the command ended because the reader of its output has closed the pipe."""
     cause: BaseException | None = end
     while cause is not None and not isinstance(cause, BrokenPipeError):
         cause = cause.__context__
     return cause is not None
 
 
-def _said(error: Exception) -> str:
-    """Return an error in one line for people."""
+def _one_line(error: Exception) -> str:
+    """Return the message of an error as one line."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _end(number: int, frame: object) -> NoReturn:
-    """Leave in order: what was begun is cleaned up, a meter is saved."""
+def _exit_on_signal(number: int, frame: object) -> NoReturn:
+    """Raise SystemExit, so that temporary files are removed and the meter is saved."""
     signal.signal(number, signal.SIG_IGN)
     raise SystemExit(128 + number)
 
 
-def _waits(line: str) -> None:
+def _print_wait(line: str) -> None:
     print(f"jeton: {line}", file=sys.stderr, flush=True)
 
 
 def _prepare(as_json: bool) -> None:
-    """See to signals and to standard files that were closed, so that nothing else takes them."""
+    """Set the signal handlers and replace closed standard files.
+
+    Without this, the next file that is opened would get the number of a closed standard file.
+    """
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _end)
+            signal.signal(number, _exit_on_signal)
     missing = [name for name in ("stdin", "stdout", "stderr") if getattr(sys, name) is None]
     for name in missing:
         mode = "r" if name == "stdin" else "w"
         setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
     degrade.use(as_json=as_json)
     if "stdout" in missing:
-        raise _NoOutput("standard output is closed: there is nowhere to write to")
+        raise _NoOutput("standard output is closed: open it, or redirect it to a file")
 
 
 def _run(as_json: bool) -> int:
@@ -144,28 +166,28 @@ def _run(as_json: bool) -> int:
 
     from jeton_host import meter
 
-    meter.report_wait = _waits
+    meter.report_wait = _print_wait
     try:
         status = app(standalone_mode=False, prog_name="jeton")
     except Exception as error:
-        # An error of usage; Typer's class of these has no public name.
+        # A usage error; Typer's class for it has no public name.
         if not hasattr(error, "format_message") or not hasattr(error, "exit_code"):
             raise
-        if said := " ".join(error.format_message().split()):  # else it has shown the help
-            _tell(_with_help(said, getattr(error, "ctx", None)), as_json=as_json)
+        if message := " ".join(error.format_message().split()):  # empty: the help was printed
+            _report(_with_help(message, getattr(error, "ctx", None)), as_json=as_json)
         return int(error.exit_code)
     return status if isinstance(status, int) else 0
 
 
-def _with_help(said: str, context: Any) -> str:
-    """Return an error of usage and where to read how it is used."""
-    said = said[:1].lower() + said[1:].removesuffix(".")
+def _with_help(message: str, context: Any) -> str:
+    """Return the message of a usage error, with the command that prints the help."""
+    message = message[:1].lower() + message[1:].removesuffix(".")
     if context is None:
-        return said
-    return f"{said} (see {re.sub('[{}]', '', context.command_path)} --help)"
+        return message
+    return f"{message} (see {re.sub('[{}]', '', context.command_path)} --help)"
 
 
-def _tell(message: str, *, as_json: bool) -> None:
+def _report(message: str, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"error": message}))
     else:
@@ -173,15 +195,15 @@ def _tell(message: str, *, as_json: bool) -> None:
 
 
 def _discard_output() -> None:
-    """Have Python not complain at exit about output that cannot be written."""
+    """Replace standard output, so that Python reports no error for it at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main() -> None:
-    """Run the command; exit with 1 and one line where something is wrong.
+    """Run the command; after an error, print one line and exit with status 1.
 
-    The line is on standard error or, with --json, an object on standard output. With JETON_DEBUG=1
-    an error of the system shows where it came from.
+    The line goes to standard error or, with --json, to standard output as an object. With
+    JETON_DEBUG=1, an error of the operating system is printed with its traceback.
     """
     status = 0
     as_json = False
@@ -190,18 +212,18 @@ def main() -> None:
         try:
             status = _run(as_json)
         except SystemExit as end:
-            if _nobody_reads(end):
+            if _is_broken_pipe(end):
                 raise BrokenPipeError from None
             status = end.code if isinstance(end.code, int) else int(end.code is not None)
         except JetonError as error:
             status = 1
-            _tell(str(error), as_json=as_json and not isinstance(error, _NoOutput))
+            _report(str(error), as_json=as_json and not isinstance(error, _NoOutput))
         except (OSError, ValueError, OverflowError) as error:
             if os.environ.get("JETON_DEBUG") or isinstance(error, BrokenPipeError):
                 raise
             status = 1
             as_json = as_json and getattr(error, "errno", None) != errno.ENOSPC
-            _tell(_said(error), as_json=as_json)
+            _report(_one_line(error), as_json=as_json)
         sys.stdout.flush()
     except KeyboardInterrupt:
         status = 130
@@ -212,7 +234,7 @@ def main() -> None:
         if os.environ.get("JETON_DEBUG"):
             raise
         status = 1
-        print(f"jeton: standard output: {_said(error)}", file=sys.stderr)
+        print(f"jeton: standard output: {_one_line(error)}", file=sys.stderr)
         _discard_output()
     sys.exit(status)
 

@@ -1,4 +1,4 @@
-"""Commands about boards: flash one, test its parts, measure it."""
+"""Commands about boards: test the parts of a board, measure a board."""
 
 import sys
 from pathlib import Path
@@ -8,73 +8,80 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from jeton_host.bench import doctor as examinations
-from jeton_host.bench import flashing, measuring
 from jeton_host.cli.options import BOARDS, Json, WherePort, put
-from jeton_host.cli.progress import Told
+from jeton_host.cli.progress import Printer
 from jeton_host.errors import BoardError, JetonError
-from jeton_host.meter import Meter
-from jeton_host.meters import ports
 
 
 class _Bystander:
-    """A person at the terminal, one who says yes to everything, or nobody."""
+    """The person in front of the bench: present, absent, or replaced by the answer yes."""
 
-    def __init__(self, told: Told, present: bool, agrees: bool) -> None:
+    def __init__(self, printer: Printer, present: bool, agrees: bool) -> None:
         self.present = present
-        self._told = told
+        self._printer = printer
         self._agrees = agrees
 
     def say(self, text: str) -> None:
-        """Say what is to be done or looked at."""
-        self._told.line(text)
+        """Print what the person must do or look at."""
+        self._printer.line(text)
 
     def heard(self, what: str) -> None:
-        """Take note of what the board has noticed."""
+        """Print a key that the board has detected."""
         if what.startswith("key "):
-            self._told.line(f"  {what}")
+            self._printer.line(f"  {what}")
 
     def ask(self, question: str) -> bool:
-        """Return the answer to a question."""
+        """Return the person's answer to a question."""
         return self._agrees or typer.confirm(f"{question}?", default=True, err=True)
 
 
 def doctor(
     port: WherePort,
     yes: Annotated[
-        bool, typer.Option("--yes", help="Answer yes to what is asked; keys are waited for.")
+        bool, typer.Option("--yes", help="Answer yes to each question; still wait for keys.")
     ] = False,
     no_person: Annotated[
-        bool, typer.Option("--no-person", help="Nobody is there: test only what needs no one.")
+        bool, typer.Option("--no-person", help="Run only the tests that need no person.")
     ] = False,
     report: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a report in Markdown.")
+        Path | None, typer.Option(metavar="FILE", help="Write a report as Markdown.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Test the parts of a bench: display, keypad, relay, LEDs, buzzer, inputs.
+    """Test the parts of a board: display, keypad, relay, LEDs, buzzer, inputs.
 
-    Stand before it: you are told what to press, and asked what you see and hear. The relay
-    switches what hangs on it. The meter stays as it is and goes on after. Status 1 if a part is
-    missing or has failed.
+    The command asks you to press keys, and asks what you see and hear. Caution: the relay switches
+    whatever is connected to it. The meter keeps its state and continues afterwards. The exit
+    status is 1 if a part is missing or has failed.
 
-    Examples: `jeton doctor auto --report bench.md` · `jeton doctor auto --no-person --json`
+    Examples:
+
+    - `jeton doctor auto --report bench.md`
+    - `jeton doctor auto --no-person --json`
     """
+    from jeton_host.bench import doctor as examinations
+    from jeton_host.bench import flashing
+    from jeton_host.meter import Meter
+    from jeton_host.meters import ports
+
     if yes and no_person:
         raise JetonError("--yes and --no-person do not go together: choose one")
     if not yes and not no_person and not sys.stdin.isatty():
-        raise JetonError("nobody can be asked here: say --no-person, or --yes for a test rig")
-    told = Told(as_json)
+        raise JetonError(
+            "no person can be asked, this is not a terminal: give --no-person, or --yes on a test "
+            "bench"
+        )
+    printer = Printer(as_json)
     found = ports.find(port)
     with Meter(found.device, timeout=flashing.PATIENCE) as line:
-        result = examinations.examine(line, _Bystander(told, not no_person, yes))
+        result = examinations.examine(line, _Bystander(printer, not no_person, yes))
     if report is not None:
         report.write_text(result.markdown())
     if as_json:
         put(result.as_dict())
     else:
         for finding in result.findings:
-            told.line(f"{finding.part:<10} {finding.result:<10} {finding.note}".rstrip())
+            printer.line(f"{finding.part:<10} {finding.result:<10} {finding.note}".rstrip())
     if not result.good:
         failed = [f.part for f in result.findings if f.result == examinations.FAILED]
         if as_json:
@@ -85,40 +92,49 @@ def doctor(
 def bench(
     port: WherePort,
     modules: Annotated[
-        bool, typer.Option("--modules", help="Also the size of each .mpy file, largest first.")
+        bool,
+        typer.Option("--modules", help="Also list the .mpy files by size, largest first."),
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Measure a board on the board itself, with the targets beside.
+    """Measure the speed and the memory of a board, and compare them with the targets.
 
-    From reset to display, from key to echo, from token to result, EA07 and EA11, heap, .mpy sizes.
-    The meter is started anew once; tokens go into another one, which is gone after. A virtual
-    board is measured too, and an ESP32 at 160 MHz estimated from that: the method is said.
+    Measured are the times from reset to display, from key to echo and from token to result, the
+    ciphers EA07 and EA11, the heap and the sizes of the .mpy files. The board restarts once.
+    Tokens are entered into a temporary meter, not into the meter of the board. For a virtual
+    board, the times of an ESP32 at 160 MHz are estimated; the output describes the method.
 
-    Examples: `jeton bench auto` · `jeton bench /dev/ttyUSB0 --json`
+    Examples:
+
+    - `jeton bench auto`
+    - `jeton bench /dev/ttyUSB0 --json`
     """
+    from jeton_host.bench import flashing, measuring
+    from jeton_host.meter import Meter
+    from jeton_host.meters import ports
+
     found = ports.find(port)
     with Meter(found.device, timeout=flashing.PATIENCE) as line:
         measured = measuring.measure(line)
     if as_json:
         put(measured.as_dict())
         return
-    guessed = bool(measured.method)
+    estimated = bool(measured.method)
     table = Table(title=f"{measured.board} at {measured.port}, {measured.interpreter}")
     table.add_column("what")
-    for name in ("measured", *(["ESP32, estimated"] if guessed else []), "target", ""):
+    for name in ("measured", *(["ESP32, estimated"] if estimated else []), "target", ""):
         table.add_column(name, justify="right")
     for figure in measured.figures:
         unit = figure.unit
-        missed = "OVER" if unit == "KiB" else "SLOW"
-        verdict = "" if figure.limit is None else missed if figure.slow else "ok"
+        too_much = "OVER" if unit == "KiB" else "SLOW"
+        rating = "" if figure.limit is None else too_much if figure.slow else "ok"
         estimate = "" if figure.estimate is None else f"{figure.estimate:.3g} {unit}"
         limit = "" if figure.limit is None else f"<= {figure.limit:g} {unit}"
-        row = [f"{figure.value:.3g} {unit}", *([estimate] if guessed else []), limit, verdict]
+        row = [f"{figure.value:.3g} {unit}", *([estimate] if estimated else []), limit, rating]
         table.add_row(figure.name, *row)
     console = Console(highlight=False)
     console.print(table)
-    if guessed:
+    if estimated:
         console.print(measured.method)
     if modules:
         for name, size in sorted(measured.sizes.items(), key=lambda item: (-item[1], item[0])):

@@ -1,4 +1,4 @@
-"""The command check-tokens: what a vending system issued, keyed into meters of its numbers."""
+"""The command check-tokens: enters the tokens of a vending system into virtual meters."""
 
 import contextlib
 import json
@@ -13,43 +13,45 @@ from typing import Annotated, Any
 
 import typer
 
+from jeton_host.cli import complete
+from jeton_host.cli.options import TOKENS
 from jeton_host.errors import JetonError, VendingError
 
-_UNREADABLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # in XML 1.0
-_SHOWN = 50  # rows that are not as expected
-_LONGEST = 60  # characters of a cell
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0
+_SHOWN = 50  # unexpected rows that are printed
+_LONGEST = 60  # characters that are printed of a cell
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to `jeton`."""
-    app.command("check-tokens", epilog=_EXAMPLES)(check_tokens)
-
-
-_EXAMPLES = (
-    "Examples: jeton check-tokens issued.csv · jeton check-tokens issued.csv --sgc 123456 "
-    "--junit report.xml · jeton check-tokens - --json < issued.jsonl"
-)
+    app.command("check-tokens", rich_help_panel=TOKENS)(check_tokens)
 
 
 def check_tokens(
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help="CSV with a header, or JSON lines; - reads them.")
+        str,
+        typer.Argument(
+            metavar="FILE", help="CSV with a header, or JSON lines; - is standard input."
+        ),
     ],
     column: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME=HEADER",
-            help="Which header a column has: token='STS code'. Names: meter, token, expected, "
-            "energy, result, and those below.",
+            help="The header of a column, for example token='STS code'. Names: meter, token, "
+            "expected, energy, result, and the options below. Repeat.",
         ),
     ] = None,
     pos: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="The point of sale that knows the meters."),
+        typer.Option(
+            metavar="FILE",
+            help="The point of sale of the meters. Default: that of `jeton new`.",
+        ),
     ] = None,
     keys: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Your vending keys; default $JETON_KEYS."),
+        typer.Option(metavar="FILE", help="Your vending keys. Default: $JETON_KEYS."),
     ] = None,
     ea: Annotated[int | None, typer.Option(help="Encryption algorithm: 7 or 11.")] = None,
     dkga: Annotated[int | None, typer.Option(help="Key generation algorithm: 2 or 4.")] = None,
@@ -60,21 +62,33 @@ def check_tokens(
     ken: Annotated[int | None, typer.Option(help="Key expiry number.")] = None,
     bdt: Annotated[str | None, typer.Option(help="Base date: 93, 14 or 35.")] = None,
     kct: Annotated[int | None, typer.Option(help="Key change tokens: 2 to 4.")] = None,
-    profile: Annotated[str | None, typer.Option(help="Behaviour of a maker or utility.")] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(help="The profile of the meters.", autocompletion=complete.profile),
+    ] = None,
     made: Annotated[
-        str | None, typer.Option(metavar="DATE", help="Date of manufacture of the meters.")
+        str | None,
+        typer.Option(
+            metavar="DATE", help="Date of manufacture of the meters: they refuse older tokens."
+        ),
     ] = None,
     at: Annotated[
-        str | None, typer.Option(metavar="DATETIME", help="The meters' time; default now.")
+        str | None,
+        typer.Option(metavar="DATETIME", help="The time of the meters' clocks. Default: now."),
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, max=64, help="Boards at a time; default one a core.")
+        int | None,
+        typer.Option(
+            min=1,
+            max=64,
+            help="Virtual boards that run at the same time. Default: one for each core.",
+        ),
     ] = None,
     searches: Annotated[
         int | None,
         typer.Option(
             min=0,
-            help="How many wrong tokens to look into by trying other keys, half a second each.",
+            help="For how many refused tokens to try other keys; each takes half a second.",
         ),
     ] = None,
     junit: Annotated[
@@ -82,14 +96,24 @@ def check_tokens(
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Key tokens that were issued into emulated meters of their numbers, and say what happened.
+    """Enter issued tokens into virtual meters with the same numbers, and compare the results.
 
-    A row has a meter (number or name), a token and, if you like, what is expected of it: kWh, or a
-    result by the standard's name such as UsedError. The rows of a meter are keyed in one after
-    another, so that a key change works. Columns or options sgc, krn, ti … say how a meter is set
-    up that the point of sale does not know, under the published test keys unless --keys names
-    yours. With any of them given, what the point of sale knows of that meter does not count: what
-    is left out is as in `jeton new`. The exit status is 0 if all is as expected.
+    A row has a meter (number or name), a token and, optionally, what you expect: kWh, or a result
+    by its name in the standard, such as UsedError. The rows of one meter are entered in the order
+    of the file, so that a key change works.
+
+    The columns or options sgc, krn, ti and so on describe a meter that is not registered in the
+    point of sale. It has the published test keys, unless you give yours with --keys. If one of
+    these values is given for a registered meter, its registered values are ignored; a missing
+    value has the default of `jeton new`.
+
+    The exit status is 0 if each result is as expected.
+
+    Examples:
+
+    - `jeton check-tokens issued.csv`
+    - `jeton check-tokens issued.csv --sgc 123456 --junit report.xml`
+    - `jeton check-tokens - --json < issued.jsonl`
     """
     from jeton_host.checking import check as checking
     from jeton_host.checking import rows as check_rows
@@ -149,7 +173,7 @@ def _columns(given: Sequence[str] | None) -> dict[str, str]:
     for text in given or ():
         name, sign, header = text.partition("=")
         if not sign or not header.strip():
-            raise JetonError(f"--column {text!r} will not do: write NAME=HEADER")
+            raise JetonError(f"--column {text!r} is not valid: write NAME=HEADER")
         found[name.strip().lower()] = header
     return found
 
@@ -168,7 +192,7 @@ def _read(file: str) -> bytes:
 
 @contextlib.contextmanager
 def _progress(rows: int) -> Iterator[Callable[[int], None]]:
-    """Yield what counts rows on a bar, which is shown at a terminal only."""
+    """Yield a function that advances a progress bar by some rows; a bar only on a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
@@ -195,7 +219,7 @@ def _show(found: Sequence[Any], unused: Sequence[str], seconds: float) -> None:
         what = " ".join(part[:_LONGEST] for part in (row.meter, row.token) if part)
         typer.echo(_line(f"line {row.line}: {what}: {checked.problem}"))
     if len(wrong) > _SHOWN:
-        typer.echo(f"… and {len(wrong) - _SHOWN} more: --json or --junit has all")
+        typer.echo(f"… and {len(wrong) - _SHOWN} more: --json or --junit lists all")
     table = Table()
     table.add_column("result")
     for name in ("rows", "as expected", "kWh"):
@@ -204,20 +228,22 @@ def _show(found: Sequence[Any], unused: Sequence[str], seconds: float) -> None:
         those = [checked for checked in found if (checked.result or "") == result]
         energy_wh = sum(checked.credited_wh for checked in those)
         table.add_row(
-            result or "not keyed in",
+            result or "not entered",
             str(len(those)),
             str(sum(checked.as_expected for checked in those)),
             f"{energy_wh / 1000:,.1f}" if energy_wh else "",
         )
     Console().print(table)
     meters = len({checked.drn for checked in found if checked.drn})
-    said = "all as expected" if not wrong else f"{len(wrong)} not as expected"
-    typer.echo(f"{_count(len(found), 'row')}, {_count(meters, 'meter')}, {seconds:.1f} s: {said}.")
-    nothing = sum(not c.row.expected and c.as_expected for c in found)
-    if nothing:
-        typer.echo(f"Of {nothing} nothing was expected: they were accepted.")
+    outcome = "all as expected" if not wrong else f"{len(wrong)} not as expected"
+    typer.echo(
+        f"{_count(len(found), 'row')}, {_count(meters, 'meter')}, {seconds:.1f} s: {outcome}."
+    )
+    accepted = sum(not c.row.expected and c.as_expected for c in found)
+    if accepted:
+        typer.echo(f"{_count(accepted, 'row')} without an expected result: accepted.")
     if unused:
-        typer.echo(_line(f"Columns that were not looked at: {', '.join(unused)}."))
+        typer.echo(_line(f"Unused columns: {', '.join(unused)}."))
 
 
 def _count(number: int, what: str) -> str:
@@ -225,13 +251,13 @@ def _count(number: int, what: str) -> str:
 
 
 def _line(text: str) -> str:
-    """Return a text that stands in a file on one line, and without what a terminal obeys."""
+    """Return a text from a file on one line; ? replaces each control character."""
     return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
 @contextlib.contextmanager
 def _reported(junit: Path | None, file: str) -> Iterator[None]:
-    """Report also what kept all rows from being keyed in: no report of before stays in place."""
+    """Write an error that stops the whole run into the report, so that no old report remains."""
     from junitparser import Error, TestCase
 
     try:
@@ -245,7 +271,7 @@ def _reported(junit: Path | None, file: str) -> Iterator[None]:
 
 
 def _cases(found: Sequence[Any]) -> Iterator[Any]:
-    """Yield a test case of JUnit for each row."""
+    """Yield a JUnit test case for each row."""
     from junitparser import Failure, TestCase
 
     for checked in found:
@@ -260,7 +286,7 @@ def _cases(found: Sequence[Any]) -> Iterator[Any]:
 
 
 def _write_junit(path: Path, cases: Iterable[Any]) -> None:
-    """Write a report; what stands for standard output goes there with all else."""
+    """Write a report; if the path is standard output, print it after the other output."""
     from junitparser import JUnitXml, TestSuite
 
     suite = TestSuite("check-tokens")
@@ -277,4 +303,4 @@ def _write_junit(path: Path, cases: Iterable[Any]) -> None:
 
 
 def _xml(text: str) -> str:
-    return _UNREADABLE.sub("\ufffd", text)
+    return _NOT_XML.sub("\ufffd", text)

@@ -1,21 +1,22 @@
-"""Commands about what a meter lends, keeps and reports: emergency, grant, history, reports."""
+"""Commands about credit, consumption and faults: emergency, grant, history, reports."""
 
 from typing import Annotated
 
 import typer
 
-from jeton_host.cli.options import HAPPENS, NUMBERS, TELLS, Json, Where, put
+from jeton_host.cli.options import HAPPENS, NUMBERS, RECORDS, Json, Where, put
 from jeton_host.client.answers import Ledger
 from jeton_host.errors import JetonError
 from jeton_host.meter import Meter
 from jeton_host.terminal.parse import watt_hours
 from jeton_host.terminal.words import NO_EMERGENCY, event_line, kwh
 
-_BAR = 30
+_BAR = 30  # characters of the longest bar
 _LARGEST_WH = 0xFFFFFFFF
 
 
-def _told(ledger: Ledger) -> str:
+def _summary(ledger: Ledger) -> str:
+    """Return the credit and the debts in one line."""
     owed = [
         f"{kwh(wh)} kWh of {what} to repay"
         for wh, what in (
@@ -28,16 +29,18 @@ def _told(ledger: Ledger) -> str:
 
 
 def _column(energy_wh: int) -> str:
-    """Return Wh as kWh in a column, point below point."""
+    """Return Wh as kWh, padded so that the decimal points align."""
     return f"{energy_wh / 1000:12.3f}"
 
 
 def emergency(where: Where, as_json: Json = False) -> None:
-    """Take emergency credit, as the customer does by key or code.
+    """Take emergency credit, as the customer does with a key or a short code.
 
-    The exit status is 1 where the meter refuses it.
+    The exit status is 1 if the meter refuses.
 
-    Example: `jeton emergency demo`
+    Example:
+
+    - `jeton emergency home`
     """
     with Meter.open(where) as meter:
         found = meter.emergency()
@@ -50,27 +53,30 @@ def emergency(where: Where, as_json: Json = False) -> None:
         raise JetonError(
             f"no emergency credit: {NO_EMERGENCY.get(found.reason or '', found.reason)}"
         )
-    print(_told(found.ledger))
+    print(_summary(found.ledger))
 
 
 def grant(
     where: Where,
     energy: Annotated[
         str | None,
-        typer.Argument(metavar="KWH", help="The advance, kWh; without it, the ledger."),
+        typer.Argument(metavar="KWH", help="The advance, kWh. Without it: show the ledger."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Grant an advance of the utility, or show the ledger of credit and debts.
+    """Give the customer an advance from the utility, or show the ledger of credit and debts.
 
-    Each later credit token repays a share of it, which the meter's profile sets.
+    Each later credit token repays a part of the advance. The profile of the meter sets that part.
 
-    Examples: `jeton grant demo 5` · `jeton grant demo --json`
+    Examples:
+
+    - `jeton grant home 5`
+    - `jeton grant home --json`
     """
     advance_wh = None if energy is None else watt_hours(energy)
     if advance_wh is not None and not 1 <= advance_wh <= _LARGEST_WH:
         raise JetonError(
-            f"an advance of {energy} kWh will not do: 0.001 to {kwh(_LARGEST_WH)} kWh"
+            f"an advance of {energy} kWh is out of range: give 0.001 to {kwh(_LARGEST_WH)} kWh"
         )
     with Meter.open(where) as meter:
         ledger = meter.ledger() if advance_wh is None else meter.grant(advance_wh)
@@ -78,25 +84,28 @@ def grant(
         put(ledger.as_dict())
         return
     for name, sign, wh in (
-        ("began with", " ", ledger.initial_wh),
+        ("initial credit", " ", ledger.initial_wh),
         ("tokens", "+", ledger.tokens_wh),
         ("advances", "+", ledger.advances_wh),
         ("emergency credit", "+", ledger.emergency_wh),
         ("energy", "-", ledger.charged_wh + ledger.uncharged_wh),
-        ("of it not charged: the register can go no lower", "+", ledger.uncharged_wh),
+        ("of which not charged: the register is at its minimum", "+", ledger.uncharged_wh),
         ("repaid", "-", ledger.recovered_wh),
         ("cleared", "-", ledger.cleared_wh),
     ):
         if wh or name in ("tokens", "energy"):
             print(f"{sign} {_column(wh)} kWh  {name}")
     print(f"= {_column(ledger.credit_wh)} kWh  credit")
-    print(_told(ledger))
+    print(_summary(ledger))
 
 
 def history(where: Where, as_json: Json = False) -> None:
-    """Show what was used in each of the last 31 days and 13 months, and since they ended.
+    """Show the consumption of the last 31 days and 13 months, and of today and this month.
 
-    Examples: `jeton history demo` · `jeton history demo --json`
+    Examples:
+
+    - `jeton history home`
+    - `jeton history home --json`
     """
     with Meter.open(where) as meter:
         found = meter.history()
@@ -112,15 +121,18 @@ def history(where: Where, as_json: Json = False) -> None:
 def reports(
     where: Where,
     ack: Annotated[
-        int | None, typer.Option(min=0, help="Acknowledge the reports up to this number first.")
+        int | None, typer.Option(min=0, help="First acknowledge the reports up to this number.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show the fault reports that wait for the utility, oldest first.
+    """Show the fault reports that the utility has not acknowledged, oldest first.
 
-    Reading takes none away: each waits until it is acknowledged, over resets and power cuts.
+    A report stays in the meter until it is acknowledged, also after a reset or a power cut.
 
-    Examples: `jeton reports demo` · `jeton reports demo --ack 3`
+    Examples:
+
+    - `jeton reports home`
+    - `jeton reports home --ack 3`
     """
     with Meter.open(where) as meter:
         if ack is not None:
@@ -130,7 +142,7 @@ def reports(
         put([report.as_dict() for report in found])
         return
     if not found:
-        print("no fault reports wait")
+        print("no fault reports to acknowledge")
     for report in found:
         print(event_line(report))
 
@@ -139,5 +151,5 @@ def register(app: typer.Typer) -> None:
     """Add these commands to the application."""
     app.command(rich_help_panel=HAPPENS)(emergency)
     app.command(rich_help_panel=HAPPENS, context_settings=NUMBERS)(grant)
-    app.command(rich_help_panel=TELLS)(history)
-    app.command(rich_help_panel=TELLS)(reports)
+    app.command(rich_help_panel=RECORDS)(history)
+    app.command(rich_help_panel=RECORDS)(reports)

@@ -1,4 +1,4 @@
-"""The command that installs the firmware on a board and sets a meter up there."""
+"""The command `jeton flash`: installs the firmware on a board and sets up a meter there."""
 
 import contextlib
 import functools
@@ -12,9 +12,10 @@ import typer
 
 from jeton_host.bench import esp, facts, flashing, provisioning
 from jeton_host.bench.facts import NOTHING
+from jeton_host.cli import complete
 from jeton_host.cli.locked import CodeFile, unlock_code, unlock_code_given
 from jeton_host.cli.options import BOARDS, DisplaySize, Json, WherePort, display_size, put
-from jeton_host.cli.progress import Told
+from jeton_host.cli.progress import Printer
 from jeton_host.errors import BoardError, JetonError, PortError
 from jeton_host.firmware import boards
 from jeton_host.meter import Meter
@@ -26,123 +27,145 @@ from jeton_host.vending.pos import PointOfSale
 
 def flash(
     port: WherePort,
-    board: Annotated[str, typer.Option(metavar="NAME", help="What is on the bench.")],
+    board: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="The kind of board, a folder of boards/.",
+            autocompletion=complete.board,
+        ),
+    ],
     image: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write this MicroPython onto the chip first."),
+        typer.Option(metavar="FILE", help="First write this MicroPython image to the chip."),
     ] = None,
     sha256: Annotated[
         str | None,
-        typer.Option(metavar="HEX", help="What its SHA-256 must be; or sha256sum's line."),
+        typer.Option(metavar="HEX", help="The SHA-256 of the image, or the line of sha256sum."),
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Set-up of a new meter, JSON, as `provision` takes it."),
+        typer.Option(
+            metavar="FILE", help="Set up a new meter from this JSON file, as for `provision`."
+        ),
     ] = None,
     meter: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Or: a meter the point of sale knows; new if not."),
+        typer.Option(
+            metavar="NAME",
+            autocompletion=complete.meter,
+            help="Set up this meter of the point of sale; register it if it is new.",
+        ),
     ] = None,
     profile: Annotated[
-        str | None, typer.Option(help="Behaviour of a meter that --meter makes. Default: generic.")
+        str | None,
+        typer.Option(
+            help="The profile of a new meter of --meter. Default: generic.",
+            autocompletion=complete.profile,
+        ),
     ] = None,
     display: Annotated[
         DisplaySize | None,
         typer.Option(
             parser=display_size,
             metavar="ROWSxCOLUMNS",
-            help="Where it has fewer than the board's: one of 2x16, 2x20, 4x16, 4x20.",
+            help="The size, if smaller than that of the board: 2x16, 2x20, 4x16 or 4x20.",
         ),
     ] = None,
     without: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="PART", help="A part that is not wired, such as pulses; none: all are. Repeat."
+            metavar="PART",
+            help="A part that is not wired, for example pulses; none: all are wired. Repeat.",
         ),
     ] = None,
     active: Annotated[
         list[str] | None,
         typer.Option(
             metavar="PART=LEVEL",
-            help="The level at which it is on: relay=0 closes at low; none: as shipped. Repeat.",
+            help="The level at which a part is on, for example relay=0: closed at low; none: the "
+            "levels of the board. Repeat.",
         ),
     ] = None,
     erase_meter: Annotated[
         bool,
-        typer.Option("--erase-meter", help="Give up the meter that is on the board, with all."),
+        typer.Option("--erase-meter", help="Erase the meter on the board, with its credit."),
     ] = False,
     code_file: CodeFile = None,
     as_json: Json = False,
 ) -> None:
-    r"""Bring the firmware onto a board with MicroPython, and its meter to life.
+    """Install the firmware on a board that runs MicroPython, and start the meter.
 
-    Only what differs is copied, and compared by its SHA-256. Interrupted at any point, run it
-    again. A meter that is there stays as it is; without one --config or --meter sets one up. What
-    --without and --active say of the bench holds until they say otherwise.
+    Only files that differ are copied, and each is verified by its SHA-256. If the command is
+    interrupted, run it again. A meter that is already on the board keeps its state; --config or
+    --meter sets up a meter on a board that has none. Give --without and --active only when the
+    wiring changes: the board keeps them.
 
-    A new chip needs MicroPython 1.23 or newer once: take the .bin for your chip from
-    https://micropython.org/download/ESP32_GENERIC or …/ESP32_GENERIC_C3, and give it by --image.
-    That, and asking a chip without MicroPython what it is, needs esptool:
-    pip install 'jeton-meter\[flash]'
+    A new chip needs MicroPython 1.23 or newer once. Download the .bin for your chip from
+    https://micropython.org/download/ESP32_GENERIC or
+    https://micropython.org/download/ESP32_GENERIC_C3, and give it with --image. This needs
+    esptool: `pip install 'jeton-meter[flash]'`
 
-    The port's DTR and RTS stay asserted while it is open, which resets no board; esptool resets
-    the chip by them, before and after. On Linux the port belongs to a group, often dialout: sudo
-    usermod -aG dialout $USER, and log in anew; no rule of udev is needed.
+    While the port is open, DTR and RTS stay asserted; this does not reset the board. esptool
+    resets the chip with them, before and after its work. On Linux, the port belongs to a group,
+    often dialout: run `sudo usermod -aG dialout $USER`, and log in again. No udev rule is needed.
 
-    Examples: `jeton flash auto --board esp32_lcd2004 --meter lome --profile ceet` ·
-    `jeton flash /dev/ttyUSB0 --board esp32_lcd2004 --display 2x16 --image ESP32_GENERIC.bin`
+    Examples:
+
+    - `jeton flash auto --board esp32_lcd2004 --meter lome --profile ceet`
+    - `jeton flash /dev/ttyUSB0 --board esp32_lcd2004 --image ESP32_GENERIC.bin`
     """
-    told = Told(as_json)
+    printer = Printer(as_json)
     described = boards.load(board)
     if sha256 is not None and image is None:
-        raise JetonError("--sha256 goes with --image FILE")
+        raise JetonError("--sha256 needs --image FILE")
     if config is not None and meter is not None:
-        raise JetonError("--config and --meter do not go together: choose one")
+        raise JetonError("--config and --meter exclude each other: give one")
     if profile is not None and meter is None:
-        raise JetonError("--profile goes with --meter NAME")
+        raise JetonError("--profile needs --meter NAME")
     if display is not None:
         provisioning.display_of(described, *display.size)
     setup = provisioning.configuration(config) if config is not None else None
     levels = _levels(active)
     if without and "none" in without:
         if without != ["none"]:
-            raise JetonError("--without none says that nothing is left out: give it alone")
+            raise JetonError("--without none means that all parts are wired: give it alone")
         without = []
     described.changed(without or (), levels)
-    code = functools.cache(lambda: unlock_code(code_file))  # standard input has it only once
+    code = functools.cache(lambda: unlock_code(code_file))  # standard input can be read only once
     found = ports.find(port)
-    told.line(f"port: {found}")
-    checked = _image(image, described, sha256, found, told) if image is not None else None
+    printer.line(f"port: {found}")
+    checked = _image(image, described, sha256, found, printer) if image is not None else None
     chip = None
     if not found.usb:
-        told.line("it is not on USB: there is no chip to ask by esptool")
+        printer.line("the port is not on USB: esptool cannot identify the chip")
     else:
-        look = _first_look(found, code, checked is not None)
-        chip = _ask_chip(found, described, told, look is not None, checked is not None)
-        if checked is not None and look and chip and not erase_meter:
-            flashing.check_image(look, checked, chip.flash_mb)
+        before = _first_look(found, code, checked is not None)
+        chip = _ask_chip(found, described, printer, before is not None, checked is not None)
+        if checked is not None and before and chip and not erase_meter:
+            flashing.check_image(before, checked, chip.flash_mb)
     if checked is not None:
-        with told.bar("MicroPython", 100) as progress:
+        with printer.bar("MicroPython", 100) as progress:
             esp.write(found.device, checked, progress)
-        told.line(f"written: MicroPython {checked.version or 'of an unknown version'}")
+        printer.line(f"written: MicroPython {checked.version or 'of an unknown version'}")
     patience = flashing.PATIENCE if checked is None else flashing.FIRST_START
     with _opened(found, patience, chip is not None) as line:
         given = code() if line.locked else None
-        with provisioning.opened_up(line, given, told, again=not erase_meter):
+        with provisioning.opened_up(line, given, printer, again=not erase_meter):
             about = facts.facts(line)
             what = about.chip or ("a virtual board" if about.virtual else about.machine)
-            told.line(f"runs: MicroPython {about.shown} on {what}")
+            printer.line(f"runs: MicroPython {about.shown} on {what}")
             flashing.check(about, described, found.device, chip.name if chip else "")
-            described = _as_wired(line, described, without, levels, told)
+            described = _as_wired(line, described, without, levels, printer)
             done = _flash(
-                line, about, described, told,
+                line, about, described, printer,
                 setup=setup, name=meter, profile=profile or "generic", display=display,
                 erase=erase_meter,
             )  # fmt: skip
-        # One that was cut short may have taken the lock away.
+        # An earlier run that was interrupted may have removed the lock.
         if not line.locked and done["provisioned"] and unlock_code_given(code_file):
-            told.line(
-                "warning: an unlock code is given, and the meter is not locked: "
+            printer.line(
+                "warning: an unlock code is given, but the meter is not locked: "
                 f"`jeton lock {found.device}` locks it"
             )
     result = {
@@ -161,18 +184,20 @@ def flash(
 
 
 def _levels(active: list[str] | None) -> dict[str, int] | None:
-    """Return part -> level, of `relay=0`; nothing where it is not said."""
+    """Return part -> level from texts such as `relay=0`; None if the option is not given."""
     if active is None:
         return None
     if "none" in active:
         if active != ["none"]:
-            raise JetonError("--active none is as the board ships: give it alone")
+            raise JetonError("--active none means the levels of the board: give it alone")
         return {}
     found = {}
     for text in active:
         part, _, level = text.partition("=")
         if level not in ("0", "1"):
-            raise JetonError(f"--active {text} is no level: say for example --active relay=0")
+            raise JetonError(
+                f"--active {text} is not PART=0 or PART=1: write for example --active relay=0"
+            )
         found[part] = int(level)
     return found
 
@@ -182,22 +207,22 @@ def _as_wired(
     board: boards.Board,
     without: list[str] | None,
     levels: dict[str, int] | None,
-    told: Told,
+    printer: Printer,
 ) -> boards.Board:
-    """Return the board as the bench is: as it is said, else as it was flashed before."""
+    """Return the board with the parts and levels given now, else with those flashed before."""
     gone, on = facts.as_before(line, board)
-    # Parts are said as a list; of levels each holds until it is said anew: a relay that closed at
-    # low and is taken to close at high burns the lamp of a meter without credit.
+    # --without replaces the whole list of parts. --active changes only the levels that it names:
+    # if the level of a relay were lost, the supply would be on without credit.
     wanted = on if levels is None else {**on, **levels} if levels else {}
     changed = board.changed(gone if without is None else without, wanted)
     if changed.without:
-        told.line(f"without: {', '.join(changed.without)}")
+        printer.line(f"without: {', '.join(changed.without)}")
     for part in sorted(set(gone) - set(changed.without)):
-        told.line(f"{part}: there again")
+        printer.line(f"{part}: wired again")
     for part, level in changed.active.items():
-        told.line(f"{part}: on at {'high' if level else 'low'}")
+        printer.line(f"{part}: on at {'high' if level else 'low'}")
     for part in sorted(set(on) - set(changed.active)):
-        told.line(f"{part}: on at {'high' if board.parts[part]['active'] else 'low'} again")
+        printer.line(f"{part}: on at {'high' if board.parts[part]['active'] else 'low'} again")
     return changed
 
 
@@ -205,7 +230,7 @@ def _flash(
     line: Meter,
     about: facts.Facts,
     board: boards.Board,
-    told: Told,
+    printer: Printer,
     *,
     setup: dict[str, Any] | None,
     name: str | None,
@@ -213,40 +238,40 @@ def _flash(
     display: DisplaySize | None,
     erase: bool,
 ) -> dict[str, Any]:
-    """Do it all on an open line; return the result for --json."""
+    """Copy the firmware and set up the meter over an open line; return the result for --json."""
     firmware = flashing.firmware_for(about, board)
-    copied = flashing.Flasher(line, about, firmware, told).run(erase=erase)
+    copied = flashing.Flasher(line, about, firmware, printer).run(erase=erase)
     if copied.files or copied.removed or erase:
-        told.line(
+        printer.line(
             f"copied: {len(copied.files)} of {len(firmware.files())} files, "
-            f"{copied.size / 1024:.0f} KB, each compared by its SHA-256"
+            f"{copied.size / 1024:.0f} KB, each verified by its SHA-256"
         )
         provisioning.start(line)
     else:
-        told.line("the firmware is up to date")
+        printer.line("the firmware is up to date")
         try:
             provisioning.check_runs(line)
         except BoardError:
             provisioning.start(line)
     if copied.kept:
-        told.line(f"a boot.py that was there is kept as {copied.kept}")
+        printer.line(f"the boot.py of the board is kept as {copied.kept}")
     if erase and about.store:
-        told.line("the meter that was there is given up")
-    _set_up(line, board, told, setup=setup, name=name, profile=profile, display=display)
+        printer.line("the meter on the board is erased")
+    _set_up(line, board, printer, setup=setup, name=name, profile=profile, display=display)
     info, now = line.info(), line.status()
     if now.fault:
-        told.line(f"the meter has a fault, and was left as it is: {now.fault}")
+        printer.line(f"the meter has a fault, and was not changed: {now.fault}")
     elif now.provisioned:
-        told.line(
+        printer.line(
             f"meter {now.drn}, profile {now.profile}, {kwh(now.credit_wh)} kWh, runs on "
             f"{info.board}"
         )
     else:
-        told.line(
-            f"{info.board} runs, without a meter yet: --meter NAME or --config FILE sets one up"
+        printer.line(
+            f"{info.board} runs, without a meter: --meter NAME or --config FILE sets one up"
         )
     for part, fault in info.faults.items():
-        told.line(f"warning: {part}: {fault}")
+        printer.line(f"warning: {part}: {fault}")
     return {
         "firmware": firmware.hash,
         "copied": list(copied.files),
@@ -266,35 +291,35 @@ def _flash(
 def _set_up(
     line: Meter,
     board: boards.Board,
-    told: Told,
+    printer: Printer,
     *,
     setup: dict[str, Any] | None,
     name: str | None,
     profile: str,
     display: DisplaySize | None,
 ) -> None:
-    """Set up the meter that is wanted, or keep the one that is there."""
+    """Set up the given meter, or keep the meter that is on the board."""
     there = line.status()
     if there.provisioned and display is not None:
         shown = line.display()
         if [shown.rows, shown.cols] != display.size:
             raise BoardError(
-                f"the meter there has a display of {shown.rows}x{shown.cols}: another size goes "
-                "with a meter set up anew, by --erase-meter and --config or --meter"
+                f"the meter on the board has a display of {shown.rows}x{shown.cols}: to change "
+                "that, set up a new meter with --erase-meter and --config or --meter"
             )
     if name is not None:
         pos = PointOfSale()
         if not any(record.name == name for record in pos.meters()):
             if there.provisioned:
                 raise BoardError(
-                    f"there is meter {there.drn} on {line.port} already: --meter {name} would be "
-                    "another; --erase-meter gives up the one that is there"
+                    f"meter {there.drn} is already on {line.port}, and --meter {name} is another "
+                    "one: give --erase-meter to replace it"
                 )
             pos.add_meter(name, profile=profile)
-            told.line(f"the point of sale knows a new meter {name}")
+            printer.line(f"meter {name} is registered in the point of sale")
         setup = pos.config_for(name)
     if setup is None and display is not None and not there.provisioned:
-        raise BoardError("--display says how a meter is set up: give --meter or --config too")
+        raise BoardError("--display needs a new meter: give --meter or --config too")
     if setup is not None:
         if display is not None:
             setup = setup | {"display": provisioning.display_of(board, *display.size)}
@@ -302,18 +327,18 @@ def _set_up(
 
 
 def _image(
-    path: Path, board: boards.Board, sha256: str | None, port: Port, told: Told
+    path: Path, board: boards.Board, sha256: str | None, port: Port, printer: Printer
 ) -> esp.Image:
-    """Return the image, which somebody has found to be the right one."""
+    """Return the image, after its SHA-256 was compared or a person has confirmed it."""
     if not port.usb:
         raise BoardError(
-            f"{port.device} is no port on USB: there is no chip to write an image onto"
+            f"{port.device} is not a port on USB: an image can be written only over USB"
         )
     if not board.chip:
-        raise BoardError(f"the board {board.name} has no chip to write an image onto")
+        raise BoardError(f"the board {board.name} has no chip: no image can be written to it")
     found = esp.image(path, board.chip, sha256)
     if sha256 is None:
-        question = f"The SHA-256 of {path.name} is {found.sha256}: is it the one you mean?"
+        question = f"The SHA-256 of {path.name} is {found.sha256}: is this the right image?"
         if not sys.stdin.isatty():
             raise BoardError(
                 f"the SHA-256 of {path} is {found.sha256}: compare it, then give it by --sha256"
@@ -321,12 +346,12 @@ def _image(
         if not typer.confirm(question, err=True):
             raise BoardError("nothing was written")
     else:
-        told.line(f"{path.name}: SHA-256 as it should be")
+        printer.line(f"{path.name}: the SHA-256 is correct")
     return found
 
 
 def _opened(port: Port, patience: float, was_reset: bool) -> Meter:
-    """Return an open line; the USB of a chip that was reset may take a moment to come back."""
+    """Return an open line; after a reset of the chip, wait until its USB port exists again."""
     deadline = time.monotonic() + patience
     while True:
         try:
@@ -338,10 +363,10 @@ def _opened(port: Port, patience: float, was_reset: bool) -> Meter:
 
 
 def _first_look(port: Port, code: Callable[[], str], for_image: bool) -> facts.Facts | None:
-    """Return what MicroPython says before the chip is reset, None where it does not answer.
+    """Return the facts of a board before its chip is reset; None if MicroPython does not answer.
 
-    A locked meter is refused without its code, and says nothing but that: none gets an image. A
-    meter saves what it has counted.
+    The meter saves its state first. For a locked meter, return NOTHING; raise BoardError if its
+    code is wrong, or if an image is to be written.
     """
     try:
         line = Meter(port.device, timeout=flashing.LOOK)
@@ -352,41 +377,41 @@ def _first_look(port: Port, code: Callable[[], str], for_image: bool) -> facts.F
     with line:
         if line.locked and for_image:
             raise BoardError(
-                f"the meter at {port.device} is locked: `jeton unlock --for-good` removes the "
-                "lock, then it can have an image"
+                f"the meter at {port.device} is locked, and an image needs its REPL: `jeton "
+                "unlock --for-good` removes the lock"
             )
         if line.locked:
             line.unlock(code())
             line.save()
             line.lock()
             return NOTHING
-        with contextlib.suppress(BoardError):  # there may be no meter
+        with contextlib.suppress(BoardError):  # the board may have no meter
             line.save()
         return facts.facts(line)
 
 
 def _ask_chip(
-    port: Port, board: boards.Board, told: Told, answers: bool, needed: bool
+    port: Port, board: boards.Board, printer: Printer, answers: bool, needed: bool
 ) -> esp.Chip | None:
-    """Have esptool say what chip it is, and check that; None where MicroPython has to."""
+    """Return the checked chip that esptool identifies; None if only MicroPython identifies it."""
     if not board.chip:
         return None
     if answers and not needed and not esp.installed():
-        told.line(f"esptool is not installed ({esp.INSTALL}): MicroPython says what chip it is")
+        printer.line(f"esptool is not installed ({esp.INSTALL}): MicroPython identifies the chip")
         return None
     try:
         chip = esp.ask(port.device)
     except BoardError as error:
         if needed or not answers:
             raise
-        told.line(f"{error}: MicroPython says what chip it is")
+        printer.line(f"{error}: MicroPython identifies the chip")
         return None
-    told.line(f"chip: {chip}")
+    printer.line(f"chip: {chip}")
     esp.check(chip, board.chip, board.name)
     if not answers and not needed:
         raise BoardError(
-            f"the chip at {port.device} has no MicroPython that answers: give one by --image FILE "
-            "(jeton flash --help says where it comes from)"
+            f"no MicroPython answers on the chip at {port.device}: give an image with --image "
+            "FILE (`jeton flash --help` says where to download it)"
         )
     return chip
 

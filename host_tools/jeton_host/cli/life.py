@@ -1,4 +1,4 @@
-"""The commands that let time pass for a meter and show its state and its log."""
+"""Commands about the state, the time, the load and the log of a meter."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from jeton_host.cli.options import HAPPENS, METERS, NUMBERS, TELLS, Json, Where, put
+from jeton_host.cli import complete
+from jeton_host.cli.options import HAPPENS, METERS, NUMBERS, RECORDS, Json, Where, put
 from jeton_host.cli.tokens import show_panel
 from jeton_host.client import loads
 from jeton_host.client.answers import Status
@@ -18,9 +19,12 @@ from jeton_host.terminal.words import event_line, matters, summary
 
 
 def status(where: Where, as_json: Json = False) -> None:
-    """Show registers, key attributes and the display.
+    """Show the registers, the attributes of the key and the display.
 
-    Examples: `jeton status demo` · `jeton status /dev/ttyUSB0 --json`
+    Examples:
+
+    - `jeton status home`
+    - `jeton status /dev/ttyUSB0 --json`
     """
     with Meter.open(where) as meter:
         now = meter.status()
@@ -51,12 +55,17 @@ def _limit(watts: int | None) -> str:
 
 def advance(
     where: Where,
-    span: Annotated[str, typer.Argument(metavar="TIME", help="Seconds, or 15min, 2h, 30d.")],
+    span: Annotated[
+        str, typer.Argument(metavar="TIME", help="Seconds, or for example 15min, 2h, 30d.")
+    ],
     as_json: Json = False,
 ) -> None:
-    """Let time pass for the meter: its load draws energy.
+    """Advance the meter's time: the load uses energy, as in real time.
 
-    Examples: `jeton advance demo 2h` · `jeton advance demo 30d --json`
+    Examples:
+
+    - `jeton advance home 2h`
+    - `jeton advance home 30d --json`
     """
     seconds = duration(span)
     with Meter.open(where) as meter:
@@ -70,58 +79,73 @@ def load(
     ] = None,
     csv: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Lines of time and W: seconds, HH:MM or ISO 8601."),
+        typer.Option(
+            metavar="FILE", help="Load over time. Each line: time (seconds, HH:MM or ISO 8601), W."
+        ),
     ] = None,
     repeat: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Begin the CSV anew each 1d, 1w, …")
+        str | None,
+        typer.Option(metavar="TIME", help="Repeat the CSV after this time, for example 1d or 1w."),
     ] = None,
     play: Annotated[
-        bool, typer.Option("--play", help="Let the time of the CSV pass at once, of any length.")
+        bool, typer.Option("--play", help="Advance the meter through the whole CSV at once.")
     ] = False,
-    profile: Annotated[str | None, typer.Option(help="A made-up week: household.")] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            help="A generated week of loads: household.", autocompletion=complete.load_profile
+        ),
+    ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Which household: the same seed, the same week. Default: 1.")
+        int | None,
+        typer.Option(
+            help="Number of the household: the same number gives the same week. Default: 1."
+        ),
     ] = None,
     phases: Annotated[
-        str | None, typer.Option(metavar="W,W,W", help="A load on each of three phases.")
+        str | None, typer.Option(metavar="W,W,W", help="The loads of three phases.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Connect a load behind the meter's switch: constant, from a file, or made up.
+    """Connect a load to the meter's switch: constant, from a file, or generated.
 
-    A CSV begins now; --repeat begins it at midnight and over and over. The household's week
-    follows the meter's clock. At most 256 steps are kept on the meter; --play takes more.
+    A CSV starts now or, with --repeat, at midnight. The week of the household follows the meter's
+    clock. A meter stores at most 256 steps; --play accepts more.
 
-    Examples: `jeton load demo 1500` · `jeton load demo --csv day.csv --repeat 1d` ·
-    `jeton load demo --profile household --seed 7` · `jeton load demo --csv year.csv --play`
+    Examples:
+
+    - `jeton load home 1500`
+    - `jeton load home --csv day.csv --repeat 1d`
+    - `jeton load home --profile household --seed 7`
+    - `jeton load home --csv year.csv --play`
     """
     power = None if watts is None else watts_of(watts)
     given = [value is not None for value in (watts, csv, profile, phases)]
     if sum(given) != 1:
-        raise JetonError("say one load: WATTS, --csv FILE, --profile household or --phases W,W,W")
+        raise JetonError("give one load: WATTS, --csv FILE, --profile household or --phases W,W,W")
     if csv == "":
         raise JetonError("--csv needs the name of a file")
     if csv is None and (repeat is not None or play):
-        raise JetonError("--repeat and --play go with --csv FILE")
+        raise JetonError("--repeat and --play need --csv FILE")
     if repeat is not None and play:
-        raise JetonError("--repeat and --play do not go together: choose one")
+        raise JetonError("--repeat and --play exclude each other: give one")
     if profile is None and seed is not None:
-        raise JetonError("--seed goes with --profile household")
+        raise JetonError("--seed needs --profile household")
     steps: loads.Steps = []
     first: datetime | None = None
     if csv is not None:
         steps, first = loads.from_csv(Path(csv))
         if len(steps) > LOAD_STEPS and not play:
             raise JetonError(
-                f"{csv} has {len(steps)} steps, and a meter keeps {LOAD_STEPS}: --play lets the "
-                "time of a file of any length pass at once"
+                f"{csv} has {len(steps)} steps, and a meter stores {LOAD_STEPS}: give --play, "
+                "which has no limit"
             )
     elif profile is not None:
         steps = loads.week(profile, 1 if seed is None else seed)
     three = _phases(phases) if phases is not None else None
     every_s = None if repeat is None else duration(repeat)
     if every_s == 0:
-        raise JetonError(f"--repeat {repeat} will not do: say for example 1d or 1w")
+        raise JetonError(f"--repeat {repeat} is not more than 0 s: write for example 1d or 1w")
     with Meter.open(where) as meter:
         if power is not None:
             now = meter.set_load(power)
@@ -137,7 +161,7 @@ def load(
                 start = loads.monday(meter.clock())
             elif every_s:
                 start = meter.clock().replace(hour=0, minute=0, second=0)
-                if first is not None:  # a date tells what time of which day it is
+                if first is not None:  # the CSV has dates: align its first step with the clock
                     start -= (start - first) % timedelta(seconds=every_s)
             now = meter.set_load_steps(steps, start=start, repeat_s=repeat_s)
         _print_status(now, as_json)
@@ -146,19 +170,22 @@ def load(
 def _phases(text: str) -> tuple[int, int, int]:
     parts = text.split(",")
     if len(parts) != 3:
-        raise JetonError(f"{shortened(text)} are not three loads: say for example 1000,1000,4000")
+        raise JetonError(f"{shortened(text)} is not three loads: write for example 1000,1000,4000")
     first, second, third = (watts_of(part) for part in parts)
     return first, second, third
 
 
 def events(
     where: Where,
-    after: Annotated[int, typer.Option(min=0, help="Only those with a number above this.")] = 0,
+    after: Annotated[int, typer.Option(min=0, help="Show only events with a higher number.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Show what a meter has logged, oldest first: its last 100 events.
+    """Show the last 100 events of the meter's log, oldest first.
 
-    Examples: `jeton events demo` · `jeton events demo --after 12 --json`
+    Examples:
+
+    - `jeton events home`
+    - `jeton events home --after 12 --json`
     """
     with Meter.open(where) as meter:
         found = meter.events(after)
@@ -181,4 +208,4 @@ def register(app: typer.Typer) -> None:
     app.command("status", rich_help_panel=METERS)(status)
     for name, function in (("advance", advance), ("load", load)):
         app.command(name, context_settings=NUMBERS, rich_help_panel=HAPPENS)(function)
-    app.command("events", rich_help_panel=TELLS)(events)
+    app.command("events", rich_help_panel=RECORDS)(events)

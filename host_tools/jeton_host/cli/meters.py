@@ -1,4 +1,4 @@
-"""Commands about meters: make, list, serve, run, key tokens in, let time pass."""
+"""Commands about meters: new, list, serve, run, delete."""
 
 import contextlib
 import json
@@ -14,30 +14,33 @@ from typing import Annotated, Any
 
 import typer
 
+from jeton_host.cli import complete
 from jeton_host.cli.options import (
     METERS,
     DisplaySize,
     Heap,
     Json,
     Name,
+    NewName,
     display_size,
     put,
 )
 from jeton_host.cli.plain import run_plain
 from jeton_host.errors import BoardError, JetonError, VendingError
+from jeton_host.firmware import profiles
 from jeton_host.meter import Meter
 from jeton_host.meters import named as meters
-from jeton_host.terminal.parse import day, instant, watt_hours
+from jeton_host.terminal.parse import day, instant, shortened, watt_hours
 from jeton_host.terminal.words import kwh
 from jeton_host.vending import tid
 from jeton_host.vending.pos import PointOfSale
 from jeton_host.virtual.board import HEAP
 
-_COLUMNS, _ROWS = 80, 24  # that the full screen needs
+_COLUMNS, _ROWS = 80, 24  # the smallest terminal for the full screen
 
 
 def _check_clock(when: datetime, bdt: str) -> None:
-    """Raise JetonError for a time that the base date of a meter cannot name."""
+    """Raise JetonError for a time outside the TID range of a base date."""
     first, last = tid.first_and_last(bdt)
     if not first <= when <= last + timedelta(minutes=1) - timedelta(microseconds=1):
         raise JetonError(
@@ -46,9 +49,27 @@ def _check_clock(when: datetime, bdt: str) -> None:
         )
 
 
+def _check_language(language: str, profile: str, graphic: bool) -> None:
+    """Raise JetonError for a language that a new meter would not have."""
+    known = profiles.load(profile)["languages"]
+    if language not in known:
+        raise JetonError(
+            f"profile {profile} lacks the language {shortened(language)}: it has "
+            f"{', '.join(known)}"
+        )
+    if language in profiles.RIGHT_TO_LEFT and not graphic:
+        raise JetonError(f"--language {language} needs a graphic display: give --graphic too")
+
+
 def new(
-    name: Name,
-    profile: Annotated[str, typer.Option(help="Behaviour of a maker or utility.")] = "generic",
+    name: NewName,
+    profile: Annotated[
+        str,
+        typer.Option(
+            help="The behaviour of a maker's or a utility's meter: `jeton profile list`.",
+            autocompletion=complete.profile,
+        ),
+    ] = "generic",
     drn: Annotated[str | None, typer.Option(help="Meter number, 11 or 13 digits.")] = None,
     ea: Annotated[int, typer.Option(help="Encryption algorithm: 7 or 11.")] = 7,
     dkga: Annotated[int | None, typer.Option(help="Key generation algorithm: 2 or 4.")] = None,
@@ -58,14 +79,16 @@ def new(
     bdt: Annotated[str, typer.Option(help="Base date: 93, 14 or 35.")] = "14",
     ken: Annotated[int, typer.Option(help="Key expiry number, 0 to 255.")] = 255,
     kct: Annotated[int | None, typer.Option(help="Key change tokens it supports: 2 to 4.")] = None,
-    credit: Annotated[str, typer.Option(help="Credit to begin with, kWh.")] = "0",
-    clock: Annotated[str | None, typer.Option(help="Its time, ISO 8601; default now.")] = None,
+    credit: Annotated[str, typer.Option(help="Initial credit, kWh.")] = "0",
+    clock: Annotated[
+        str | None, typer.Option(help="The time of its clock, ISO 8601. Default: now.")
+    ] = None,
     made: Annotated[
         str | None,
         typer.Option(
             metavar="DATE",
             help="Date of manufacture: older tokens are refused. Default: tokens of any age are "
-            "taken.",
+            "accepted.",
         ),
     ] = None,
     display: Annotated[
@@ -73,18 +96,31 @@ def new(
         typer.Option(
             parser=display_size,
             metavar="ROWSxCOLUMNS",
-            help="One of 2x16, 2x20, 4x16, 4x20.",
+            help="Size of the display: 2x16, 2x20, 4x16 or 4x20.",
         ),
     ] = DisplaySize.TWO_16,
+    language: Annotated[
+        str | None,
+        typer.Option(
+            help="Language of the display. Default: the first of the profile.",
+            autocompletion=complete.language,
+        ),
+    ] = None,
     graphic: Annotated[
-        bool, typer.Option("--graphic", help="A display of dots: it draws Arabic too.")
+        bool, typer.Option("--graphic", help="A graphic display, which can show Arabic too.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Make a meter that is kept, and register it with the point of sale.
+    """Create a meter, and register it in the point of sale.
 
-    Examples: `jeton new demo` · `jeton new lome --profile ceet --bdt 93 --credit 12.5` ·
-    `jeton new atar --profile somelec --graphic`
+    The meter and its state are kept until `jeton delete`.
+
+    Examples:
+
+    - `jeton new home`
+    - `jeton new lome --profile ceet --bdt 93 --credit 12.5`
+    - `jeton new atar --profile somelec --graphic`
+    - `jeton new douala --profile eneo --language en`
     """
     pos = PointOfSale()
     meters.check_free(name, pos)
@@ -93,27 +129,29 @@ def new(
     if at is not None:
         _check_clock(at, bdt)
     made_on = day(made) if made else None
-    ours = False  # what the point of sale knows of it
+    if language is not None:
+        _check_language(language, profile, graphic)
+    registered = False  # whether this command has registered it in the point of sale
 
     def config() -> dict[str, Any]:
-        nonlocal ours
-        ours = True
+        nonlocal registered
+        registered = True
         try:
             pos.add_meter(
                 name, drn=drn, ea=ea, dkga=dkga, sgc=sgc, ti=ti, krn=krn, bdt=bdt, ken=ken,
                 kct=kct, profile=profile, made=made_on,
             )  # fmt: skip
         except JetonError:
-            ours = False
+            registered = False
             raise
         about = pos.config_for(name, at=at)
         return about | {"credit_wh": credit_wh, "display": [*display.size, int(graphic)]}
 
     try:
-        meter = meters.create(name, config)
+        meter = meters.create(name, config, language=language)
     except BaseException:
-        if ours:
-            with contextlib.suppress(VendingError):  # it was not even registered
+        if registered:
+            with contextlib.suppress(VendingError):  # interrupted before it was registered
                 pos.remove_meter(name)
         raise
     if as_json:
@@ -128,16 +166,18 @@ def new(
 
 
 def list_(as_json: Json = False) -> None:
-    """List the meters that are kept, and where those that run can be reached.
+    """List the meters, and the ports of those that run.
 
-    Example: `jeton list --json`
+    Example:
+
+    - `jeton list --json`
     """
     found = meters.all_meters()
     if as_json:
         put([meter.as_dict() for meter in found])
         return
     if not found:
-        print("no meters yet: `jeton new NAME` makes one")
+        print("no meters yet: `jeton new NAME` creates one")
     for meter in found:
         about, port = meter.about, meter.port()
         print(
@@ -148,9 +188,13 @@ def list_(as_json: Json = False) -> None:
 
 
 def delete(name: Name, as_json: Json = False) -> None:
-    """Delete a meter, and what the point of sale knows of it; half-made and damaged ones too.
+    """Delete a meter, and its tokens and keys in the point of sale.
 
-    Example: `jeton delete demo`
+    This also removes a damaged meter, and one whose creation was interrupted.
+
+    Example:
+
+    - `jeton delete home`
     """
     meters.delete(name, PointOfSale())
     if as_json:
@@ -160,16 +204,20 @@ def delete(name: Name, as_json: Json = False) -> None:
 def serve(
     name: Name,
     link: Annotated[
-        Path | None, typer.Option(help="Also make this link to the serial port.")
+        Path | None, typer.Option(help="Also create this symbolic link to the port.")
     ] = None,
     heap: Heap = HEAP,
     as_json: Json = False,
 ) -> None:
-    """Run a meter in the foreground; the first line is its serial port (the link, if asked for).
+    """Run a meter in the foreground, and print its port (or its link) in the first line.
 
-    mpremote, a terminal program or a test rig connects to that. Ctrl-C or SIGTERM stops it.
+    mpremote, a terminal program or a test bench can open that port. Ctrl-C or SIGTERM stops the
+    meter.
 
-    Examples: `jeton serve demo` · `jeton serve demo --link /dev/shm/demo`
+    Examples:
+
+    - `jeton serve home`
+    - `jeton serve home --link /dev/shm/home`
     """
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -181,7 +229,7 @@ def serve(
             print(board.path, flush=True)
         while not stop.wait(1.0):
             if not board.running:
-                raise BoardError(f"the board of meter {name} died")
+                raise BoardError(f"the board of meter {name} has stopped")
 
 
 def run(
@@ -189,38 +237,57 @@ def run(
         str,
         typer.Argument(
             metavar="[NAME|PORT]",
-            help="A meter's name, or a port. Default: a fresh meter, gone afterwards.",
+            help="The name of a meter, or a port. Default: a new meter, deleted at the end.",
+            autocompletion=complete.meter_or_port,
         ),
     ] = "virtual",
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            help="The profile of the new meter, if no name or port is given. Default: generic.",
+            autocompletion=complete.profile,
+        ),
+    ] = None,
     plain: Annotated[
-        bool, typer.Option("--plain", help="Lines of text: for any terminal, file or pipe.")
+        bool, typer.Option("--plain", help="Use lines of text, for any terminal, file or pipe.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Use a meter by hand: its keypad, display and lamps, on a full screen. q leaves it saved.
+    """Use a meter by hand, on a full screen: its keypad, display and LEDs. q saves and quits.
 
-    Digits are keyed in and Return is the Enter key. Load, clock and its speed can be set, and
-    tokens issued and keyed in, for a meter that this point of sale knows.
+    Type digits on your keyboard; Return is the meter's Enter key. You can set the load, the clock
+    and its speed. For a meter of the point of sale, you can also issue tokens and enter them.
 
-    With --plain, or where there is no terminal of 80 by 24, type keys line by line: Ctrl-C or
-    `quit` ends it. With --json each answer is one line of JSON. Fed from a file or a pipe it ends
-    with status 1 if any line was refused.
+    With --plain, or in a terminal smaller than 80 by 24, type keys line by line; Ctrl-C or `quit`
+    ends the command. With --json, each answer is one line of JSON. If the lines come from a file
+    or a pipe, the exit status is 1 if one of them was refused.
 
-    Examples: `jeton run` · `jeton run demo` · `jeton run /dev/ttyUSB0` · `jeton run demo --plain`
+    Examples:
+
+    - `jeton run`
+    - `jeton run home`
+    - `jeton run /dev/ttyUSB0`
+    - `jeton run home --plain`
+    - `jeton run --profile ceet`
     """
+    if profile is not None and where != "virtual":
+        raise JetonError(
+            f"--profile is only for a new meter, and {where} has a profile: run `jeton run "
+            f"--profile {profile}`, or create a meter with `jeton new NAME --profile {profile}`"
+        )
     with contextlib.ExitStack() as stack:
         pos = PointOfSale()
         config = None
         if where == "virtual":
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="jeton-"))
             pos = PointOfSale(Path(folder) / "pos.sqlite")
-            pos.add_meter(where)
+            pos.add_meter(where, profile=profile or "generic")
             config = pos.config_for(where)
         if plain or as_json or not _full_screen():
             run_plain(stack.enter_context(Meter.open(where, config=config)), where, as_json)
             return
         meter = stack.enter_context(Meter.open(where, config=config))
-        from jeton_host.screen import app  # half a second that no other command is to wait for
+        from jeton_host.screen import app  # takes half a second: only this command imports it
 
         status = app.show(meter, where, pos)
         if status:
@@ -228,7 +295,7 @@ def run(
 
 
 def _full_screen() -> bool:
-    """Return whether there is a terminal that a person looks at, and large enough."""
+    """Return whether standard input and output are a terminal that is large enough."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return False
     if os.environ.get("TERM", "dumb") in ("dumb", "unknown"):

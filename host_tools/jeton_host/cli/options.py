@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from jeton_host.cli import complete
 from jeton_host.terminal.parse import shortened
 
 BOARDS = "Boards"
@@ -14,21 +15,24 @@ WherePort = Annotated[
     str,
     typer.Argument(
         metavar="PORT",
-        help="A path, URL, MAC, serial number, served meter, or auto: the only board on USB.",
+        help="A path, URL, MAC or serial number; the name of a served meter; or auto: the only "
+        "board on USB.",
+        autocompletion=complete.port,
     ),
 ]
 
-# So that `load -1` is a refused load and not an unknown option.
+# So that `load -1` is refused as a load, not as an unknown option.
 NUMBERS = {"ignore_unknown_options": True}
 
-# The groups of commands in the help.
+# The headings of the help under which commands are listed.
+TOKENS = "Tokens and vending"
 METERS = "Meters"
 HAPPENS = "What happens to a meter"
-TELLS = "What a meter tells"
+RECORDS = "What a meter has recorded"
 
 
 class DisplaySize(StrEnum):
-    """The sizes of display that meters have."""
+    """The sizes of a meter's display, rows x columns."""
 
     TWO_16 = "2x16"
     TWO_20 = "2x20"
@@ -42,19 +46,30 @@ class DisplaySize(StrEnum):
 
 
 def display_size(text: str) -> DisplaySize:
-    """Return the size of a display; typer.BadParameter where there is none of it."""
+    """Return the size of a display; raise typer.BadParameter for an unknown size."""
     try:
         return DisplaySize(text)
     except ValueError:
         raise typer.BadParameter(
-            f"{shortened(text)} is none of {', '.join(DisplaySize)}: rows x columns"
+            f"{shortened(text)} is not a size of a display: give one of {', '.join(DisplaySize)}"
         ) from None
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Where = Annotated[str, typer.Argument(metavar="NAME|PORT", help="A meter's name, or a port.")]
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The meter's name.")]
-Heap = Annotated[str, typer.Option(help="Heap of the virtual board.")]
+Where = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME|PORT",
+        help="The name of a meter, or a port.",
+        autocompletion=complete.meter_or_port,
+    ),
+]
+NewName = Annotated[str, typer.Argument(metavar="NAME", help="The name of the new meter.")]
+Name = Annotated[
+    str,
+    typer.Argument(metavar="NAME", help="The name of the meter.", autocompletion=complete.meter),
+]
+Heap = Annotated[str, typer.Option(help="Heap of the virtual board, bytes; k and M are allowed.")]
 
 
 def put(value: Any) -> None:

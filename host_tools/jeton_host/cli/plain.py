@@ -20,46 +20,46 @@ _HELP = "digits (Return is Enter), * backspace, load WATTS, advance 2h, status, 
 
 
 def run_plain(meter: Meter, name: str, as_json: bool) -> None:
-    """Take keys and a few words line by line, and print the display after each."""
+    """Read keys and commands line by line, and print the display after each line."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console()
-    by_hand = sys.stdin.isatty()
+    at_terminal = sys.stdin.isatty()
     if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(errors="backslashreplace")  # told as what it is: no key
+        sys.stdin.reconfigure(errors="backslashreplace")  # reported as wrong keys
     all_good = True
     if not as_json:
         console.print(panel_of(meter, name))
         console.print(_HELP, style="dim", highlight=False)
     try:
         while True:
-            line = _line(console if by_hand else None)
+            line = _read_line(console if at_terminal else None)
             if line in ("quit", "exit", "q"):
                 break
             try:
-                said, value, good = _obeyed(meter, line)
+                message, value, good = _execute(meter, line)
             except JetonError as error:
-                said, value, good = str(error), {"error": str(error)}, False
+                message, value, good = str(error), {"error": str(error)}, False
             all_good = all_good and good
             if as_json:
                 put(value)
                 continue
             console.print(panel_of(meter, name))
-            if said:
-                console.print(said, highlight=False, markup=False)
+            if message:
+                console.print(message, highlight=False, markup=False)
     except (EOFError, KeyboardInterrupt):
-        if by_hand:
-            console.print()  # the shell's prompt belongs on a line of its own
-    if not by_hand and not all_good:
+        if at_terminal:
+            console.print()  # so that the prompt of the shell begins a new line
+    if not at_terminal and not all_good:
         raise typer.Exit(1)
 
 
 def panel_of(meter: Meter, name: str) -> Any:
-    """Return the drawn display of a meter."""
+    """Return the display of a meter, drawn with a frame."""
     display = meter.display()
     return panel(display.lines, display.rows, display.cols, title=name)
 
 
-def _line(console: Console | None) -> str:
+def _read_line(console: Console | None) -> str:
     if console is not None:
         return console.input("[bold]keys>[/] ").strip()
     line = sys.stdin.readline()
@@ -68,8 +68,8 @@ def _line(console: Console | None) -> str:
     return line.strip()
 
 
-def _obeyed(meter: Meter, line: str) -> tuple[str, dict[str, Any], bool]:
-    """Do what a line says; return a line for people, the value for programs, and if it worked."""
+def _execute(meter: Meter, line: str) -> tuple[str, dict[str, Any], bool]:
+    """Execute a line; return a message for people, the value for --json, and if it succeeded."""
     verb, _, rest = line.partition(" ")
     if verb == "load":
         now = meter.set_load(watts_of(rest))

@@ -1,4 +1,4 @@
-"""The command `jeton profile`: which meters there are to choose from, and one's own."""
+"""The commands `jeton profile` and `jeton language`."""
 
 import json
 from pathlib import Path
@@ -6,17 +6,25 @@ from typing import Annotated, Any
 
 import typer
 
-from jeton_host.cli.options import METERS
+from jeton_host.cli import complete
+from jeton_host.cli.options import METERS, Where
 from jeton_host.errors import ProfileError
 from jeton_host.firmware import profiles
 from jeton_host.meter import Meter
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The profile's name.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME", help="The name of the profile.", autocompletion=complete.profile
+    ),
+]
+NewName = Annotated[str, typer.Argument(metavar="NAME", help="The name of the new profile.")]
 
 _profile = typer.Typer(
     no_args_is_help=True,
-    help="Makers' and utilities' meters as data. Start with: jeton profile list",
+    help="List, show, check and create profiles: how meters behave.\n\n"
+    "Example:\n\n- `jeton profile list`",
 )
 
 
@@ -41,9 +49,11 @@ def _about(name: str) -> dict[str, Any]:
 
 @_profile.command("list")
 def list_(as_json: Json = False) -> None:
-    """List the profiles there are: those that ship and your own.
+    """List the profiles: those of Jeton and your own.
 
-    Example: `jeton profile list --json`
+    Example:
+
+    - `jeton profile list --json`
     """
     found = [_about(name) for name in profiles.names()]
     if as_json:
@@ -53,7 +63,9 @@ def list_(as_json: Json = False) -> None:
     for about in found:
         own = "  (your own)" if about["own"] else ""
         if about["problem"]:
-            print(f"{about['name']:{width}}  WRONG: see jeton profile check {about['name']}{own}")
+            print(
+                f"{about['name']:{width}}  WRONG: see `jeton profile check {about['name']}`{own}"
+            )
         else:
             languages = ", ".join(about["languages"])
             print(f"{about['name']:{width}}  {about['title']}  [{languages}]{own}")
@@ -73,21 +85,31 @@ def _value(value: Any) -> str:
 def show(
     name: Name,
     messages: Annotated[
-        str | None, typer.Option("--messages", metavar="LANGUAGE", help="Show its words instead.")
+        str | None,
+        typer.Option(
+            "--messages",
+            metavar="LANGUAGE",
+            help="Show its messages in this language instead.",
+            autocompletion=complete.language,
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show a profile: every setting, what it means, its value and where that comes from.
+    """Show a profile: each setting with its value, its meaning and its source.
 
-    M: maker's manual or support page. U: utility's notice, or news that quote one. B: blog.
+    Sources: M is a maker's manual or support page, U is a notice of a utility or news that quote
+    it, B is a blog.
 
-    Examples: `jeton profile show ceet` · `jeton profile show somelec --messages ar`
+    Examples:
+
+    - `jeton profile show ceet`
+    - `jeton profile show somelec --messages ar`
     """
     data = profiles.load(name)
     sources = data["sources"]
     if messages is not None and messages not in data["languages"]:
         languages = ", ".join(data["languages"])
-        raise ProfileError(f"profile {name} does not speak {messages!r}; it has: {languages}")
+        raise ProfileError(f"profile {name} lacks the language {messages!r}; it has: {languages}")
     if as_json:
         wanted = data["languages"] if messages is None else [messages]
         _put(data | {"messages": {code: profiles.words(data, code) for code in wanted}})
@@ -108,15 +130,23 @@ def show(
 def check(
     files: Annotated[
         list[str] | None,
-        typer.Argument(metavar="FILE|NAME", help="Default: all profiles there are."),
+        typer.Argument(
+            metavar="FILE|NAME",
+            help="Files or names of profiles. Default: all profiles.",
+            autocompletion=complete.profile,
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Check profiles: settings, ranges, sources, and that messages fit the smallest display.
 
-    A line for each thing that is wrong; the exit status is then 1.
+    The command prints a line for each mistake. The exit status is 1 if there is a mistake.
 
-    Examples: `jeton profile check` · `jeton profile check my.json` · `jeton profile check home`
+    Examples:
+
+    - `jeton profile check`
+    - `jeton profile check my.json`
+    - `jeton profile check ceet`
     """
     paths = [_file(word) for word in files] if files else None
     if paths is None:
@@ -132,7 +162,7 @@ def check(
             for problem in wrong:
                 print(f"{path.name}: {problem}")
             if not wrong:
-                print(f"{path.name}: right")
+                print(f"{path.name}: correct")
     if as_json:
         _put(found)
     if not all(one["ok"] for one in found):
@@ -140,7 +170,7 @@ def check(
 
 
 def _file(word: str) -> Path:
-    """Return the file of a profile that is named by its file or, where there is none, by name."""
+    """Return the file of a profile: `word` is its path or, if no such file exists, its name."""
     path = Path(word)
     known_by_name = word in profiles.names() or (len(path.parts) == 1 and not path.suffix)
     return profiles.path_of(word) if known_by_name and not path.exists() else path
@@ -148,16 +178,29 @@ def _file(word: str) -> Path:
 
 @_profile.command("new")
 def new(
-    name: Name,
+    name: NewName,
     source: Annotated[
-        str, typer.Option("--from", metavar="PROFILE", help="The profile to begin with.")
+        str,
+        typer.Option(
+            "--from",
+            metavar="PROFILE",
+            help="The profile to copy.",
+            autocompletion=complete.profile,
+        ),
     ] = "generic",
-    title: Annotated[str | None, typer.Option(help="Whose meter it is, in a line.")] = None,
+    title: Annotated[
+        str | None, typer.Option(help="A title in one line: maker or utility, country.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Make a profile of your own from another; edit its file, then `jeton profile check NAME`.
+    """Create your own profile as a copy of another one, and print its file.
 
-    Examples: `jeton profile new mine` · `jeton profile new village --from eneo`
+    Then edit the file, and check it with `jeton profile check NAME`.
+
+    Examples:
+
+    - `jeton profile new mine`
+    - `jeton profile new village --from eneo`
     """
     path = profiles.new(name, source, title)
     if as_json:
@@ -169,11 +212,14 @@ def new(
 
 @_profile.command("schema")
 def schema(as_json: Json = False) -> None:
-    """Print where the JSON Schema of profiles is: editors complete and check a file by it.
+    """Print the path of the JSON Schema of profiles.
 
-    `jeton profile new` writes it into a profile as "$schema".
+    Editors use it to complete and to check a profile. `jeton profile new` writes its path into the
+    profile as "$schema".
 
-    Example: `jeton profile schema`
+    Example:
+
+    - `jeton profile schema`
     """
     path = profiles.schema_path()
     if as_json:
@@ -183,25 +229,33 @@ def schema(as_json: Json = False) -> None:
 
 
 def language(
-    where: Annotated[str, typer.Argument(metavar="NAME|PORT", help="A meter's name, or a port.")],
+    where: Where,
     code: Annotated[
-        str | None, typer.Argument(metavar="LANGUAGE", help="One of its profile's, to choose.")
+        str | None,
+        typer.Argument(
+            metavar="LANGUAGE",
+            help="The new language. Without it: show the languages.",
+            autocompletion=complete.language,
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show or choose the language of a meter's display.
+    """Show or set the language of a meter's display.
 
-    Arabic needs a display of dots: `jeton new NAME --graphic`.
+    Arabic needs a graphic display: `jeton new NAME --graphic`.
 
-    Examples: `jeton language home` · `jeton language home fr`
+    Examples:
+
+    - `jeton language home`
+    - `jeton language home fr`
     """
     with Meter.open(where) as meter:
-        spoken = meter.language(code)
-        there_are = meter.languages()
+        now = meter.language(code)
+        available = meter.languages()
     if as_json:
-        _put({"language": spoken, "languages": there_are})
+        _put({"language": now, "languages": available})
     else:
-        print(f"{spoken}  [{', '.join(there_are)}]")
+        print(f"{now}  [{', '.join(available)}]")
 
 
 def register(app: typer.Typer) -> None:

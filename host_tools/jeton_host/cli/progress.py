@@ -1,14 +1,13 @@
-"""Reports the progress of a long operation on a board, as text or as JSON."""
+"""Prints the progress of a long operation on a board."""
 
 import contextlib
 from collections.abc import Callable, Iterator
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 
-class Told:
-    """Tells a person how it goes: bars on a terminal, lines elsewhere, nothing under --json."""
+class Printer:
+    """Prints progress: bars on a terminal, lines elsewhere, nothing with --json."""
 
     def __init__(self, as_json: bool) -> None:
         self._console = Console(stderr=as_json, highlight=False, soft_wrap=True)
@@ -16,17 +15,19 @@ class Told:
         self.lines: list[str] = []
 
     def line(self, text: str) -> None:
-        """Tell something in one line."""
+        """Print one line."""
         self.lines.append(text)
         if not self._quiet:
             self._console.print(text, markup=False)
 
     @contextlib.contextmanager
     def bar(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Give a function that takes how far it is, of `total`."""
+        """Yield a function that shows how much of `total` is done."""
         if not self._console.is_terminal:
             yield lambda done: None
             return
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
         with Progress(
             TextColumn("{task.description:<14}"),
             BarColumn(),

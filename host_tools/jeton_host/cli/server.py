@@ -9,53 +9,57 @@ from typing import Annotated
 
 import typer
 
+from jeton_host.cli.options import TOKENS
 from jeton_host.errors import VendingError
 
-_NEAR = ("127.0.0.1", "::1", "localhost")
+_LOCAL = ("127.0.0.1", "::1", "localhost")
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to `jeton`."""
-    app.command("vend-server", epilog=_EXAMPLES)(vend_server)
-
-
-_EXAMPLES = (
-    "Examples: jeton vend-server · jeton vend-server --port 8080 --pos shop.sqlite · "
-    "jeton vend-server --fault out_of_service_s=60 --fault old_key=true"
-)
+    app.command("vend-server", rich_help_panel=TOKENS)(vend_server)
 
 
 def vend_server(
-    host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 0,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The TCP port; 0 is any free port.")
+    ] = 0,
     pos: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Its SQLite file; default the point of sale of `jeton new` and `jeton vend`.",
+            help="SQLite file of the point of sale. Default: that of `jeton new`.",
         ),
     ] = None,
     keys: Annotated[
         str | None,
         typer.Option(
             metavar="FILE",
-            help="Your vending keys; default $JETON_KEYS, and the published test keys.",
+            help="Your vending keys. Default: $JETON_KEYS, then the published test keys.",
         ),
     ] = None,
     fault: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME=VALUE",
-            help="What is to go wrong: out_of_service_s, out_of_service_requests, retry_after_s, "
-            "slow_s, lost_answers, repeated_tokens, ignore_idempotency, old_key.",
+            help="A fault to simulate: out_of_service_s, out_of_service_requests, retry_after_s, "
+            "slow_s, lost_answers, repeated_tokens, ignore_idempotency, old_key. Repeat.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Issue tokens over HTTP, for the meters of a point of sale; the first line is the address.
+    """Issue tokens over HTTP for the meters of a point of sale; print the address first.
 
-    Its interface is shown at /docs. What goes wrong can be set while it runs, at /admin/faults:
-    whoever reaches the address may do that, and vend. Ctrl-C or SIGTERM stops it.
+    The path /docs describes the interface. Faults can be changed at /admin/faults while the server
+    runs. Each program that reaches the address can change faults and vend. Ctrl-C or SIGTERM stops
+    the server.
+
+    Examples:
+
+    - `jeton vend-server`
+    - `jeton vend-server --port 8080 --pos shop.sqlite`
+    - `jeton vend-server --fault out_of_service_s=60 --fault old_key=true`
     """
     from jeton_host.paths import data_home
     from jeton_host.vending.keys import load_keys
@@ -72,10 +76,10 @@ def vend_server(
             print(json.dumps({"url": server.url, "pos": str(file)}), flush=True)
         else:
             print(server.url, flush=True)
-            print(f"Its interface: {server.url}/docs. Ctrl-C stops it.", flush=True)
-        if host not in _NEAR:
+            print(f"The interface: {server.url}/docs. Ctrl-C stops the server.", flush=True)
+        if host not in _LOCAL:
             print(
-                f"jeton: whoever reaches {host} may vend here and set faults: for tests only",
+                f"jeton: each program that reaches {host} can vend and set faults: for tests only",
                 file=sys.stderr,
                 flush=True,
             )
@@ -88,6 +92,6 @@ def _pairs(given: list[str]) -> dict[str, str]:
     for text in given:
         name, sign, value = text.partition("=")
         if not sign:
-            raise VendingError(f"--fault {text!r} will not do: write NAME=VALUE")
+            raise VendingError(f"--fault {text!r} is not valid: write NAME=VALUE")
         found[name.strip()] = value.strip()
     return found

@@ -1,4 +1,4 @@
-"""Commands about what happens to a meter from outside: clock, tamper, reconnect, mute."""
+"""Commands that act on a meter from outside: clock, tamper, reconnect, mute."""
 
 from typing import Annotated
 
@@ -15,34 +15,39 @@ def clock(
     where: Where,
     time: Annotated[
         str | None,
-        typer.Argument(metavar="WHEN", help="ISO 8601, UTC unless it says otherwise; or now."),
+        typer.Argument(metavar="WHEN", help="ISO 8601, UTC if it has no zone; or now."),
     ] = None,
     rate: Annotated[
         int | None,
-        typer.Option(min=0, max=1_000_000, help="Its seconds in a second; 0 stops it."),
+        typer.Option(
+            min=0, max=1_000_000, help="Seconds of the clock in one real second; 0 stops it."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show or set a meter's clock, and how fast it runs while the meter is served.
+    """Show or set a meter's clock, and its speed while the meter is served.
 
-    Setting it uses no energy; `jeton advance` lets time pass.
+    Setting the clock uses no energy. `jeton advance` advances the time with its consumption.
 
-    Examples: `jeton clock demo` · `jeton clock demo 2024-11-24T00:01` ·
-    `jeton clock demo --rate 60`
+    Examples:
+
+    - `jeton clock home`
+    - `jeton clock home 2024-11-24T00:01`
+    - `jeton clock home --rate 60`
     """
     wanted = None if time is None else time_of(time)
     with Meter.open(where) as meter:
         if rate is not None:
             if meter.board is not None:
                 raise JetonError(
-                    f"{where} stands still when this ends: start it with `jeton serve {where}`, "
-                    "then set its rate"
+                    f"the clock of {where} stops when this command ends: start the meter with "
+                    f"`jeton serve {where}`, then set its rate"
                 )
             meter.set_rate(rate)
             if meter.locks_again and rate != 1:
                 raise JetonError(
-                    f"{where} is locked again when this ends, and runs at 1 s a second then: "
-                    f"`jeton unlock {where}` first, then set its rate"
+                    f"{where} is locked again when this command ends, and runs at 1 s a second: "
+                    f"first `jeton unlock {where}`, then set its rate"
                 )
         shown = meter.clock(wanted)
         rate = meter.status().rate
@@ -53,12 +58,14 @@ def clock(
 
 
 def tamper(where: Where, as_json: Json = False) -> None:
-    """Raise the tamper input, as an opened cover does.
+    """Activate the tamper input, as an opened cover does.
 
-    What follows is the profile's: the supply goes, or it is only noted. The condition stays until
-    a token clears it: `jeton vend NAME clear-tamper`.
+    The profile decides what happens: the switch opens, or the event is only logged. The tamper
+    condition remains until a token clears it: `jeton vend NAME clear-tamper`.
 
-    Example: `jeton tamper demo`
+    Example:
+
+    - `jeton tamper home`
     """
     with Meter.open(where) as meter:
         status = meter.set_tamper()
@@ -69,11 +76,13 @@ def tamper(where: Where, as_json: Json = False) -> None:
 
 
 def reconnect(where: Where, as_json: Json = False) -> None:
-    """Press the key that closes the load switch, where it waits for one.
+    """Press the key that closes the load switch, if the switch waits for a key.
 
-    The exit status is 1 where it does not wait for a key.
+    The exit status is 1 if the switch does not wait for a key.
 
-    Example: `jeton reconnect demo`
+    Example:
+
+    - `jeton reconnect home`
     """
     with Meter.open(where) as meter:
         done = meter.reconnect()
@@ -89,21 +98,25 @@ def reconnect(where: Where, as_json: Json = False) -> None:
     else:
         why = status.switch_reason.replace("_", " ")
         until = f", it closes at {at_utc(status.reconnect_at)}" if status.reconnect_at else ""
-        raise JetonError(f"the switch of {where} waits for no key: it is open ({why}){until}")
+        raise JetonError(
+            f"the switch of {where} does not wait for a key: it is open ({why}){until}"
+        )
 
 
 def mute(where: Where, as_json: Json = False) -> None:
-    """Silence the alarm of low credit, until credit has been above its level again.
+    """Silence the alarm of low credit, until the credit has been above the alarm level again.
 
-    Example: `jeton mute demo`
+    Example:
+
+    - `jeton mute home`
     """
     with Meter.open(where) as meter:
-        sounded = meter.status().alarm
+        was_on = meter.status().alarm
         status = meter.mute()
     if as_json:
         put(status.as_dict())
     else:
-        print("the alarm is silent" if sounded else "no alarm sounds")
+        print("the alarm is off" if was_on else "no alarm is on")
 
 
 def register(app: typer.Typer) -> None:

@@ -1,4 +1,4 @@
-"""The commands that key tokens and codes into a meter."""
+"""The commands that enter tokens and short codes into a meter: enter, press."""
 
 import re
 import sys
@@ -17,11 +17,11 @@ from jeton_host.terminal.draw import panel
 from jeton_host.terminal.parse import shortened
 from jeton_host.terminal.words import accepted, refusal
 
-_KEYS = "0 to 9, * backspace, # Enter, i where there is one"
+_KEYS = "0 to 9, * backspace, # Enter, i on some meters"
 
 
 def show_panel(meter: Meter, title: str = "") -> None:
-    """Print what the display of a meter shows."""
+    """Print the display of a meter."""
     display = meter.display()
     Console().print(panel(display.lines, display.rows, display.cols, title=title))
 
@@ -29,16 +29,19 @@ def show_panel(meter: Meter, title: str = "") -> None:
 def enter(
     where: Where,
     token: Annotated[
-        list[str], typer.Argument(metavar="TOKEN", help="20 digits, in groups or not.")
+        list[str], typer.Argument(metavar="TOKEN", help="20 digits, with or without spaces.")
     ],
     as_json: Json = False,
 ) -> None:
-    """Key a token in, or several: the codes of a key change belong into one call.
+    """Enter one or more tokens. Give all codes of a key change in one command.
 
-    A refused token changes nothing; the exit status is then 1. With several tokens --json prints
+    A refused token changes nothing, and the exit status is 1. With several tokens, --json prints
     a list.
 
-    Examples: `jeton enter demo 7063 0503 4700 2872 6114` · `jeton enter /dev/ttyUSB0 CODE1 CODE2`
+    Examples:
+
+    - `jeton enter home 7063 0503 4700 2872 6114`
+    - `jeton enter /dev/ttyUSB0 CODE1 CODE2`
     """
     codes = tokens_of(token)
     results: list[EnterResult] = []
@@ -46,7 +49,7 @@ def enter(
         for code in codes:
             entered = meter.enter(code)
             for result in (*entered.earlier, entered):
-                # What is refused before the last token is said here, the last one at the end.
+                # Print each refusal but that of the last token, which is printed at the end.
                 if results and not results[-1].good and not as_json:
                     print(f"jeton: {refusal(results[-1])}", file=sys.stderr, flush=True)
                 results.append(result)
@@ -56,8 +59,8 @@ def enter(
                 show_panel(meter)
         if results[-1].missing and meter.board is not None:
             print(
-                f"jeton: {where} is switched off again now and forgets a key change half done: "
-                "key all its codes in one call",
+                f"jeton: {where} is switched off now and forgets a half-entered key change: give "
+                "all its codes in one command",
                 file=sys.stderr,
             )
     if as_json:
@@ -72,19 +75,24 @@ def enter(
 def press(
     where: Where,
     keys: Annotated[
-        list[str], typer.Argument(metavar="KEYS", help="0 to 9, '*' backspace, '#' Enter, i.")
+        list[str],
+        typer.Argument(metavar="KEYS", help="0 to 9, '*' backspace, '#' Enter, i on some meters."),
     ],
     as_json: Json = False,
 ) -> None:
-    """Press keys and see the display, for short codes say; digits are followed by Enter.
+    """Press keys, for example a short code, and show the display. Enter follows the digits.
 
-    Quote # and *, or the shell keeps them. `jeton run` is for more than a few keys.
+    Put # and * in quotes, because the shell interprets them. For many keys, use `jeton run`.
 
-    Examples: `jeton press demo 07` · `jeton press demo '#005#'` · `jeton press demo i002`
+    Examples:
+
+    - `jeton press home 07`
+    - `jeton press home '#005#'`
+    - `jeton press home i002`
     """
     wanted = "".join(keys)
     with Meter.open(where) as meter:
-        said, value, good = key_in(meter, wanted)
+        message, value, good = key_in(meter, wanted)
         if as_json:
             put(value)
         elif good:
@@ -93,15 +101,15 @@ def press(
         if not good:
             raise typer.Exit(1)
     elif not good:
-        raise BoardError(said)
-    elif said:
-        print(said)
+        raise BoardError(message)
+    elif message:
+        print(message)
 
 
 def tokens_of(words: Sequence[str]) -> list[str]:
-    """Return the tokens among the words of a command line.
+    """Return the tokens in the words of a command line.
 
-    Words of 20 digits are a token each; otherwise all of them together are one, in its groups.
+    If each word has 20 digits, each is a token; otherwise all words together are one token.
     """
     cleaned = [digits.clean(word) for word in words]
     if all(len(word) == digits.DIGITS for word in cleaned):
@@ -110,23 +118,23 @@ def tokens_of(words: Sequence[str]) -> list[str]:
 
 
 def key_in(meter: Meter, line: str) -> tuple[str, dict[str, Any], bool]:
-    """Press the keys of a line; return what `_obeyed` does."""
+    """Press the keys of a line; return a message, the value for --json, and if it succeeded."""
     keys = re.sub(r"[\s-]", "", line)
     if not re.fullmatch(r"[0-9*#i]*", keys):
-        raise JetonError(f"{shortened(line)} are not keys of a meter: {_KEYS}")
+        raise JetonError(f"{shortened(line)} are not keys of a meter: use {_KEYS}")
     pressed = _pressed(meter, keys)
     if pressed.result is None:
         return "", pressed.as_dict(), True
     results = [*pressed.result.earlier, pressed.result]
-    said = [accepted(result) if result.good else refusal(result) for result in results]
-    return "; ".join(said), pressed.as_dict(), all(result.good for result in results)
+    messages = [accepted(result) if result.good else refusal(result) for result in results]
+    return "; ".join(messages), pressed.as_dict(), all(result.good for result in results)
 
 
 def _pressed(meter: Meter, keys: str) -> PressResult:
-    """Press keys, and Enter where they leave digits that wait for it.
+    """Press keys, and then Enter if the keypad needs it.
 
-    Some keypads enter digit 20 by themselves, and codes that begin with the key i: a further Enter
-    would do something of its own there.
+    Some keypads accept a token at digit 20, and short codes that begin with the key i, without
+    Enter. An additional Enter has another function there, for example to take emergency credit.
     """
     pressed = meter.press(keys)
     if pressed.result is None and keys[-1:].isdigit() and "i" not in keys:

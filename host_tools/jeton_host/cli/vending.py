@@ -1,6 +1,7 @@
-"""The commands that vend, explain and convert tokens: vend, explain, decode, encode, derive."""
+"""The commands that issue, explain and convert tokens: vend, explain, decode, encode, derive."""
 
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -11,12 +12,15 @@ from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
 import typer
+from typer.core import TyperGroup
 
 from jeton.sts import digits
+from jeton_host.cli import complete
+from jeton_host.cli.options import TOKENS
 from jeton_host.errors import BoardError, VendingError
 from jeton_host.meter import Meter
+from jeton_host.terminal.parse import shortened
 from jeton_host.vending import batch, shown, tid, tokens
-from jeton_host.vending.explain import explain
 from jeton_host.vending.keys import load_keys
 from jeton_host.vending.pos import PointOfSale
 from jeton_host.vending.records import Issued
@@ -26,8 +30,7 @@ At = Annotated[
     typer.Option(
         "--at",
         metavar="DATETIME",
-        help="When the token is issued, UTC unless it says otherwise: '2026-04-01 07:20'. "
-        "Default: now.",
+        help="The time of issue, UTC if it has no zone: '2026-04-01 07:20'. Default: now.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -36,36 +39,64 @@ Keys = Annotated[
     typer.Option(
         "--keys",
         metavar="FILE",
-        help="Your vending keys, a JSON file; default $JETON_KEYS. Without one, or for what it "
-        "does not name, the published test keys serve.",
+        help="Your vending keys, a JSON file. Default: $JETON_KEYS. The published test keys are "
+        "used for all keys that it lacks.",
     ),
 ]
 
-# So that `credit -5` is a refused amount and not an unknown option.
+# So that `credit -5` is refused as an amount, not as an unknown option.
 _NUMBERS = {"ignore_unknown_options": True}
 
-_PROGRESS_AFTER_S = 1.0
+_AMOUNT = re.compile(r"([0-9]{1,12}(?:[.,][0-9]{1,6})?) ?(?:kwh)?", re.IGNORECASE)
+
+_PROGRESS_AFTER_S = 1.0  # seconds until the bar is shown
 
 
 def register(app: typer.Typer) -> None:
     """Add the vending commands to the command `jeton`."""
-    app.add_typer(_vend, name="vend")
-    app.command("explain", epilog=_EXPLAIN_EXAMPLES)(explain_command)
-    app.command("decode")(decode_command)
-    app.command("encode")(encode_command)
-    app.command("derive")(derive_command)
+    app.add_typer(_vend, name="vend", rich_help_panel=TOKENS)
+    app.command("explain", rich_help_panel=TOKENS)(explain_command)
+    app.command("decode", rich_help_panel=TOKENS)(decode_command)
+    app.command("encode", rich_help_panel=TOKENS)(encode_command)
+    app.command("derive", rich_help_panel=TOKENS)(derive_command)
+
+
+class _Kinds(TyperGroup):
+    """The kinds of token; an amount in place of a kind gets an error that names `credit`."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command of a kind; a usage error if there is none."""
+        amount = _AMOUNT.fullmatch(args[0])
+        if amount is not None:
+            name, number = ctx.params["name"], amount[1].replace(",", ".")
+            if self.get_command(ctx, name) is not None:  # `jeton vend credit 12.5`
+                ctx.fail(f"The name of the meter is missing: `jeton vend NAME {name} {number}`")
+            ctx.fail(
+                f"{shortened(args[0])} is not a kind of token: did you mean "
+                f"`jeton vend {name} credit {number}`?"
+            )
+        return super().resolve_command(ctx, args)
 
 
 _vend = typer.Typer(
+    cls=_Kinds,
     no_args_is_help=True,
-    help="Issue a token for a meter, and remember it. Example: jeton vend home credit 12.5",
+    help="Issue a token for a meter, and keep it in the history.\n\n"
+    "Example:\n\n- `jeton vend home credit 12.5`",
 )
 
 
 @_vend.callback()
 def _vend_for(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The meter, as in jeton list.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="The name of the meter, as in `jeton list`.",
+            autocompletion=complete.meter,
+        ),
+    ],
 ) -> None:
     ctx.obj = name
 
@@ -75,53 +106,73 @@ def _credit(
     ctx: typer.Context,
     amount: Annotated[
         str,
-        typer.Argument(
-            help="kWh (m³, or minutes of time) in steps of 0.1; what lies between is rounded up."
-        ),
+        typer.Argument(help="kWh (m³, or minutes of time); rounded up to the next step of 0.1."),
     ],
     kind: Annotated[str, typer.Option(help="electricity, water, gas or time.")] = "electricity",
     at: At = None,
     keys: Keys = None,
     json_: Json = False,
 ) -> None:
-    """Sell energy: jeton vend home credit 12.5"""
+    """Sell energy.
+
+    Example:
+
+    - `jeton vend home credit 12.5`
+    """
     _one(_pos(keys).credit(ctx.obj, amount, kind=kind, at=_at(at)), json_)
 
 
 @_vend.command("currency", context_settings=_NUMBERS)
 def _currency(
     ctx: typer.Context,
-    amount: Annotated[str, typer.Argument(help="In the base currency; below 0 deducts.")],
+    amount: Annotated[
+        str, typer.Argument(help="Amount in the base currency; a negative amount is deducted.")
+    ],
     kind: Annotated[str, typer.Option(help="electricity, water, gas or time.")] = "electricity",
     at: At = None,
     keys: Keys = None,
     json_: Json = False,
 ) -> None:
-    """Credit money, on meters that count it: jeton vend home currency 1500"""
+    """Sell credit in a currency, for meters that count money.
+
+    Example:
+
+    - `jeton vend home currency 1500`
+    """
     _one(_pos(keys).currency(ctx.obj, amount, kind=kind, at=_at(at)), json_)
 
 
 @_vend.command("power-limit", context_settings=_NUMBERS)
 def _power_limit(
     ctx: typer.Context,
-    watts: Annotated[str, typer.Argument(help="W.")],
+    watts: Annotated[str, typer.Argument(help="The limit, W.")],
     at: At = None,
     keys: Keys = None,
     json_: Json = False,
 ) -> None:
-    """Set the maximum power: jeton vend home power-limit 5000"""
+    """Set the maximum power.
+
+    Example:
+
+    - `jeton vend home power-limit 5000`
+    """
     _one(_pos(keys).power_limit(ctx.obj, watts, at=_at(at)), json_)
 
 
 @_vend.command("unbalance-limit", context_settings=_NUMBERS)
 def _unbalance_limit(
     ctx: typer.Context,
-    watts: Annotated[str, typer.Argument(help="W.")],
+    watts: Annotated[str, typer.Argument(help="The limit, W.")],
     at: At = None,
     keys: Keys = None,
     json_: Json = False,
 ) -> None:
-    """Set the maximum unbalance between phases: jeton vend home unbalance-limit 2000"""
+    """Set the maximum unbalance between phases.
+
+    Example:
+
+    - `jeton vend home unbalance-limit 2000`
+    """
     _one(_pos(keys).unbalance_limit(ctx.obj, watts, at=_at(at)), json_)
 
 
@@ -136,7 +187,13 @@ def _clear_credit(
     keys: Keys = None,
     json_: Json = False,
 ) -> None:
-    """Clear a credit register: jeton vend home clear-credit, … clear-credit all"""
+    """Clear a credit register.
+
+    Examples:
+
+    - `jeton vend home clear-credit`
+    - `jeton vend home clear-credit all`
+    """
     _one(_pos(keys).clear_credit(ctx.obj, register_, at=_at(at)), json_)
 
 
@@ -144,19 +201,29 @@ def _clear_credit(
 def _clear_tamper(
     ctx: typer.Context, at: At = None, keys: Keys = None, json_: Json = False
 ) -> None:
-    """Clear the tamper condition: jeton vend home clear-tamper"""
+    """Clear the tamper condition.
+
+    Example:
+
+    - `jeton vend home clear-tamper`
+    """
     _one(_pos(keys).clear_tamper(ctx.obj, at=_at(at)), json_)
 
 
 @_vend.command("tariff", context_settings=_NUMBERS)
 def _tariff(
     ctx: typer.Context,
-    rate: Annotated[str, typer.Argument(help="0 to 65535; what it means is the utility's.")],
+    rate: Annotated[str, typer.Argument(help="0 to 65535; the utility defines its meaning.")],
     at: At = None,
     keys: Keys = None,
     json_: Json = False,
 ) -> None:
-    """Set the tariff rate: jeton vend home tariff 3"""
+    """Set the tariff rate.
+
+    Example:
+
+    - `jeton vend home tariff 3`
+    """
     _one(_pos(keys).tariff(ctx.obj, _int(rate, "a tariff rate"), at=_at(at)), json_)
 
 
@@ -168,7 +235,12 @@ def _water_factor(
     keys: Keys = None,
     json_: Json = False,
 ) -> None:
-    """Set a water meter's factor: jeton vend home water-factor 10"""
+    """Set the factor of a water meter.
+
+    Example:
+
+    - `jeton vend home water-factor 10`
+    """
     _one(_pos(keys).water_factor(ctx.obj, _int(factor, "a water factor"), at=_at(at)), json_)
 
 
@@ -181,7 +253,12 @@ def _extended(
     keys: Keys = None,
     json_: Json = False,
 ) -> None:
-    """Write by the extended token set: jeton vend home extended 1 5"""
+    """Write a value with the extended token set.
+
+    Example:
+
+    - `jeton vend home extended 1 5`
+    """
     pos = _pos(keys)
     number, word = _int(index, "an index"), _int(value, "a value")
     _one(pos.extended_write(ctx.obj, number, word, at=_at(at)), json_)
@@ -191,17 +268,22 @@ def _extended(
 def _test(
     ctx: typer.Context,
     numbers: Annotated[
-        list[str] | None, typer.Argument(help="Tests 1 to 18, several at once; 0 for all.")
+        list[str] | None, typer.Argument(help="Numbers of tests, 1 to 18; 0 is all. Default: 0.")
     ] = None,
-    maker: Annotated[str, typer.Option(help="Maker code; 0 works on every meter.")] = "0",
+    maker: Annotated[str, typer.Option(help="Maker code; 0 is valid for each meter.")] = "0",
     four_digits: Annotated[
-        bool, typer.Option("--four-digits", help="The form for 4-digit maker codes.")
+        bool, typer.Option("--four-digits", help="Use the token format for 4-digit maker codes.")
     ] = False,
     at: At = None,
     keys: Keys = None,
     json_: Json = False,
 ) -> None:
-    """Ask for tests or displays; needs no key: jeton vend home test 4 5"""
+    """Start tests or displays of the meter. This token needs no key.
+
+    Example:
+
+    - `jeton vend home test 4 5`
+    """
     wanted = [_int(number, "a test") for number in numbers or ["0"]]
     issued = _pos(keys).test(
         ctx.obj,
@@ -225,13 +307,18 @@ def _key_change(
     dkga: Annotated[str | None, typer.Option(help="New key derivation: 2 or 4.")] = None,
     three: Annotated[
         bool | None,
-        typer.Option("--three/--two", help="EA07: three tokens, with the SGC, or two."),
+        typer.Option("--three/--two", help="EA07: three tokens, which include the SGC, or two."),
     ] = None,
     at: At = None,
     keys: Keys = None,
     json_: Json = False,
 ) -> None:
-    """Change the meter's key: jeton vend home key-change --krn 2 --bdt 14 (the rest stays)"""
+    """Change the meter's key. A value that you do not give stays the same.
+
+    Example:
+
+    - `jeton vend home key-change --krn 2 --bdt 14`
+    """
     pos = _pos(keys)
     sections = pos.key_change(
         ctx.obj,
@@ -267,7 +354,12 @@ def _key_change(
 
 @_vend.command("history")
 def _history(ctx: typer.Context, json_: Json = False) -> None:
-    """List what was issued for the meter: jeton vend home history"""
+    """List the tokens issued for the meter.
+
+    Example:
+
+    - `jeton vend home history`
+    """
     entries = _pos(None).issued(ctx.obj)
     if json_:
         _print_json({"meter": ctx.obj, "issued": [entry.as_dict() for entry in entries]})
@@ -278,33 +370,40 @@ def _history(ctx: typer.Context, json_: Json = False) -> None:
         )
 
 
-_EXPLAIN_EXAMPLES = (
-    "Examples: jeton explain 5649 3153 7254 5031 3471 · "
-    "jeton explain '7063 0503 4700 2872 6114' --meter home"
-)
-
-
 def explain_command(
     token: Annotated[
-        list[str], typer.Argument(metavar="TOKEN", help="20 digits, in groups or not.")
+        list[str], typer.Argument(metavar="TOKEN", help="20 digits, with or without spaces.")
     ],
     meter: Annotated[
-        str | None, typer.Option("--meter", metavar="NAME", help="The meter that refused it.")
+        str | None,
+        typer.Option(
+            "--meter",
+            metavar="NAME",
+            help="The meter that refused the token.",
+            autocompletion=complete.meter,
+        ),
     ] = None,
     keys: Keys = None,
     json_: Json = False,
 ) -> None:
-    """Say what a token is, and why a meter would refuse it.
+    """Explain what a token is, and why a meter would refuse it.
 
-    With --meter, a meter that jeton new made is asked itself which key it has and which tokens it
-    took; else what the point of sale knows must do.
+    With --meter, the command asks a meter of `jeton new` for its key and its used tokens.
+    Otherwise it uses the data of the point of sale.
+
+    Examples:
+
+    - `jeton explain 5649 3153 7254 5031 3471`
+    - `jeton explain '7063 0503 4700 2872 6114' --meter home`
     """
+    from jeton_host.vending.explain import explain
+
     digits_ = digits.clean("".join(token))
     pos = _pos(keys)
-    with _live(pos, meter, digits_) as (live, silence):
+    with _live(pos, meter, digits_) as (live, no_answer):
         found = explain(digits_, pos=pos, meter=meter, **live)
-    if silence:
-        found = replace(found, details=(*found.details, silence))
+    if no_answer:
+        found = replace(found, details=(*found.details, no_answer))
     if json_:
         _print_json(found.as_dict())
     elif found.cause == "not-a-token" and not found.details:
@@ -319,7 +418,7 @@ def explain_command(
 
 @contextmanager
 def _live(pos: PointOfSale, name: str | None, token: str) -> Iterator[tuple[dict[str, Any], str]]:
-    """Yield (what `explain` takes of a live meter, why it cannot be asked) of one that is kept."""
+    """Yield the arguments of `explain` from a named meter, and why the meter gave none, if so."""
     from jeton_host.meters import named as meters
 
     if name is not None:
@@ -332,18 +431,18 @@ def _live(pos: PointOfSale, name: str | None, token: str) -> Iterator[tuple[dict
     try:
         meter = Meter.open(name)
     except BoardError as error:
-        yield {}, f"The meter itself could not be asked: {error}."
+        yield {}, f"The meter did not answer: {error}."
         return
-    said = {"UsedError": "Used", "OldError": "Old"}
+    states = {"UsedError": "Used", "OldError": "Old"}
     with meter:
         status = meter.status().as_dict()
         if not status["provisioned"]:
             why = status.get("fault") or "it has no key"
-            yield {}, f"The meter itself could not be asked: {why}."
+            yield {}, f"The meter could not be used: {why}."
             return
         live = {
             "status": status,
-            "tid_state": lambda number: said.get(meter.rpc("tid", number), "Valid"),
+            "tid_state": lambda number: states.get(meter.rpc("tid", number), "Valid"),
             "events": [event.as_dict() for event in meter.events()],
         }
         yield live, ""
@@ -356,26 +455,33 @@ def _needs_key(token: str) -> bool:
         return False
 
 
-# A list, so that a JSON object without quotes, which the shell takes apart, is not repeated in an
-# error about extra arguments.
+# A list, because the shell splits a JSON object without quotes into several arguments. Typer's
+# error for extra arguments would print them, and they may contain a key.
 Input = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="FILE",
-        help="A file, - or nothing for standard input, or the JSON object itself.",
+        help="A file, or a JSON object. Default, and -: standard input.",
     ),
 ]
 Lines = Annotated[
-    bool, typer.Option("--jsonl", help="One JSON object a line in, one a line out, in order.")
+    bool, typer.Option("--jsonl", help="Read and write one JSON object a line, in the same order.")
 ]
-JsonAnyway = Annotated[bool, typer.Option("--json", help="JSON is printed in any case.")]
+JsonAnyway = Annotated[bool, typer.Option("--json", help="No effect: the output is always JSON.")]
 
 
 def decode_command(file: Input = None, jsonl: Lines = False, json_: JsonAnyway = False) -> None:
-    """Read tokens under a decoder key.
+    """Decode tokens with a decoder key.
 
-    {"token": "…", "decoder_key": "hex", "ea": 7} gives authentication, class, subclass, name and
-    fields. The 20 digits alone will do for class 1, which needs no key.
+    The input is `{"token": "20 digits", "decoder_key": "hex", "ea": 7}`; the result has
+    authentication, class, subclass, name and fields. For class 1, which needs no key, the 20
+    digits are enough.
+
+    Examples:
+
+    - `jeton decode token.json`
+    - `jeton decode 0000 0000 0001 5099 7584`
+    - `jeton decode --jsonl tokens.jsonl`
     """
     token = "".join(file or ())
     if not jsonl and digits.is_digits(digits.clean(token)):
@@ -384,10 +490,15 @@ def decode_command(file: Input = None, jsonl: Lines = False, json_: JsonAnyway =
 
 
 def encode_command(file: Input = None, jsonl: Lines = False, json_: JsonAnyway = False) -> None:
-    """Make tokens from their fields.
+    """Encode tokens from their fields.
 
-    {"class": 0, "subclass": 0, "decoder_key": "hex", "ea": 7, "fields": {"rnd": 5, "tid": 85740,
-    "amount": 1}} gives {"token": "…"}. Class 1 needs no key.
+    The input is `{"class": 0, "subclass": 0, "decoder_key": "hex", "ea": 7, "fields": {"rnd": 5,
+    "tid": 85740, "amount": 1}}`; the result is `{"token": "20 digits"}`. Class 1 needs no key.
+
+    Examples:
+
+    - `jeton encode fields.json`
+    - `jeton encode --jsonl fields.jsonl`
     """
     _convert(file, jsonl, batch.encode_row)
 
@@ -395,8 +506,13 @@ def encode_command(file: Input = None, jsonl: Lines = False, json_: JsonAnyway =
 def derive_command(file: Input = None, jsonl: Lines = False, json_: JsonAnyway = False) -> None:
     """Derive decoder keys from a vending key.
 
-    {"dkga": 4, "ea": 7, "vk": "hex", "pan": "18 digits", "kt": 2, "sgc": "201457", "ti": "01",
-    "krn": 1, "bdt": "14"} gives {"decoder_key": "hex"}.
+    The input is `{"dkga": 4, "ea": 7, "vk": "hex", "pan": "18 digits", "kt": 2, "sgc": "201457",
+    "ti": "01", "krn": 1, "bdt": "14"}`; the result is `{"decoder_key": "hex"}`.
+
+    Examples:
+
+    - `jeton derive key.json`
+    - `jeton derive --jsonl keys.jsonl`
     """
     _convert(file, jsonl, batch.derive_row)
 
@@ -404,8 +520,8 @@ def derive_command(file: Input = None, jsonl: Lines = False, json_: JsonAnyway =
 def _convert(given: list[str] | None, jsonl: bool, row: batch.RowConverter) -> None:
     if given and len(given) > 1:
         raise VendingError(
-            f"{len(given)} arguments where one file or one JSON object belongs: "
-            "put quotes around the object, '{…}'"
+            f"{len(given)} arguments, but one file or one JSON object is needed: put quotes "
+            "around the object, '{…}'"
         )
     file = given[0] if given else None
     if jsonl:
@@ -421,21 +537,23 @@ def _convert(given: list[str] | None, jsonl: bool, row: batch.RowConverter) -> N
         with _source(file) as (source, _):
             text = source.read()
     if not text.strip():
-        raise VendingError("nothing to read: give a JSON object, or --jsonl for one a line")
+        raise VendingError(
+            "the input is empty: give a JSON object, or --jsonl and one object a line"
+        )
     _print_json(row(batch.parse(text)))
 
 
 @contextmanager
 def _source(file: str | None) -> Iterator[tuple[BinaryIO, int | None]]:
-    """Yield what to read and, of a file, its size."""
+    """Yield the input and, for a file, its size in bytes."""
     if file is None or file == "-":
         yield sys.stdin.buffer, None
         return
     if any(char in file for char in '{}[]"\0'):
-        # Not repeated: it can hold a key. That nothing else does, see shown.path.
+        # Do not print the argument: it can contain a key. For other arguments, see shown.path.
         raise VendingError(
-            "this is no file name: give one JSON object '{…}' without --jsonl, or a file or "
-            "standard input with one object a line and --jsonl"
+            "this is not a file name: give one JSON object '{…}' without --jsonl, or a file "
+            "or standard input with one object a line and --jsonl"
         )
     path = Path(file)
     try:
@@ -450,7 +568,10 @@ def _source(file: str | None) -> Iterator[tuple[BinaryIO, int | None]]:
 
 @contextmanager
 def _progress(size: int | None) -> Iterator[Callable[[int], None] | None]:
-    """Yield what counts octets on a bar, shown for long batches on a terminal only."""
+    """Yield a function that counts bytes on a progress bar; None if no bar is to be shown.
+
+    The bar appears only on a terminal, for a batch that takes longer than a second.
+    """
     if not sys.stderr.isatty() or sys.stdout.isatty():
         yield None
         return
@@ -464,9 +585,9 @@ def _progress(size: int | None) -> Iterator[Callable[[int], None] | None]:
     began = time.monotonic()
     shown = False
 
-    def tick(octets: int) -> None:
+    def tick(count: int) -> None:
         nonlocal shown
-        bar.advance(task, octets)
+        bar.advance(task, count)
         if not shown and time.monotonic() - began > _PROGRESS_AFTER_S:
             shown = True
             bar.start()
@@ -489,7 +610,7 @@ def _at(text: str | None) -> datetime | None:
         return tid.utc(datetime.fromisoformat(text.strip()))
     except (ValueError, OverflowError):
         raise VendingError(
-            f"{text!r} is no date and time: write it like '2026-04-01 07:20' (UTC)"
+            f"{text!r} is not a date and time: write for example '2026-04-01 07:20' (UTC)"
         ) from None
 
 

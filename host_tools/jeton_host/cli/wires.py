@@ -1,30 +1,36 @@
-"""The command that tests the wires between a meter's board and its adapter."""
+"""The command `jeton wires`: tests the wires between the board of a meter and its adapter."""
 
 from typing import Annotated
 
 import typer
 
+from jeton_host.cli import complete
 from jeton_host.cli.options import BOARDS, Json, WherePort, put
-from jeton_host.cli.progress import Told
+from jeton_host.cli.progress import Printer
 from jeton_host.errors import BoardError
 
 Adapter = Annotated[
     str,
     typer.Argument(
-        metavar="ADAPTER", help="The port of the adapter: a path, URL or serial number."
+        metavar="ADAPTER",
+        help="The port of the adapter: a path, URL or serial number.",
+        autocompletion=complete.adapter,
     ),
 ]
 
 
 def wires(port: WherePort, adapter: Adapter, as_json: Json = False) -> None:
-    """Test the wires between a meter and its adapter, one by one: which are missing or swapped.
+    """Test each wire between a meter and its adapter: find missing and swapped wires.
 
-    Each key is closed and must be seen as that key, each output switched, each input given its
-    sign, the display filled and read back. The relay switches what hangs on it. Nothing is keyed
-    into the meter, and it goes on after. Status 1 if a wire is wrong. How to
-    make and wire an adapter: docs/hardware/bench.md.
+    The adapter closes each key, reads each output, drives each input and reads the display.
+    Caution: the relay switches whatever is connected to it. No token is entered, and the meter
+    continues afterwards. The exit status is 1 if a wire is wrong. docs/hardware/bench.md describes
+    how to build and connect an adapter.
 
-    Examples: `jeton wires /dev/ttyUSB0 /dev/ttyACM0` · `jeton wires lome /dev/ttyACM0 --json`
+    Examples:
+
+    - `jeton wires /dev/ttyUSB0 /dev/ttyACM0`
+    - `jeton wires lome /dev/ttyACM0 --json`
     """
     from jeton_host.bench import flashing
     from jeton_host.bench.adapter_check import Check
@@ -33,17 +39,17 @@ def wires(port: WherePort, adapter: Adapter, as_json: Json = False) -> None:
     from jeton_host.meter import Meter
     from jeton_host.meters import ports
 
-    told = Told(as_json)
+    printer = Printer(as_json)
     device, other = ports.find(port).device, ports.find(adapter).device
     found = []
     with Meter(device, timeout=flashing.PATIENCE) as meter:
-        line = AdapterWires(other, pause=held())  # the meter's line is busy meanwhile
+        line = AdapterWires(other, pause=held())  # the serial line of the meter is busy
         line.connect(meter)
         try:
             board = line.board.name
             for finding in Check(meter, line).run():
                 found.append(finding)
-                told.line(f"{finding.part:<10} {finding.result:<10} {finding.note}".rstrip())
+                printer.line(f"{finding.part:<10} {finding.result:<10} {finding.note}".rstrip())
         finally:
             line.close()
     failed = list(dict.fromkeys(f.part for f in found if f.result == FAILED))

@@ -1,1 +1,1 @@
-"""The four utilities' stories as programs on the Meter client."""
+"""Drills: the stories of four utilities as programs that use the Meter client."""

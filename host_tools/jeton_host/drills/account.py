@@ -1,4 +1,4 @@
-"""The utility's book of a customer who is charged by readings of the index."""
+"""The account of a customer whom the utility charges by readings of the index."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,19 +9,19 @@ from jeton_host.errors import JetonError
 
 @dataclass(slots=True)
 class Account:
-    """The utility's book of a customer: index readings, what was estimated, what was charged."""
+    """The account of a customer: readings of the index, estimates and charges, in Wh."""
 
-    readings: list[tuple[datetime, int]] = field(default_factory=list)  # real ones
+    readings: list[tuple[datetime, int]] = field(default_factory=list)  # readings, no estimates
     charged_wh: list[int] = field(default_factory=list)
-    estimated_wh: int | None = None  # the index that the last charge went up to, if not read
+    estimated_wh: int | None = None  # the estimated index of the last charge; None after a reading
 
     @property
     def index_wh(self) -> int:
-        """Return the index up to which the customer was charged."""
+        """Return the index up to which the customer was charged, Wh."""
         return self.readings[0][1] + sum(self.charged_wh)
 
     def read(self, at: datetime, index_wh: int) -> int:
-        """Charge up to a real reading, less what an estimate was too much; return that."""
+        """Charge up to a reading, minus what was estimated too high; return the charge in Wh."""
         if self.readings and index_wh < self.readings[-1][1]:
             raise JetonError(
                 f"an index of {kwh(index_wh)} is below the last reading, "
@@ -35,9 +35,9 @@ class Account:
         return charge_wh
 
     def estimate(self, at: datetime) -> int:
-        """Charge by what was used each day between the last two readings; return that."""
+        """Charge by the daily use between the last two readings; return the charge in Wh."""
         if len(self.readings) < 2:
-            raise JetonError("nothing can be estimated: that takes two readings")
+            raise JetonError("an estimate needs two readings")
         (first, first_wh), (last, last_wh) = self.readings[-2:]
         charge_wh = int((last_wh - first_wh) * ((at - last) / (last - first)))
         self.charged_wh.append(charge_wh)

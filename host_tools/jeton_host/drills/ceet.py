@@ -1,8 +1,9 @@
-"""CEET, Togo, 2024: the TID rollover, as its customers lived through it.
+"""CEET, Togo, 2024: the TID rollover, from the customers' side.
 
-On 24 November 2024 the token identifiers counted from 1993 ran out. Before that day CEET asked
-every customer to key in all unused tickets, to buy, and to key the three codes of that purchase in
-order: the first two change the meter's key within two minutes, the third is the purchase itself.
+On 24 November 2024, the token identifiers counted from 1993 reached their end. Before that day,
+CEET asked each customer to enter all unused tickets, to buy a new one, and to enter its three
+codes in order. Codes 1 and 2 change the key of the meter and must be entered within two minutes;
+code 3 is the purchase.
 """
 
 import json
@@ -24,26 +25,29 @@ WORDS: dict[str, tuple[str, tuple[int, ...], TokenResult, str]] = {
         "Code 3 first",
         (2,),
         TokenResult.CRC,
-        "It is under the new key, which the meter has not got yet.",
+        "It is under the new key, and the meter still has the old one.",
     ),
     "GOOD": (
-        "Codes 1 and 2 in one go",
+        "Codes 1 and 2 without Enter between",
         (0, 1),
         TokenResult.FORMAT,
-        "40 digits are no code: this meter wants Enter after every 20.",
+        "40 digits are not a code: this meter needs Enter after each 20.",
     ),
     "CONNECT": (
         "Code 2 first",
         (1,),
         TokenResult.NOT_READY,
-        "This meter takes the codes in order and asks for code 1.",
+        "This meter accepts the codes only in order, and asks for code 1.",
     ),
 }
-"""What a meter of CEET says to a good code; and what its customer does wrong before."""
+"""The word that a meter of CEET shows for an accepted code, and a mistake made before.
+
+Of the mistake: its name, the codes entered, the result and the reason.
+"""
 
 
 def run(story: Story, *, wrong_paths: bool = True) -> None:
-    """Tell the story and its wrong paths, each on a meter as it was before the rollover."""
+    """Run the story and its mistakes, each on a meter in the state before the rollover."""
     story.begin(__doc__)
     with stage(story) as scene:
         with meter_of(_config(scene, "rollover")) as meter:
@@ -64,14 +68,14 @@ def run(story: Story, *, wrong_paths: bool = True) -> None:
 
 
 def _config(scene: Stage, name: str, profile: str = "ceet") -> dict[str, object]:
-    """Register a meter as CEET had them: KRN 1, base date 1993, two key change tokens."""
+    """Register a meter as CEET had: KRN 1, base date 1993, two key change tokens."""
     return scene.config(
         name, at=START, credit_wh=CREDIT_WH, profile=profile, bdt="93", krn=1, kct=2
     )
 
 
 def _purchase(scene: Stage, name: str, amount: str, at: datetime) -> tuple[Issued, Issued, Issued]:
-    """Buy as after the update: two key codes for base date 2014, and the purchase."""
+    """Issue two key change tokens for base date 2014, and the purchase."""
     one, two = scene.pos.key_change(name, krn=2, bdt="14", at=at)
     return one, two, scene.sell(name, amount, at)
 
@@ -84,24 +88,24 @@ def _rollover(story: Story, meter: Meter, scene: Stage) -> None:
     story.chapter("The rollover, as CEET asked for it")
     story.note(
         f"{START:%-d %B %Y, %H:%M} UTC. A meter on key revision 1, base date 1993: "
-        f"{kwh(CREDIT_WH)} of credit, {LOAD_W} W switched on."
+        f"{kwh(CREDIT_WH)} of credit, a load of {LOAD_W} W."
     )
-    old, drawer = _ticket(scene, "rollover", "10", 12), _ticket(scene, "rollover", "6", 9)
+    old, forgotten = _ticket(scene, "rollover", "10", 12), _ticket(scene, "rollover", "6", 9)
     meter.set_load(LOAD_W)
-    burnt = story.live(meter, 2 * 3600)
+    later = story.live(meter, 2 * 3600)
     story.check(
-        "Two hours pass; the load has used its energy",
-        burnt.total_wh == 2 * LOAD_W and burnt.credit_wh == CREDIT_WH - 2 * LOAD_W,
-        state_of(burnt),
+        "After two hours, the load has used its energy",
+        later.total_wh == 2 * LOAD_W and later.credit_wh == CREDIT_WH - 2 * LOAD_W,
+        state_of(later),
     )
     story.key(
         meter,
         old.token,
-        "An unused ticket of 10 kWh, keyed before the update as CEET asks",
+        "An unused ticket of 10 kWh, entered before the update as CEET asks",
         TokenResult.ACCEPT,
-        "It is under the present key, and its identifier was never used here.",
+        "It is under the current key, and its identifier was not used before.",
     )
-    story.note("Another ticket, of 6 kWh, stays forgotten in a drawer.")
+    story.note("A second ticket, of 6 kWh, is forgotten in a drawer.")
     one, two, three = _purchase(scene, "rollover", "15", meter.clock())
     story.note("A purchase of 15 kWh now gives three codes.")
     before, log = meter.status(), meter.events()[-1].seq
@@ -110,28 +114,28 @@ def _rollover(story: Story, meter: Meter, scene: Stage) -> None:
         one.token,
         "Code 1",
         TokenResult.KCT1,
-        "The first half of the new key. Nothing has changed yet; the meter asks for code 2.",
+        "It is half of the new key. Nothing has changed yet; the meter asks for code 2.",
     )
     story.live(meter, 60, 1)
-    story.note("A minute passes: the two codes must come within two.")
+    story.note("One minute passes; code 2 must follow code 1 within two minutes.")
     story.key(
         meter,
         two.token,
         "Code 2",
         TokenResult.ACCEPT,
-        "The key is whole: key revision 2 from here on, and all stored identifiers start at 0.",
+        "The new key is complete: key revision 2, and all stored identifiers are 0.",
     )
     after = meter.status()
     used_wh = after.total_wh - before.total_wh
-    untouched = (
+    unchanged = (
         before.credit_wh - after.credit_wh == used_wh
         and used_wh in (LOAD_W // 60, LOAD_W // 60 + 1)
         and (after.krn, after.tid_newest) == (2, 0)
         and not [e for e in meter.events(log) if e.kind.startswith("switch")]
     )
     story.check(
-        f"Credit, index and supply are untouched but for the {used_wh} Wh of that minute",
-        untouched,
+        f"Credit, index and supply are unchanged, except the {used_wh} Wh of that minute",
+        unchanged,
         state_of(after),
     )
     story.key(
@@ -139,7 +143,7 @@ def _rollover(story: Story, meter: Meter, scene: Stage) -> None:
         three.token,
         "Code 3",
         TokenResult.ACCEPT,
-        "The purchase itself, under the new key; the display shows the kWh.",
+        "It is the purchase, under the new key; the display shows the kWh.",
     )
     bought = meter.status()
     story.check(
@@ -150,16 +154,16 @@ def _rollover(story: Story, meter: Meter, scene: Stage) -> None:
     story.key(
         meter,
         three.token,
-        "Code 3 once more",
+        "Code 3 again",
         TokenResult.USED,
-        "Its identifier is in the meter's store: no token is credited twice.",
+        "Its identifier is in the meter: no token is credited twice.",
     )
     story.key(
         meter,
-        drawer.token,
+        forgotten.token,
         "The ticket from the drawer",
         TokenResult.CRC,
-        scene.why(meter, "rollover", drawer.token),
+        scene.why(meter, "rollover", forgotten.token),
     )
     last = meter.status()
     story.check(
@@ -167,17 +171,17 @@ def _rollover(story: Story, meter: Meter, scene: Stage) -> None:
     )
     evening = story.live(meter, 12 * 3600)
     story.check(
-        "Twelve hours later the supply is on as ever",
+        "Twelve hours later, the supply is still on",
         evening.switch == "closed" and evening.credit_wh == last.credit_wh - 12 * LOAD_W,
         state_of(evening),
     )
 
 
 def _too_late(story: Story, meter: Meter, scene: Stage) -> None:
-    story.chapter("Code 2 comes too late")
+    story.chapter("Code 2 too late")
     ticket = _ticket(scene, "late", "5", 3)
     one, two, three = _purchase(scene, "late", "15", START)
-    story.key(meter, one.token, "Code 1", TokenResult.KCT1, "The two minutes begin.")
+    story.key(meter, one.token, "Code 1", TokenResult.KCT1, "The two minutes start.")
     story.live(meter, 121, 1)
     story.note("121 seconds pass.")
     story.key(
@@ -185,11 +189,11 @@ def _too_late(story: Story, meter: Meter, scene: Stage) -> None:
         two.token,
         "Code 2, one second late",
         TokenResult.NOT_READY,
-        "The half-done change is forgotten; the meter asks for code 1 again.",
+        "The half-entered key change is deleted; the meter asks for code 1 again.",
     )
     status = meter.status()
     story.check(
-        "The change has not happened",
+        "The key has not changed",
         (status.krn, status.pending, status.credit_wh) == (1, (), CREDIT_WH),
         state_of(status),
     )
@@ -207,8 +211,14 @@ def _too_late(story: Story, meter: Meter, scene: Stage) -> None:
         TokenResult.CRC,
         scene.why(meter, "late", three.token),
     )
-    story.note("Once more, in time:")
-    story.key(meter, one.token, "Code 1", TokenResult.KCT1, "A code may be keyed again.")
+    story.note("Again, in time:")
+    story.key(
+        meter,
+        one.token,
+        "Code 1",
+        TokenResult.KCT1,
+        "A code of a key change can be entered again.",
+    )
     story.live(meter, 119, 1)
     story.key(meter, two.token, "Code 2 after 119 seconds", TokenResult.ACCEPT, "In time.")
     story.key(
@@ -216,11 +226,11 @@ def _too_late(story: Story, meter: Meter, scene: Stage) -> None:
         three.token,
         "Code 3",
         TokenResult.ACCEPT,
-        "A refused token is not cancelled: the purchase was never lost.",
+        "A refused token is not cancelled: the purchase is not lost.",
     )
     status = meter.status()
     story.check(
-        "Old ticket and purchase are both credited",
+        "The old ticket and the purchase are both credited",
         (status.krn, status.credit_wh) == (2, CREDIT_WH + 5_000 + 15_000),
         state_of(status),
     )
@@ -239,9 +249,9 @@ def _wrong_order(story: Story, meter: Meter, scene: Stage) -> None:
     story.key(
         meter,
         two.token,
-        "Code 2 next",
+        "Code 2 second",
         TokenResult.NOT_READY,
-        "This meter takes the codes in order and asks for code 1.",
+        "This meter accepts the codes only in order, and asks for code 1.",
     )
     status = meter.status()
     story.check(
@@ -257,32 +267,34 @@ def _wrong_order(story: Story, meter: Meter, scene: Stage) -> None:
 
 def _one_code(story: Story, meter: Meter, scene: Stage) -> None:
     story.chapter("One code instead of three")
-    story.note("CEET has not prepared this meter yet, so the purchase is an ordinary token.")
+    story.note(
+        "CEET has not prepared the key change of this meter: the purchase is one ordinary token."
+    )
     only = scene.sell("single", "15", START)
     story.key(
         meter,
         only.token,
         "The only code",
         TokenResult.ACCEPT,
-        "It is under the present key: the meter just credits it.",
+        "It is under the current key: the meter credits it.",
     )
     status = meter.status()
     story.check(
-        "Key revision 1 as before, 15 kWh more",
+        "Key revision 1 as before, and 15 kWh more",
         (status.krn, status.pending, status.credit_wh) == (1, (), CREDIT_WH + 15_000),
         state_of(status),
     )
     story.key(
         meter,
         only.token,
-        "The only code once more, where others have three",
+        "The only code again, because other customers have three",
         TokenResult.USED,
-        "There is nothing else to key: one code, once.",
+        "There is only one code, and it is used.",
     )
 
 
-def _say_accepted(path: Path, word: str) -> None:
-    """Change the word for ACCEPT in the file of a profile."""
+def _set_word(path: Path, word: str) -> None:
+    """Change the French word for an accepted token in the file of a profile."""
     data = json.loads(path.read_text())
     data["messages"]["fr"]["Accept"] = word
     path.write_text(json.dumps(data))
@@ -291,16 +303,16 @@ def _say_accepted(path: Path, word: str) -> None:
 def _other_words(story: Story, scene: Stage) -> None:
     story.chapter("ACCEPT, GOOD or CONNECT")
     story.note(
-        "CEET told its customers that any of the three may show. A meter that says another word "
-        "has a profile of its own, copied from ceet."
+        "CEET informed its customers that a meter shows one of these words. A meter with another "
+        "word has its own profile, a copy of ceet."
     )
     story.refused(
-        "A profile of one's own with the name of one that ships",
+        "A user profile with the name of a profile of Jeton",
         "there is a profile ceet already",
         lambda: profiles.new("ceet", "ceet"),
     )
     wrong = profiles.new("connected", "ceet")
-    _say_accepted(wrong, "CONNECT SUCCESSFUL")
+    _set_word(wrong, "CONNECT SUCCESSFUL")
     story.refused(
         "A word too long for the smallest display",
         "messages.fr.Accept is too long for the smallest display: 18 of 16 columns",
@@ -310,40 +322,40 @@ def _other_words(story: Story, scene: Stage) -> None:
     profile_of = dict.fromkeys(WORDS, "ceet")
     for word in ("GOOD", "CONNECT"):
         profile_of[word] = word.lower()
-        _say_accepted(profiles.new(word.lower(), "ceet", f"CEET, with {word}"), word)
-    with meter_of(_config(scene, "spare")) as meter:  # a board has the profiles of its start
+        _set_word(profiles.new(word.lower(), "ceet", f"CEET, with {word}"), word)
+    with meter_of(_config(scene, "spare")) as meter:  # a board copies the profiles at its start
         for word, profile in profile_of.items():
-            name = f"says-{word.lower()}"
+            name = f"shows-{word.lower()}"
             meter.provision(_config(scene, name, profile))
-            _says(story, meter, scene, name, word)
+            _try_word(story, meter, scene, name, word)
 
 
-def _says(story: Story, meter: Meter, scene: Stage, name: str, word: str) -> None:
-    """Key three codes, wrongly first: to good ones `word` must show, to no other."""
+def _try_word(story: Story, meter: Meter, scene: Stage, name: str, word: str) -> None:
+    """Make the mistake of a word, then enter three codes: only good codes may show `word`."""
     one, two, three = codes = _purchase(scene, name, "15", START)
-    what, keyed, refusal, why = WORDS[word]
+    what, entered, refusal, why = WORDS[word]
     refused = story.key(
-        meter, "".join(codes[i].token for i in keyed), f"{what} ({word})", refusal, why
+        meter, "".join(codes[i].token for i in entered), f"{what} ({word})", refusal, why
     )
-    says = refused.display[0].strip()
+    shows = refused.display[0].strip()
     status = meter.status()
     story.check(
-        f"It does not say {word} to that, and nothing has changed",
-        says == profiles.words(profiles.load("ceet"), "fr")[refusal.standard_name]
+        f"It does not show {word} then, and nothing has changed",
+        shows == profiles.words(profiles.load("ceet"), "fr")[refusal.standard_name]
         and (status.krn, status.pending, status.credit_wh) == (1, (), CREDIT_WH),
-        f"{says}; {state_of(status)}",
+        f"{shows}; {state_of(status)}",
     )
-    shown = [
+    displays = [
         story.key(meter, token.token, f"{what} ({word})", expected, why).display
         for token, what, expected, why in (
-            (one, "Code 1", TokenResult.KCT1, "It asks for code 2, as every meter of CEET."),
-            (two, "Code 2", TokenResult.ACCEPT, "The key is changed, in this meter's word."),
-            (three, "Code 3", TokenResult.ACCEPT, "The purchase, in the same word."),
+            (one, "Code 1", TokenResult.KCT1, "It asks for code 2, as each meter of CEET."),
+            (two, "Code 2", TokenResult.ACCEPT, "The key is changed, with this meter's word."),
+            (three, "Code 3", TokenResult.ACCEPT, "The purchase, with the same word."),
         )
     ]
-    said = [lines[0].strip() for lines in shown]
+    words = [lines[0].strip() for lines in displays]
     story.check(
-        f"This meter says {word} and no other word, and shows the kWh",
-        said == ["CODE 1 CORRECT", word, word] and "+15.0 kWh" in " ".join(shown[2]),
-        ", ".join(said),
+        f"This meter shows {word} and no other word, and the kWh",
+        words == ["CODE 1 CORRECT", word, word] and "+15.0 kWh" in " ".join(displays[2]),
+        ", ".join(words),
     )

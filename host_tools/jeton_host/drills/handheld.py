@@ -1,8 +1,8 @@
-"""A hand-held vending session as a process of its own that can open no network socket.
+"""A vending session on a handheld: a separate process that cannot open a network socket.
 
-`python -m jeton_host.drills.handheld FILE METER KWH AT RND PORT`: sell from the point of sale in
-FILE, carry the token to the meter on serial port PORT, and print what happened as one JSON object.
-An audit hook, which nothing in the process can take away again, refuses every socket.
+`python -m jeton_host.drills.handheld FILE METER KWH AT RND PORT`: issue a credit token from the
+point of sale in FILE, enter it into the meter at PORT, and print the results as one JSON object.
+An audit hook, which code in the process cannot remove, refuses each socket.
 """
 
 import json
@@ -12,16 +12,16 @@ from typing import Any
 
 
 class _Network(OSError):
-    """Somebody wanted the network."""
+    """The process tried to open a network socket."""
 
 
 def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
     if event.startswith("socket."):
-        raise _Network(f"{event} is refused: this hand-held has no network")
+        raise _Network(f"{event} is refused: this handheld has no network")
 
 
 def _proof() -> str:
-    """Return how the attempt ends to reach a server."""
+    """Try to connect to a server; return the message of the error."""
     import socket
 
     try:
@@ -29,29 +29,29 @@ def _proof() -> str:
     except _Network as refusal:
         return str(refusal)
     except OSError as error:
-        return f"a socket was there: {error}"
-    return "a socket was there, and connected"
+        return f"a socket was opened: {error}"
+    return "a socket was opened, and connected"
 
 
 def main(arguments: list[str]) -> int:
-    """Do the session; an error is an object with `error`."""
+    """Run the session; after an error, the printed object has `error`."""
     sys.addaudithook(_refuse)
     from jeton_host.errors import JetonError
     from jeton_host.meter import Meter
     from jeton_host.vending.pos import PointOfSale
 
     file, name, amount, at, rnd, port = arguments
-    told: dict[str, Any] = {"network": _proof()}
+    output: dict[str, Any] = {"network": _proof()}
     try:
         sold = PointOfSale(file).credit(name, amount, at=datetime.fromisoformat(at), rnd=int(rnd))
         with Meter.open(port) as meter:
-            told["before"] = meter.status().as_dict()
-            told["result"] = meter.enter(sold.token).as_dict()
-            told["after"] = meter.status().as_dict()
+            output["before"] = meter.status().as_dict()
+            output["result"] = meter.enter(sold.token).as_dict()
+            output["after"] = meter.status().as_dict()
     except JetonError as error:
-        told["error"] = str(error)
-    print(json.dumps(told))
-    return 1 if "error" in told else 0
+        output["error"] = str(error)
+    print(json.dumps(output))
+    return 1 if "error" in output else 0
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """ONEE, Morocco, 2020: an advance of kWh for the lockdown, readings, and vending with no network.
 
-Low-income customers got an advance, recovered from later recharges; mobile teams sold recharges;
-customers read their own index, or were charged by estimate until the next real reading. Amounts
-and loads are made up from the seed; the share of the recovery is the profile's.
+Customers with a low income got an advance, which later recharges repaid. Mobile teams sold
+recharges. Customers read their index themselves, or were charged by an estimate until the next
+reading. Amounts and loads are generated from the seed; the profile sets the repaid part.
 """
 
 import json
@@ -37,12 +37,12 @@ DAY_S = 86400
 CREDIT_WH = 6_000
 ADVANCE_WH = 40_000
 PURCHASES_KWH = (100, 60, 100)
-SHARE_OF_LOAD = 0.4  # of a household's: a small home
+SHARE_OF_LOAD = 0.4  # of the load of a household: a small home
 _KWH = re.compile(r"([0-9]+\.[0-9]{2}) kWh")
 
 
 def run(story: Story, *, wrong_paths: bool = True) -> None:
-    """Tell of one customer's spring and summer, then of a mobile team."""
+    """Run the story of one customer in spring and summer, then of a mobile team."""
     story.begin(__doc__)
     with stage(story) as scene:
         config = scene.config_of_dots("atlas", at=START, credit_wh=CREDIT_WH, profile="onee")
@@ -60,7 +60,9 @@ def run(story: Story, *, wrong_paths: bool = True) -> None:
 
 def _advance(story: Story, meter: Meter, wrong_paths: bool) -> None:
     story.chapter("An advance for the lockdown")
-    story.note(f"{START:%-d %B %Y}. A small home with {kwh(CREDIT_WH)} left; shops are closed.")
+    story.note(
+        f"{START:%-d %B %Y}. A small home with {kwh(CREDIT_WH)} of credit; shops are closed."
+    )
     if wrong_paths:
         asked = meter.emergency()
         story.check(
@@ -68,43 +70,41 @@ def _advance(story: Story, meter: Meter, wrong_paths: bool) -> None:
             (asked.taken, asked.reason) == (False, "none"),
             f"{'taken' if asked.taken else 'not taken'}, reason: {asked.reason}",
         )
-        story.refused("An advance of nothing", "a whole number from 1", lambda: meter.grant(0))
+        story.refused("An advance of 0 kWh", "a whole number from 1", lambda: meter.grant(0))
     story.live(meter, DAY_S, 1)
     before = meter.ledger()
     after = meter.grant(ADVANCE_WH)
     story.check(
-        f"ONEE grants {kwh(ADVANCE_WH)}: all of it is credit at once, all of it is owed",
+        f"ONEE grants {kwh(ADVANCE_WH)}: all of it is credit, and all of it is a debt",
         after.credit_wh == before.credit_wh + ADVANCE_WH
         and (after.advances_wh, after.advance_debt_wh) == (ADVANCE_WH, ADVANCE_WH),
         f"credit {kwh(after.credit_wh)}, owed {kwh(after.advance_debt_wh)}",
     )
     story.look(meter)
-    story.code(meter, "118", "The customer looks what is owed", "40.00 kWh")
+    story.code(meter, "118", "The customer looks at the debt", "40.00 kWh")
     _in_arabic(story, meter, wrong_paths)
     log = meter.events()[-1].seq
     fortnight = story.live(meter, 13 * DAY_S, 13)
     dark = [event for event in meter.events(log) if event.kind == "switch_opened"]
     story.check(
-        "It is lived on: more was used than the home's own credit, and the supply stayed on",
+        "The advance is used: consumption is above the own credit, and the supply stayed on",
         fortnight.total_wh > CREDIT_WH and fortnight.switch == "closed" and not dark,
         state_of(fortnight),
     )
     owed_wh = meter.ledger().advance_debt_wh
-    story.check(
-        "Using it changes nothing of what is owed", owed_wh == ADVANCE_WH, f"{kwh(owed_wh)} owed"
-    )
+    story.check("The use does not change the debt", owed_wh == ADVANCE_WH, f"{kwh(owed_wh)} owed")
 
 
 def _in_arabic(story: Story, meter: Meter, wrong_paths: bool) -> None:
     story.note(
-        "The same meter in Arabic: its display of dots joins the letters, from the right to the "
-        "left. The first line says AVANCE DUE: the advance that is owed.",
+        "The same meter in Arabic: its graphic display joins the letters, from right to left. The "
+        "first line means AVANCE DUE: the advance to repay.",
         in_ascii=NO_ARABIC,
     )
     meter.language("ar")
-    lines = story.code(meter, "118", "The same look", arabic("onee", "advance"))
+    lines = story.code(meter, "118", "The same code", arabic("onee", "advance"))
     story.check(
-        "The number stands as ever, at the right edge",
+        "The number is at the right edge, as before",
         lines[1] == f"{kwh(ADVANCE_WH):>{len(lines[1])}}",
         lines[1].strip(),
     )
@@ -117,7 +117,7 @@ def _recovery(
     story: Story, meter: Meter, scene: Stage, week: loads.Steps, wrong_paths: bool
 ) -> None:
     share = profiles.load("onee")["credit"]["advance_share"]
-    story.chapter(f"Three purchases, of each {share} % goes to the advance")
+    story.chapter(f"Three purchases; {share} % of each repays the advance")
     owed_wh = ADVANCE_WH
     for number, amount in enumerate(PURCHASES_KWH, 1):
         bought = scene.sell("atlas", amount, meter.clock())
@@ -143,7 +143,7 @@ def _recovery(
         if number == 1:
             power_cut(meter, week, MONDAY)
             story.check(
-                "A power cut changes nothing of that",
+                "A power cut does not change that",
                 meter.ledger() == after,
                 f"owed {kwh(meter.ledger().advance_debt_wh)}",
             )
@@ -151,9 +151,9 @@ def _recovery(
             story.key(
                 meter,
                 bought.token,
-                "The same once more",
+                "The same again",
                 TokenResult.USED,
-                "It repays nothing twice either.",
+                "It does not repay twice either.",
             )
             story.check(
                 "Credit and debt are as before",
@@ -161,23 +161,24 @@ def _recovery(
                 f"owed {kwh(meter.ledger().advance_debt_wh)}",
             )
         story.live(meter, 14 * DAY_S, 14)
-    story.code(meter, "118", "The customer looks what is owed", " 0.00 kWh")
+    story.code(meter, "118", "The customer looks at the debt", " 0.00 kWh")
     story.check(
-        "The advance is recovered wholly, and not a Wh more",
+        "The whole advance is repaid, and not a Wh more",
         (owed_wh, meter.ledger().recovered_wh) == (0, ADVANCE_WH),
-        f"recovered {kwh(meter.ledger().recovered_wh)} in all",
+        f"recovered {kwh(meter.ledger().recovered_wh)} in total",
     )
 
 
 def _adds_up(meter: Meter) -> bool:
+    """Return whether the ledger is consistent."""
     ledger = meter.ledger()
-    came_wh = ledger.initial_wh + ledger.tokens_wh + ledger.advances_wh + ledger.emergency_wh
-    went_wh = ledger.charged_wh + ledger.recovered_wh + ledger.cleared_wh
-    return came_wh - went_wh == ledger.credit_wh
+    in_wh = ledger.initial_wh + ledger.tokens_wh + ledger.advances_wh + ledger.emergency_wh
+    out_wh = ledger.charged_wh + ledger.recovered_wh + ledger.cleared_wh
+    return in_wh - out_wh == ledger.credit_wh
 
 
 def _read_index(story: Story, meter: Meter) -> int:
-    """Let the customer read the index at the keypad; return its Wh as the display rounds them."""
+    """Read the index with its short code; return the displayed value in Wh, rounded to 10 Wh."""
     total_wh = meter.status().total_wh
     shown = f"{total_wh // 1000}.{total_wh % 1000 // 10:02d} kWh"
     lines = story.code(meter, "100", f"{meter.clock():%-d %B}: the customer reads", shown)
@@ -188,13 +189,13 @@ def _read_index(story: Story, meter: Meter) -> int:
 
 
 def _readings(story: Story, meter: Meter, scene: Stage, wrong_paths: bool) -> None:
-    story.chapter("A reading, an estimate, and its regularisation")
+    story.chapter("A reading, an estimate, and its correction")
     account = Account()
     account.read(meter.clock(), _read_index(story, meter))
     if wrong_paths:
         story.refused(
-            "An estimate before there is a history",
-            "that takes two readings",
+            "An estimate after one reading",
+            "an estimate needs two readings",
             lambda: account.estimate(meter.clock()),
         )
     story.live(meter, 30 * DAY_S, 30)
@@ -203,45 +204,45 @@ def _readings(story: Story, meter: Meter, scene: Stage, wrong_paths: bool) -> No
     charged_wh = account.read(meter.clock(), _read_index(story, meter))
     if wrong_paths:
         story.refused(
-            "A reading with a digit left out",
+            "A reading with a missing digit",
             "is below the last reading",
             lambda: account.read(meter.clock(), account.index_wh // 10),
         )
-    story.note("A month in which nobody reads; a fan runs in the heat, which no history knows of.")
+    story.note("A month without a reading; it is hot, and a fan uses more than the month before.")
     hot = meter.status()
     meter.set_load(250)
     story.live(meter, 30 * DAY_S, 30)
-    guess_wh = account.estimate(meter.clock())
-    really_wh = meter.status().total_wh - hot.total_wh
+    estimate_wh = account.estimate(meter.clock())
+    used_wh = meter.status().total_wh - hot.total_wh
     story.check(
-        "The month is charged by estimate: as the month before, not as the index really went",
+        "The month is charged by an estimate: as the month before, not by the index",
         account.estimated_wh == account.index_wh
-        and abs(guess_wh - charged_wh) <= 1
-        and really_wh - guess_wh > 10_000,
-        f"estimated {kwh(guess_wh)}, really used {kwh(really_wh)}",
+        and abs(estimate_wh - charged_wh) <= 1
+        and used_wh - estimate_wh > 10_000,
+        f"estimated {kwh(estimate_wh)}, used {kwh(used_wh)}",
     )
     story.live(meter, 2 * DAY_S, 2)
     index_wh = _read_index(story, meter)
     expected_wh = index_wh - (account.estimated_wh or 0)
-    regular_wh = account.read(meter.clock(), index_wh)
+    correction_wh = account.read(meter.clock(), index_wh)
     span_wh = account.readings[-1][1] - account.readings[0][1]
     story.check(
-        "The next real reading sets it right: charged in all is what the index went, to the Wh",
-        regular_wh == expected_wh
+        "The next reading corrects it: the total charge equals the index, to the Wh",
+        correction_wh == expected_wh
         and account.estimated_wh is None
         and sum(account.charged_wh) == span_wh,
         f"charged {' + '.join(kwh(wh) for wh in account.charged_wh)} = {kwh(span_wh)}",
     )
     status = meter.status()
     story.check(
-        "The meter itself charged every Wh as it flowed, and none of this changed its credit",
+        "The meter charged each Wh when it was used, and readings did not change its credit",
         _adds_up(meter) and meter.ledger().charged_wh == status.total_wh,
         state_of(status),
     )
 
 
 def _session(scene: Stage, board: VirtualBoard, *sale: str) -> dict[str, Any]:
-    """Run a hand-held vending session as a program with no network; return what it told."""
+    """Run a vending session on a handheld as a process with no network; return its output."""
     done = subprocess.run(
         [
             *(sys.executable, "-m", "jeton_host.drills.handheld"),
@@ -253,11 +254,11 @@ def _session(scene: Stage, board: VirtualBoard, *sale: str) -> dict[str, Any]:
         check=False,
     )
     try:
-        told: dict[str, Any] = json.loads(done.stdout)
+        output: dict[str, Any] = json.loads(done.stdout)
     except ValueError:
         lines = done.stderr.strip().splitlines()
-        raise JetonError(f"the hand-held failed: {lines[-1] if lines else 'no word'}") from None
-    return told
+        raise JetonError(f"the handheld failed: {lines[-1] if lines else 'no output'}") from None
+    return output
 
 
 def _hand_held(story: Story, scene: Stage, wrong_paths: bool) -> None:
@@ -268,38 +269,38 @@ def _hand_held(story: Story, scene: Stage, wrong_paths: bool) -> None:
         with Meter.open(board.path) as meter:
             meter.set_rate(0)
             meter.provision(config)
-        told = _session(scene, board, "douar", "25", at.isoformat())
-        refusal = "is refused: this hand-held has no network"
+        output = _session(scene, board, "douar", "25", at.isoformat())
+        refusal = "is refused: this handheld has no network"
         story.check(
-            "The team's program gets no socket, whatever it tries",
-            refusal in told["network"],
-            told["network"],
+            "The program of the team cannot open a socket",
+            refusal in output["network"],
+            output["network"],
         )
         sold_wh = scene.sold_wh("douar")
         story.check(
-            "It sells and carries the token to the meter all the same",
-            told.get("result", {}).get("name") == "Accept"
+            "It still sells a token and enters it into the meter",
+            output.get("result", {}).get("name") == "Accept"
             and list(sold_wh.values()) == [25_000]
-            and told["after"]["credit_wh"] == told["before"]["credit_wh"] + 25_000
-            and (told["before"]["switch"], told["after"]["switch"]) == ("open", "closed"),
-            told.get("error")
-            or f"{told['result']['name']}, credit "
-            f"{kwh(told['after']['credit_wh'])}, supply {told['after']['switch']}",
+            and output["after"]["credit_wh"] == output["before"]["credit_wh"] + 25_000
+            and (output["before"]["switch"], output["after"]["switch"]) == ("open", "closed"),
+            output.get("error")
+            or f"{output['result']['name']}, credit "
+            f"{kwh(output['after']['credit_wh'])}, supply {output['after']['switch']}",
         )
         if not wrong_paths:
             return
-        told = _session(scene, board, "nobody", "25", at.isoformat())
+        output = _session(scene, board, "unknown", "25", at.isoformat())
         story.check(
-            "It sells nothing for a meter that it does not know",
-            "has no meter 'nobody'" in told.get("error", ""),
-            told.get("error", "it sold"),
+            "It sells nothing for an unknown meter",
+            "has no meter 'unknown'" in output.get("error", ""),
+            output.get("error", "it sold"),
         )
         with Meter.open(board.path) as meter:
             for token in sold_wh:
                 story.key(
                     meter,
                     token,
-                    "The team's token, keyed once more by the customer",
+                    "The token of the team, entered again by the customer",
                     TokenResult.USED,
-                    "Wire or keypad: a token is credited once.",
+                    "Serial line or keypad: a token is credited once.",
                 )

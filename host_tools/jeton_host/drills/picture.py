@@ -1,7 +1,7 @@
 """Draw drills as SVG files (`make screenshots`, or `python -m jeton_host.drills.picture FOLDER`).
 
-ceet.svg is the first chapter of ceet as a terminal shows it, eneo.svg the end of
-eneo: credit and load of the street, and the hours without supply in each home.
+FOLDER/ceet.svg is the first chapter of ceet on a terminal. FOLDER/eneo.svg is the end of eneo: the
+credit and load of the street, and a table of all homes.
 """
 
 import io
@@ -20,13 +20,13 @@ def _console() -> Console:
 
 
 def main(folder: str) -> int:
-    """Run the drills and save what a terminal would show; 1 where one went wrong."""
+    """Run the drills and save their terminal output as SVG; return 1 if a drill failed."""
     console = _console()
     chapter = Story("ceet", console=console)
-    chapter.tell(lambda: ceet.run(chapter, wrong_paths=False))
+    chapter.run(lambda: ceet.run(chapter, wrong_paths=False))
     console.save_svg(str(Path(folder) / "ceet.svg"), title="jeton drill ceet", unique_id="ceet")
     street = Story("eneo", as_json=True)
-    street.tell(lambda: eneo.run(street, wrong_paths=False))
+    street.run(lambda: eneo.run(street, wrong_paths=False))
     console = _console()
     street.picture(console)
     console.save_svg(str(Path(folder) / "eneo.svg"), title="jeton drill eneo", unique_id="eneo")

@@ -1,4 +1,4 @@
-"""Credit and load over time: the points a drill has seen, and their table and plot."""
+"""Credit and load over time: points, and their table and plot."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,16 +8,16 @@ from typing import Any, Self
 from jeton_host.client.answers import Status
 from jeton_host.terminal.degrade import degraded
 
-_ROWS, _RISES = 14, 4
-_TICKS = 6
-_LABEL = 7  # columns left of the axis, so that both plots begin at the same
-_CREDIT_ROWS, _LOAD_ROWS = 11, 9
-_NARROWEST, _WIDEST = 40, 100
+_ROWS, _RISES = 14, 4  # rows of the table; of these, rows with the greatest rises of credit
+_TICKS = 6  # marks on the time axis
+_LABEL = 7  # columns left of the axis, the same in both plots
+_CREDIT_ROWS, _LOAD_ROWS = 11, 9  # lines of each plot
+_NARROWEST, _WIDEST = 40, 100  # columns of a plot
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """What a meter, or a street of them, was like at one moment."""
+    """Credit, index and switch of a meter, or of a street of meters, at one time."""
 
     at: datetime
     credit_wh: int
@@ -26,11 +26,11 @@ class Point:
 
     @classmethod
     def of(cls, status: Status) -> Self:
-        """Return the point of a meter's status."""
+        """Return the point for a status."""
         return cls(status.clock, status.credit_wh, status.total_wh, status.switch)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it for --json."""
+        """Return the point for --json."""
         return {
             "time": self.at.isoformat(),
             "credit_wh": self.credit_wh,
@@ -40,16 +40,16 @@ class Point:
 
 
 def mean_w(before: Point, after: Point) -> float:
-    """Return the mean W that flowed between two points; 0 where no time passed."""
+    """Return the mean load between two points, W; 0 if they have the same time."""
     seconds = (after.at - before.at).total_seconds()
     return (after.total_wh - before.total_wh) * 3600 / seconds if seconds else 0.0
 
 
 def rows(points: Sequence[Point]) -> list[tuple[str, str, str, str, str]]:
-    """Return some points for a table: time, credit and index in kWh, mean W since, switch.
+    """Return rows of a table: time, credit and index in kWh, mean W since the last row, switch.
 
-    They are evenly spread over the time, with those after the greatest rises of credit, and the
-    lowest.
+    The rows are the first and the last point, points at equal distances in time, the points after
+    the greatest rises of credit, and the point with the lowest credit.
     """
     last = len(points) - 1
     rises = [i for i in range(1, last) if points[i].credit_wh > points[i - 1].credit_wh]
@@ -80,9 +80,9 @@ def rows(points: Sequence[Point]) -> list[tuple[str, str, str, str, str]]:
 
 
 def drawn(points: Sequence[Point], width: int, *, colour: bool, plain: bool = False) -> str:
-    """Return the plot, credit above load, as lines for a terminal of `width` columns.
+    """Return the plots of credit and load as lines for a terminal of `width` columns.
 
-    A `plain` one is ASCII.
+    `plain`: use ASCII only.
     """
     start, end = points[0].at, points[-1].at
     hours = [(point.at - start).total_seconds() / 3600 for point in points]
@@ -113,7 +113,7 @@ def drawn(points: Sequence[Point], width: int, *, colour: bool, plain: bool = Fa
 
 
 def _ticks(start: datetime, end: datetime) -> list[tuple[float, str]]:
-    """Return places on the axis, hours from the start, and what stands there."""
+    """Return marks of the time axis: position in hours from the start, and label."""
     span = end - start
     if span <= timedelta(days=2):
         places = [start + span * n / _TICKS for n in range(_TICKS + 1)]
@@ -137,7 +137,7 @@ def _curve(
     colour: bool,
     marker: str,
 ) -> str:
-    import plotext  # it has one figure for the whole process, so it is cleared here
+    import plotext  # has one figure for the whole process: clear it before and after
 
     plotext.clear_figure()
     plotext.theme("clear")

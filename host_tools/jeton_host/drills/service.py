@@ -1,4 +1,4 @@
-"""SOMELEC's technical service, and how a meter's fault reports get there."""
+"""SOMELEC's technical service, and the delivery of a meter's fault reports to it."""
 
 import json
 import socket
@@ -12,48 +12,48 @@ from jeton_host.meter import Meter
 
 
 class Service:
-    """The utility's technical service: takes fault reports on a TCP port, each of them once."""
+    """The utility's technical service: receives fault reports on a TCP port, keeps each once."""
 
     def __init__(self) -> None:
         self.taken: dict[int, dict[str, Any]] = {}
-        self.came = 0  # also those that it had
+        self.received = 0  # also reports that were already in `taken`
         self._socket = socket.socket()
-        self._socket.bind(("127.0.0.1", 0))  # it does not listen yet: nobody gets through
+        self._socket.bind(("127.0.0.1", 0))  # does not listen yet: connections are refused
         self.port: int = self._socket.getsockname()[1]
 
     def close(self) -> None:
-        """Let go of the port."""
+        """Release the port."""
         self._socket.close()
 
     @contextmanager
     def on_duty(self, *, answers: bool = True) -> Iterator[None]:
-        """Take one delivery; without `answers` the line drops before its receipt is sent."""
+        """Receive one delivery; if not `answers`, close the connection before the receipt."""
         self._socket.listen()
         self._socket.settimeout(10)
-        clerk = threading.Thread(target=self._take, args=(answers,))
-        clerk.start()
+        receiver = threading.Thread(target=self._receive, args=(answers,))
+        receiver.start()
         try:
             yield
         finally:
-            clerk.join()
+            receiver.join()
 
-    def _take(self, answers: bool) -> None:
+    def _receive(self, answers: bool) -> None:
         try:
             line, _ = self._socket.accept()
         except OSError:
-            return  # nobody came
+            return  # no delivery
         with line, line.makefile("rw", encoding="utf-8") as file:
             for report in json.loads(file.readline()):
-                self.came += 1
+                self.received += 1
                 self.taken.setdefault(report["seq"], report)
             if answers:
                 file.write(f"{max(self.taken, default=0)}\n")
 
 
 def deliver(meter: Meter, port: int) -> int:
-    """Carry the reports that wait to the service; let go of those that it has; return the rest."""
+    """Send the reports to the service, acknowledge those received; return how many are left."""
     reports = meter.reports()
-    wait = f"reports that wait at the meter: {len(reports)}"
+    left = f"reports left in the meter: {len(reports)}"
     try:
         with (
             socket.create_connection(("127.0.0.1", port), timeout=10) as line,
@@ -64,8 +64,8 @@ def deliver(meter: Meter, port: int) -> int:
             receipt = file.readline()
     except OSError as error:
         raise JetonError(
-            f"the technical service cannot be reached: {error.strerror or error}; {wait}"
+            f"the technical service cannot be reached: {error.strerror or error}; {left}"
         ) from None
     if not receipt:
-        raise JetonError(f"the technical service gave no receipt; {wait}")
+        raise JetonError(f"the technical service gave no receipt; {left}")
     return meter.acknowledge(int(receipt))

@@ -1,7 +1,8 @@
-"""SOMELEC, Mauritania: smart prepaid meters ("Mounsif"), and what their customers were promised.
+"""SOMELEC, Mauritania: smart prepayment meters ("Mounsif"), and the promises to the customers.
 
-Follow and control your consumption, recharge remotely, no estimates, no cut for arrears, faults
-reported to the technical service. Dates and amounts are made up, loads come from the seed.
+Follow and control your consumption, recharge remotely, no estimates, no cut for debt, faults
+reported to the technical service. Dates and amounts are invented; loads are generated from the
+seed.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -24,14 +25,14 @@ from jeton_host.drills.story import Story
 from jeton_host.meter import Meter
 
 START = datetime(2024, 1, 22, 0, 0, tzinfo=UTC)  # a Monday
-DAYS = 17  # into the next month
+DAYS = 17  # reaches the next month
 LIMIT_W = 4000
-TRIP_AFTER_S = 30  # the profile's supply.limit_delay_s
+TRIP_AFTER_S = 30  # supply.limit_delay_s of the profile
 _FAULTS = ("tamper", "trip")
 
 
 def run(story: Story, *, wrong_paths: bool = True) -> None:
-    """Tell the four promises, each on the same meter."""
+    """Run the four promises, all on the same meter."""
     story.begin(__doc__)
     with stage(story) as scene:
         config = scene.config_of_dots("mounsif", at=START, profile="somelec")
@@ -46,8 +47,8 @@ def run(story: Story, *, wrong_paths: bool = True) -> None:
 
 
 def _two_ways(story: Story, meter: Meter, twin: Meter, scene: Stage, wrong_paths: bool) -> None:
-    story.chapter("Recharged at the keypad or from afar: one result")
-    story.note("Two boards with one and the same meter in them: one is keyed, one is sent to.")
+    story.chapter("Recharge at the keypad or remotely: the same result")
+    story.note("Two boards with the same meter: tokens are entered at one, and sent to the other.")
     purchase = scene.sell("mounsif", 30, START)
     _in_arabic(story, meter, twin, purchase.token, wrong_paths)
     cases = []
@@ -55,50 +56,55 @@ def _two_ways(story: Story, meter: Meter, twin: Meter, scene: Stage, wrong_paths
         scene.config("neighbour", at=START, profile="somelec")
         others = scene.sell("neighbour", 30, START).token
         cases += [
-            (purchase.token, "The same again", TokenResult.USED, "It is credited once."),
-            (others, "The neighbour's", TokenResult.CRC, scene.why(meter, "mounsif", others)),
-            (purchase.token[:19], "One digit short", TokenResult.FORMAT, "19 digits of 20."),
+            (purchase.token, "The same again", TokenResult.USED, "A token is credited once."),
+            (
+                others,
+                "The neighbour's token",
+                TokenResult.CRC,
+                scene.why(meter, "mounsif", others),
+            ),
+            (purchase.token[:19], "One digit missing", TokenResult.FORMAT, "19 digits of 20."),
         ]
     for token, what, expected, why in cases:
         keyed = story.key(meter, token, what, expected, why)
-        sent = story.wire(twin, token, what, expected, "As at the keypad.")
+        sent = story.send(twin, token, what, expected, "As at the keypad.")
         _same(story, meter, twin, keyed, sent)
     if wrong_paths:
-        story.wire(
+        story.send(
             meter,
             purchase.token,
-            "Sent from afar after it was keyed",
+            "Sent remotely after it was entered",
             TokenResult.USED,
-            "The two ways lead to one store of identifiers.",
+            "Keypad and serial line use the same store of identifiers.",
         )
 
 
 def _in_arabic(story: Story, meter: Meter, twin: Meter, token: str, wrong_paths: bool) -> None:
-    """Key the first purchase in Arabic, which both speak first; go on in French."""
+    """Enter the first purchase in Arabic, the default language; then change to French."""
     story.note(
-        "They speak Arabic first: a display of dots joins its letters, from right to left.",
+        "They start in Arabic: a graphic display joins the letters, from right to left.",
         in_ascii=NO_ARABIC,
     )
     what, accept = "A purchase of 30 kWh", TokenResult.ACCEPT
-    why = "It is under the meter's key, and was never used. The word for that in Arabic: maqbul."
+    why = "It is under the meter's key, and was not used before. The Arabic word: maqbul."
     keyed = story.key(meter, token, what, accept, why)
-    sent = story.wire(twin, token, what, accept, "As at the keypad.")
+    sent = story.send(twin, token, what, accept, "As at the keypad.")
     _same(story, meter, twin, keyed, sent)
     story.check(
-        "The display says so in Arabic",
+        "The display shows that in Arabic",
         arabic("somelec", "Accept") in keyed.display[0] and "+30.0 kWh" in keyed.display[1],
         " | ".join(line.strip() for line in keyed.display),
     )
     if wrong_paths:
         story.refused("English", "only: ar, fr", lambda: meter.language("en"))
-    story.note("From here on they speak French.")
+    story.note("From now on they are in French.")
     for board in (meter, twin):
         board.language("fr")
 
 
 def _same(story: Story, meter: Meter, twin: Meter, keyed: EnterResult, sent: EnterResult) -> None:
-    """Judge that two boards answered alike, show alike, and are alike in all they keep."""
-    alike = (
+    """Add a step: two boards have the same result, display and records."""
+    same = (
         keyed == sent
         and meter.display() == twin.display()
         and meter.status() == twin.status()
@@ -106,8 +112,8 @@ def _same(story: Story, meter: Meter, twin: Meter, keyed: EnterResult, sent: Ent
         and meter.events() == twin.events()
     )
     story.check(
-        "Answer, display, registers and log are the same both ways",
-        alike,
+        "Result, display, registers and log are the same in both",
+        same,
         state_of(meter.status()),
     )
 
@@ -115,7 +121,7 @@ def _same(story: Story, meter: Meter, twin: Meter, keyed: EnterResult, sent: Ent
 def _follow_up(story: Story, meter: Meter, scene: Stage, wrong_paths: bool) -> None:
     story.chapter("Consumption by day and month")
     big = scene.sell("mounsif", 150, START)
-    story.wire(meter, big.token, "150 kWh", TokenResult.ACCEPT, "For the days to come.")
+    story.send(meter, big.token, "150 kWh", TokenResult.ACCEPT, "For the next days.")
     week = loads.household(scene.random.randrange(1 << 30))
     meter.set_load_steps(week, start=START, repeat_s=loads.WEEK_S)
     status = story.live(meter, DAYS * 86400 - 3 * 3600, DAYS * 4)
@@ -128,16 +134,16 @@ def _follow_up(story: Story, meter: Meter, scene: Stage, wrong_paths: bool) -> N
         if abs(history.days.get(date, -9) - used_wh) > 1:
             wrong.append(date)
     story.check(
-        f"Each of {DAYS} days is what the load used on it, to the Wh",
+        f"The history of each of {DAYS} days is what the load used, to the Wh",
         not wrong and len(history.days) == DAYS,
-        f"wrong: {', '.join(wrong)}" if wrong else f"{kwh(status.total_wh)} in all",
+        f"wrong: {', '.join(wrong)}" if wrong else f"{kwh(status.total_wh)} in total",
     )
     months = {
         month: sum(wh for date, wh in history.days.items() if date.startswith(month))
         for month in history.months
     }
     story.check(
-        "Months are the sums of their days, and all of them the index",
+        "Months are the sums of their days, and the sum of months is the index",
         dict(history.months) == months
         and len(months) == 2
         and sum(months.values()) == status.total_wh,
@@ -147,7 +153,7 @@ def _follow_up(story: Story, meter: Meter, scene: Stage, wrong_paths: bool) -> N
     story.code(meter, "103", "The customer looks at the day", _shown(today_wh))
     story.code(meter, "104", "The customer looks at the month", _shown(month_wh))
     if wrong_paths:
-        story.code(meter, "999", "A code that there is not", "3 CHIFFRES/20")
+        story.code(meter, "999", "An unknown code", "3 CHIFFRES/20")
 
 
 def _shown(energy_wh: int) -> str:
@@ -155,23 +161,23 @@ def _shown(energy_wh: int) -> str:
 
 
 def _no_cut(story: Story, meter: Meter, scene: Stage, wrong_paths: bool) -> None:
-    story.chapter("No cut for arrears")
+    story.chapter("No cut for debt")
     log = meter.events()[-1].seq
     meter.set_load(2500)
     left_wh = meter.status().credit_wh
     status = story.live(meter, (left_wh + 20_000) * 3600 // 2500, 24)
     opened = [event for event in meter.events(log) if event.kind == "switch_opened"]
     story.check(
-        "Twenty kWh beyond its credit the supply is on, and was never off",
+        "With a debt of 20 kWh the supply is on, and was never off",
         -20_010 < status.credit_wh < -19_990 and status.switch == "closed" and not opened,
         state_of(status),
     )
     lines = " ".join(meter.display().lines)
-    story.check("The display says so", "CREDIT EPUISE" in lines, lines)
+    story.check("The display shows it", "CREDIT EPUISE" in lines, lines)
     if wrong_paths:
         asked = meter.emergency()
         story.check(
-            "Emergency credit is refused: there is none where nobody is cut off",
+            "Emergency credit is refused: a meter without cuts has none",
             (asked.taken, asked.reason) == (False, "none"),
             f"{'taken' if asked.taken else 'not taken'}, reason: {asked.reason}",
         )
@@ -179,9 +185,9 @@ def _no_cut(story: Story, meter: Meter, scene: Stage, wrong_paths: bool) -> None
     meter.set_load(300)
     owed_wh = -meter.status().credit_wh
     token = scene.sell("mounsif", 50, meter.clock()).token
-    story.key(meter, token, "50 kWh", TokenResult.ACCEPT, "What is owed is netted from it.")
+    story.key(meter, token, "50 kWh", TokenResult.ACCEPT, "The debt is subtracted from it.")
     story.check(
-        f"Of 50 kWh {kwh(owed_wh)} were owed, the rest is credit",
+        f"Of 50 kWh, {kwh(owed_wh)} repay the debt, the rest is credit",
         meter.status().credit_wh == 50_000 - owed_wh,
         state_of(meter.status()),
     )
@@ -192,38 +198,40 @@ def _faults(story: Story, meter: Meter, scene: Stage, wrong_paths: bool) -> None
     story.chapter("Faults reach the technical service")
     log = meter.events()[-1].seq
     limit = scene.pos.power_limit("mounsif", LIMIT_W, at=meter.clock(), rnd=5)
-    story.wire(meter, limit.token, f"A limit of {LIMIT_W} W", TokenResult.ACCEPT, "Class 2.")
+    story.send(meter, limit.token, f"A limit of {LIMIT_W} W", TokenResult.ACCEPT, "Class 2.")
     meter.set_load(6500)
     meter.advance(TRIP_AFTER_S)
     status = meter.status()
     story.check(
-        "Over power for 30 s: the switch opens",
+        "Power above the limit for 30 s: the switch opens",
         (status.switch, status.switch_reason) == ("open", "over_power"),
         f"supply {status.switch}, {status.switch_reason}",
     )
     meter.set_tamper()
     kinds = [report.kind for report in meter.reports()]
-    story.check("Two faults wait", kinds == ["trip", "tamper"], ", ".join(kinds))
+    story.check("Two faults are recorded", kinds == ["trip", "tamper"], ", ".join(kinds))
     service = Service()
     try:
         _deliveries(story, meter, service, wrong_paths)
     finally:
         service.close()
-    told = [(report["kind"], report["time"]) for _, report in sorted(service.taken.items())]
-    happened = [
+    received = [(report["kind"], report["time"]) for _, report in sorted(service.taken.items())]
+    logged = [
         (event.kind, event.time.isoformat())
         for event in meter.events(log)
         if event.kind in _FAULTS and event.details.get("on", True)
     ]
     story.check(
-        "The service has every fault of the meter's log once, none lost, none doubled",
-        told == happened and not meter.reports(),
-        ", ".join(f"{kind} {at[11:19]}" for kind, at in told),
+        "The service has each fault of the meter's log once, none lost, none doubled",
+        received == logged and not meter.reports(),
+        ", ".join(f"{kind} {at[11:19]}" for kind, at in received),
     )
     clear = scene.pos.clear_tamper("mounsif", at=meter.clock(), rnd=5)
-    story.wire(meter, clear.token, "Tamper cleared", TokenResult.ACCEPT, "The service was there.")
+    story.send(
+        meter, clear.token, "Tamper cleared", TokenResult.ACCEPT, "The technician was there."
+    )
     story.check(
-        "All is well again",
+        "All faults are cleared",
         not meter.status().tamper and meter.status().switch == "closed" and not meter.reports(),
         state_of(meter.status()),
     )
@@ -231,50 +239,50 @@ def _faults(story: Story, meter: Meter, scene: Stage, wrong_paths: bool) -> None
 
 def _deliveries(story: Story, meter: Meter, service: Service, wrong_paths: bool) -> None:
     story.refused(
-        "The first delivery, to a service that is away",
-        "cannot be reached: Connection refused; reports that wait at the meter: 2",
+        "The first delivery, to a service that is not running",
+        "cannot be reached: Connection refused; reports left in the meter: 2",
         lambda: deliver(meter, service.port),
     )
     waiting = meter.reports()
     power_cut(meter)
     story.check(
-        "The faults are kept at the meter, over a power cut too",
+        "The faults stay in the meter, also after a power cut",
         meter.reports() == waiting and len(waiting) == 2,
-        f"{len(meter.reports())} reports wait",
+        f"{len(meter.reports())} reports left",
     )
     with service.on_duty():
         left = deliver(meter, service.port)
     story.check(
         "The second delivery arrives",
         left == 0 and list(service.taken) == [report.seq for report in waiting],
-        f"{len(service.taken)} reports arrived, {left} wait",
+        f"{len(service.taken)} reports arrived, {left} left",
     )
     meter.set_load(6500)
     meter.advance(60 + TRIP_AFTER_S)
     story.check(
-        "The supply came back after a minute, and trips once more",
+        "The supply is on again after a minute, and trips again",
         [report.kind for report in meter.reports()] == ["trip"],
         f"{meter.status().trips} trips",
     )
     if wrong_paths:
         with service.on_duty(answers=False):
             story.refused(
-                "A delivery whose receipt gets lost",
-                "gave no receipt; reports that wait at the meter: 1",
+                "A delivery whose receipt is lost",
+                "gave no receipt; reports left in the meter: 1",
                 lambda: deliver(meter, service.port),
             )
         story.refused(
-            "A receipt for a report that never was",
+            "A receipt for a report that does not exist",
             "no fault report 99 to acknowledge; the last is 3",
             lambda: meter.acknowledge(99),
         )
     with service.on_duty():
         left = deliver(meter, service.port)
-    came = 4 if wrong_paths else 3
+    received = 4 if wrong_paths else 3
     story.check(
-        "What comes again is taken once",
-        (left, service.came, len(service.taken)) == (0, came, 3),
-        f"{service.came} came, {len(service.taken)} are kept",
+        "A report that arrives twice is kept once",
+        (left, service.received, len(service.taken)) == (0, received, 3),
+        f"{service.received} received, {len(service.taken)} kept",
     )
     meter.set_load(300)
     meter.advance(60)

@@ -1,4 +1,4 @@
-"""What every drill begins with: a point of sale of its own, and meters whose clock it moves."""
+"""The start of each drill: a temporary point of sale, and meters with a stopped clock."""
 
 import os
 import signal
@@ -23,13 +23,13 @@ from jeton_host.vending.explain import explain
 from jeton_host.vending.pos import PointOfSale
 from jeton_host.vending.records import Issued
 
-NO_ARABIC = "This output cannot show it: ? stands for a letter."
+NO_ARABIC = "This output cannot show Arabic: each ? is a letter."
 _DISPLAY = (2, 16)  # lines, columns
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stage:
-    """A point of sale in a folder of its own; what is random comes from the story's seed."""
+    """A point of sale in a temporary folder; random values are generated from the seed."""
 
     def __init__(self, folder: Path, seed: int):
         self.folder = folder
@@ -39,26 +39,26 @@ class Stage:
     def config(
         self, name: str, *, at: datetime, credit_wh: int = 0, **options: Any
     ) -> dict[str, Any]:
-        """Register a meter; return what `provision` takes."""
+        """Register a meter; return its configuration for `provision`."""
         self.pos.add_meter(name, **options)
         return self.pos.config_for(name, at=at) | {"credit_wh": credit_wh}
 
     def config_of_dots(self, name: str, **options: Any) -> dict[str, Any]:
-        """Register a meter as `config` does, whose display of dots can draw Arabic too."""
+        """Register a meter as `config` does, with a graphic display, which can show Arabic."""
         return self.config(name, **options) | {"display": [*_DISPLAY, 1]}
 
     def sell(self, name: str, kwh: str | int, at: datetime) -> Issued:
-        """Sell credit, the same token for the same seed."""
+        """Issue a credit token; the same seed gives the same token."""
         return self.pos.credit(name, kwh, at=at, rnd=self.random.randrange(16))
 
     def why(self, meter: Meter, name: str, token: str) -> str:
-        """Return in one line why the meter refuses a token, by what the seller can find out."""
+        """Return in one line why the meter refuses a token, as `jeton explain` says."""
         status = meter.status()
         found = explain(token, pos=self.pos, meter=name, status=status.as_dict(), now=status.clock)
         return f"jeton explain: {found.summary}"
 
     def sold_wh(self, name: str) -> dict[str, int]:
-        """Return what the point of sale's log says it sold to a meter: token and Wh."""
+        """Return the credit tokens that the point of sale has issued for a meter: token -> Wh."""
         return {
             issued.token: 100 * tokens.amount_value(issued.fields["amount"])
             for issued in self.pos.issued(name)
@@ -68,7 +68,7 @@ class Stage:
 
 @contextmanager
 def stage(story: Story) -> Iterator[Stage]:
-    """Give a stage that is gone afterwards, however often Ctrl-C is pressed meanwhile."""
+    """Yield a stage; delete its folder afterwards, also if Ctrl-C is pressed during that."""
     with _signals_held():
         folder = tempfile.TemporaryDirectory(prefix="jeton-drill-")
     try:
@@ -81,26 +81,27 @@ def stage(story: Story) -> Iterator[Stage]:
 
 @contextmanager
 def _signals_held() -> Iterator[None]:
-    """Hold back what would end the program until this has ended."""
+    """Delay the signals that end the program until this context ends."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # no handler runs here
+        yield  # signal handlers run only in the main thread
         return
-    came: list[int] = []
+    pending: list[int] = []
     before = {
-        ending: signal.signal(ending, lambda number, _: came.append(number)) for ending in _ENDING
+        ending: signal.signal(ending, lambda number, _: pending.append(number))
+        for ending in _ENDING
     }
     try:
         yield
     finally:
         for ending, handler in before.items():
             signal.signal(ending, handler)
-        for number in came:
+        for number in pending:
             signal.raise_signal(number)
 
 
 @contextmanager
 def meter_of(config: Mapping[str, Any]) -> Iterator[Meter]:
-    """Give a fresh virtual meter whose clock stands still unless told to advance."""
+    """Yield a new virtual meter with a stopped clock; only `advance` changes its time."""
     with Meter.open("virtual") as meter:
         meter.set_rate(0)  # before its clock is set
         meter.provision(config)
@@ -110,10 +111,10 @@ def meter_of(config: Mapping[str, Any]) -> Iterator[Meter]:
 def power_cut(
     meter: Meter, week: loads.Steps | None = None, start: datetime | None = None
 ) -> None:
-    """Take the power away at this moment and give it back; the meter's clock stands still.
+    """Cut the power and restore it, without a change of the meter's clock.
 
-    A board's clock runs when it starts, so the load is off until it stands: `week` from `start`
-    is connected afterwards.
+    The clock of a board runs after its start, so the load is 0 until the clock is stopped again.
+    Then the load `week` is connected, with `start` as its first time.
     """
     before = meter.clock()
     meter.set_load(0)
@@ -127,14 +128,14 @@ def power_cut(
 
 
 def week_wh(week: loads.Steps, seconds: int) -> float:
-    """Return the Wh of a repeating week's steps in the first `seconds`."""
+    """Return the energy of a weekly load in its first `seconds`, Wh."""
     weeks, rest = divmod(seconds, loads.WEEK_S)
     return weeks * loads.energy_wh(week, loads.WEEK_S) + loads.energy_wh(week, rest)
 
 
 @contextmanager
 def home_of_its_own(folder: Path) -> Iterator[None]:
-    """Let profiles of one's own be made in a folder; compiled firmware stays where it is."""
+    """Use a temporary $JETON_HOME for user profiles, with the usual cache of compiled firmware."""
     before = os.environ.get("JETON_HOME")
     cache = cache_home()
     cache.mkdir(parents=True, exist_ok=True)
@@ -152,22 +153,22 @@ def home_of_its_own(folder: Path) -> Iterator[None]:
 
 
 def arabic(profile: str, message: str) -> str:
-    """Return the cells in which a display shows a message of a profile in Arabic."""
+    """Return the characters of a profile's Arabic message, in the order on the display."""
     return visual(profiles.words(profiles.load(profile), "ar")[message])
 
 
 def count(number: int, what: str) -> str:
-    """Return how many there are, for people."""
+    """Return a number with its noun, for people."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def kwh(energy_wh: int) -> str:
-    """Return energy for people."""
+    """Return energy in kWh with its unit, for people."""
     return f"{energy_wh / 1000:.2f} kWh"
 
 
 def state_of(status: Status) -> str:
-    """Return how a meter stands, for people."""
+    """Return the state of a meter, for people."""
     return (
         f"credit {kwh(status.credit_wh)}, index {kwh(status.total_wh)}, "
         f"supply {status.switch}, KRN {status.krn}"

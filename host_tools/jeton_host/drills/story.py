@@ -1,7 +1,7 @@
-"""Tells a drill while it runs: what is keyed, what the meter shows, what became of it, and why.
+"""Prints a drill while it runs, and compares each result with the expected one.
 
-On a terminal the display is drawn as it changes; elsewhere plain lines tell the same. At the end
-come a table and a plot of credit and load over time.
+On a terminal, the display is drawn as it changes; elsewhere the same is printed as plain lines.
+At the end, a table and a plot show credit and load over time.
 """
 
 import json
@@ -26,16 +26,15 @@ from jeton_host.meter import Meter
 from jeton_host.terminal.draw import cells, panel
 
 _INDENT = (0, 0, 0, 5)
-# Seconds between the groups of four that are seen to be keyed on a terminal.
-_PACE = 0.04
-_PARTS = 12  # points while time passes, unless a drill wants more
-# What is keyed, what is right, what is wrong.
+_PACE = 0.04  # seconds between two groups of four digits on a terminal
+_PARTS = 12  # points of a time span
+# The marks of an entry, of an expected result and of an unexpected result.
 _SIGNS, _ASCII_SIGNS = ("▸", "✔", "✘"), (">", "+", "X")
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that happened in a drill, and whether it was what ought to happen."""
+    """One step of a drill, with the expected and the actual result."""
 
     chapter: str
     what: str
@@ -45,16 +44,16 @@ class Step:
     details: dict[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it for --json."""
+        """Return the step for --json."""
         head = {"chapter": self.chapter, "what": self.what, "ok": self.ok}
         return head | {"expected": self.expected, "found": self.found} | self.details
 
 
 class Story:
-    """A drill's narrator and judge. `as_json` prints nothing until the end.
+    """The steps of a drill and their output. With `as_json`, nothing is printed until the end.
 
-    `seed` is what the drill makes its loads, amounts and random digits from. What is in `hide` is
-    left out of what refusals say: a folder that is another at every run.
+    The drill generates loads, amounts and random digits from `seed`. The text in `hide` is removed
+    from messages: the path of a temporary folder, which differs in each run.
     """
 
     def __init__(
@@ -71,7 +70,7 @@ class Story:
         self.steps: list[Step] = []
         self.series: dict[str, list[Point]] = {}
         self.tables: list[Table] = []
-        self.facts: dict[str, Any] = {}  # for --json, beyond the steps
+        self.facts: dict[str, Any] = {}  # additional values for --json
         self._as_json = as_json
         self._console = console or Console(quiet=as_json, highlight=False)
         self._ascii = self._console.options.ascii_only
@@ -84,13 +83,13 @@ class Story:
 
     @property
     def ok(self) -> bool:
-        """Return whether every step so far ended as it ought to."""
+        """Return whether each step so far had the expected result."""
         return all(step.ok for step in self.steps)
 
-    # Telling.
+    # Output.
 
     def begin(self, about: str | None) -> None:
-        """Say what the drill is about: a heading, an empty line and paragraphs."""
+        """Print the introduction: a heading, an empty line and paragraphs."""
         heading, _, paragraphs = (about or self.name).strip().partition("\n\n")
         self._console.print()
         self._say(0, (heading, "bold"))
@@ -99,33 +98,33 @@ class Story:
                 self._say(0, " ".join(paragraph.split()))
 
     def chapter(self, title: str) -> None:
-        """Begin a chapter."""
+        """Start a chapter."""
         self._chapters += 1
         self._chapter = title
         self._console.print()
         self._console.print(Text(f"{self._chapters}. {title}", style="bold cyan"))
 
     def note(self, text: str, *, in_ascii: str = "") -> None:
-        """Say something that is neither keyed nor judged; `in_ascii` where there is no Unicode."""
+        """Print a note; add `in_ascii` if the output has no Unicode."""
         self._say(3, f"{text} {in_ascii}" if in_ascii and self._ascii else text)
 
     def _say(self, indent: int, *parts: str | tuple[str, str], style: str = "") -> None:
         """Print one paragraph: wrapped on a terminal, one long line elsewhere."""
-        stand = [cells(p) if isinstance(p, str) else (cells(p[0]), p[1]) for p in parts]
-        text = Text.assemble(*stand, style=style)
+        shown = [cells(p) if isinstance(p, str) else (cells(p[0]), p[1]) for p in parts]
+        text = Text.assemble(*shown, style=style)
         if self._console.is_terminal:
             self._console.print(Padding(text, (0, 0, 0, indent)))
         else:
             self._console.print(Text(" " * indent) + text, soft_wrap=True)
 
-    # What happens, and is judged.
+    # Steps.
 
     def key(
         self, meter: Meter, token: str, what: str, expected: TokenResult, why: str
     ) -> EnterResult:
-        """Key 20 digits and Enter at the meter's keypad, and judge the result.
+        """Enter 20 digits at the meter's keypad, and compare the result with the expected one.
 
-        `what` names the token, `why` says why the meter does what is expected.
+        `what` names the token; `why` is the reason for the expected result.
         """
         self._say(3, f"{self._keyed} ", (what, "bold"))
         self._say(5, (grouped(token), "yellow"))
@@ -136,14 +135,14 @@ class Story:
             draw(pressed.display)
         result = pressed.result
         if result is None:
-            raise BoardError(f"{what}: Enter gave no result, the keypad took no token")
+            raise BoardError(f"{what}: no result after Enter, the keypad is locked")
         return self._entered(meter, token, what, expected, why, result)
 
-    def wire(
+    def send(
         self, meter: Meter, token: str, what: str, expected: TokenResult, why: str
     ) -> EnterResult:
-        """Send 20 digits to the meter over the wire, and judge the result as `key` does."""
-        self._say(3, f"{self._keyed} ", (what, "bold"), ", over the wire")
+        """Enter 20 digits over the serial line, and compare the result as `key` does."""
+        self._say(3, f"{self._keyed} ", (what, "bold"), ", over the serial line")
         self._say(5, (grouped(token), "yellow"))
         with self._glass(meter) as draw:
             result = meter.enter(token)
@@ -166,35 +165,36 @@ class Story:
             result.result == expected,
             why,
             {"digits": token} | result.as_dict(),
-            said=result.name if result.good else f"refused: {result.name}",
+            text=result.name if result.good else f"refused: {result.name}",
         )
         self.look(meter)
         return result
 
     def code(self, meter: Meter, code: str, what: str, shows: str) -> tuple[str, ...]:
-        """Key a short code and Enter; `shows` must be on the display. Return its lines."""
+        """Enter a short code; `shows` must be on the display. Return the lines of the display."""
         self._say(3, f"{self._keyed} ", (f"{what}: {code}", "bold"))
         with self._glass(meter) as draw:
             lines = meter.press(f"{code}#").display
             draw(lines)
-        said = " | ".join(line.strip() for line in lines if line.strip())
-        self._judge(what, shows, said, shows in " ".join(lines), "", {"code": code}, said=said)
+        seen = " | ".join(line.strip() for line in lines if line.strip())
+        self._judge(what, shows, seen, shows in " ".join(lines), "", {"code": code}, text=seen)
         return lines
 
     def check(self, what: str, ok: bool, found: str) -> None:
-        """Judge something that is not the result of a token; `found` says how things stand."""
-        self._judge(what, "yes", found, ok, found, {}, said=what)
+        """Add a step that is not the result of a token; `found` describes the actual state."""
+        self._judge(what, "yes", found, ok, found, {}, text=what)
 
     def refused(self, what: str, words: str, call: Callable[[], object]) -> None:
-        """Judge that a call is refused with one line that has `words` in it."""
+        """Add a step: the call must raise JetonError with one line that contains `words`."""
         try:
             call()
         except JetonError as error:
-            said = str(error).replace(self.hide, "") if self.hide else str(error)
-            right = words in said and "\n" not in said
+            message = str(error).replace(self.hide, "") if self.hide else str(error)
+            ok = words in message and "\n" not in message
         else:
-            said, right = "it was not refused", False
-        self._judge(what, words, said, right, said, {}, said=f"{what}: refused" if right else what)
+            message, ok = "it was not refused", False
+        text = f"{what}: refused" if ok else what
+        self._judge(what, words, message, ok, message, {}, text=text)
 
     def _judge(
         self,
@@ -205,21 +205,22 @@ class Story:
         why: str,
         details: dict[str, Any],
         *,
-        said: str,
+        text: str,
     ) -> None:
+        """Add a step and print it as `text`, with a mark and the reason."""
         self.steps.append(Step(self._chapter, what, expected, found, ok, details))
         mark = (f"{self._right} ", "bold green") if ok else (f"{self._wrong} ", "bold red")
-        line: list[str | tuple[str, str]] = [mark, (said, "bold") if details else said]
+        line: list[str | tuple[str, str]] = [mark, (text, "bold") if details else text]
         if not ok:
             expects = details or expected != "yes"
-            line.append((f": {expected} was expected" if expects else ": not so", "bold red"))
+            line.append((f": {expected} was expected" if expects else ": no", "bold red"))
         self._say(3, *line)
         if why and (ok or not details):
             self._say(5, why, style="dim")
 
     @contextmanager
     def _glass(self, meter: Meter) -> Iterator[Any]:
-        """Yield a function that draws the display's lines, in place on a terminal."""
+        """Yield a function that draws the lines of the display, in place on a terminal."""
         size = meter.display()
         last: list[tuple[str, ...]] = []
 
@@ -231,7 +232,7 @@ class Story:
             for row in last[-1]:
                 self._console.print(f"     | {cells(row)} |", markup=False)
             return
-        if self._console.record:  # a picture shows how it ends, not how it moves
+        if self._console.record:  # a picture shows only the last state
             yield last.append
             self._console.print(drawn(last[-1]))
             return
@@ -243,31 +244,31 @@ class Story:
 
             yield draw
 
-    # Time, and what it does to credit and load.
+    # Time, credit and load.
 
     def follow(self, name: str | None) -> None:
-        """Keep what is seen from here on as the series `name`; None keeps nothing."""
+        """Collect the points from now on as the series `name`; None collects none."""
         self._points = None if name is None else self.series.setdefault(name, [])
 
     def look(self, meter: Meter) -> Status:
-        """Return the meter's status, and keep it as a point of the series that is followed."""
+        """Return the meter's status, and add it as a point to the current series."""
         status = meter.status()
         if self._points is not None:
             self._points.append(Point.of(status))
         return status
 
     def live(self, meter: Meter, seconds: int, parts: int = _PARTS) -> Status:
-        """Let time pass for a meter, and look at it `parts` times meanwhile."""
+        """Advance the meter's time, and add `parts` points to the current series."""
         if self._points is not None and not self._points:
             self.look(meter)
         return live(meter, seconds, parts, self._points)
 
     # The end.
 
-    def tell(self, drill: Callable[[], None]) -> None:
-        """Tell a drill to its end; one that breaks off on the way has gone wrong there.
+    def run(self, drill: Callable[[], None]) -> None:
+        """Run a drill; an error in it is a failed step.
 
-        JetonError where not even its first step was reached.
+        Raise the JetonError if it occurs before the first step.
         """
         self._started = time.monotonic()
         try:
@@ -275,16 +276,16 @@ class Story:
         except JetonError as error:
             if not self.steps:
                 raise
-            self.check("The drill goes on to its end", False, str(error))
+            self.check("The drill runs to its end", False, str(error))
         self._seconds = time.monotonic() - self._started
 
     @property
     def seconds(self) -> float:
-        """Return how long it took, or takes so far."""
+        """Return the duration of the drill, so far or to its end."""
         return time.monotonic() - self._started if self._seconds is None else self._seconds
 
     def result(self) -> dict[str, Any]:
-        """Return the whole drill for --json."""
+        """Return the drill for --json."""
         return {
             "drill": self.name,
             "ok": self.ok,
@@ -298,7 +299,7 @@ class Story:
         }
 
     def finish(self) -> int:
-        """Print table, plot and summary; return the exit status, 0 only if all ended well."""
+        """Print table, plot and summary; return the exit status: 0 only if no step failed."""
         if self._as_json:
             print(json.dumps(self.result()))
         else:
@@ -307,7 +308,7 @@ class Story:
         return 0 if self.ok else 1
 
     def picture(self, console: Console | None = None) -> None:
-        """Print table and plot of what was followed first, and what other tables there are."""
+        """Print table and plot of the first series, and the other tables."""
         console = console or self._console
         for name, points in list(self.series.items())[:1]:
             if points:
@@ -321,7 +322,7 @@ class Story:
         table = Table(title=f"drill {self.name}", title_justify="left")
         table.add_column("chapter")
         table.add_column("steps", justify="right")
-        table.add_column("right", justify="right")
+        table.add_column("ok", justify="right")
         for chapter in dict.fromkeys(step.chapter for step in self.steps):
             mine = [step for step in self.steps if step.chapter == chapter]
             good = sum(step.ok for step in mine)
@@ -330,10 +331,10 @@ class Story:
         self._console.print()
         self._console.print(table)
         if bad:
-            text = Text(f"{len(bad)} of {len(self.steps)} steps went wrong.", style="bold red")
+            text = Text(f"{len(bad)} of {len(self.steps)} steps failed.", style="bold red")
         else:
             text = Text(
-                f"All {len(self.steps)} steps ended as they ought to, in {self.seconds:.1f} s.",
+                f"All {len(self.steps)} steps had the expected result, in {self.seconds:.1f} s.",
                 style="bold green",
             )
         self._console.print(text)
@@ -356,7 +357,7 @@ def _plot(console: Console, name: str, points: Sequence[Point]) -> None:
 
 
 def live(meter: Meter, seconds: int, parts: int, points: list[Point] | None) -> Status:
-    """Let time pass for a meter in equal parts, each of which adds a point."""
+    """Advance a meter's time in equal parts; add a point after each part."""
     passed = 0
     status = None
     for part in range(1, parts + 1):

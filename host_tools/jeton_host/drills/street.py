@@ -1,4 +1,4 @@
-"""A street of meters: what each home has and does, and what its meter must have kept of it."""
+"""A street of meters: the homes, and the checks of what their meters have recorded."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,41 +14,41 @@ from jeton_host.meter import Meter
 
 _WORKERS = 4
 _T = TypeVar("_T")
-Keyed = tuple[str, EnterResult, int]  # a token, what became of it, the loan before it, Wh
+Keyed = tuple[str, EnterResult, int]  # a token, its result, the loan before it in Wh
 
 
 @dataclass(slots=True)
 class Home:
-    """One home of the street: its meter, its purchases, and what became of them."""
+    """One home of the street: its meter, its purchases and their results."""
 
     name: str
     meter: Meter
     start: datetime
-    steps: loads.Steps  # a week of its load, from `start`
+    steps: loads.Steps  # its load for a week, from `start`
     credit_wh: int
     borrows: bool
-    payments: list[tuple[datetime, int]]  # when, kWh
+    payments: list[tuple[datetime, int]]  # time, kWh
     points: list[Point] = field(default_factory=list)
     borrowed: datetime | None = None
     loan_display: str = ""
-    paid: dict[str, str] = field(default_factory=dict)  # token: when, oldest first
+    paid: dict[str, str] = field(default_factory=dict)  # token: time of payment, oldest first
     keyed: list[Keyed] = field(default_factory=list)
-    cut_kept: bool = False  # a power cut changed nothing
-    rest: EnterResult | None = None  # of the digits keyed after it
+    cut_kept: bool = False  # whether a power cut changed nothing
+    rest: EnterResult | None = None  # result of the digits entered after the power cut
 
 
-def side_by_side(street: Sequence[Home], do: Callable[[Home], _T]) -> list[_T]:
-    """Do something in all homes at once; every board is a process of its own."""
+def in_parallel(street: Sequence[Home], do: Callable[[Home], _T]) -> list[_T]:
+    """Call a function for all homes in parallel; each board is a separate process."""
     with ThreadPoolExecutor(_WORKERS) as pool:
         return list(pool.map(do, street))
 
 
-def went(home: Home, status: Status) -> str | None:
-    """Return what does not add up: the ledger, or the index against the load while it was on."""
+def discrepancy(home: Home, status: Status) -> str | None:
+    """Return a difference in the ledger, or between index and load; None if there is none."""
     ledger = home.meter.ledger()
-    came_wh = ledger.initial_wh + ledger.tokens_wh + ledger.emergency_wh
-    went_wh = ledger.charged_wh + ledger.recovered_wh
-    if came_wh - went_wh != ledger.credit_wh or ledger.initial_wh != home.credit_wh:
+    in_wh = ledger.initial_wh + ledger.tokens_wh + ledger.emergency_wh
+    out_wh = ledger.charged_wh + ledger.recovered_wh
+    if in_wh - out_wh != ledger.credit_wh or ledger.initial_wh != home.credit_wh:
         return f"the ledger does not add up: {ledger.as_dict()}"
     used_wh = sum(
         _until_wh(home, end) - _until_wh(home, begin)
@@ -64,7 +64,7 @@ def _until_wh(home: Home, moment: datetime) -> float:
 
 
 def spans(home: Home, end: datetime, *, lit: bool) -> list[tuple[datetime, datetime]]:
-    """Return when the supply was on, or off, by the meter's own log."""
+    """Return the time spans in which the supply was on, or off, from the meter's log."""
     found = []
     on, since = True, home.start
     for event in home.meter.events():
@@ -78,13 +78,13 @@ def spans(home: Home, end: datetime, *, lit: bool) -> list[tuple[datetime, datet
 
 
 def dark_h_of(home: Home, end: datetime) -> float:
-    """Return the hours without supply, by the meter's own log."""
+    """Return the hours without supply, from the meter's log."""
     dark = sum((b - a for a, b in spans(home, end, lit=False)), timedelta())
     return dark.total_seconds() / 3600
 
 
 def seen_as_logged(home: Home, end: datetime) -> bool:
-    """Tell whether every look at a meter found the switch as its log has it."""
+    """Return whether the switch in each point agrees with the meter's log."""
     dark = spans(home, end, lit=False)
     turns = {moment for span in dark for moment in span}
     return all(
@@ -95,7 +95,7 @@ def seen_as_logged(home: Home, end: datetime) -> bool:
 
 
 def sum_of(street: list[Home]) -> list[Point]:
-    """Return credit and index of the whole street at each moment that somebody looked."""
+    """Return the sum of credit and index of the street at the time of each point."""
     found = []
     at = dict.fromkeys((home.name for home in street), 0)
     for moment in sorted({point.at for home in street for point in home.points}):

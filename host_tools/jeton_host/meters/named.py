@@ -282,8 +282,11 @@ def create(
     config: Mapping[str, Any] | Callable[[], Mapping[str, Any]],
     *,
     heap: str = HEAP,
+    language: str | None = None,
 ) -> NamedMeter:
     """Create a named meter with a new flash and set it up; a failure leaves nothing behind.
+
+    `language` is that of the display, by default the first of the profile.
 
     `config` may be a function that also registers the meter elsewhere. It is called while a marker
     directory exists, so that an interrupted creation can be cleaned up.
@@ -306,6 +309,8 @@ def create(
                 MeterClient(board.path) as meter,
             ):
                 meter.provision(config)
+                if language is not None:
+                    meter.language(language)
             write_atomically(work / "meter.json", json.dumps(about, indent=1).encode() + b"\n")
             if folder.exists():  # a rest without flash and description
                 for stray in ("board.lock", "flash.img", "meter.json"):

@@ -1,1 +1,1 @@
-"""`jeton run` on a terminal: a meter to look at, with keypad, lamps, events and a vending desk."""
+"""`jeton run` on a terminal: a meter with keypad, LEDs, events and a point of sale."""

@@ -1,6 +1,7 @@
-"""The full-screen terminal meter: display, keypad, lamps, states, events and a vending desk.
+"""The full-screen meter of `jeton run`: display, keypad, LEDs, state, events and point of sale.
 
-It shows what the line tells and sends it keys and wishes; it never waits for the meter.
+It shows the news of the serial line, and sends keys and requests to it; it never waits for the
+meter.
 """
 
 import asyncio
@@ -44,15 +45,15 @@ from jeton_host.vending.records import Issued
 _KEYS = ("1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "0", "#")
 _LABELS = {"*": "* ⌫", "#": "# ⏎"}
 _NAMED = {"backspace": "*", "enter": "#"}
-_FLASH_S = 0.4
-_SPEEDS = (0, 1, 60, 3600)
-_IN_A_NAME = ("name", "result", "class", "subclass")  # of an event; its name says it shorter
-_PASTED = 200  # characters
-_NARROW = 30  # characters of an event's line, however small the terminal
+_FLASH_S = 0.4  # half the period of a flashing display
+_SPEEDS = (0, 1, 60, 3600)  # seconds of the clock in one real second
+_IN_A_NAME = ("name", "result", "class", "subclass")  # details of an event that its name contains
+_PASTED = 200  # characters of a paste that are read
+_NARROW = 30  # the shortest line of an event, characters
 
 
 class FromLine(Message):
-    """News from the line's thread."""
+    """News from the thread of the serial line."""
 
     def __init__(self, news: News) -> None:
         super().__init__()
@@ -60,16 +61,16 @@ class FromLine(Message):
 
 
 class MeterScreen(App[int]):
-    """A meter on a terminal; it closes the meter when it ends.
+    """A meter on a terminal; the meter is closed at the end.
 
-    `desk` vends for it, or is the line that says why nothing does. `name`: the meter's, where it
-    has one.
+    `desk` is the point of sale for this meter, or one line that says why there is none. `name` is
+    the name of the meter, if it has one.
     """
 
     CSS_PATH = "look.tcss"
     ENABLE_COMMAND_PALETTE = False
     AUTO_FOCUS = None
-    SIZE: ClassVar[tuple[int, int]] = (80, 24)  # that it needs
+    SIZE: ClassVar[tuple[int, int]] = (80, 24)  # the smallest terminal
     TITLE = "jeton run"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("e", "tab('tab-events')", "Events"),
@@ -86,22 +87,24 @@ class MeterScreen(App[int]):
         self.where = where
         self.desk = desk
         self.line = Line(meter, lambda news: self.post_message(FromLine(news)), name=name)
-        self.looks = 0  # whole ones so far
+        self.looks = 0  # number of complete looks so far
         self.shown: Display | None = None
         self.status: Status | None = None
-        self._dark = False  # of a display that flashes
+        self._dark = False  # whether a flashing display is blank now
         self._profile: str | None = None
-        self._start = ""  # the key that begins short codes
+        self._start = ""  # the key before a short code
         self._pulses: int | None = None
-        self.issued: list[Issued] = []  # what was issued last, all of a key change
-        self._listed: list[tuple[Issued, list[Issued]]] = []  # with what each goes together
-        self._compared: tuple[object, ...] = ()  # the meter's key that the desk's was held against
+        self.issued: list[Issued] = []  # the token issued last, or all tokens of a key change
+        self._listed: list[
+            tuple[Issued, list[Issued]]
+        ] = []  # each with the tokens of its key change
+        self._compared: tuple[object, ...] = ()  # the meter's key at the last comparison
         self._down = False
 
-    # What there is.
+    # The widgets.
 
     def compose(self) -> ComposeResult:
-        """Make the widgets."""
+        """Create the widgets."""
         yield Static(f"jeton run {self.where}", id="title", markup=False)
         with Horizontal(id="body"):
             with Vertical(id="meter"):
@@ -175,7 +178,7 @@ class MeterScreen(App[int]):
                 yield Label("UTC", classes="unit")
             yield Static(id="clock-wrong", classes="wrong", markup=False)
             with Horizontal(classes="row"):
-                yield Label("Let pass")
+                yield Label("Advance by")
                 yield Input(id="advance", compact=True, placeholder="15min, 2h, 30d")
             yield Static(id="advance-wrong", classes="wrong", markup=False)
             with Horizontal(classes="row"):
@@ -186,13 +189,13 @@ class MeterScreen(App[int]):
                 for what in ("Tamper", "Reconnect", "Mute", "Emergency"):
                     yield _small(what, what.lower())
             with Horizontal(classes="row"):
-                ours = self.line.meter.board is not None
-                yield _small("Power" if ours else "Reset", "power")
-                why = "goes, or comes back" if ours else "starts it anew; its plug is out of reach"
+                own = self.line.meter.board is not None
+                yield _small("Power" if own else "Reset", "power")
+                why = "off or on" if own else "restarts the board; no power cut here"
                 yield Label(why, classes="unit")
 
     def on_mount(self) -> None:
-        """Begin to look at the meter."""
+        """Start to read the meter."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self.exit, 128 + number)
@@ -203,15 +206,15 @@ class MeterScreen(App[int]):
         self.line.start()
 
     def on_unmount(self) -> None:
-        """End the line; the meter is saved."""
+        """Stop the serial line; the meter is saved."""
         self.line.stop()
 
-    # What the line tells.
+    # News of the serial line.
 
     @on(FromLine)
-    def _hear(self, message: FromLine) -> None:
+    def _receive(self, message: FromLine) -> None:
         news = message.news
-        if not self.query("#said"):  # the screen is being taken down
+        if not self.query("#said"):  # the screen is closing
             return
         if isinstance(news, Look):
             self._show(news)
@@ -225,7 +228,7 @@ class MeterScreen(App[int]):
                 self._answered(news.about, "" if news.good else news.text)
 
     def say(self, text: str, *, good: bool) -> None:
-        """Show one line about what was done."""
+        """Show one line about the last action."""
         said = self.query_one("#said", Static)
         said.set_classes("good" if good else "bad")
         said.update(text)
@@ -237,21 +240,21 @@ class MeterScreen(App[int]):
         if look.display != self.shown:
             self.shown, self._dark = look.display, False
             self._draw()
-        for event in look.events:  # its tab may be hidden, and has no width then
+        for event in look.events:  # a hidden tab has no width: use that of its parent
             width = self.query_one("#side").content_size.width - 1
             self.query_one("#events", RichLog).write(_event(event), width=max(_NARROW, width))
         if look.status is None or look.led is None:
             return
         self.looks += 1
         self.status = look.status
-        self._be(look.status.profile)
+        self._use_profile(look.status.profile)
         self._title()
         self._compare()
         self.query_one("#state", Static).update(_state(look.status, look.lingers))
         self.query_one("#lamps", Static).update(self._lamps(look.status, look.led))
 
     def on_resize(self) -> None:
-        """Say where the terminal has become too small."""
+        """Show whether the terminal is too small."""
         self._title()
 
     def _title(self) -> None:
@@ -259,7 +262,7 @@ class MeterScreen(App[int]):
         small = self.size.width < columns or self.size.height < rows
         title.set_class(small, "small")
         if small:
-            title.update(f"too small: {columns} by {rows} characters are needed")
+            title.update(f"the terminal is too small: {columns} by {rows} characters needed")
         elif self.status is None:
             title.update(f"jeton run {self.where}")
         else:
@@ -277,15 +280,15 @@ class MeterScreen(App[int]):
             self._dark = self.shown.flash and not self._dark
             self._draw()
 
-    def _be(self, profile: str | None) -> None:
-        """Have the keys of a profile's meter."""
+    def _use_profile(self, profile: str | None) -> None:
+        """Show the keys of a profile's meter."""
         if profile is None or profile == self._profile:
             return
         self._profile = profile
         try:
             self._start = profiles.load(profile)["codes"].get("start") or ""
         except JetonError:
-            self._start = ""  # a profile that only the board has
+            self._start = ""  # only the board has this profile
         keys = self.query_one("#keys", Grid)
         with_i = self._start == "i"
         if with_i != keys.has_class("with-i"):
@@ -309,10 +312,10 @@ class MeterScreen(App[int]):
         text.append(f"{status.power_w:,} W" if closed else reason or "open")
         return text
 
-    # What a person does.
+    # Actions of the person.
 
     def on_key(self, event: events.Key) -> None:
-        """Press a key of the meter, unless it is for what has the focus."""
+        """Press a key of the meter, unless the focused widget uses the key."""
         busy = (Input, Button, OptionList) if event.key == "enter" else Input
         if isinstance(self.focused, busy):
             return
@@ -322,12 +325,12 @@ class MeterScreen(App[int]):
             self.line.press(key)
 
     def on_paste(self, event: events.Paste) -> None:
-        """Key in what is pasted, a token in its groups for example."""
+        """Press the pasted keys, for example a token with spaces."""
         keys = digits.clean(event.text[:_PASTED].strip())
         if keys and set(keys) <= set("0123456789*#"):
             self.line.press(keys)
         else:
-            self.say("what was pasted is no token: no key was pressed", good=False)
+            self.say("the pasted text is not a token: no key was pressed", good=False)
 
     @on(Button.Pressed, "#keys Button")
     def _pressed(self, event: Button.Pressed) -> None:
@@ -339,11 +342,11 @@ class MeterScreen(App[int]):
         self.action_keypad()
 
     def action_keypad(self) -> None:
-        """Leave a field: the keys are the meter's again."""
+        """Leave a field: keys go to the meter again."""
         self.set_focus(None)
 
     def action_leave(self) -> None:
-        """End."""
+        """Quit."""
         self.exit(0)
 
     @on(Button.Pressed, ".small")
@@ -358,7 +361,7 @@ class MeterScreen(App[int]):
         elif what == "waiting":
             self._key_in([])
         else:
-            self.line.do(_WISHES[what])
+            self.line.do(_ACTIONS[what])
 
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:
@@ -369,7 +372,7 @@ class MeterScreen(App[int]):
             self._issue("key-change" if what in ("krn", "bdt") else what)
 
     def _answered(self, what: str, wrong: str) -> None:
-        """Leave the field of a setting that was taken; of another one say why not, beneath it."""
+        """Leave the field of an accepted setting; show the error below that of a refused one."""
         self.query_one(f"#{what}-wrong", Static).update(wrong)
         field = self.query_one(f"#{what}", Input)
         if not wrong:
@@ -377,10 +380,10 @@ class MeterScreen(App[int]):
             if self.focused is field:
                 self.action_keypad()
 
-    # The desk.
+    # The point of sale.
 
     def _issue(self, what: str) -> None:
-        """Issue tokens, away from the screen: another program may hold the point of sale."""
+        """Issue tokens in a thread: another program may lock the point of sale."""
         desk = self.desk
         if isinstance(desk, str):
             return
@@ -416,11 +419,11 @@ class MeterScreen(App[int]):
         return self.query_one(f"#{name}", Input).value
 
     def _offer(self, change: list[Issued], status: Status) -> None:
-        """Issue no key change on top of one that the meter has not had; `k` has that one."""
+        """Refuse a second key change before the meter has the first one; `k` enters the first."""
         self.issued = change
         self.say(
-            f"the meter still has KRN {status.krn}, and a change to KRN {change[0].fields['krn']} "
-            "is issued: k keys it in first",
+            f"the meter still has KRN {status.krn}: press k to enter the change to KRN "
+            f"{change[0].fields['krn']} first",
             good=False,
         )
 
@@ -429,15 +432,15 @@ class MeterScreen(App[int]):
         one = issued[0].told if issued[0].rounded else issued[0].grouped
         what = "issued: " + (f"{len(issued)} tokens" if len(issued) > 1 else one)
         if waiting and issued[0].cls != 1:
-            what += ", for the next key: k keys that in first"
+            what += ", for the next key: k enters that key first"
         else:
-            what += ". k keys it in"
+            what += ". k enters it"
         self.say(what, good=True)
-        self._compare(anew=True)
+        self._compare(again=True)
         self.action_keypad()
 
     def _list(self, issued: list[list[Issued]]) -> None:
-        """List tokens, the newest on top, but the codes of a key change in their order."""
+        """List tokens, the newest first, but the tokens of a key change in order."""
         self._listed = [(one, change) for change in reversed(issued) for one in change]
         shown = self.query_one("#issued", OptionList)
         shown.clear_options()
@@ -445,15 +448,15 @@ class MeterScreen(App[int]):
 
     @on(TabbedContent.TabActivated)
     def _turned(self) -> None:
-        self._compare(anew=True)  # somebody may have vended elsewhere
+        self._compare(again=True)  # another program may have issued tokens
 
-    def _compare(self, *, anew: bool = False) -> None:
-        """See what the desk has issued, and whether it vends for the key that the meter has."""
+    def _compare(self, *, again: bool = False) -> None:
+        """List the issued tokens, and compare the meter's key with that of the point of sale."""
         desk, status = self.desk, self.status
         if isinstance(desk, str) or status is None:
             return
         key = (status.krn, status.kt, status.ti, status.sgc, status.ken, status.bdt)
-        if key == self._compared and not anew:
+        if key == self._compared and not again:
             return
         self._compared = key
 
@@ -468,7 +471,7 @@ class MeterScreen(App[int]):
         self.run_worker(work, thread=True, group="compare", exclusive=True)
 
     def _back(self, then: Callable[[], object]) -> None:
-        """Go on from a thread in the screen, unless it is being taken down."""
+        """Call a function in the thread of the screen, unless the screen is closing."""
         self.call_from_thread(lambda: then() if self.query("#said") else None)
 
     def _compared_to(
@@ -483,29 +486,29 @@ class MeterScreen(App[int]):
             field.value = str(krn)
 
     def action_key_in(self) -> None:
-        """Key in what was issued last: the codes of a key change all together."""
+        """Enter the token issued last, or all tokens of a key change."""
         if self.issued:
             self._key_in(self.issued)
         else:
-            self.say("nothing was issued yet: v shows where to", good=False)
+            self.say("no token was issued yet: press v", good=False)
 
     @on(OptionList.OptionSelected, "#issued")
     def _chosen(self, event: OptionList.OptionSelected) -> None:
         self._key_in(self._listed[event.option_index][1])
 
     def _key_in(self, issued: list[Issued]) -> None:
-        """Key tokens in, before them the key changes that they wait for; none: only those."""
+        """Enter tokens, after the key changes that they need; without tokens, only key changes."""
         if isinstance(self.desk, Desk):
             self.line.key_in(partial(self.desk.to_key, issued))
 
 
 def _key(key: str) -> Button | Static:
-    """Return a key of the keypad; the keyboard's focus stays where it is."""
+    """Return a key of the keypad; it never takes the focus."""
     if not key:
         return Static()
     button = Button(_LABELS.get(key, key), name=key)
     button.can_focus = False
-    button.active_effect_duration = 0  # while it lasts, a second click would be lost
+    button.active_effect_duration = 0  # during the effect, a second click would be lost
     return button
 
 
@@ -516,7 +519,7 @@ def _small(label: str, name: str) -> Button:
 
 
 def _state(status: Status, lingers: bool) -> Text:
-    """Return the lines that say how the meter is; long ones go on below."""
+    """Return the lines of the meter's state; long lines are wrapped."""
     text = Text()
 
     def row(name: str, value: str, style: str = "") -> None:
@@ -539,18 +542,18 @@ def _state(status: Status, lingers: bool) -> Text:
     if status.tariff_rate:
         limit += f", tariff {status.tariff_rate}"
     row("Limit", f"{limit}, tamper {'yes' if status.tamper else 'no'}")
-    said = [*([status.fault] if status.fault else []), *matters(status)]
+    notes = [*([status.fault] if status.fault else []), *matters(status)]
     if lingers:
-        said.insert(0, "1x while you key")
-    text.append(", ".join(said), "#f0b429")
+        notes.insert(0, "1x while you press keys")
+    text.append(", ".join(notes), "#f0b429")
     return text
 
 
 def _event(event: Event) -> Text:
-    """Return an entry of the log, in two colours."""
+    """Return an event of the log, in two colours."""
     rest = {k: v for k, v in sorted(event.details.items()) if k not in _IN_A_NAME}
     if not rest.get("amount_wh", 1):
-        del rest["amount_wh"]  # of a token that was no credit
+        del rest["amount_wh"]  # of a token other than credit
     name = [str(event.details["name"])] if "name" in event.details else []
     details = ", ".join(name + [f"{k} {v}" for k, v in rest.items()])
     text = Text(f"{event.time:%m-%d %H:%M:%S} ", "#9aa3ad")
@@ -559,7 +562,7 @@ def _event(event: Event) -> Text:
 
 def _reconnected(meter: Meter) -> str:
     if not meter.reconnect():
-        raise JetonError("the switch waits for no key")
+        raise JetonError("the switch does not wait for a key")
     return summary(meter.status())
 
 
@@ -570,10 +573,10 @@ def _emergency(meter: Meter) -> str:
     return f"emergency credit taken: {kwh(found.ledger.credit_wh)} kWh left"
 
 
-_WISHES: dict[str, Callable[[Meter], str]] = {
+_ACTIONS: dict[str, Callable[[Meter], str]] = {
     "tamper": lambda meter: f"tampered: {summary(meter.set_tamper())}",
     "reconnect": _reconnected,
-    "mute": lambda meter: "no alarm sounds now" if not meter.mute().alarm else "the alarm sounds",
+    "mute": lambda meter: "the alarm is off" if not meter.mute().alarm else "the alarm is on",
     "emergency": _emergency,
 }
 
@@ -594,7 +597,7 @@ _SETTINGS: dict[str, Callable[..., str]] = {"load": _load, "clock": _clock, "adv
 
 
 def show(meter: Meter, where: str, pos: PointOfSale) -> int:
-    """Show a meter until a person leaves, and close it; return the exit status."""
+    """Show a meter until the person quits, and close it; return the exit status."""
     named = meters.exists(where)
     screen = MeterScreen(meter, where, desk_for(where, pos), name=where if named else None)
     status = screen.run()

@@ -1,4 +1,4 @@
-"""The vending desk beside a meter: issues tokens for it, as `jeton vend` does."""
+"""The point of sale of the full screen: issues tokens for one meter, as `jeton vend` does."""
 
 import os
 from datetime import datetime
@@ -9,13 +9,13 @@ from jeton_host.meters import named as meters
 from jeton_host.vending.pos import PointOfSale
 from jeton_host.vending.records import Issued, MeterKey
 
-_EARLIER = 50  # tokens that are listed
+_EARLIER = 50  # the most entries in the list of tokens
 
 
 class Desk:
-    """A point of sale's side of one meter.
+    """The point of sale for one meter.
 
-    `at` and `rnd` are for pictures that are always the same: when, and with which random number.
+    `at` and `rnd` fix the time of issue and the random number, for pictures that do not change.
     """
 
     def __init__(
@@ -30,20 +30,20 @@ class Desk:
         self._pos = pos
         self._at = at
         self._rnd = rnd
-        pos.meter(name)  # or it says that it knows none
+        pos.meter(name)  # raises VendingError for an unknown meter
 
     def next_krn(self) -> int:
-        """Return the key revision number that a key change would bring."""
+        """Return the key revision number after the next key change."""
         return self._pos.meter(self.name).key.krn % 9 + 1
 
     def earlier(self) -> list[list[Issued]]:
-        """Return what was issued last, the newest at the end; a key change is one entry."""
+        """Return the tokens issued last, the newest at the end; a key change is one entry."""
         return _together(self._pos.issued(self.name))[-_EARLIER:]
 
-    # How the meter's key and this desk's go together.
+    # The meter's key, compared with that of the point of sale.
 
     def waiting(self, status: Status) -> list[list[Issued]]:
-        """Return the key changes that were issued and that the meter has not had, in order."""
+        """Return the issued key changes that were not entered into the meter, in order."""
         had = self._had(status)
         if had is None:
             return []
@@ -51,47 +51,53 @@ class Desk:
         return [change for change in changes if change[0].key.number >= had.number]
 
     def differs(self, status: Status) -> str:
-        """Return in one line how the meter's key and the desk's differ, else nothing."""
+        """Return the difference between the two keys in one line, "" if there is none."""
         here = self._pos.meter(self.name).key
         had = self._had(status)
         if had is None:
-            return f"meter: KRN {status.krn}, TI {status.ti:02d}: no key of this desk"
+            return f"meter: KRN {status.krn}, TI {status.ti:02d}: key unknown here"
         return "" if had == here else f"meter: KRN {status.krn}, desk: KRN {here.krn}"
 
     def to_key(self, issued: list[Issued], status: Status) -> list[str]:
-        """Return the tokens to key in for `issued`: key changes that it waits for come first.
+        """Return the tokens to enter for `issued`: first the key changes that it needs.
 
-        For nothing they are all key changes that wait.
+        For an empty list, return all key changes that were not entered.
 
-        VendingError for a key change that the meter has had: it would count as a wrong token.
+        Raise VendingError for a key change that was entered before: it would count as a wrong
+        token.
         """
         waiting = self.waiting(status)
         if not issued:
             return [one.token for change in waiting for one in change]
         first = issued[0]
-        if first.cls == 1:  # no key is needed for it
+        if first.cls == 1:  # needs no key
             return [first.token]
         waits = any(change[0].token == first.token for change in waiting)
         if first.section is not None and not waits and self._had(status) is not None:
-            raise VendingError(f"the meter has had this key change: it has KRN {status.krn}")
+            raise VendingError(
+                f"this key change was entered before: the meter has KRN {status.krn}"
+            )
         before = [change for change in waiting if change[0].key.number < first.key.number]
         return [one.token for several in (*before, issued) for one in several]
 
     def _had(self, status: Status) -> MeterKey | None:
-        """Return which of its keys the meter has, None where this desk knows no such key."""
+        """Return the meter's key in the point of sale, None if it is unknown there."""
         keys = self._pos.keys_of(self.name)
-        for with_sgc in (True, False):  # a set of two tokens brings a meter no SGC
+        for with_sgc in (
+            True,
+            False,
+        ):  # a key change of two tokens does not change the SGC in the meter
             for key in keys:
                 if (key.krn, key.kt, key.ti, key.ken) != (
                     status.krn, status.kt, status.ti, status.ken,
                 ):  # fmt: skip
                     continue
-                # A base date that a token has changed is not told to the meter.
+                # After a key change, the meter does not know its base date.
                 if status.bdt in (None, key.bdt) and (not with_sgc or status.sgc == key.sgc):
                     return key
         return None
 
-    # What it issues.
+    # Tokens.
 
     def credit(self, amount: str) -> list[Issued]:
         """Sell energy, kWh."""
@@ -111,7 +117,7 @@ class Desk:
         return [self._pos.tariff(self.name, number, at=self._at, rnd=self._rnd)]
 
     def test(self, numbers: str) -> list[Issued]:
-        """Ask for tests or displays, by their numbers; 0 for all."""
+        """Start tests or displays, by their numbers; 0 is all."""
         wanted = [_whole(number, "a test", "0 for all, or 1 to 18") for number in numbers.split()]
         return [self._pos.test(self.name, wanted, at=self._at)]
 
@@ -124,13 +130,13 @@ class Desk:
         return [self._pos.clear_tamper(self.name, at=self._at, rnd=self._rnd)]
 
     def key_change(self, krn: str, bdt: str) -> list[Issued]:
-        """Change the key to another revision number and, unless it is empty, base date."""
+        """Change the key revision number and, if `bdt` is not empty, the base date."""
         number = _whole(krn, "a key revision number", "1 to 9")
         return self._pos.key_change(self.name, krn=number, bdt=bdt.strip() or None, at=self._at)
 
 
 def desk_for(where: str, pos: PointOfSale | None = None) -> Desk | str:
-    """Return the desk for a meter's name or its port, or in one line why there is none."""
+    """Return the desk for the name or the port of a meter, or one line why there is none."""
     pos = pos or PointOfSale()
     try:
         if meters.exists(where) or where == "virtual":
@@ -142,13 +148,13 @@ def desk_for(where: str, pos: PointOfSale | None = None) -> Desk | str:
     except VendingError as error:
         return str(error)
     return (
-        f"Nothing to vend: the point of sale here does not know the meter at {where}. It knows "
-        "those that `jeton new` made in this home."
+        f"No vending: the meter at {where} is not registered in the point of sale. Meters of "
+        "`jeton new` are registered."
     )
 
 
 def _together(issued: list[Issued]) -> list[list[Issued]]:
-    """Return tokens one by one, but the sections of a key change as one."""
+    """Return each token as a list; the tokens of a key change are one list."""
     found: list[list[Issued]] = []
     for one in issued:
         if one.section is not None and one.section > 1 and found:

@@ -26,21 +26,21 @@ _AT = datetime(2026, 11, 22, 8, 30, tzinfo=UTC)
 _RND = 5
 _PATIENCE_S = 30.0
 _POLL_S = 0.02
-_MARKS = re.compile("[\u202d\u202c]")  # of a text that is drawn as it stands
+_MARKS = re.compile("[\u202d\u202c]")  # left-to-right override, and its end
 _MARKED = re.compile(r'textLength="([\d.]+)"([^>]*)>([^<]*\u202d[^<]*)<')
 
 Scene = Callable[[MeterScreen, Pilot[int]], Awaitable[None]]
 
 
 async def until(pilot: Pilot[int], holds: Callable[[], bool]) -> None:
-    """Wait for something on the screen; TimeoutError where it does not come."""
+    """Wait until a condition is true; TimeoutError after _PATIENCE_S."""
     async with asyncio.timeout(_PATIENCE_S):
         while not holds():
             await pilot.pause(_POLL_S)
 
 
 async def settled(screen: MeterScreen, pilot: Pilot[int]) -> None:
-    """Wait until all that was asked of the meter is done and shown."""
+    """Wait until all requests to the meter are done and shown."""
     done: list[bool] = []
     screen.line.do(lambda meter: str(done.append(True) or ""))  # type: ignore[func-returns-value]
     await until(pilot, lambda: bool(done))
@@ -50,7 +50,7 @@ async def settled(screen: MeterScreen, pilot: Pilot[int]) -> None:
 
 
 async def _purchase(screen: MeterScreen, pilot: Pilot[int]) -> None:
-    """A credit token is issued and keyed in."""
+    """Issue a credit token and enter it."""
     await pilot.press("v")
     await pilot.click("#issue-credit")
     await until(pilot, lambda: bool(screen.issued))
@@ -58,7 +58,7 @@ async def _purchase(screen: MeterScreen, pilot: Pilot[int]) -> None:
 
 
 async def _refused(screen: MeterScreen, pilot: Pilot[int]) -> None:
-    """The credit is used up, and a wrong token is keyed in."""
+    """Use all credit, then enter a wrong token."""
     screen.line.do(lambda meter: str(meter.set_load(800).fault or ""))
     screen.line.do(lambda meter: str(meter.advance(3 * 3600).fault or ""))
     await settled(screen, pilot)
@@ -66,7 +66,7 @@ async def _refused(screen: MeterScreen, pilot: Pilot[int]) -> None:
 
 
 async def _settings(screen: MeterScreen, pilot: Pilot[int]) -> None:
-    """What can be set, a token half keyed in, and a keypad with a key i."""
+    """Show the settings, a half-entered token, and a keypad with the key i."""
     screen.line.do(lambda meter: str(meter.set_load(1500).fault or ""))
     screen.line.do(lambda meter: str(meter.advance(600).fault or ""))
     await settled(screen, pilot)
@@ -74,13 +74,13 @@ async def _settings(screen: MeterScreen, pilot: Pilot[int]) -> None:
 
 
 async def _arabic(screen: MeterScreen, pilot: Pilot[int]) -> None:
-    """A display of dots that speaks Arabic, after a purchase."""
+    """Show a graphic display in Arabic, after a purchase."""
     await _purchase(screen, pilot)
     await settled(screen, pilot)
     await pilot.press("e")
 
 
-# What each picture is of: a profile, what else the meter is made of, and what happens.
+# For each picture: the profile, the rest of the configuration, and the actions.
 SCENES: dict[str, tuple[str, dict[str, Any], Scene]] = {
     "purchase": ("generic", {"credit_wh": 3000, "display": [4, 20, 0]}, _purchase),
     "refused": ("ceet", {"credit_wh": 2000, "display": [2, 16, 0]}, _refused),
@@ -90,7 +90,7 @@ SCENES: dict[str, tuple[str, dict[str, Any], Scene]] = {
 
 
 async def picture(name: str) -> str:
-    """Return the SVG of one scene, on a clock that stands."""
+    """Return the SVG of one scene; the clock is stopped."""
     profile, config, scene = SCENES[name]
     with tempfile.TemporaryDirectory(prefix="jeton-") as folder:
         pos = PointOfSale(Path(folder) / "pos.sqlite")
@@ -108,7 +108,7 @@ async def picture(name: str) -> str:
 
 
 def _without_marks(text: re.Match[str]) -> str:
-    """Return a text of a picture that takes no room for the marks in it."""
+    """Return a text of a picture whose width does not count the marks in it."""
     shown = html.unescape(text[3])
     length = float(text[1]) * len(_MARKS.sub("", shown)) / len(shown)
     return f'textLength="{length:g}"{text[2]}>{text[3]}<'

@@ -1,6 +1,6 @@
-"""The line to a meter, in a thread of its own: whoever shows the meter never waits for it.
+"""The serial line to a meter, in a thread, so that the screen never waits for the meter.
 
-Knows nothing of how it is shown: it tells `Look`, `Said` and `Down` to a function.
+It does not use the screen: it passes `Look`, `Said` and `Down` to a function.
 """
 
 import contextlib
@@ -16,21 +16,21 @@ from jeton_host.meter import Meter
 from jeton_host.meters import named as meters
 from jeton_host.terminal.words import accepted, refusal
 
-_LOOK_S = 0.2  # between two looks at a meter that is left alone
-_HURRIED_LOOK_S = 1.0  # where keys and wishes come without a pause
-_AGAIN_S = 0.5  # between two tries to reach a board that is gone
-_LINGER_S = 5  # after the last key until a fast clock goes on
-_PACE_S = 0.04  # between the groups of a token that is keyed in, so that it can be seen
-_RESULT_S = 15.0  # for some keypads are locked while the last result is shown
-_CLEAR = "*" * 99  # no keypad counts more digits
-_NO_POWER = "the board has no power: Power, under Set, gives it back"
+_LOOK_S = 0.2  # between two looks at a meter without requests
+_BUSY_LOOK_S = 1.0  # between two looks while keys and requests are waiting
+_RETRY_S = 0.5  # between two attempts to reach a board
+_LINGER_S = 5  # after the last key, until a fast clock continues at its rate
+_PACE_S = 0.04  # between the groups of digits of a token, so that a person sees them
+_RESULT_S = 15.0  # timeout for a keypad that is locked while it shows the last result
+_CLEAR = "*" * 99  # more than the digits of any keypad
+_NO_POWER = "the board has no power: press Power in the tab Set"
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How the meter is; after a key `status` and `led` may be left out. `events` are the new ones.
+    """The state of the meter; after a key, `status` and `led` may be None. `events` are new ones.
 
-    `lingers`: its clock, which hurries else, runs at 1 for the keys.
+    `lingers`: the fast clock runs at 1 s/s for some seconds, because keys were pressed.
     """
 
     display: Display
@@ -42,7 +42,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """One line about something that was done, or why it was not; `about` names the wish."""
+    """One line about the result of a request, or its error; `about` is the name of the request."""
 
     text: str
     good: bool
@@ -51,7 +51,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Down:
-    """The line is down, and why; the next Look says that it is up again."""
+    """The serial line is down, and why; the next Look means that it works again."""
 
     text: str
 
@@ -60,27 +60,28 @@ News = Look | Said | Down
 
 
 @dataclass(frozen=True, slots=True)
-class _Wish:
+class _Request:
     do: Callable[[Meter], str]
     about: str = ""
 
 
 class Line:
-    """Keys and wishes go in at once, news come out of the thread; `stop` closes the meter.
+    """A queue of keys and requests, and the thread that executes them and reports news.
 
-    `name`: the meter's, where it is served elsewhere and may come back at another port.
+    `name` is the name of a served meter, which may get another port. `stop` closes the meter.
 
-    On a clock that runs fast, the digits keyed would be dropped before the next one comes: each
-    key has the board run it at 1 for a few seconds. The rate itself stays, whatever ends this.
+    On a fast clock, the keypad would drop the entered digits before the next key. Therefore each
+    key makes the board run its clock at 1 s/s for _LINGER_S seconds. The rate itself is not
+    changed.
     """
 
     def __init__(
-        self, meter: Meter, tell: Callable[[News], object], *, name: str | None = None
+        self, meter: Meter, report: Callable[[News], object], *, name: str | None = None
     ) -> None:
         self.meter = meter
-        self._tell = tell
+        self._report = report
         self._name = name if meter.board is None else None
-        self._jobs: queue.Queue[str | _Wish | None] = queue.Queue()
+        self._jobs: queue.Queue[str | _Request | None] = queue.Queue()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="line", daemon=True)
         self._down = ""
@@ -88,66 +89,66 @@ class Line:
         self._lingers_until = 0.0
         self._looked = 0.0
 
-    # For everybody.
+    # For the thread of the screen.
 
     def start(self) -> None:
-        """Begin to look at the meter."""
+        """Start the thread."""
         self._thread.start()
 
     def press(self, keys: str) -> None:
         """Press keys."""
         self._jobs.put(keys)
 
-    def do(self, wish: Callable[[Meter], str], about: str = "") -> None:
-        """Do something with the meter; what it returns or raises as JetonError is said."""
-        self._jobs.put(_Wish(wish, about))
+    def do(self, request: Callable[[Meter], str], about: str = "") -> None:
+        """Queue a request; its result, or the JetonError that it raises, is reported."""
+        self._jobs.put(_Request(request, about))
 
     def key_in(self, which: Callable[[Status], Sequence[str]]) -> None:
-        """Key tokens in at the keypad, one after the other, until one is refused.
+        """Enter tokens at the keypad, one after the other, until one is refused.
 
-        `which` chooses them by how the meter is then.
+        `which` returns the tokens for the status of the meter at that time.
         """
 
-        def wish(meter: Meter) -> str:
+        def request(meter: Meter) -> str:
             for token in which(meter.status()):
-                said = self._key_in(token)
-                self._tell(said)
-                if not said.good:
+                result = self._key_in(token)
+                self._report(result)
+                if not result.good:
                     break
             return ""
 
-        self.do(wish)
+        self.do(request)
 
     def power(self) -> None:
-        """Take the power away, or give it back, where the board was started here.
+        """Cut or restore the power of a virtual board that was started here.
 
-        Elsewhere the plug is out of reach: the board is reset, as by its button.
+        Reset any other board, as its button does.
         """
 
-        def wish(meter: Meter) -> str:
+        def request(meter: Meter) -> str:
             if meter.board is None:
                 meter.reset()
-                return "the board was reset: the meter has begun anew"
+                return "the board was reset, and the meter has restarted"
             if meter.board.running:
                 meter.power_cut()
                 return "the power is cut"
             meter.power_on()
-            return "the power is back"
+            return "the power is on"
 
-        self.do(wish)
+        self.do(request)
 
     def speed(self, rate: int) -> None:
-        """Let the clock run at `rate` seconds a second."""
+        """Run the clock at `rate` seconds in one real second."""
 
-        def wish(meter: Meter) -> str:
+        def request(meter: Meter) -> str:
             meter.set_rate(rate)
             self._lingers_until = 0.0
-            return f"the clock runs at {rate} s a second" if rate else "the clock stands"
+            return f"the clock runs at {rate} s a second" if rate else "the clock is stopped"
 
-        self.do(wish)
+        self.do(request)
 
     def stop(self) -> None:
-        """End, and close the meter."""
+        """Stop the thread, and close the meter."""
         self._stopping.set()
         self._jobs.put(None)
         if self._thread.is_alive():
@@ -157,7 +158,7 @@ class Line:
     # In the thread.
 
     def _run(self) -> None:
-        left: str | _Wish | None = None
+        left: str | _Request | None = None
         while not self._stopping.is_set():
             if left is None:
                 with contextlib.suppress(queue.Empty):
@@ -167,17 +168,17 @@ class Line:
                 job, left = self._together(job)
             if job is not None:
                 self._work(job)
-            if (left is None and self._jobs.empty()) or self._since_look() > _HURRIED_LOOK_S:
+            if (left is None and self._jobs.empty()) or self._since_look() > _BUSY_LOOK_S:
                 self._look()
 
     def _since_look(self) -> float:
         return time.monotonic() - self._looked
 
     def _pause(self) -> float:
-        return max(0.0, (_AGAIN_S if self._down else _LOOK_S) - self._since_look())
+        return max(0.0, (_RETRY_S if self._down else _LOOK_S) - self._since_look())
 
-    def _together(self, keys: str) -> tuple[str, str | _Wish | None]:
-        """Return the keys that wait, up to an Enter, as one; and what was taken too much."""
+    def _together(self, keys: str) -> tuple[str, str | _Request | None]:
+        """Return all waiting keys up to Enter as one text, and the request that follows them."""
         while not keys.endswith("#"):
             try:
                 more = self._jobs.get_nowait()
@@ -188,20 +189,20 @@ class Line:
             keys += more
         return keys, None
 
-    def _work(self, job: str | _Wish) -> None:
+    def _work(self, job: str | _Request) -> None:
         about = "" if isinstance(job, str) else job.about
-        if self._down and self.meter.board is None:  # it would be waited for
-            self._tell(Said(self._down, False, about))
+        if self._down and self.meter.board is None:  # the request would wait for the board
+            self._report(Said(self._down, False, about))
             return
         try:
             if isinstance(job, str):
-                said = _outcome(self._press(job))
+                result = _outcome(self._press(job))
             else:
-                said = Said(job.do(self.meter), True, about)
+                result = Said(job.do(self.meter), True, about)
         except JetonError as error:
-            said = Said(self._why(error), False, about)
-        if said.text:
-            self._tell(said)
+            result = Said(self._why(error), False, about)
+        if result.text:
+            self._report(result)
 
     def _why(self, error: JetonError) -> str:
         off = self.meter.board is not None and not self.meter.board.running
@@ -210,33 +211,33 @@ class Line:
     def _press(self, keys: str) -> PressResult:
         pressed = self.meter.press(keys, linger_s=_LINGER_S)
         self._lingers_until = time.monotonic() + _LINGER_S
-        self._tell(Look(self.meter.display()))
+        self._report(Look(self.meter.display()))
         return pressed
 
     def _key_in(self, token: str) -> Said:
-        """Key one token in by its groups; some keypads take none while they show a result."""
+        """Enter one token in groups of digits; retry while the keypad shows its last result."""
         deadline = time.monotonic() + _RESULT_S
         while True:
             self.meter.press(_CLEAR)
             for at in range(0, len(token), 4):
                 pressed = self._press(token[at : at + 4])
                 self._stopping.wait(_PACE_S)
-            if pressed.result is None:  # this keypad enters digit 20 not by itself
+            if pressed.result is None:  # this keypad needs Enter after digit 20
                 pressed = self._press("#")
             if pressed.result is not None:
                 return _outcome(pressed)
-            if time.monotonic() > deadline or self._stopping.wait(_AGAIN_S):
-                return Said("the keypad took no token: it is locked", False)
+            if time.monotonic() > deadline or self._stopping.wait(_RETRY_S):
+                return Said("the keypad is locked: the token was not entered", False)
 
     def _look(self) -> None:
         try:
             if self._down:
                 self._find()
             events = self.meter.events(self._seq)
-            if self._hurries():
+            if self._is_busy():
                 return
             status = self.meter.status()
-            if self._hurries():
+            if self._is_busy():
                 return
             lingers = status.rate > 1 and time.monotonic() < self._lingers_until
             look = Look(self.meter.display(), status, self.meter.led(), events, lingers)
@@ -244,26 +245,25 @@ class Line:
             why = self._why(error)
             if why != self._down:
                 self._down = why
-                self._tell(Down(why))
+                self._report(Down(why))
         else:
             self._down = ""
             self._seq = events[-1].seq if events else self._seq
-            self._tell(look)
+            self._report(look)
         self._looked = time.monotonic()
 
-    def _hurries(self) -> bool:
-        """Return whether a key or wish is not to wait for the rest of a look."""
-        return not self._jobs.empty() and self._since_look() <= _HURRIED_LOOK_S
+    def _is_busy(self) -> bool:
+        """Return whether a key or request waits, so that the rest of a look is skipped."""
+        return not self._jobs.empty() and self._since_look() <= _BUSY_LOOK_S
 
     def _find(self) -> None:
-        """Find a meter again that is served elsewhere: its port may be another one now."""
+        """Find the current port of a named meter that is served by another program."""
         if self._name is None:
             return
         port = meters.find(self._name).port()
         if not port:
             raise BoardError(
-                f"meter {self._name} is not served any more: `jeton serve {self._name}` brings "
-                "it back"
+                f"meter {self._name} is no longer served: start it with `jeton serve {self._name}`"
             )
         if port != self.meter.port:
             self.meter.close()
@@ -271,7 +271,7 @@ class Line:
 
 
 def _outcome(pressed: PressResult) -> Said:
-    """Return what is to be said after some keys, nothing where no token was complete."""
+    """Return the result of a token after some keys; an empty text if no token is complete."""
     if pressed.result is None:
         return Said("", True)
     good = pressed.result.good
