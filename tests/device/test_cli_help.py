@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import typer
-from command import jeton, ran, refused, told
+from command import jeton, ran, refused, result_of
 
 import jeton_host
 from jeton_host.cli import app as cli
@@ -242,11 +242,11 @@ def test_a_mistyped_command_gets_a_proposal() -> None:
 
 def test_a_new_meter_has_the_language_of_the_option() -> None:
     jeton("new", "douala", "--profile", "eneo", "--language", "en")
-    assert told("language", "douala")["language"] == "en"
+    assert result_of("language", "douala")["language"] == "en"
     jeton("new", "atar", "--profile", "somelec", "--language", "ar", "--graphic")
-    assert told("language", "atar")["language"] == "ar"
+    assert result_of("language", "atar")["language"] == "ar"
     jeton("new", "kaedi", "--profile", "somelec", "--language", "fr", "--graphic")
-    assert told("language", "kaedi")["language"] == "fr"
+    assert result_of("language", "kaedi")["language"] == "fr"
 
 
 @pytest.mark.parametrize(
@@ -268,7 +268,7 @@ def test_a_language_that_the_meter_would_lack_is_refused(
     arguments: tuple[str, ...], line: str
 ) -> None:
     assert refused("new", "home", *arguments).startswith(line)
-    assert told("list") == []
+    assert result_of("list") == []
 
 
 def test_run_without_a_name_takes_a_profile(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -157,7 +157,7 @@ def test_credit_is_coded_and_rounded_up(
     assert issued.what == f"credit of {what}"
     assert issued.rounded == rounded
     assert issued.as_dict()["rounded_from"] == (rounded or None)
-    assert issued.told == f"credit of {what}" + (f" ({rounded} rounded up)" if rounded else "")
+    assert issued.summary == f"credit of {what}" + (f" ({rounded} rounded up)" if rounded else "")
     assert read(pos, "home", issued.token).fields == issued.fields
 
 
@@ -190,7 +190,7 @@ def test_wrong_amounts_are_refused_and_change_nothing(pos: PointOfSale, amount: 
 
 def test_a_rounded_value_is_described(pos: PointOfSale) -> None:
     pos.add_meter("home")
-    for issued, told in (
+    for issued, summary in (
         (pos.power_limit("home", 5000), "maximum power limit of 5000 W"),
         (
             pos.power_limit("home", "20001"),
@@ -203,7 +203,7 @@ def test_a_rounded_value_is_described(pos: PointOfSale) -> None:
         (pos.currency("home", "0.5"), "credit of 0.50004 for electricity (0.5 rounded up)"),
         (pos.currency("home", "0.1"), "credit of 0.1 for electricity"),
     ):
-        assert issued.told == told
+        assert issued.summary == summary
 
 
 @pytest.mark.parametrize("watts", [-5, "", "x", "²", "5 kW", "1e3", 5.5, 18201625, "9" * 99])

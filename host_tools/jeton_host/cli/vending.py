@@ -632,7 +632,7 @@ def _one(issued: Issued, as_json: bool) -> None:
         _print_json(issued.as_dict() | {"tokens": [issued.token]})
         return
     typer.echo(issued.grouped)
-    what = issued.told[:1].upper() + issued.told[1:]
+    what = issued.summary[:1].upper() + issued.summary[1:]
     if issued.cls == 1:
         typer.echo(f"{what}.")
         return

@@ -429,7 +429,7 @@ class MeterScreen(App[int]):
 
     def _have(self, issued: list[Issued], waiting: bool) -> None:
         self.issued = issued
-        one = issued[0].told if issued[0].rounded else issued[0].grouped
+        one = issued[0].summary if issued[0].rounded else issued[0].grouped
         what = "issued: " + (f"{len(issued)} tokens" if len(issued) > 1 else one)
         if waiting and issued[0].cls != 1:
             what += ", for the next key: k enters that key first"

@@ -119,7 +119,7 @@ class Issued:
     rounded: str = ""  # the requested value, if it was rounded up
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """Return what the token does, and the requested value if it was rounded up."""
         return f"{self.what} ({self.rounded} rounded up)" if self.rounded else self.what
 
