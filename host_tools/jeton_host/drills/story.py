@@ -128,7 +128,7 @@ class Story:
         """
         self._say(3, f"{self._keyed} ", (what, "bold"))
         self._say(5, (grouped(token), "yellow"))
-        with self._glass(meter) as draw:
+        with self._display_drawer(meter) as draw:
             for at in range(0, len(token), 4):
                 draw(meter.press(token[at : at + 4]).display)
             pressed = meter.press("#")
@@ -144,7 +144,7 @@ class Story:
         """Enter 20 digits over the serial line, and compare the result as `key` does."""
         self._say(3, f"{self._keyed} ", (what, "bold"), ", over the serial line")
         self._say(5, (grouped(token), "yellow"))
-        with self._glass(meter) as draw:
+        with self._display_drawer(meter) as draw:
             result = meter.enter(token)
             draw(result.display)
         return self._entered(meter, token, what, expected, why, result)
@@ -173,7 +173,7 @@ class Story:
     def code(self, meter: Meter, code: str, what: str, shows: str) -> tuple[str, ...]:
         """Enter a short code; `shows` must be on the display. Return the lines of the display."""
         self._say(3, f"{self._keyed} ", (f"{what}: {code}", "bold"))
-        with self._glass(meter) as draw:
+        with self._display_drawer(meter) as draw:
             lines = meter.press(f"{code}#").display
             draw(lines)
         seen = " | ".join(line.strip() for line in lines if line.strip())
@@ -219,7 +219,7 @@ class Story:
             self._say(5, why, style="dim")
 
     @contextmanager
-    def _glass(self, meter: Meter) -> Iterator[Any]:
+    def _display_drawer(self, meter: Meter) -> Iterator[Any]:
         """Yield a function that draws the lines of the display, in place on a terminal."""
         size = meter.display()
         last: list[tuple[str, ...]] = []

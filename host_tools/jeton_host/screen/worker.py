@@ -1,6 +1,6 @@
 """The serial line to a meter, in a thread, so that the screen never waits for the meter.
 
-It does not use the screen: it passes `Look`, `Said` and `Down` to a function.
+It does not use the screen: it passes `Look`, `Outcome` and `Down` to a function.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Outcome:
     """One line about the result of a request, or its error; `about` is the name of the request."""
 
     text: str
@@ -56,7 +56,7 @@ class Down:
     text: str
 
 
-News = Look | Said | Down
+News = Look | Outcome | Down
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,15 +192,15 @@ class Line:
     def _work(self, job: str | _Request) -> None:
         about = "" if isinstance(job, str) else job.about
         if self._down and self.meter.board is None:  # the request would wait for the board
-            self._report(Said(self._down, False, about))
+            self._report(Outcome(self._down, False, about))
             return
         try:
             if isinstance(job, str):
-                result = _outcome(self._press(job))
+                result = _token_outcome(self._press(job))
             else:
-                result = Said(job.do(self.meter), True, about)
+                result = Outcome(job.do(self.meter), True, about)
         except JetonError as error:
-            result = Said(self._why(error), False, about)
+            result = Outcome(self._why(error), False, about)
         if result.text:
             self._report(result)
 
@@ -214,7 +214,7 @@ class Line:
         self._report(Look(self.meter.display()))
         return pressed
 
-    def _key_in(self, token: str) -> Said:
+    def _key_in(self, token: str) -> Outcome:
         """Enter one token in groups of digits; retry while the keypad shows its last result."""
         deadline = time.monotonic() + _RESULT_S
         while True:
@@ -225,9 +225,9 @@ class Line:
             if pressed.result is None:  # this keypad needs Enter after digit 20
                 pressed = self._press("#")
             if pressed.result is not None:
-                return _outcome(pressed)
+                return _token_outcome(pressed)
             if time.monotonic() > deadline or self._stopping.wait(_RETRY_S):
-                return Said("the keypad is locked: the token was not entered", False)
+                return Outcome("the keypad is locked: the token was not entered", False)
 
     def _look(self) -> None:
         try:
@@ -270,9 +270,9 @@ class Line:
             self.meter = Meter(port)
 
 
-def _outcome(pressed: PressResult) -> Said:
+def _token_outcome(pressed: PressResult) -> Outcome:
     """Return the result of a token after some keys; an empty text if no token is complete."""
     if pressed.result is None:
-        return Said("", True)
+        return Outcome("", True)
     good = pressed.result.good
-    return Said((accepted if good else refusal)(pressed.result), good)
+    return Outcome((accepted if good else refusal)(pressed.result), good)
