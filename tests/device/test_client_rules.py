@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from jeton_host import ClosedError, JetonError, Meter, WrongTypeError, WrongValueError
+from jeton_host import (
+    ClosedError,
+    JetonError,
+    Meter,
+    NeverCameError,
+    WrongTypeError,
+    WrongValueError,
+)
 
 STEPS = "steps must be a list, each item (a whole number, a whole number)"
 WRONG: list[tuple[Callable[[Any], object], str]] = [
@@ -43,6 +50,15 @@ WRONG: list[tuple[Callable[[Any], object], str]] = [
     (lambda m: m.unlock(1234), "code must be a text, not 1234"),
     (lambda m: m.lock(1234), "code must be a text, not 1234"),
     (lambda m: m.provision([]), "a configuration is a mapping, not list"),
+    (lambda m: m.run(12), "source must be a text, not 12"),
+    (lambda m: m.run(b"1"), "source must be a text, not b'1'"),
+    (lambda m: m.run("\ud800"), "source must be a text without half characters"),
+    (lambda m: m.run("1", heard=12), "heard must be of type Callable, not 12"),
+    (lambda m: m.rpc("status", timeout="2h"), "timeout must be a number, not '2h'"),
+    (lambda m: m.advance(10**400), "seconds must be a number of at most 63 bits"),
+    (lambda m: m.advance_to_next(10**5000), "seconds must be a number of at most 63 bits"),
+    (lambda m: m.play([(0, 1)], end_s=10**400), "end_s must be a number of at most 63 bits"),
+    (lambda m: m.wait_display("x", timeout=float("nan")), "timeout must be a finite number"),
     (lambda m: m.advance_until(colour="red"), "a meter's status has no colour"),
     (lambda m: m.wait_event("nothing"), "no event is called 'nothing'"),
     (lambda m: m.wait_display(5), "text must be a text or a pattern, not 5"),
@@ -128,3 +144,19 @@ def test_a_call_of_several_exchanges_is_atomic(meter: Meter) -> None:
     playing.join()
     assert done == ["played"]
     assert meter.clock() >= before + timedelta(seconds=5990)
+
+
+def test_two_threads_that_advance_leave_the_clock_running(meter: Meter) -> None:
+    meter.set_load(100)
+
+    def advance() -> None:
+        for _ in range(3):
+            with pytest.raises(NeverCameError):
+                meter.advance_until("trip", limit=20, step=1)
+
+    threads = [threading.Thread(target=advance) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert meter.status().rate == 1

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import pytest
 
 from jeton_host import JetonError, PointOfSale, VendServer, VirtualBoard, explain, make_config
-from jeton_host.errors import WrongTypeError
+from jeton_host.errors import WrongTypeError, WrongValueError
 from jeton_host.typed import fits, typed, typed_methods, words
 
 
@@ -129,3 +129,41 @@ def test_public_calls_refuse_wrong_types(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
     assert [meter.name for meter in pos.meters()] == ["home"]
     assert pos.issued() == []
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        (1 << 63, "63 bits"),
+        (-(10**400), "63 bits"),
+        (float("nan"), "a finite number"),
+        (float("inf"), "a finite number"),
+        ("a\ud800", "half characters"),
+        ([1, [float("nan")]], "a finite number"),
+    ],
+)
+def test_values_that_can_never_be_right_are_refused(value: Any, wanted: str) -> None:
+    @typed
+    def call(value: int | float | str | list[Any]) -> None:
+        raise AssertionError("called")
+
+    with pytest.raises(WrongValueError, match=f"value must be .*{wanted}"):
+        call(value)
+
+
+@pytest.mark.parametrize("path", ["", "a\0b", "x" * 5000])
+def test_texts_that_cannot_be_a_path_are_refused(path: str) -> None:
+    with pytest.raises(WrongValueError, match="link must be a path of 1 to 4096 characters"):
+        VirtualBoard(link=path)
+
+
+def test_wrong_boards_and_ticks_are_refused() -> None:
+    with pytest.raises(JetonError, match="there is no board 'xxx"):
+        VirtualBoard(board="x" * 5000).start()
+    with pytest.raises(WrongValueError, match="tick_s must be 0 s or more"):
+        VirtualBoard(tick_s=-1)
+
+
+def test_a_message_is_one_line_of_limited_length() -> None:
+    assert str(JetonError("no meter 'a\nb'")) == "no meter 'a\\nb'"
+    assert len(str(JetonError("x" * 100_000))) < 2100
