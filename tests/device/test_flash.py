@@ -894,7 +894,7 @@ def test_a_board_is_flashed_without_esptool_or_the_need_is_reported(
 ) -> None:
     monkeypatch.setattr(esp, "installed", lambda: False)
     said = jeton("flash", "auto", "--board", "esp32_lcd2004")
-    assert "esptool is not installed (pip install 'jeton-meter[flash]'): MicroPython says" in said
+    assert "esptool is not installed (pip install 'jeton-meter[flash]'): MicroPython ident" in said
     image = image_of(tmp_path / "esp32.bin")
     sha256 = hashlib.sha256(image.read_bytes()).hexdigest()
     line = refused_late(
@@ -993,7 +993,8 @@ def test_a_locked_meter_gets_no_image(
     sha256 = hashlib.sha256(image.read_bytes()).hexdigest()
     options = ("flash", "auto", "--board", "esp32_lcd2004", "--image", str(image))
     line = refused_late(*options, "--sha256", sha256)
-    assert line.startswith(f"the meter at {board.path} is locked: `jeton unlock --for-good`")
+    assert line.startswith(f"the meter at {board.path} is locked, and an image needs its REPL: ")
+    assert "`jeton unlock --for-good` removes the lock" in line
     assert chip.asked() == []
 
 
