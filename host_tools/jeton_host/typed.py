@@ -148,14 +148,14 @@ def _never_right(value: Any, hint: Any = Any) -> str:
     if isinstance(value, str) and _HALF.search(value):
         return "a text without half characters"
     if isinstance(value, str) and Path in typing.get_args(hint) and not _is_path(value):
-        return f"a path of 1 to {_LONGEST_PATH} characters"
+        return f"a path of at most {_LONGEST_PATH} characters without NUL"
     if isinstance(value, list | tuple):
         return next(filter(None, map(_never_right, value)), "")
     return ""
 
 
 def _is_path(text: str) -> bool:
-    return 0 < len(text) <= _LONGEST_PATH and "\0" not in text
+    return len(text) <= _LONGEST_PATH and "\0" not in text
 
 
 def _shown(value: Any) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rig import Rig
+from board_rig import Rig
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from board_rig import Rig
 from jeton_host.paths import docs_dir
-from rig import Rig
 
 
 def idle(rig: Rig) -> None:

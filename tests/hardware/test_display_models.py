@@ -373,7 +373,7 @@ def test_a_truncated_font_is_refused() -> None:
     whole = fonts.load("8x16")
     data = whole.packed("\ufe8d")
     assert fonts.parsed(data).glyphs["\ufe8d"] == whole.glyphs["\ufe8d"]
-    with pytest.raises(BoardError, match="a font has"):
+    with pytest.raises(BoardError, match="a font file has"):
         fonts.parsed(data[:-1])
 
 

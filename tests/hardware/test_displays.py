@@ -9,11 +9,11 @@ import pictures
 import pytest
 from PIL import Image, ImageChops
 
+from board_rig import Rig
 from jeton_host.firmware import boards
 from jeton_host.firmware.arabic import visual
 from jeton_host.virtual.models import glass
 from jeton_host.virtual.models.hardware import Bench
-from rig import Rig
 
 BOARDS = {"esp32_lcd2004": (4, 20), "esp32_oled": (4, 16), "esp32c3_oled": (4, 16), "cyd": (4, 20)}
 FONTS = {"esp32_oled": "8x16", "esp32c3_oled": "8x16", "cyd": "12x24"}

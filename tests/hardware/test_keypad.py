@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rig import Rig
+from board_rig import Rig
 
 
 def shown(rig: Rig) -> str:

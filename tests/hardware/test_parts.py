@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from board_rig import Rig
 from drivers.startup import ONCE
 from jeton_host.firmware import boards
 from jeton_host.firmware import build as firmware_build
 from jeton_host.paths import boards_dir
-from rig import Rig
 
 DRN, KEY = "00000000000", "87f3ecbb2e46b48f"
 

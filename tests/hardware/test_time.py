@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from board_rig import Rig
 from jeton_host.firmware import boards
-from rig import Rig
 
 WIRED = [name for name in boards.names() if boards.load(name).parts]
 

@@ -20,10 +20,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from reference import Reference, Rules, read
+from rig import Rig
 
 from jeton_host.firmware import profiles
 from jeton_host.vending import tokens
-from rig import Rig
 
 EXAMPLES = int(os.environ.get("JETON_MODEL_EXAMPLES", "100"))
 STEPS = 60

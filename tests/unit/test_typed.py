@@ -151,9 +151,9 @@ def test_values_that_can_never_be_right_are_refused(value: Any, wanted: str) -> 
         call(value)
 
 
-@pytest.mark.parametrize("path", ["", "a\0b", "x" * 5000])
+@pytest.mark.parametrize("path", ["a\0b", "x" * 5000])
 def test_texts_that_cannot_be_a_path_are_refused(path: str) -> None:
-    with pytest.raises(WrongValueError, match="link must be a path of 1 to 4096 characters"):
+    with pytest.raises(WrongValueError, match="link must be a path of at most 4096 characters"):
         VirtualBoard(link=path)
 
 

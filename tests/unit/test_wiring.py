@@ -228,7 +228,7 @@ QUOTED = (
     "nothing answers on ",
     "held down since the start: ",
     "never came: ",
-    " runs, without a meter yet",
+    " runs, without a meter",
 )
 
 
