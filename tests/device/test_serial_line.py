@@ -18,7 +18,7 @@ from client import Client
 from jeton_host import clock
 from jeton_host.client.answers import EPOCH, TokenResult, moment, seconds_of
 from jeton_host.client.loads import WEEK_S, household
-from jeton_host.errors import BoardError, PortUnavailableError
+from jeton_host.errors import BoardError, JetonError, PortUnavailableError
 from jeton_host.meter import Meter
 from jeton_host.meters import named as meters
 from jeton_host.testing.meter_pos import MeterPos
@@ -102,7 +102,7 @@ def test_a_refused_request_is_one_line_and_changes_nothing(meter: Meter) -> None
         lambda: meter.rpc("load", object()),
         lambda: meter.set_load(10**5000),
     ):
-        with pytest.raises(BoardError) as caught:
+        with pytest.raises(JetonError) as caught:
             request()
         assert "\n" not in str(caught.value)
     after = meter.status()
