@@ -8,8 +8,7 @@ import typer
 
 from jeton_host.cli.app import application
 
-_OTHER = "Tokens and vending"  # the commands that are in no panel of `jeton --help`
-_EXAMPLES = re.compile(r"^Examples?: (.*)$", re.DOTALL)
+_OTHER = "Commands"  # the panel of `jeton --help` for commands without a panel
 _TYPE = re.compile(r" <([^>]*)>$")
 _TYPES = {"int": " NUMBER", "float": " NUMBER", "bool": "", "path": " PATH"}  # others: TEXT
 _DEFAULT = re.compile(r"\s*\[(?:default: (?P<default>.*?)|required)(?:; required)?\]$", re.DOTALL)
@@ -27,7 +26,7 @@ def _children(group: Any, context: Any) -> list[Any]:
 
 def panels() -> dict[str, list[Any]]:
     """Return the commands by panel of `jeton --help`, in its order."""
-    found: dict[str, list[Any]] = {}
+    found: dict[str, list[Any]] = {_OTHER: []}  # the help shows it first
     root, context = _context()
     for command in _children(root, context):
         panel = getattr(command, "rich_help_panel", None)
@@ -93,16 +92,8 @@ def _section(name: str, command: Any) -> str:
     level = "##" if " " not in name else "###"
     usage = " ".join(command.collect_usage_pieces(context))
     found = f"{level} jeton {name} {{ #{_anchor(name)} }}\n\n"
-    examples = ""
-    for paragraph in (command.help or "").split("\n\n"):
-        example = _EXAMPLES.match(paragraph.strip())
-        if example:
-            examples += "\n".join(re.findall(r"`([^`]*)`", " ".join(example[1].split()))) + "\n"
-        else:
-            found += " ".join(paragraph.split()).replace("<", "&lt;") + "\n\n"
+    found += (command.help or "").replace("<", "&lt;") + "\n\n"  # Markdown, as in `--help`
     found += f"```text\njeton {name} {usage}\n```\n\n"
-    if examples.strip():
-        found += f"Examples:\n\n```console\n{examples}```\n\n"
     arguments, options = "", ""
     for parameter in command.get_params(context):
         record = parameter.get_help_record(context)

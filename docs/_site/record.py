@@ -2,7 +2,9 @@
 
 import re
 import struct
+from collections.abc import Iterable, Sequence
 
+from _site.tables import head, row
 from jeton import events, state
 
 # What each field of the record is. A new field needs a line here: a test checks that.
@@ -79,45 +81,37 @@ MEANINGS = {
     "lock": "unlock code: salt (16 bytes), hash (32), wrong codes (u8), time until which no code "
     "is taken (u32); zeros: not locked",
 }
+_CODE = re.compile(r"\d*[a-zA-Z]")  # one field in a format of `struct`
 _TYPES = {"B": "u8", "H": "u16", "I": "u32", "Q": "u64", "q": "i64", "i": "i32"}
 
 
-def _row(*cells: object) -> str:
-    return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |\n"
-
-
-def _head(*titles: str) -> str:
-    return _row(*titles) + _row(*["---"] * len(titles))
-
-
-def _fields(names: list[str], packed: str, at: int) -> str:
+def _rows(packed: str, at: int, described: Iterable[tuple[str, str]]) -> str:
+    """Return a row for each packed field from offset `at`; `described`: its name and meaning."""
     found = ""
-    codes = re.findall(r"\d*[a-zA-Z]", packed)
-    for name, code in zip(names, codes, strict=True):
+    codes = _CODE.findall(packed)
+    for (name, meaning), code in zip(described, codes, strict=True):
         size = struct.calcsize("<" + code)
         kind = "bytes" if code.endswith("s") else _TYPES[code]
-        found += _row(at, size, kind, f"`{name}`", MEANINGS.get(name, "**not described**"))
+        found += row(at, size, kind, name, meaning)
         at += size
     return found
 
 
+def _fields(names: Sequence[str]) -> list[tuple[str, str]]:
+    return [(f"`{name}`", MEANINGS.get(name, "**not described**")) for name in names]
+
+
 def record_table() -> str:
     """Return the head and the fields of a record, by offset."""
-    found = _head("offset", "bytes", "type", "field", "meaning")
-    head = (
-        ("", f"the characters {state.MAGIC.decode()}"),
-        ("", f"version of the format: {state.VERSION}"),
-        ("", "CRC-32 of all bytes after this field"),
-        ("", "epoch: one more each time the record is written"),
+    found = head("offset", "bytes", "type", "field", "meaning")
+    meanings = (
+        f"the characters {state.MAGIC.decode()}",
+        f"version of the format: {state.VERSION}",
+        "CRC-32 of all bytes after this field",
+        "epoch: one more each time the record is written",
     )
-    at = 0
-    codes = re.findall(r"\d*[a-zA-Z]", state.HEAD)
-    for (_, meaning), code in zip(head, codes, strict=True):
-        size = struct.calcsize("<" + code)
-        kind = "bytes" if code.endswith("s") else _TYPES[code]
-        found += _row(at, size, kind, "", meaning)
-        at += size
-    return found + _fields(list(state.FIELDS), state.FORMAT, at)
+    found += _rows(state.HEAD, 0, [("", meaning) for meaning in meanings])
+    return found + _rows(state.FORMAT, state.TICK_START, _fields(state.FIELDS))
 
 
 def rings_table() -> str:
@@ -128,13 +122,13 @@ def rings_table() -> str:
         "reports": (entry, "fault reports that wait; at most 32"),
         "history": (8, "the last 50 credit tokens: time (u32), Wh (u32)"),
     }
-    found = _head("offset", "bytes", "ring", "entries", "meaning")
-    at = state.TICK_START + struct.calcsize(state.FORMAT)
+    found = head("offset", "bytes", "ring", "entries", "meaning")
+    at = state.SIZE
     for name, size in state.RINGS:
         each, meaning = about[name]
-        found += _row(at, size, f"`{name}`", f"{size // each} of {each} bytes", meaning)
+        found += row(at, size, f"`{name}`", f"{size // each} of {each} bytes", meaning)
         at += size
-    return found + _row(
+    return found + row(
         at, "0 to 2048", "`load_steps`", "up to 256 of 8 bytes",
         "steps of the load: seconds (u32), W (u32)",
     )  # fmt: skip
@@ -142,14 +136,13 @@ def rings_table() -> str:
 
 def tick_table() -> str:
     """Return the bytes of a tick."""
-    found = _head("offset", "bytes", "type", "field", "meaning")
+    found = head("offset", "bytes", "type", "field", "meaning")
     meanings = (
         "CRC-32 of all bytes after this field; the calculation begins with the CRC of the record",
         "epoch of the record that the tick belongs to",
         "sequence number, one more for each tick of that record",
     )
-    for i, meaning in enumerate(meanings):
-        found += _row(4 * i, 4, "u32", "", meaning)
     start = struct.calcsize(state.TICK_HEAD)
-    count = len(re.findall(r"\d*[a-zA-Z]", state.TICK_FORMAT))
-    return found + _fields(list(state.FIELDS[:count]), state.TICK_FORMAT, start)
+    count = len(_CODE.findall(state.TICK_FORMAT))
+    found += _rows(state.TICK_HEAD, 0, [("", meaning) for meaning in meanings])
+    return found + _rows(state.TICK_FORMAT, start, _fields(state.FIELDS[:count]))

@@ -2,6 +2,7 @@
 
 import json
 
+from _site.tables import head, row
 from jeton.sts.results import NAMES
 from jeton_host.firmware import profiles
 
@@ -22,21 +23,13 @@ _KINDS = {
 }
 
 
-def _row(*cells: object) -> str:
-    return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |\n"
-
-
-def _head(*titles: str) -> str:
-    return _row(*titles) + _row(*["---"] * len(titles))
-
-
 def settings_tables() -> str:
     """Return a table for each section: setting, meaning, values, that of `generic`."""
     generic = profiles.load("generic")
     found = ""
     for section in dict.fromkeys(name.partition(".")[0] for name in profiles.SETTINGS):
         found += f"### {SECTIONS.get(section, section)}\n\n"
-        found += _head("setting", "meaning", "value", "`generic`")
+        found += head("setting", "meaning", "value", "`generic`")
         for name, setting in profiles.SETTINGS.items():
             if name.partition(".")[0] == section:
                 key = name.partition(".")[2]
@@ -45,26 +38,26 @@ def settings_tables() -> str:
                     value = f"{len(generic[section][key])} codes"
                 else:
                     value = f"`{value}`"
-                found += _row(f"`{name}`", setting.about, setting.wanted, value)
+                found += row(f"`{name}`", setting.about, setting.wanted, value)
         found += "\n"
     return found
 
 
 def profiles_table() -> str:
     """Return the profiles that ship, and from where their values come."""
-    found = _head("profile", "title", "languages", *_KINDS.values())
+    found = head("profile", "title", "languages", *_KINDS.values())
     for name in profiles.shipped():
         data = profiles.load(name)
         kinds = [source.partition(":")[0] for source in data["sources"].values()]
         counts = [kinds.count(kind) for kind in _KINDS]
-        found += _row(f"`{name}`", data["title"], ", ".join(data["languages"]), *counts)
+        found += row(f"`{name}`", data["title"], ", ".join(data["languages"]), *counts)
     return found
 
 
 def messages_table() -> str:
     """Return the words that a profile can change, with the shared English ones."""
     words = profiles.words(profiles.load("generic"), "en")
-    found = _head("message", "English", "columns", "`{}` is")
+    found = head("message", "English", "columns", "`{}` is")
     for message in profiles.MESSAGES:
         longest = profiles.longest(message)
         hole = ""
@@ -72,5 +65,5 @@ def messages_table() -> str:
             hole = "number of wrong tokens in a row (optional)"
         elif longest is not None:
             hole = f"a number, up to {longest}"
-        found += _row(f"`{message}`", f"`{words[message]}`", profiles.room(message), hole)
+        found += row(f"`{message}`", f"`{words[message]}`", profiles.room(message), hole)
     return found

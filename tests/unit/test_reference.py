@@ -72,6 +72,12 @@ def test_every_command_has_a_section_and_each_option_a_row() -> None:
             assert f"(#{commands._anchor(command.name)})" in text
 
 
+def test_each_example_is_on_a_line_of_its_own() -> None:
+    examples = re.findall(r"^- `jeton [^`]*`$", page("cli.md"), re.MULTILINE)
+    assert len(examples) > len(commands.names())
+    assert "` - `" not in page("cli.md")
+
+
 def test_commands_of_the_page_are_those_of_the_help() -> None:
     listed = {cells[0] for cells in rows(page("cli.md"), "command")}
     assert len(listed) == len([name for name in commands.names() if " " not in name])
