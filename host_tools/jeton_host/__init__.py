@@ -4,7 +4,7 @@ The names in `__all__` are the public interface. Each name is imported at its fi
 """
 
 from importlib import import_module
-from importlib.util import find_spec
+from importlib.machinery import PathFinder
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ __all__ = [
     "make_config",
 ]
 
-if find_spec("fastapi") is None:  # the extra `server` is not installed
+if PathFinder.find_spec("fastapi") is None:  # the extra `server` is not installed
     __all__.remove("VendServer")
 
 _PLACES = {

@@ -19,7 +19,7 @@ PATIENCE_S = 60
 
 
 def missing() -> str:
-    """Return what is not installed for a farm, or an empty text."""
+    """Return which program of a farm is missing and how to install it; empty if none is."""
     try:
         import labgrid  # noqa: F401
     except ImportError:

@@ -54,3 +54,15 @@ def test_errors_of_jeton_have_public_names() -> None:
             "jeton_host.cli."
         ):
             assert getattr(jeton_host, error.__name__) is error
+
+
+def test_a_star_import_works_without_the_extra_server() -> None:
+    program = """
+from importlib.machinery import PathFinder
+find = PathFinder.find_spec
+PathFinder.find_spec = lambda name, *more: None if name == "fastapi" else find(name, *more)
+from jeton_host import *
+assert Meter
+assert "VendServer" not in dir()
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -84,7 +84,7 @@ class Checked:
 
     @property
     def problem(self) -> str:
-        """Return in one line what is not as expected, and why."""
+        """Return the unexpected results and their cause on one line."""
         if self.result is None:
             return self.why
         wanted = self.row.expected or "an accepted token"

@@ -7,12 +7,11 @@ from typing import Annotated, Any
 import typer
 
 from jeton_host.cli import complete
-from jeton_host.cli.options import METERS, Where
+from jeton_host.cli.options import METERS, Json, Where
 from jeton_host.errors import ProfileError
 from jeton_host.firmware import profiles
 from jeton_host.meter import Meter
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[
     str,
     typer.Argument(

@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 
 from jeton.sts import digits
 from jeton_host.cli import complete
-from jeton_host.cli.options import TOKENS
+from jeton_host.cli.options import NUMBERS, TOKENS, Json
 from jeton_host.errors import BoardError, VendingError
 from jeton_host.meter import Meter
 from jeton_host.terminal.parse import shortened
@@ -33,7 +33,6 @@ At = Annotated[
         help="The time of issue, UTC if it has no zone: '2026-04-01 07:20'. Default: now.",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Keys = Annotated[
     str | None,
     typer.Option(
@@ -43,9 +42,6 @@ Keys = Annotated[
         "used for all keys that it lacks.",
     ),
 ]
-
-# So that `credit -5` is refused as an amount, not as an unknown option.
-_NUMBERS = {"ignore_unknown_options": True}
 
 _AMOUNT = re.compile(r"([0-9]{1,12}(?:[.,][0-9]{1,6})?) ?(?:kwh)?", re.IGNORECASE)
 
@@ -101,7 +97,7 @@ def _vend_for(
     ctx.obj = name
 
 
-@_vend.command("credit", context_settings=_NUMBERS)
+@_vend.command("credit", context_settings=NUMBERS)
 def _credit(
     ctx: typer.Context,
     amount: Annotated[
@@ -122,7 +118,7 @@ def _credit(
     _one(_pos(keys).credit(ctx.obj, amount, kind=kind, at=_at(at)), json_)
 
 
-@_vend.command("currency", context_settings=_NUMBERS)
+@_vend.command("currency", context_settings=NUMBERS)
 def _currency(
     ctx: typer.Context,
     amount: Annotated[
@@ -142,7 +138,7 @@ def _currency(
     _one(_pos(keys).currency(ctx.obj, amount, kind=kind, at=_at(at)), json_)
 
 
-@_vend.command("power-limit", context_settings=_NUMBERS)
+@_vend.command("power-limit", context_settings=NUMBERS)
 def _power_limit(
     ctx: typer.Context,
     watts: Annotated[str, typer.Argument(help="The limit, W.")],
@@ -159,7 +155,7 @@ def _power_limit(
     _one(_pos(keys).power_limit(ctx.obj, watts, at=_at(at)), json_)
 
 
-@_vend.command("unbalance-limit", context_settings=_NUMBERS)
+@_vend.command("unbalance-limit", context_settings=NUMBERS)
 def _unbalance_limit(
     ctx: typer.Context,
     watts: Annotated[str, typer.Argument(help="The limit, W.")],
@@ -176,7 +172,7 @@ def _unbalance_limit(
     _one(_pos(keys).unbalance_limit(ctx.obj, watts, at=_at(at)), json_)
 
 
-@_vend.command("clear-credit", context_settings=_NUMBERS)
+@_vend.command("clear-credit", context_settings=NUMBERS)
 def _clear_credit(
     ctx: typer.Context,
     register_: Annotated[
@@ -210,7 +206,7 @@ def _clear_tamper(
     _one(_pos(keys).clear_tamper(ctx.obj, at=_at(at)), json_)
 
 
-@_vend.command("tariff", context_settings=_NUMBERS)
+@_vend.command("tariff", context_settings=NUMBERS)
 def _tariff(
     ctx: typer.Context,
     rate: Annotated[str, typer.Argument(help="0 to 65535; the utility defines its meaning.")],
@@ -227,7 +223,7 @@ def _tariff(
     _one(_pos(keys).tariff(ctx.obj, _int(rate, "a tariff rate"), at=_at(at)), json_)
 
 
-@_vend.command("water-factor", context_settings=_NUMBERS)
+@_vend.command("water-factor", context_settings=NUMBERS)
 def _water_factor(
     ctx: typer.Context,
     factor: Annotated[str, typer.Argument(help="0 to 65535.")],
@@ -244,7 +240,7 @@ def _water_factor(
     _one(_pos(keys).water_factor(ctx.obj, _int(factor, "a water factor"), at=_at(at)), json_)
 
 
-@_vend.command("extended", context_settings=_NUMBERS)
+@_vend.command("extended", context_settings=NUMBERS)
 def _extended(
     ctx: typer.Context,
     index: Annotated[str, typer.Argument(help="0 to 63.")],
@@ -264,7 +260,7 @@ def _extended(
     _one(pos.extended_write(ctx.obj, number, word, at=_at(at)), json_)
 
 
-@_vend.command("test", context_settings=_NUMBERS)
+@_vend.command("test", context_settings=NUMBERS)
 def _test(
     ctx: typer.Context,
     numbers: Annotated[
@@ -295,7 +291,7 @@ def _test(
     _one(issued, json_)
 
 
-@_vend.command("key-change", context_settings=_NUMBERS)
+@_vend.command("key-change", context_settings=NUMBERS)
 def _key_change(
     ctx: typer.Context,
     krn: Annotated[str | None, typer.Option(help="New key revision number, 1 to 9.")] = None,
