@@ -60,35 +60,35 @@ def _texts(command: Any) -> list[str]:
     return cleandoc(f"{command.help or ''}\n\n{command.epilog or ''}").split("\n\n")
 
 
-@pytest.mark.parametrize(("words", "command"), _ALL, ids=_IDS)
-def test_no_line_of_a_help_is_longer_than_the_terminal(
-    words: tuple[str, ...], command: Any, help_of: Any
-) -> None:
-    assert max(len(line) for line in help_of(words)) <= _COLUMNS
-
-
-@pytest.mark.parametrize(("words", "command"), _ALL, ids=_IDS)
-def test_each_example_of_a_help_is_on_a_line_of_its_own(
-    words: tuple[str, ...], command: Any, help_of: Any
-) -> None:
-    examples = _EXAMPLE.findall("\n".join(_texts(command)))
+def _check_examples(texts: list[str], lines: list[str]) -> None:
+    """Each example is on a line of its own."""
+    examples = _EXAMPLE.findall("\n".join(texts))
     assert examples
-    shown = [line.strip() for line in help_of(words)]
+    shown = [line.strip() for line in lines]
     assert [line for line in shown if line.startswith("• jeton ")] == [f"• {e}" for e in examples]
     assert "·" not in "".join(shown)
 
 
-@pytest.mark.parametrize(("words", "command"), _ALL, ids=_IDS)
-def test_each_paragraph_of_a_help_flows(
-    words: tuple[str, ...], command: Any, help_of: Any
-) -> None:
-    shown = "\n".join(line.strip() for line in help_of(words))
-    for paragraph in _texts(command):
+def _check_paragraphs(texts: list[str], lines: list[str]) -> None:
+    """Each paragraph flows: no line of it ends before the next word would not fit."""
+    shown = "\n".join(line.strip() for line in lines)
+    for paragraph in texts:
         if paragraph.startswith("- "):
             continue
         text = " ".join(paragraph.replace("`", "").split())
         wrapped = textwrap.wrap(text, _COLUMNS - 2, break_on_hyphens=False, break_long_words=False)
         assert "\n".join(wrapped) in shown
+
+
+# One test for each command: to print a help takes half a second.
+@pytest.mark.parametrize(("words", "command"), _ALL, ids=_IDS)
+def test_a_help_fits_the_terminal_and_flows_with_one_example_a_line(
+    words: tuple[str, ...], command: Any, help_of: Any
+) -> None:
+    lines = help_of(words)
+    assert max(len(line) for line in lines) <= _COLUMNS
+    _check_examples(_texts(command), lines)
+    _check_paragraphs(_texts(command), lines)
 
 
 def test_the_help_names_the_environment_variables_and_says_that_no_file_is_read(
