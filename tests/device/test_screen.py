@@ -82,7 +82,7 @@ class Seen:
     async def issued(self, button: str) -> list[str]:
         before = self.screen.issued
         await self.pilot.click(f"#issue-{button}")
-        await self.until(lambda: self.screen.issued is not before or "issued" not in self.said)
+        await self.until(lambda: self.screen.issued is not before)
         return [one.token for one in self.screen.issued]
 
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import serial
 from client import Client
 
 from jeton_host import clock
@@ -220,6 +221,18 @@ def test_another_client_between_two_calls_does_no_harm(meter: Meter) -> None:
             with pytest.raises(BoardError, match="a virtual board that this program started"):
                 own()
     assert meter.info().provisioned
+
+
+def test_a_client_that_reads_the_prompt_does_no_harm(
+    meter: Meter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another program may open the port at any time and discard what the board has sent."""
+    monkeypatch.setattr(serial.Serial, "in_waiting", 0)  # bytes are received one by one
+    for _ in range(3):
+        assert meter.info().provisioned
+        with Client(meter.port) as client:
+            client.raw()
+            assert client.run("print(1)") == (b"1\r\n", b"")
 
 
 def test_a_running_program_is_interrupted(meter: Meter) -> None:

@@ -147,6 +147,10 @@ class SerialPort:
             start = max(0, len(self._buffer) - longest + 1)
             self._fill()
 
+    def unread(self, data: bytes) -> None:
+        """Put back bytes that were read, before those that are still to be read."""
+        self._buffer[:0] = data
+
     def quiet(self, seconds: float) -> None:
         """Discard received bytes until none was received for `seconds`."""
         until = time.monotonic() + seconds

@@ -18,6 +18,7 @@ from jeton_host.client.port import SerialPort, Silence
 from jeton_host.client.transcript import Transcript
 
 _ATTEMPT = 1.5  # seconds per attempt to enter the raw REPL: a booting board loses input
+_PROMPT_S = 1.0  # seconds from the end of a program to the prompt
 LOCKED_MARK, LOCKED_HEARD = MARK.encode(), HEARD.encode()
 _PIECE = 128  # bytes sent to a locked meter before it must confirm that it has read them
 RAW_SIGN = b"raw REPL; CTRL-B to exit\r\n"
@@ -100,8 +101,12 @@ class Repl(SerialTransport):
 
     @property
     def left(self) -> bool:
-        """Return whether unsolicited output is pending: the board may have left the raw REPL."""
-        return not self.locked and self.port.pending() not in (b"", b">")
+        """Return whether the board may have left the raw REPL since the last request.
+
+        A prompt must be pending, and nothing else: another program on the same port may have read
+        the board's output, or the board may have restarted.
+        """
+        return not self.locked and self.port.pending() != b">"
 
     def enter(self, timeout: float) -> None:
         """Enter the raw REPL and stop what the board runs there, or detect a locked meter.
@@ -126,6 +131,7 @@ class Repl(SerialTransport):
                 # A board that was just reset prints its banner twice; skip the second one here.
                 self.use_raw_paste = True
                 self.exec_raw("")
+                self._await_prompt()
                 return
             except LockedLine:
                 self.in_raw_repl, self.locked = False, True
@@ -140,7 +146,17 @@ class Repl(SerialTransport):
         self.port.deadline = time.monotonic() + timeout
         self.port.received = b""
         output, error = self.exec_raw(source)
+        self._await_prompt()
         return output, error
+
+    def _await_prompt(self) -> None:
+        """Wait for the prompt after a request and keep it in the buffer for the next one.
+
+        Until then another program that opens the port could discard it.
+        """
+        self.port.deadline = min(self.port.deadline, time.monotonic() + _PROMPT_S)
+        with contextlib.suppress(Silence):
+            self.port.unread(self.port.read_until(b">"))
 
     def follow_lines(
         self, source: str, timeout: float, heard: Callable[[str], None]
@@ -166,7 +182,9 @@ class Repl(SerialTransport):
             with contextlib.suppress(OSError):
                 self.port.write(b"\x03")  # else the program runs on
             raise
-        return output[:-1], self.port.read_until(b"\x04")[:-1]
+        error = self.port.read_until(b"\x04")[:-1]
+        self._await_prompt()
+        return output[:-1], error
 
     def call(self, line: str, timeout: float) -> bytes:
         """Send a line to a locked meter and return its answer."""
