@@ -100,9 +100,10 @@ def bench(
     """Measure the speed and the memory of a board, and compare them with the targets.
 
     Measured are the times from reset to display, from key to echo and from token to result, the
-    ciphers EA07 and EA11, the heap and the sizes of the .mpy files. The board restarts once.
-    Tokens are entered into a temporary meter, not into the meter of the board. For a virtual
-    board, the times of an ESP32 at 160 MHz are estimated; the output describes the method.
+    ciphers EA07 and EA11, the heap and the sizes of the .mpy files. The board restarts three
+    times, and the smallest values of these starts count. Tokens are entered into a temporary
+    meter, not into the meter of the board. For a virtual board, the times of an ESP32 at 160 MHz
+    are estimated; the output describes the method.
 
     Examples:
 
