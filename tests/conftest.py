@@ -4,6 +4,7 @@ All tests, and the processes that they start, run as if the session had begun at
 depends on the date or on the time of day.
 """
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -27,6 +28,15 @@ else:
     # No test has a time limit: the machine may be busy with other work.
     settings.register_profile("jeton", deadline=None)
     settings.load_profile("jeton")
+
+
+def pytest_collection_finish() -> None:
+    """Exclude all modules and collected tests from garbage collection, which is slow with them.
+
+    Tests and the firmware under test call gc.collect() thousands of times, for small heaps.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _home(folder: Path, shared: Path) -> Path:

@@ -23,8 +23,8 @@ def test_without_an_entry_some_rollback_is_incomplete(
         for row in commit.KEPT
     ]
     monkeypatch.setattr(commit, "KEPT", tuple(rows))
-    found = [one for action in ACTIONS.values() for one in not_restored(action)]
-    found += not_restored(ACTIONS["provision"], broken)
+    found = any(not_restored(action) for action in ACTIONS.values())
+    found = found or bool(not_restored(ACTIONS["provision"], broken))
     assert found, "no action changes it, or no rollback needs it"
 
 
