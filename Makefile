@@ -7,6 +7,9 @@ STAMP := $(VENV)/.installed
 # labgrid brings a fork of pyserial under the same name: it has a place of its own.
 FARM := .venv-farm
 
+# Each of the thousands of processes of the tests would compile all modules again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help run test check flaky dates lint bench farm soak wheel fuzz schema screenshots fonts pictures wiring types docs docs-serve clean
 .DEFAULT_GOAL := help
 
