@@ -221,6 +221,7 @@ class Meter(MeterClient):
         self._connect()
 
     def _own(self, what: str) -> VirtualBoard:
+        self._check_open()
         if self._board is None:
             raise BoardError(
                 f"{what} needs a virtual board that this program started; for {self.port}, "

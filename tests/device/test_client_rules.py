@@ -93,7 +93,10 @@ def test_a_closed_meter_raises_a_clear_error() -> None:
     meter = Meter.open("virtual")
     meter.close()
     meter.close()
-    for call in (meter.status, meter.info, meter.reset, lambda: meter.run("1"), meter.soft_reset):
+    calls = (meter.status, meter.info, meter.reset, lambda: meter.run("1"), meter.soft_reset)
+    calls += (meter.power_cut, meter.power_on, lambda: meter.wires, lambda: meter.locked)
+    calls += (lambda: meter.advance_until("token"), lambda: meter.wait_event("token"))
+    for call in calls:
         with pytest.raises(ClosedError, match="is closed: open it again"):
             call()
 

@@ -157,7 +157,7 @@ def test_a_named_meter_keeps_its_credit() -> None:
     meters.create("home", meters.make_config() | {"credit_wh": 12_300})
     with Meter.open("home") as meter:
         for data in (b"x" * 300_000, b"\x03\x04" * 8, random.Random(4).randbytes(1_000)):
-            meter._drop()
+            meter.release()
             with Client(meter.port) as client:
                 send_flood(client, data)
             assert meter.status().credit_wh == 12_300

@@ -66,7 +66,6 @@ def _until(done: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
     while not done():
         assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def _open_and_wait_clock(where: str, before: Status, seconds: float) -> None:

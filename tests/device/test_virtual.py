@@ -237,13 +237,11 @@ def test_a_boot_py_that_never_ends_can_be_interrupted(client: Client) -> None:
 
 
 def test_unread_output_does_not_stop_the_board(board: VirtualBoard) -> None:
-    bridge = board._bridge
-    assert bridge is not None
     with Client(board.path) as client:
         client.raw()
         client.send(b"for _ in range(3000): print('x' * 100)\nraise SystemExit\x04")
         client.expect(b"OK")
-    assert bridge.wait_for(lambda: bridge.boots == 2, 8)
+    assert board.wait_for(lambda: board.boots == 2, 8)
     with Client(board.path) as client:
         client.raw()
         assert client.run("print(1)")[0] == b"1\r\n"
@@ -499,7 +497,7 @@ def test_the_interpreter_dies_with_its_parent(tmp_path: Path) -> None:
         import sys, time
         from jeton_host.virtual.board import VirtualBoard
         board = VirtualBoard().start()
-        print(board._bridge._process.pid, flush=True)
+        print(board.pid, flush=True)
         sys.stdin.read()
     """
     parent = subprocess.Popen(

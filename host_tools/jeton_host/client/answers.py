@@ -406,7 +406,7 @@ class Info:
     firmware: str
     board: str
     provisioned: bool
-    profile: str
+    profile: str | None
     drn: str
     interpreter: str
     mem_free: int

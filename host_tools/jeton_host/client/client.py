@@ -181,6 +181,7 @@ class MeterClient(Session):
     @property
     def wires(self) -> Wires:
         """Return the pins of the board; BoardError if it was opened without `wires`."""
+        self._check_open()
         if self._wires is None:
             raise BoardError(f"meter {self.name} was opened without wires: Meter.open(…, wires=…)")
         return self._wires

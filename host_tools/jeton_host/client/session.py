@@ -112,8 +112,7 @@ class Session:
         After any exception, the next request enters the raw REPL again.
         """
         with self._lock:
-            if self._closed:
-                raise ClosedError(f"meter {self.name} is closed: open it again")
+            self._check_open()
             with self._one_error(timeout):
                 ready, self._ready = self._ready, False
                 self.talks += 1
@@ -274,6 +273,11 @@ class Session:
         elif verb in ("lock", "unlock", "open"):
             for code in arguments:
                 self.transcript.hide(code)
+
+    def _check_open(self) -> None:
+        """Raise ClosedError after `close`."""
+        if self._closed:
+            raise ClosedError(f"meter {self.name} is closed: open it again")
 
     def _check_power(self) -> None:
         """Raise BoardError if this program has switched the board off (see `Meter`)."""

@@ -182,13 +182,25 @@ class VirtualBoard:
         """Return the number of ticks that took too long and were given up."""
         return self._bridge.ticks_given_up if self._bridge is not None else 0
 
+    @property
+    def pid(self) -> int | None:
+        """Return the process number of the interpreter; None if it does not run."""
+        return self._bridge.pid if self._bridge is not None else None
+
+    def wait_for(self, done: Callable[[], bool], timeout: float) -> bool:
+        """Wait until `done` returns true; return whether it did within `timeout` seconds.
+
+        `done` is called at each change of the board's state, for example
+        `lambda: board.boots == 2`. It must not call methods that wait.
+        """
+        if self._bridge is None:
+            raise BoardError("the virtual board is not started")
+        return self._bridge.wait_for(done, timeout)
+
     def wait_ticks(self, count: int, timeout: float) -> bool:
         """Wait for `count` ticks from now on; return whether they came in `timeout` seconds."""
-        bridge = self._bridge
-        if bridge is None:
-            raise BoardError("the virtual board is not started")
-        goal = bridge.ticks + count
-        return bridge.wait_for(lambda: bridge.ticks >= goal, timeout)
+        goal = self.ticks + count
+        return self.wait_for(lambda: self.ticks >= goal, timeout)
 
     def start(self) -> Self:
         """Switch the board on, wait for its prompt and return the board.

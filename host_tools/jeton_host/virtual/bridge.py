@@ -149,6 +149,12 @@ class PtyBridge(threading.Thread):
 
     # Called by other threads.
 
+    @property
+    def pid(self) -> int | None:
+        """Return the process number of the interpreter, None if it does not run."""
+        process = self._process
+        return process.pid if process is not None else None
+
     def ask(self, request: str) -> None:
         """Send a request to the thread: on, off, reset, soft, settle or close."""
         self._requests.append(request)
