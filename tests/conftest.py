@@ -30,15 +30,6 @@ else:
     settings.load_profile("jeton")
 
 
-def pytest_collection_finish() -> None:
-    """Exclude all modules and collected tests from garbage collection, which is slow with them.
-
-    Tests and the firmware under test call gc.collect() thousands of times, for small heaps.
-    """
-    gc.collect()
-    gc.freeze()
-
-
 def _home(folder: Path, shared: Path) -> Path:
     home = folder / "home"
     home.mkdir()
@@ -67,6 +58,16 @@ def _session_home(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) 
         del os.environ["JETON_HOME"]
     else:
         os.environ["JETON_HOME"] = before
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick_garbage_collection() -> None:
+    """Exclude all existing objects from garbage collection, such as modules and collected tests.
+
+    Tests and the firmware under test call gc.collect() thousands of times, for small heaps.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

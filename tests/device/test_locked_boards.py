@@ -25,6 +25,7 @@ from jeton_host.cli import locked as cli_locked
 from jeton_host.cli import meters as cli_meters
 from jeton_host.cli import supply as cli_supply
 from jeton_host.client.answers import TokenResult
+from jeton_host.client.repl import Repl
 from jeton_host.client.session import UNLOCK_VARIABLE
 from jeton_host.errors import BoardError, JetonError
 from jeton_host.meter import Meter
@@ -190,6 +191,24 @@ def test_wrong_calls_of_lock_and_unlock_are_refused(meter: Meter) -> None:
 
 
 @pytest.mark.virtual_only
+def test_the_line_is_connected_once_after_a_restart(
+    meter: Meter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second connection would read the greeting, for which the first one would wait in vain."""
+    connections = []
+    enter = Repl.enter
+
+    def counted(repl: Repl, timeout: float) -> None:
+        connections.append(timeout)
+        enter(repl, timeout)
+
+    monkeypatch.setattr(Repl, "enter", counted)
+    for restarts in (lambda: meter.lock(CODE), meter.reset, lambda: meter.open_up(CODE)):
+        connections.clear()
+        restarts()
+        assert len(connections) == 1
+
+
 def test_a_locked_meter_stays_locked_after_a_power_cut(meter: Meter) -> None:
     meter.lock(CODE)
     meter.reset()

@@ -106,10 +106,11 @@ class Session:
         self.close()
 
     @contextlib.contextmanager
-    def _talking(self, timeout: float) -> Iterator[Repl]:
+    def _talking(self, timeout: float, *, enter: bool = True) -> Iterator[Repl]:
         """Lend the transport to one thread; turn its errors into BoardError.
 
-        After any exception, the next request enters the raw REPL again.
+        After any exception, the next request enters the raw REPL again. `enter` is False while the
+        board restarts: what it prints then is not read here.
         """
         with self._lock:
             self._check_open()
@@ -118,7 +119,7 @@ class Session:
                 self.talks += 1
                 if self._repl is None:
                     self._repl = Repl(self.port, self.transcript)
-                if not ready or self._repl.left:
+                if enter and (not ready or self._repl.left):
                     self._repl.enter(timeout)
                 yield self._repl
             self._ready = True
@@ -359,7 +360,7 @@ class Session:
 
     def _greeted(self, *endings: bytes) -> None:
         """Wait for the text that a board prints when it has restarted; earlier input is lost."""
-        with self._talking(self.timeout) as repl:
+        with self._talking(self.timeout, enter=False) as repl:
             repl.port.deadline = time.monotonic() + self.timeout
             with contextlib.suppress(Silence, OSError):
                 repl.port.read_until(*endings)
