@@ -48,7 +48,7 @@ from jeton_host.vending.store import (
     Store,
     insert_key,
     issued_of_row,
-    key_of_row,
+    keys_of,
     meter_id,
     next_drn,
     record_of,
@@ -185,12 +185,7 @@ class PointOfSale(Store):
         """Return the keys of a meter, newest first: the present one, then the previous ones."""
         with self._reading() as db:
             record_of(db, name)
-            rows = db.execute(
-                "SELECT keys.* FROM keys JOIN meters ON meters.id = keys.meter"
-                " WHERE name = ? ORDER BY number DESC",
-                (name,),
-            )
-            return [key_of_row(row) for row in rows]
+            return keys_of(db, name)
 
     def decoder_key(self, meter: MeterRecord, key: MeterKey | None = None) -> bytes:
         """Return a decoder key of a meter, by default the present one."""
@@ -432,6 +427,7 @@ class PointOfSale(Store):
                     "the base date would change but the key would not, so used tokens would work "
                     "again: give another krn"
                 )
+            self._check_used_tokens(db, meter, new, new_key, ro=ro)
             sections = key_change_set(
                 old_key,
                 new_key,
@@ -453,6 +449,26 @@ class PointOfSale(Store):
                 )
             insert_key(db, meter_id(db, name), new)
         return issued
+
+    def _check_used_tokens(
+        self, db: sqlite3.Connection, meter: MeterRecord, new: MeterKey, new_key: bytes, *, ro: bool
+    ) -> None:
+        """Refuse a change back to an earlier key after which its used tokens would work again.
+
+        A change with RO = 1 makes the meter forget the tokens that it has accepted. Without RO, a
+        change back is harmless as long as no such change was made since.
+        """
+        forgets = ro
+        bdt = meter.key.bdt
+        for key in keys_of(db, meter.name):  # newest first
+            forgets = forgets or key.bdt != bdt
+            bdt = key.bdt
+            if forgets and self._has_key(meter, key, new_key):
+                raise VendingError(
+                    f"meter {meter.name} had the key {key} before, and a change of base date makes "
+                    "the meter forget its used tokens: those of this key would work again: give a "
+                    "krn that the meter never had"
+                )
 
     # -- issued tokens ----------------------------------------------------------------------------
 
@@ -477,6 +493,13 @@ class PointOfSale(Store):
         if key.given is not None:
             return key.given
         return self.keys.derive(parameters(meter, key))
+
+    def _has_key(self, meter: MeterRecord, key: MeterKey, value: bytes) -> bool:
+        """Return whether a key has a value; False if its vending key is not there any more."""
+        try:
+            return self._decoder_key(meter, key) == value
+        except VendingError:
+            return False
 
     def _issue(
         self,

@@ -195,6 +195,16 @@ def key_of_row(row: sqlite3.Row) -> MeterKey:
     )
 
 
+def keys_of(db: sqlite3.Connection, name: str) -> list[MeterKey]:
+    """Return the keys of a meter, newest first."""
+    rows = db.execute(
+        "SELECT keys.* FROM keys JOIN meters ON meters.id = keys.meter"
+        " WHERE name = ? ORDER BY number DESC",
+        (name,),
+    )
+    return [key_of_row(row) for row in rows]
+
+
 def record_of(db: sqlite3.Connection, name: str) -> MeterRecord:
     """Return a meter with its newest key; raise VendingError if there is none of this name."""
     row = db.execute("SELECT * FROM meters WHERE name = ?", (name,)).fetchone()
