@@ -144,6 +144,29 @@ def test_ceet_accepts_sections_in_order_within_two_minutes():
     assert text(meter, T0 + 250) == ["ACCEPT", "CLE MISE A JOUR"]
 
 
+def test_a_section_entered_again_restarts_the_window():
+    meter, _ = new_meter(profile="ceet")
+    codes = key_change(ro=1)
+    assert meter.enter(codes[0], T0).result == R.KCT1
+    assert meter.enter(codes[0], T0 + 100).result == R.KCT1
+    assert text(meter, T0 + 100)[1] == "ENTRER CODE 2"
+    meter.process(T0 + 220)
+    assert meter.status(T0 + 220)["pending"] == [1]
+    assert meter.enter(codes[1], T0 + 220).result == R.ACCEPT
+    # Also where the profile keeps sections over a power cut.
+    changes = {"key_change.window_s": 120, "key_change.keep_at_power_up": True}
+    meter, store = new_meter(changes=changes)
+    meter.enter(codes[0], T0)
+    meter.enter(codes[0], T0 + 100)
+    after = again(store, changes)
+    assert after.enter(codes[1], T0 + 220).result == R.ACCEPT
+    # A refused section replaces nothing and restarts nothing.
+    meter, _ = new_meter(profile="ceet")
+    meter.enter(codes[0], T0)
+    assert meter.enter(key_change(krn=0)[0], T0 + 100).result == R.RANGE
+    assert meter.enter(codes[1], T0 + 121).result == R.NOT_READY
+
+
 def test_a_third_section_with_padding_is_refused():
     meter, _ = new_meter()
     padded = token(2, 8, {"sgc": 201458, "pad": 5})

@@ -395,7 +395,7 @@ class Reference:
             missing = self._missing()
             if missing and number > missing[0]:
                 return "NotReady"
-        if not self.sections:
+        if not self.sections or number in self.sections:
             self.sections_from = self.passed_s
         self.sections[number] = token
         if self._missing():

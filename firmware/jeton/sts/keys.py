@@ -49,7 +49,7 @@ class KeyChange:
 
         `kct`: key change tokens that the meter supports (2 or 3 under EA07, 4 under EA11);
         `ordered`: sections must arrive in ascending order; `window_s`: longest time from the first
-        section to the last.
+        section, or from a section entered again, to the last.
         """
         self._ea = ea
         self._kct = kct
@@ -100,7 +100,7 @@ class KeyChange:
     def add(self, number, fields, now):
         """Add section `number` (1 to 4); return its TokenResult; ACCEPT: the set is complete.
 
-        A section entered again replaces the earlier one. RANGE for a KRN, TI or SGC outside its
+        A section entered again replaces the earlier one and restarts the window. RANGE for a KRN, TI or SGC outside its
         range, FORMAT for padding that is not zero. In an ordered set, a section that arrives too
         early is NOT_READY and is not stored.
         """
@@ -112,7 +112,7 @@ class KeyChange:
             for earlier in self.needed():
                 if earlier < number and earlier not in self.sections:
                     return TokenResult.NOT_READY
-        if not self.sections:
+        if not self.sections or number in self.sections:
             self._since = now
         sections = dict(self.sections)  # a new dictionary: a snapshot may hold the old one
         sections[number] = fields
