@@ -55,7 +55,8 @@ class Storage(Protocol):
         """Replace the tick, TICK_BYTES bytes; OSError as for `save`.
 
         Called when time alone has changed the record: each 0.01 kWh and at most every 10 s
-        (timeline.SAVE_WH, SAVE_S), and at `Meter.save`.
+        (timeline.SAVE_WH, SAVE_S); without consumption each 10 min, at midnight, and each 30 s
+        while a wait runs (CLOCK_SAVE_S, WAIT_SAVE_S); and at `Meter.save`.
         """
 
     def set_aside(self) -> None:

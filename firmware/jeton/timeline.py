@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 # kW).
 SAVE_WH = 10
 SAVE_S = 10
+# Without consumption the clock is saved, so that power cuts do not set it back again and again:
+# in each of these periods, more often while a wait runs, and at midnight.
+CLOCK_SAVE_S = 600
+WAIT_SAVE_S = 30
 
 
 def process(meter: "Meter", now):
@@ -154,8 +158,22 @@ def plan(meter: "Meter"):
 
 
 def _save_due(meter: "Meter", now):
-    used_wh = meter.state.total_wh - meter._saved_total_wh
-    return used_wh >= SAVE_WH and now - meter._saved_at >= SAVE_S
+    state = meter.state
+    passed_s = now - meter._saved_at
+    if passed_s < SAVE_S or not state.provisioned:
+        return False
+    if state.total_wh - meter._saved_total_wh >= SAVE_WH:
+        return True
+    if now // credit.DAY_S != meter._saved_at // credit.DAY_S:
+        return True
+    return passed_s >= (WAIT_SAVE_S if _waits(meter) else CLOCK_SAVE_S)
+
+
+def _waits(meter: "Meter"):
+    """Return whether a lock-out, its window, a trip or a key change is waiting for its time."""
+    if meter.state.reconnect_at or meter.lockout.deadline() is not None:
+        return True
+    return meter.key_change.deadline() is not None
 
 
 def _deadline(meter: "Meter", now):

@@ -1,7 +1,7 @@
 """Counts the flash erases that saving causes: the real store on littlefs on a NOR model.
 
 Runs in MicroPython. Arguments: the folder of the compiled firmware, that of the NOR model, the
-flash image of a board, watts, seconds between saves, days. Prints one JSON object: erases of each
+flash image of a board, watts, seconds between two calls, days, whether it waits. Prints one JSON object: erases of each
 sector, ticks, records.
 """
 
@@ -62,7 +62,7 @@ def main():
             if not block:
                 break
             blocks.append(bytearray(block))
-    watts, step_s, days = [int(value) for value in sys.argv[4:7]]
+    watts, step_s, days, waits = [int(value) for value in sys.argv[4:8]]
     nor = Nor(blocks)
     meter, store = boot(nor)
     config = {"drn": "00000000000", "decoder_key": "87f3ecbb2e46b48f", "credit_wh": 10**9}
@@ -75,6 +75,8 @@ def main():
         while now < NOW + (day + 1) * DAY_S:
             now += step_s
             meter.process(now)
+            if waits and not meter.state.reconnect_at:
+                meter.state.reconnect_at = 0xFFFFFFFF
         counted = [counted[0] + store.ticks, counted[1] + store.records]
         vfs.umount("/m")
         meter, store = boot(nor)

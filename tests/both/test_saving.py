@@ -3,7 +3,7 @@
 import struct
 from binascii import crc32
 
-from both_support import T0, again, credit, new_meter, raises, text
+from both_support import T0, again, credit, new_meter, raises, text, token
 from jeton import reading
 from jeton import state as states
 from jeton.sts.results import TokenResult as R
@@ -44,6 +44,84 @@ def test_an_unchanged_record_is_not_written_again():
     saves = store.saves
     meter.save(T0 + 1)
     assert (store.saves, store.ticks) == (saves + 1, 1)
+
+
+def live(meter, at, seconds, step_s=1):
+    """Let a meter live for some seconds as a board does: it processes the time often."""
+    for now in range(at, at + seconds + 1, step_s):
+        meter.process(now)
+    return at + seconds
+
+
+def test_the_clock_is_saved_without_consumption():
+    meter, store = new_meter(profile="ceet")
+    ticks = store.ticks
+    now = live(meter, T0, 86400, 30)
+    assert 86400 // 600 - 2 <= store.ticks - ticks <= 86400 // 600 + 2
+    assert reading.unpack(store.record, store.tick).clock > now - 600
+    # A meter that is not set up writes nothing.
+    bare = new_meter()[0]
+    bare.state.provisioned = 0
+    saves = bare._storage.saves, bare._storage.ticks
+    live(bare, T0, 7200, 30)
+    assert (bare._storage.saves, bare._storage.ticks) == saves
+
+
+def test_frequent_power_cuts_without_load_do_not_stop_the_clock():
+    """A grid that fails each quarter of an hour: at most ten minutes are lost each time."""
+    meter, store = new_meter(profile="ceet")
+    now = meter.state.clock
+    for _ in range(24):
+        live(meter, now, 900, 5)
+        meter = again(store)
+        assert meter.state.clock >= now + 600
+        now = meter.state.clock
+    assert now >= T0 + 24 * 600
+
+
+def test_midnight_is_saved_at_once():
+    meter, store = new_meter(clock=T0)
+    midnight = (T0 // 86400 + 1) * 86400
+    meter.process(midnight - 60)
+    meter.save(midnight - 60)
+    live(meter, midnight - 60, 70)
+    found = reading.unpack(store.record, store.tick)
+    assert found.clock >= midnight
+    assert found.day == midnight // 86400
+
+
+def test_a_wait_of_a_trip_goes_on_after_a_power_cut_without_load():
+    changes = {"supply.limit_delay_s": 0, "supply.reconnect_s": 1800}
+    meter, store = new_meter(changes=changes, credit_wh=100_000)
+    meter.enter(token(2, 0, {"rnd": 1, "tid": 2000, "mpl": 100}), T0)
+    meter.set_load(5000, T0)
+    assert not meter.state.switch_closed
+    meter.set_load(0, T0)
+    wait = meter.state.reconnect_at - T0
+    assert wait == 1800
+    now = T0
+    cuts = 0
+    while meter.state.reconnect_at:
+        # The supply is there for one minute at a time only.
+        live(meter, now, 60)
+        meter = again(store, changes)
+        assert meter.state.clock > now + 29
+        now = meter.state.clock
+        cuts += 1
+        assert cuts <= 2 * wait // 60 + 1
+    assert now - T0 <= wait + 60
+
+
+def test_a_lock_out_goes_on_after_a_power_cut_without_load():
+    meter, store = new_meter(profile="landis_gyr")
+    wrong = 0
+    while not meter.state.lock_until:
+        meter.enter("0000000000000000%04d" % wrong, T0)
+        wrong += 1
+    left = meter.state.lock_until - T0
+    live(meter, T0, left - 61, 5)
+    after = again(store)
+    assert 60 < after.state.lock_until - after.state.clock <= 60 + 31
 
 
 def test_a_save_follows_a_failed_one_in_full():
