@@ -4,6 +4,7 @@ Other modules are imported when the command runs, so that Ctrl-C during the impo
 """
 
 import errno
+import functools
 import json
 import os
 import re
@@ -111,6 +112,14 @@ def application() -> Any:
     return app
 
 
+@functools.cache
+def _command() -> Any:
+    """Return the command line as an object; to make it takes longer than most commands."""
+    import typer
+
+    return typer.main.get_command(application())
+
+
 def _wants_json(arguments: list[str]) -> bool:
     """Return whether the results, and therefore the errors, are printed as JSON."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
@@ -162,13 +171,13 @@ def _prepare(as_json: bool) -> None:
 def _run(as_json: bool) -> int:
     """Run the command; return its exit status."""
     _prepare(as_json)
-    app = application()
+    command = _command()
 
     from jeton_host import meter
 
     meter.report_wait = _print_wait
     try:
-        status = app(standalone_mode=False, prog_name="jeton")
+        status = command(standalone_mode=False, prog_name="jeton")
     except Exception as error:
         # A usage error; Typer's class for it has no public name.
         if not hasattr(error, "format_message") or not hasattr(error, "exit_code"):

@@ -65,6 +65,7 @@ test1 test2 test3 test4 test5 test6 test7 test8 test9 test10
 test11 test13 test14 test15 test16 test17 test18 yes no ok
 """
 MESSAGES = (*NAMES[1:], *_MESSAGES.split())
+_CACHED = 64  # profiles whose content was checked, in this process
 _LONGEST = {"enter_code": "4", "digits": "199", "wait": "86400", "history": "50"}
 _LONGEST |= dict.fromkeys(NAMES[1:], "99")  # number of wrong tokens in a row
 # Columns for labels that share a line with a value: kWh below 100, W below 100,000, 20/20, the
@@ -324,10 +325,19 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def read(path: Path) -> Any:
     """Return the content of a profile's file, unchecked; ProfileError if it is not JSON."""
+    return _parsed(path, _bytes_of(path))
+
+
+def _bytes_of(path: Path) -> bytes:
     try:
-        return json.loads(path.read_bytes(), object_pairs_hook=_once)
+        return path.read_bytes()
     except OSError as error:
         raise ProfileError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def _parsed(path: Path, content: bytes) -> Any:
+    try:
+        return json.loads(content, object_pairs_hook=_once)
     except RecursionError:
         raise ProfileError(f"{path} is not JSON of a profile: it is nested too deep") from None
     except ValueError as error:
@@ -337,11 +347,18 @@ def read(path: Path) -> Any:
 def load(name: str) -> dict[str, Any]:
     """Return a checked profile; ProfileError with the first fault of an invalid one."""
     path = path_of(name)
-    data = read(path)
-    for problem in problems(data, path):
+    content = _bytes_of(path)
+    data = _parsed(path, content)
+    problem = _first_problem(path, content)
+    if problem is not None:
         raise ProfileError(f"profile {name}: {problem}")
     assert isinstance(data, dict)
     return data
+
+
+@lru_cache(_CACHED)
+def _first_problem(path: Path, content: bytes) -> str | None:
+    return next(problems(_parsed(path, content), path), None)
 
 
 @lru_cache
@@ -618,15 +635,24 @@ def board_files(wanted: Iterable[str] | None = None) -> dict[str, bytes]:
     """
     found: dict[str, bytes] = {}
     for name in names() if wanted is None else wanted:
+        path = path_of(name)
         try:
-            data = load(name)
+            found |= _board_files(name, path, _bytes_of(path))
         except ProfileError:
             if name in shipped():
                 raise
-            continue
-        found[f"{name}.json"] = settings_for_board(data)
-        for language in data["languages"]:
-            found[f"{name}.{language}"] = messages_for_board(data, language)
+    return found
+
+
+@lru_cache(_CACHED)
+def _board_files(name: str, path: Path, content: bytes) -> dict[str, bytes]:
+    problem = _first_problem(path, content)
+    if problem is not None:
+        raise ProfileError(f"profile {name}: {problem}")
+    data = _parsed(path, content)
+    found = {f"{name}.json": settings_for_board(data)}
+    for language in data["languages"]:
+        found[f"{name}.{language}"] = messages_for_board(data, language)
     return found
 
 
