@@ -1,8 +1,8 @@
 """Counts the flash erases that saving causes: the real store on littlefs on a NOR model.
 
 Runs in MicroPython. Arguments: the folder of the compiled firmware, that of the NOR model, the
-flash image of a board, watts, seconds between two calls, days, whether it waits. Prints one JSON object: erases of each
-sector, ticks, records.
+flash image of a board, watts, seconds between two calls, days, whether it waits. Prints one JSON
+object: erases of each sector, ticks, records.
 """
 
 import json

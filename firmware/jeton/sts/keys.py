@@ -100,9 +100,9 @@ class KeyChange:
     def add(self, number, fields, now):
         """Add section `number` (1 to 4); return its TokenResult; ACCEPT: the set is complete.
 
-        A section entered again replaces the earlier one and restarts the window. RANGE for a KRN, TI or SGC outside its
-        range, FORMAT for padding that is not zero. In an ordered set, a section that arrives too
-        early is NOT_READY and is not stored.
+        A section entered again replaces the earlier one and restarts the window. RANGE for a KRN,
+        TI or SGC outside its range, FORMAT for padding that is not zero. In an ordered set, a
+        section that arrives too early is NOT_READY and is not stored.
         """
         if fields.get("pad"):
             return TokenResult.FORMAT

@@ -302,7 +302,8 @@ class _OneLine:
 def meter_config(request: pytest.FixtureRequest) -> dict[str, Any]:
     """Return the configuration of `meter`: a meter of the profile, with the published test keys.
 
-    Override it to change the meter: `return meter_config | {"credit_wh": 50_000}`.
+    Override it to change the meter: `return meter_config | {"credit_wh": 50_000}`. If an attribute
+    changes from which the key is derived, such as "krn", the key is derived again.
     """
     with _OneLine():
         return _bench(request.config).config(_profile(request))
@@ -343,7 +344,8 @@ def meter_street(
 
     Each has its own number and key, different from those of `meter` and of other streets of the
     test, a name (meter1, meter2, …) and a `pos` like `meter_pos`. `changes` are applied to every
-    configuration, `profile` first. With --meter there are at most as many as it names.
+    configuration, `profile` first; the key is derived from the changed attributes. With --meter
+    there are at most as many as it names.
     """
     bench = _bench(request.config)
     streets = 0

@@ -32,6 +32,8 @@ SILENT_S = 2.0  # longest wait for a board after a failed test, in s
 EVENTS = 8
 _STARTERS = 4  # boards of a street started at the same time
 FILE_CHARACTERS = 120
+_DERIVED_FROM = ("drn", "ea", "kt", "sgc", "ti", "krn", "bdt")  # the decoder key
+_REGISTERED = (*_DERIVED_FROM, "ken", "kct", "tables", "mfr_code", "profile")
 
 
 @dataclass
@@ -82,6 +84,29 @@ class MeterPool:
                 pos.add_meter(str(number), profile=profile)
                 self._configs[profile, number, own] = pos.config_for(str(number))
 
+    def consistent(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a configuration with the key of its attributes.
+
+        A test changes a configuration of this pool, such as `meter_config | {"krn": 2}`, but keeps
+        the key of KRN 1 in it. Then the key, and what else follows from the changed attributes, is
+        derived again. A configuration with another key is returned as it is.
+
+        Raises:
+            VendingError: An attribute is wrong, or there is no test key for these attributes.
+        """
+        key, profile = config.get("decoder_key"), config.get("profile")
+        known = [one for one in self._configs.values() if one["decoder_key"] == key]
+        made = min(known, key=lambda one: one["profile"] != profile, default=None)
+        if made is None or all(config.get(n, made[n]) == made[n] for n in _DERIVED_FROM):
+            return dict(config)
+        changes = {name: value for name, value in config.items() if value != made.get(name)}
+        facts = {name: made[name] for name in _DERIVED_FROM}
+        facts |= {name: value for name, value in changes.items() if name in _REGISTERED}
+        with tempfile.TemporaryDirectory(prefix="jeton-") as folder:
+            pos = PointOfSale(Path(folder) / "pos.sqlite")
+            pos.add_meter("changed", **{"profile": made["profile"]} | facts)
+            return pos.config_for("changed") | changes
+
     # Boards
 
     @contextlib.contextmanager
@@ -90,6 +115,7 @@ class MeterPool:
     ) -> Iterator[PoolMeter]:
         """Give a meter that was just set up, on a virtual board or on a named one."""
         place = place or self.places[0]
+        config = self.consistent(config)
         self._check(place)
         if place == VIRTUAL:
             with self._virtual(config, name) as meter:
@@ -210,6 +236,7 @@ class MeterPool:
 
         There must be as many named boards.
         """
+        configs = [self.consistent(config) for config in configs]  # an error starts no board
         names = [f"meter{number}" for number in range(1, len(configs) + 1)]
         places = [VIRTUAL] * len(configs) if self.virtual else self.places
 

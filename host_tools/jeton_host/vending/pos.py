@@ -427,7 +427,7 @@ class PointOfSale(Store):
                     "the base date would change but the key would not, so used tokens would work "
                     "again: give another krn"
                 )
-            self._check_used_tokens(db, meter, new, new_key, ro=ro)
+            self._check_used_tokens(db, meter, new_key, ro=ro)
             sections = key_change_set(
                 old_key,
                 new_key,
@@ -451,7 +451,7 @@ class PointOfSale(Store):
         return issued
 
     def _check_used_tokens(
-        self, db: sqlite3.Connection, meter: MeterRecord, new: MeterKey, new_key: bytes, *, ro: bool
+        self, db: sqlite3.Connection, meter: MeterRecord, new_key: bytes, *, ro: bool
     ) -> None:
         """Refuse a change back to an earlier key after which its used tokens would work again.
 
@@ -465,9 +465,9 @@ class PointOfSale(Store):
             bdt = key.bdt
             if forgets and self._has_key(meter, key, new_key):
                 raise VendingError(
-                    f"meter {meter.name} had the key {key} before, and a change of base date makes "
-                    "the meter forget its used tokens: those of this key would work again: give a "
-                    "krn that the meter never had"
+                    f"meter {meter.name} had the key {key} before, and a change of base date "
+                    "makes the meter forget its used tokens: those of this key would work again: "
+                    "give a krn that the meter never had"
                 )
 
     # -- issued tokens ----------------------------------------------------------------------------
