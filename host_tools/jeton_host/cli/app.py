@@ -13,7 +13,7 @@ import sys
 from typing import Any, NoReturn
 
 from jeton_host.errors import JetonError
-from jeton_host.terminal import degrade
+from jeton_host.terminal import degrade, output
 
 _EPILOG = """
 Start with:
@@ -171,6 +171,15 @@ def _prepare(as_json: bool) -> None:
 def _run(as_json: bool) -> int:
     """Run the command; return its exit status."""
     _prepare(as_json)
+    with output.used() as out:
+        status = _called(as_json)
+        out.flush()
+    if out.error is not None and (status == 0 or not isinstance(out.error, BrokenPipeError)):
+        raise out.error
+    return status
+
+
+def _called(as_json: bool) -> int:
     command = _command()
 
     from jeton_host import meter
@@ -203,11 +212,6 @@ def _report(message: str, *, as_json: bool) -> None:
         print(f"jeton: {message}", file=sys.stderr)
 
 
-def _discard_output() -> None:
-    """Replace standard output, so that Python reports no error for it at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def main() -> None:
     """Run the command; after an error, print one line and exit with status 1.
 
@@ -238,13 +242,13 @@ def main() -> None:
         status = 130
     except BrokenPipeError:
         status = _BROKEN_PIPE
-        _discard_output()
+        output.discard(sys.stdout)
     except OSError as error:
         if os.environ.get("JETON_DEBUG"):
             raise
         status = 1
         print(f"jeton: standard output: {_one_line(error)}", file=sys.stderr)
-        _discard_output()
+        output.discard(sys.stdout)
     sys.exit(status)
 
 

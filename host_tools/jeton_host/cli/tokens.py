@@ -13,6 +13,7 @@ from jeton_host.cli.options import METERS, Json, Where, put
 from jeton_host.client.answers import EnterResult, PressResult
 from jeton_host.errors import BoardError, JetonError
 from jeton_host.meter import Meter
+from jeton_host.terminal import output
 from jeton_host.terminal.draw import panel
 from jeton_host.terminal.parse import shortened
 from jeton_host.terminal.words import accepted, refusal
@@ -45,7 +46,7 @@ def enter(
     """
     codes = tokens_of(token)
     results: list[EnterResult] = []
-    with Meter.open(where) as meter:
+    with output.without_hangup(), Meter.open(where) as meter:
         for code in codes:
             entered = meter.enter(code)
             for result in (*entered.earlier, entered):
