@@ -138,7 +138,8 @@ def draw(state: "State", profile: "Profile", at, end, stop):
     """Count the consumption of the load from `at` to `end`, or until credit reaches `stop`.
 
     Return the time reached. If supply ends at zero, it ends within the last second, so that
-    exactly the credit is used. Automatic emergency credit is taken at that moment.
+    exactly the credit is used, whatever the load. Automatic emergency credit is taken at that
+    moment.
     """
     load_w = state.load_w
     used_ws = state.rest_ws + load_w * (end - at)
@@ -147,7 +148,7 @@ def draw(state: "State", profile: "Profile", at, end, stop):
         need_ws = (state.credit_wh - stop) * WS_PER_WH - state.rest_ws
         end = at + (need_ws + load_w - 1) // load_w
         used_ws = state.rest_ws + load_w * (end - at)
-        if stop == 0:
+        if stop >= 0 and used_ws >= state.credit_wh * WS_PER_WH:
             by_itself = profile.credit_emergency_by == "auto"
             if by_itself and refusal(state, profile) in ("", "not_needed"):
                 take_emergency(state, profile, end)

@@ -224,6 +224,21 @@ def test_a_year_at_100_kw_is_exact():
     assert meter.state.credit_wh + meter.state.total_wh == 9_999_999_990
 
 
+def test_no_load_uses_more_than_the_credit():
+    """9 MW use 2,500 Wh a second: more than from the first warning to the end of the credit."""
+    for load_w in (9_000_000, 100_000_000, 0xFFFFFFFF):
+        for step_s in (1, 60):
+            meter, _ = new_meter(credit_wh=5000)
+            meter.set_load(load_w, T0)
+            for now in range(T0 + 1, T0 + 62, step_s):
+                meter.process(now)
+            state = meter.state
+            assert (state.credit_wh, state.total_wh, state.rest_ws) == (0, 5000, 0), load_w
+            assert not state.switch_closed
+            kinds = [e["kind"] for e in meter.events()]
+            assert kinds.count("low_credit") == kinds.count("switch_opened") == 1
+
+
 def test_consumption_is_saved_each_10_wh_and_at_most_every_10_s():
     meter, store = new_meter(credit_wh=1_000_000)
     meter.set_load(23_000, T0)
