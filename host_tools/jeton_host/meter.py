@@ -22,8 +22,8 @@ def _report_nothing(line: str) -> None:
     pass
 
 
-# Called once, with one line of text, when `Meter.open` has to wait for another program. The
-# commands print this line.
+# Called with one line of text when `Meter.open` has to wait for another program, and when the
+# board of a named meter was set up as another meter. The commands print this line.
 report_wait: Callable[[str], object] = _report_nothing
 
 
@@ -167,10 +167,22 @@ class Meter(MeterClient):
                 raise
             else:
                 if board is not None or meters.find(name).port() == port:
+                    meter._check_number(meters.find(name).about.get("drn"))
                     return meter
                 meter._drop()  # that board has ended, and another program may have its port now
             waited()
             time.sleep(0.02)
+
+    def _check_number(self, expected: object) -> None:
+        """Report that the board of a named meter was set up as another meter."""
+        with contextlib.suppress(BoardError):
+            info = self.info()
+            if info.provisioned and expected and info.drn != expected:
+                report_wait(
+                    f"warning: the board of meter {self.name} is now meter {info.drn}, not "
+                    f"{expected}: another program has set it up; the point of sale vends for "
+                    f"{expected}"
+                )
 
     def _wire(self, wires: Wires | str) -> None:
         if isinstance(wires, str):

@@ -187,18 +187,37 @@ def list_(as_json: Json = False) -> None:
         )
 
 
-def delete(name: Name, as_json: Json = False) -> None:
+def delete(
+    name: Name,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete without a question.")] = False,
+    as_json: Json = False,
+) -> None:
     """Delete a meter, and its tokens and keys in the point of sale.
 
-    This also removes a damaged meter, and one whose creation was interrupted.
+    At a terminal, this asks first. It also removes a damaged meter, and one whose creation was
+    interrupted.
 
-    Example:
+    Examples:
 
     - `jeton delete home`
+    - `jeton delete home --yes`
     """
-    meters.delete(name, PointOfSale())
+    pos = PointOfSale()
+    record = next((one for one in pos.meters() if one.name == name), None)
+    tokens = len(pos.issued(name)) if record else 0
+    what = f"meter {name}"
+    if record:
+        what += f" ({record.drn}) and {tokens} issued token{'' if tokens == 1 else 's'}"
+    if sys.stdin.isatty() and not yes:
+        meters.check_deletable(name, pos)
+        if not typer.confirm(f"Delete {what}?", err=True):
+            raise JetonError(f"meter {name} was not deleted")
+    meters.delete(name, pos)
     if as_json:
-        put({"name": name, "deleted": True})
+        drn = record.drn if record else None
+        put({"name": name, "deleted": True, "drn": drn, "tokens": tokens})
+    else:
+        print(f"deleted: {what}")
 
 
 def serve(

@@ -324,6 +324,14 @@ def create(
     return find(name)
 
 
+def check_deletable(name: str, pos: PointOfSale | None = None) -> None:
+    """Raise BoardError if there is nothing of this name to delete."""
+    folder = _home() / check_name(name)
+    registered = pos is not None and _registered(name, pos)
+    if not folder.is_dir() and not registered and not _unfinished(name):
+        find(name)  # raises BoardError: there is none
+
+
 def delete(name: str, pos: PointOfSale | None = None) -> None:
     """Delete a named meter and its records at the point of sale; BoardError if it runs.
 
@@ -333,8 +341,7 @@ def delete(name: str, pos: PointOfSale | None = None) -> None:
     folder = _home() / check_name(name)
     registered = pos is not None and _registered(name, pos)
     kept = folder.is_dir()
-    if not kept and not registered and not _unfinished(name):
-        find(name)  # raises BoardError: there is none
+    check_deletable(name, pos)
     if not kept:
         _remove_records(name, pos if registered else None)
         return

@@ -65,6 +65,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "models",
     )
     group.addoption(
+        "--meter-erase",
+        action="store_true",
+        help="also use a board that is a meter of the point of sale, and erase its credit and key",
+    )
+    group.addoption(
         "--meter-timeout",
         type=float,
         default=4.5,
@@ -270,6 +275,7 @@ def _bench(config: pytest.Config) -> MeterPool:
             wires=wires,
             images=Path(images) if images else None,
             timeout=config.getoption("--meter-timeout"),
+            erase=config.getoption("--meter-erase"),
         )
     return config.stash[_BENCH]
 

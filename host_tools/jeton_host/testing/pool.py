@@ -21,7 +21,7 @@ from jeton_host.firmware import build as firmware_build
 from jeton_host.firmware import interpreter, profiles
 from jeton_host.firmware.build import Firmware
 from jeton_host.meter import Meter
-from jeton_host.meters import ports
+from jeton_host.meters import named, ports
 from jeton_host.paths import cache_home
 from jeton_host.testing.meter_pos import PoolMeter
 from jeton_host.vending.pos import PointOfSale
@@ -48,6 +48,7 @@ class MeterPool:
     wires: str | None = None
     images: Path | None = None
     timeout: float = TIMEOUT
+    erase: bool = False  # also set up a board that is a meter of the user's point of sale
     _open: dict[str, PoolMeter] = field(default_factory=dict)
     _broken: dict[str, str] = field(default_factory=dict)
     _reported: dict[str, str] = field(
@@ -167,11 +168,30 @@ class MeterPool:
                 if self.wires:
                     options["wires"] = _wires(self.wires, None)
                 meter = PoolMeter(port, **options)
+            try:
+                self._check_kept(place, meter)
+            except BaseException:
+                meter.close()
+                raise
         except BoardError as error:
             self._broken[place] = str(error)
             raise
         self._open[place] = meter
         return meter
+
+    def _check_kept(self, place: str, meter: PoolMeter) -> None:
+        """Raise BoardError for a meter of the user's point of sale: each test would erase it."""
+        info = meter.info()
+        if self.erase or not info.provisioned:
+            return
+        known = {record.drn: record.name for record in PointOfSale().meters()}
+        name = known.get(info.drn) or (place if named.exists(place) else "")
+        if name:
+            raise BoardError(
+                f"the board at {place} is meter {name} ({info.drn}) of the point of sale, and the "
+                "tests would erase its credit and its key: give --meter-erase to agree, or name "
+                "another board"
+            )
 
     def _set_up(self, place: str, meter: PoolMeter, config: Mapping[str, Any]) -> None:
         meter.timeout = self.timeout
