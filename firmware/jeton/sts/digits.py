@@ -7,9 +7,37 @@ _HOLE = 3 << 27
 _BLOCK = (1 << 64) - 1
 
 
+# Zero of the digits of other scripts: Arabic-Indic, Persian, full width.
+_ZEROS = (0x660, 0x6F0, 0xFF10)
+# Spaces, dashes, dots and marks without a width outside the block General Punctuation.
+_SEPARATORS = (
+    " -.\t\n\r\v\f\x85\xa0\xad\xb7\u058a\u05be\u061c\u1680\u1806\u180e\u2212\u2e3a\u2e3b"
+    "\u3000\u301c\u3030\ufe31\ufe32\ufe58\ufe63\ufeff\uff0d\uff0e"
+)
+
+
 def clean(text):
-    """Return `text` without the spaces and dashes that people write between groups of digits."""
-    return text.replace(" ", "").replace("-", "")
+    """Return `text` without what people and programs write between digits, with digits 0 to 9.
+
+    Removed are spaces, tabs, line ends, dots, hyphens and dashes of every kind, and characters
+    without a width. Digits of other scripts become 0 to 9. All other characters stay.
+    """
+    if is_digits(text):
+        return text
+    kept = []
+    for c in text:
+        code = ord(c)
+        # In the block General Punctuation, all but daggers, bullets, quotes and the like.
+        if c in _SEPARATORS or 0x2000 <= code < 0x2016 or 0x2024 <= code < 0x2030:
+            continue
+        if 0x205F <= code < 0x2070:
+            continue
+        if code > 0x7F:
+            for zero in _ZEROS:
+                if zero <= code < zero + 10:
+                    c = chr(48 + code - zero)
+        kept.append(c)
+    return "".join(kept)
 
 
 def is_digits(text):
@@ -25,10 +53,10 @@ def split(digits):
 
     Raise ValueError with one line for people if `digits` is not a token.
     """
+    if digits and not is_digits(digits):
+        raise ValueError("a token is made of the digits 0 to 9 only")
     if len(digits) != DIGITS:
         raise ValueError("a token has 20 digits, this has %d" % len(digits))
-    if not is_digits(digits):
-        raise ValueError("a token is made of the digits 0 to 9 only")
     number = int(digits)
     if number >= LIMIT:
         raise ValueError("no token is larger than 73786976294838206463")

@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from jeton.sts.results import NAMES
+from jeton_host import token_text
 from jeton_host.errors import JetonError, VendingError
 from jeton_host.vending import batch
 
@@ -36,8 +37,6 @@ _QUOTED = re.compile(r'="([^"]*)"|\'(.*)', re.DOTALL)
 _KWH = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,9}))? ?(?:kwh)?", re.IGNORECASE)
 _ROUNDED = re.compile(r"[0-9][.,]?[0-9]*[eE]\+?[0-9]{1,3}")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
-# Special spaces and dashes that word processors put between groups of digits.
-_GAPS = dict.fromkeys(map(ord, "\u00a0\u2007\u2009\u202f\u2010\u2011\u2012\u2013\u2014"), " ")
 _BOMS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be", b"\xef\xbb\xbf": "utf-8"}
 
 
@@ -100,8 +99,10 @@ def read(data: bytes, columns: Mapping[str, str] | None = None) -> TokenFile:
             head = names
         if len(rows) == MAX_ROWS:
             raise JetonError(f"more than {MAX_ROWS} rows: split the file")
-        row = TokenRow(number, problem=problem)
-        rows.append(row if problem else _row(number, place, values, comma))
+        if problem:
+            rows.append(TokenRow(number, problem=problem))
+        else:
+            rows += _one_token_each(_row(number, place, values, comma))
     if not rows:
         raise JetonError("there is no row below the header")
     known = {name for name in head if _name(name, wanted)}
@@ -248,8 +249,8 @@ def _row(number: int, place: Mapping[str, int], values: list[str], comma: bool) 
         at = place.get(name)
         return values[at] if at is not None and at < len(values) else ""
 
-    row = TokenRow(number, cell("meter"), cell("token").translate(_GAPS))
-    if any(_CONTROL.search(cell(name)) for name in place):
+    row = TokenRow(number, cell("meter"), cell("token"))
+    if any(_CONTROL.search(cell(name)) for name in place if name != "token"):
         return replace(row, problem="it contains control characters")
     row = replace(row, setup={name: cell(name) for name in SETUP if cell(name)})
     for name in ("meter", "token"):
@@ -261,6 +262,17 @@ def _row(number: int, place: Mapping[str, int], values: list[str], comma: bool) 
     except VendingError as error:
         return replace(row, problem=str(error))
     return row
+
+
+def _one_token_each(row: TokenRow) -> list[TokenRow]:
+    """Return a row for each token of a cell that has several, or text around one."""
+    if row.problem or token_text.is_number(row.token):
+        return [row]
+    found = token_text.found_in(row.token)
+    if len(found) > 1 and row.expected:
+        why = f"it has {len(found)} tokens and one expected value: give each token a row"
+        return [replace(row, problem=why)]
+    return [replace(row, token=token) for token in found] or [row]
 
 
 def _expect(row: TokenRow, text: str, comma: bool) -> TokenRow:

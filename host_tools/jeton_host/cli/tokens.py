@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from jeton.sts import digits
+from jeton_host import token_text
 from jeton_host.cli.options import METERS, Json, Where, put
 from jeton_host.client.answers import EnterResult, PressResult
 from jeton_host.errors import BoardError, JetonError
@@ -110,18 +111,29 @@ def press(
 def tokens_of(words: Sequence[str]) -> list[str]:
     """Return the tokens in the words of a command line.
 
-    If each word has 20 digits, each is a token; otherwise all words together are one token.
+    If each word has 20 digits, each is a token. Otherwise all words together are one token, or a
+    text that contains tokens, such as an SMS; a line on standard error then says which.
     """
     cleaned = [digits.clean(word) for word in words]
     if all(len(word) == digits.DIGITS for word in cleaned):
         return cleaned
-    return ["".join(cleaned)]
+    together = "".join(cleaned)
+    text = " ".join(words)
+    if token_text.is_number(text):
+        return [together]
+    found = token_text.found_in(text)
+    if found:
+        shown = ", ".join(digits.grouped(token) for token in found)
+        print(f"jeton: found in this text: {shown}", file=sys.stderr)
+    return found or [together]
 
 
 def key_in(meter: Meter, line: str) -> tuple[str, dict[str, Any], bool]:
     """Press the keys of a line; return a message, the value for --json, and if it succeeded."""
-    keys = re.sub(r"[\s-]", "", line)
+    keys = digits.clean(line)
     if not re.fullmatch(r"[0-9*#i]*", keys):
+        keys = "#".join(token_text.found_in(line))
+    if not keys and digits.clean(line):
         raise JetonError(f"{shortened(line)} are not keys of a meter: use {_KEYS}")
     pressed = _pressed(meter, keys)
     if pressed.result is None:

@@ -394,7 +394,7 @@ def explain_command(
     """
     from jeton_host.vending.explain import explain
 
-    digits_ = digits.clean("".join(token))
+    digits_ = " ".join(token)
     pos = _pos(keys)
     with _live(pos, meter, digits_) as (live, no_answer):
         found = explain(digits_, pos=pos, meter=meter, **live)

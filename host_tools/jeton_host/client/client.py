@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from jeton.sts.tokens import layout
+from jeton_host import token_text
 from jeton_host.client import waiting
 from jeton_host.client.answers import (
     Display,
@@ -108,10 +109,13 @@ class MeterClient(Session):
         A refused token is a result, not an error.
 
         Args:
-            token: 20 digits; spaces and dashes are ignored. Only the first 200 characters are
-                sent.
+            token: 20 digits. Spaces, dashes and dots of every kind are ignored, digits of other
+                scripts are accepted, and so is a whole SMS or receipt with one token in it.
+
+        Raises:
+            WrongValueError: The text contains several tokens.
         """
-        return enter_result(self.rpc("enter", token[:_LONGEST_TOKEN]))
+        return enter_result(self.rpc("enter", token_text.one(token)[:_LONGEST_TOKEN]))
 
     @exclusive
     def press(self, keys: str, *, linger_s: int = 0) -> PressResult:

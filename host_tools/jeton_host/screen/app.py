@@ -29,6 +29,7 @@ from textual.widgets import (
 )
 
 from jeton.sts import digits
+from jeton_host import token_text
 from jeton_host.client.answers import Display, Event, Led, Status
 from jeton_host.errors import JetonError
 from jeton_host.firmware import profiles
@@ -48,7 +49,7 @@ _NAMED = {"backspace": "*", "enter": "#"}
 _FLASH_S = 0.4  # half the period of a flashing display
 _SPEEDS = (0, 1, 60, 3600)  # seconds of the clock in one real second
 _IN_A_NAME = ("name", "result", "class", "subclass")  # details of an event that its name contains
-_PASTED = 200  # characters of a paste that are read
+_PASTED = 2000  # characters of a paste that are read
 _NARROW = 30  # the shortest line of an event, characters
 
 
@@ -326,8 +327,12 @@ class MeterScreen(App[int]):
 
     def on_paste(self, event: events.Paste) -> None:
         """Press the pasted keys, for example a token with spaces."""
-        keys = digits.clean(event.text[:_PASTED].strip())
-        if keys and set(keys) <= set("0123456789*#"):
+        text = event.text[:_PASTED]
+        keys = digits.clean(text)
+        if not set(keys) <= set("0123456789*#"):
+            found = token_text.found_in(text)
+            keys = found[0] if len(found) == 1 else ""
+        if keys:
             self.line.press(keys)
         else:
             self.say("the pasted text is not a token: no key was pressed", good=False)

@@ -19,7 +19,7 @@ from typing import Any
 
 from jeton.sts import digits
 from jeton.sts import tokens as layouts
-from jeton_host import clock
+from jeton_host import clock, token_text
 from jeton_host.errors import VendingError
 from jeton_host.typed import typed
 from jeton_host.vending import tid
@@ -132,11 +132,11 @@ def explain(
 class _Explainer(Guesser):
     def explain(self, token: str, name: str | None) -> Explanation:
         meter = None if name is None else self._pos.meter(name)
-        text = digits.clean(token.strip())
         try:
-            cls, _ = split(text)
+            cls, _ = split(token)
         except VendingError as error:
-            return self._no_token(text, str(error), meter)
+            return self._no_token(digits.clean(token), str(error), meter)
+        text = token_text.one(token)
         if cls == 3:
             return self._locked(self._class_3(text, meter))
         if cls == 1:

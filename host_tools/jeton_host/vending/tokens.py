@@ -12,6 +12,7 @@ from fractions import Fraction
 from typing import Any
 
 from jeton.sts import digits, tokens
+from jeton_host import token_text
 from jeton_host.errors import VendingError
 from jeton_host.vending import ciphers, shown
 
@@ -126,8 +127,9 @@ def decode(
 
 def split(token: str) -> tuple[int, bytes]:
     """Return (class, block as transmitted) of a token; raise VendingError if it is not one."""
-    text = digits.clean(token)
+    text = ""
     try:
+        text = token_text.one(token)
         return digits.split(text)
     except ValueError as error:
         if len(text) in (40, 60) and digits.is_digits(text):
