@@ -303,7 +303,7 @@ class Runtime:
         profile = meter.profile
         if not (meter.fault or meter.store_error or state.lock_until > now):
             if not (state.switch_closed and state.load_w):
-                self._next = min(meter.process(now), now + timeline.WAIT_SAVE_S)
+                self._next = min(meter.process(now), timeline.next_save(meter))
             if state.warned or state.credit_wh <= 0 or state.hold or state.tamper:
                 page_s = profile.screens_page_s
                 self._next = min(self._next, (now // page_s + 1) * page_s)

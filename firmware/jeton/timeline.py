@@ -166,14 +166,17 @@ def _save_due(meter: "Meter", now):
         return True
     if now // credit.DAY_S != meter._saved_at // credit.DAY_S:
         return True
-    return passed_s >= (WAIT_SAVE_S if _waits(meter) else CLOCK_SAVE_S)
+    return now >= next_save(meter)
 
 
-def _waits(meter: "Meter"):
-    """Return whether a lock-out, its window, a trip or a key change is waiting for its time."""
-    if meter.state.reconnect_at or meter.lockout.deadline() is not None:
-        return True
-    return meter.key_change.deadline() is not None
+def next_save(meter: "Meter"):
+    """Return when the clock is saved next, without consumption or an event before.
+
+    It is saved more often while a lock-out, its window, a trip or a key change waits for its time.
+    """
+    waits = meter.state.reconnect_at or meter.lockout.deadline() is not None
+    waits = waits or meter.key_change.deadline() is not None
+    return meter._saved_at + (WAIT_SAVE_S if waits else CLOCK_SAVE_S)
 
 
 def _deadline(meter: "Meter", now):

@@ -236,7 +236,7 @@ def test_wrong_rows_are_reported_with_the_others(pos: PointOfSale, drn: str) -> 
         (drn, "1234", "FormatError"),
         (drn, "7.06305E+19", 1),
         (drn, "x" * 5000, 1),
-        (drn, "٣" * 20, 1),
+        (drn, "३" * 20, 1),
         (drn, "00000000000150997584", "Accept"),
         ("600727000000000008", UNKNOWN),
         ("1e9", UNKNOWN),

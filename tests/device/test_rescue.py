@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import typer
@@ -289,7 +290,9 @@ class Sales:
         self.accepted: list[str] = []
 
     def change(self, *, entered: bool = True, **changes: Any) -> list[str]:
-        codes = [one.token for one in self.pos.key_change("old", at=AT, **changes)]
+        # Until 0.2.0 a point of sale issued changes back to any earlier key.
+        with mock.patch.object(PointOfSale, "_check_used_tokens"):
+            codes = [one.token for one in self.pos.key_change("old", at=AT, **changes)]
         if entered:
             self.enter(*codes)
         return codes

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from board_rig import Rig
+from jeton import timeline
 from jeton_host.firmware import boards
 
 WIRED = [name for name in boards.names() if boards.load(name).parts]
@@ -39,15 +40,20 @@ def test_an_idle_tick_allocates_nothing(board: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("board", WIRED)
 def test_an_idle_meter_allocates_nothing(board: str, tmp_path: Path) -> None:
-    """Ten minutes without a load: no memory is allocated and the display does not change."""
+    """Ten minutes without a load: no memory is allocated and the display does not change.
+
+    Then the clock is saved, which needs memory.
+    """
     with Rig(board, tmp_path) as rig:
         rig.provision(credit_wh=45_000)
+        rig.tick(60)
+        rig.rpc("save")
         rig.tick(60)
         before = rig.bench.part("display").text()
         said = rig.run(
             "import micropython\n"
             "def idle():\n"
-            "    for i in range(600):\n"
+            "    for i in range(590):\n"
             "        rig_time.ms += 1000\n"
             "        micropython.heap_lock()\n"
             "        runtime.tick()\n"
@@ -56,8 +62,12 @@ def test_an_idle_meter_allocates_nothing(board: str, tmp_path: Path) -> None:
             "    print(i)\n"
             "idle()"
         )
-        assert int(said) == 599
+        assert int(said) == 589
         assert rig.bench.part("display").text() == before
+        saved = "print(meter._meter._saved_at)"
+        before_save = int(rig.run(saved))
+        rig.tick(30, ms=1000)
+        assert int(rig.run(saved)) == before_save + timeline.CLOCK_SAVE_S
         # Changes without a key are still shown: here the end of the day, then a load.
         rig.rpc("advance", 86_400)
         rig.rpc("load", 3600)

@@ -427,7 +427,8 @@ def test_a_board_can_be_named_by_mac_and_by_meter_name(
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["meter home has no port: it is not served*"])
     with meters.NamedBoard(meters.find("home")):
-        pytester.runpytest_inprocess("--meter", "home").assert_outcomes(passed=1)
+        erase = pytester.runpytest_inprocess("--meter", "home", "--meter-erase")
+        erase.assert_outcomes(passed=1)
 
 
 @contextlib.contextmanager

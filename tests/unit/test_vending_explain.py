@@ -54,7 +54,13 @@ def test_a_good_token_is_explained(pos: PointOfSale) -> None:
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [("", "20 digits"), ("12x", "20 digits"), ("1" * 19 + "x", "0 to 9"), ("9" * 20, "larger")],
+    [
+        ("", "20 digits"),
+        ("12", "20 digits"),
+        ("12x", "0 to 9"),
+        ("1" * 19 + "x", "0 to 9"),
+        ("9" * 20, "larger"),
+    ],
 )
 def test_a_malformed_token_is_a_format_error(pos: PointOfSale, text: str, says: str) -> None:
     found = ask(pos, text, None)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
+from jeton.sts import digits
 from jeton.sts.results import NAMES
 from jeton_host import token_text
 from jeton_host.errors import JetonError, VendingError
@@ -250,7 +251,10 @@ def _row(number: int, place: Mapping[str, int], values: list[str], comma: bool) 
         return values[at] if at is not None and at < len(values) else ""
 
     row = TokenRow(number, cell("meter"), cell("token"))
-    if any(_CONTROL.search(cell(name)) for name in place if name != "token"):
+    texts = [cell(name) for name in place if name != "token"]
+    if not token_text.found_in(cell("token")):
+        texts.append(digits.clean(cell("token")))  # a line end may be between groups of digits
+    if any(map(_CONTROL.search, texts)):
         return replace(row, problem="it contains control characters")
     row = replace(row, setup={name: cell(name) for name in SETUP if cell(name)})
     for name in ("meter", "token"):
