@@ -4,6 +4,6 @@ from importlib.util import find_spec
 
 from jeton_host.errors import VendingError
 
-for _name in ("fastapi", "swagger_ui_bundle", "uvicorn"):
+for _name in ("fastapi", "fastapi_offline", "uvicorn"):
     if find_spec(_name) is None:
         raise VendingError(f"the vending service needs {_name}: pip install 'jeton-meter[server]'")

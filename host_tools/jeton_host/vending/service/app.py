@@ -11,13 +11,11 @@ import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, FastAPI, Query, Request, Response
+from fastapi import APIRouter, Body, FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse, JSONResponse
-from fastapi.staticfiles import StaticFiles
+from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
-from swagger_ui_bundle import swagger_ui_path
 
 from jeton_host import __version__
 from jeton_host.errors import BusyError, JetonError
@@ -47,6 +45,13 @@ from jeton_host.vending.service.messages import (
 )
 
 _ALWAYS = ("/admin", "/docs", "/openapi.json", "/static")  # served also during an outage
+_MeterName = Annotated[
+    str,
+    Path(
+        description="Its name, DRN or PAN.",
+        openapi_examples={"home": {"value": "home"}},
+    ),
+]
 _TYPES = {
     "string": "a string",
     "int": "a whole number",
@@ -99,26 +104,21 @@ def _invalid_text(errors: Sequence[Mapping[str, Any]]) -> str:
 def make_app(pos: PointOfSale, active_faults: ActiveFaults | None = None) -> FastAPI:
     """Return the HTTP application for a point of sale."""
     backend = Backend(pos, active_faults or ActiveFaults())
-    app = FastAPI(
+    # Its page needs no other server: it comes with the files of Swagger UI.
+    app = FastAPIOffline(
         title="Jeton vending service",
         version=__version__,
-        description="Issues STS tokens under test keys, with faults that a test can set.",
-        docs_url=None,
+        description="Issues STS tokens under test keys, with faults that a test can set. To try "
+        "it, register a meter, then sell energy to it: the examples fit together.",
         redoc_url=None,
+        static_url="/static",
+        swagger_ui_parameters={"validatorUrl": None},
     )
     app.state.ending = asyncio.Event()  # set at the end: delayed answers are sent at once
-    app.mount("/static", StaticFiles(directory=swagger_ui_path), name="static")
 
-    @app.get("/docs", include_in_schema=False)
-    def docs() -> HTMLResponse:
-        return get_swagger_ui_html(
-            openapi_url="/openapi.json",
-            title=app.title,
-            swagger_js_url="/static/swagger-ui-bundle.js",
-            swagger_css_url="/static/swagger-ui.css",
-            swagger_favicon_url="/static/favicon-32x32.png",
-            swagger_ui_parameters={"validatorUrl": None},
-        )
+    @app.get("/", include_in_schema=False)
+    def start() -> RedirectResponse:
+        return RedirectResponse("/docs")
 
     @app.exception_handler(Refused)
     def refused(request: Request, error: Exception) -> JSONResponse:
@@ -202,7 +202,7 @@ def _add_meters(app: FastAPI, backend: Backend) -> None:
         response_model=MeterAnswer,
         responses=error_responses(404),
     )
-    def show_meter(meter: str) -> dict[str, Any]:
+    def show_meter(meter: _MeterName) -> dict[str, Any]:
         return backend.meter(meter).as_dict()
 
     @routes.post(
@@ -213,7 +213,7 @@ def _add_meters(app: FastAPI, backend: Backend) -> None:
         responses=idempotency(Sale) | error_responses(404),
     )
     def purchase(
-        meter: str, order: Purchase, idempotency_key: IdempotencyKey = None
+        meter: _MeterName, order: Purchase, idempotency_key: IdempotencyKey = None
     ) -> JSONResponse:
         record = backend.meter(meter)
         return backend.order(
@@ -227,7 +227,7 @@ def _add_meters(app: FastAPI, backend: Backend) -> None:
         response_model_exclude_unset=True,
         responses=error_responses(404),
     )
-    def purchases(meter: str) -> list[dict[str, Any]]:
+    def purchases(meter: _MeterName) -> list[dict[str, Any]]:
         return backend.orders("purchase", meter=backend.meter(meter).name)
 
     @routes.get(
@@ -251,7 +251,7 @@ def _add_meters(app: FastAPI, backend: Backend) -> None:
         responses=idempotency(KeyChanged) | error_responses(404),
     )
     def key_change(
-        meter: str, order: KeyChange, idempotency_key: IdempotencyKey = None
+        meter: _MeterName, order: KeyChange, idempotency_key: IdempotencyKey = None
     ) -> JSONResponse:
         record = backend.meter(meter)
         return backend.order(
@@ -270,7 +270,7 @@ def _add_meters(app: FastAPI, backend: Backend) -> None:
         responses=idempotency(Issue) | error_responses(404),
     )
     def management(
-        meter: str, order: Management, idempotency_key: IdempotencyKey = None
+        meter: _MeterName, order: Management, idempotency_key: IdempotencyKey = None
     ) -> JSONResponse:
         record = backend.meter(meter)
         return backend.order(

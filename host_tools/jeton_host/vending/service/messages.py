@@ -25,8 +25,15 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+def _example(body: dict[str, Any]) -> ConfigDict:
+    """Return the configuration of a request with the example that its page shows."""
+    return ConfigDict(json_schema_extra={"examples": [body]})
+
+
 class NewMeter(_Model):
     """A meter to register; the defaults are those of `jeton new`."""
+
+    model_config = _example({"name": "home"})
 
     name: Text | None = Field(default=None, description="By default the DRN.")
     drn: Text | None = Field(
@@ -48,6 +55,8 @@ class NewMeter(_Model):
 class Purchase(_Model):
     """A purchase of energy."""
 
+    model_config = _example({"kwh": 12.5})
+
     kwh: Number = Field(description="Rounded up to an amount that a token can contain.")
     paid: Text | None = Field(default=None, description="Saved without change.")
     at: datetime | None = Field(default=None, description="The time of issue; by default now.")
@@ -55,6 +64,8 @@ class Purchase(_Model):
 
 class KeyChange(_Model):
     """A key change; a parameter that is not given does not change."""
+
+    model_config = _example({"krn": 2})
 
     krn: int | None = None
     bdt: Text | None = None
@@ -69,6 +80,10 @@ class KeyChange(_Model):
 
 class Management(_Model):
     """A management token; `kind` decides whether `value` is W, a register, a rate or tests."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"kind": "power-limit", "value": 5000}]}
+    )
 
     kind: Literal[
         "power-limit", "unbalance-limit", "clear-credit", "clear-tamper", "tariff", "test"
@@ -117,6 +132,10 @@ class MeterStatus(BaseModel):
 class Question(_Model):
     """A token to explain, for one meter or for any known meter."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"token": "0000 0000 0001 5099 7584"}]}
+    )
+
     token: Text
     meter: Text | None = None
     status: MeterStatus | None = Field(
@@ -127,6 +146,8 @@ class Question(_Model):
 
 class Faults(_Model):
     """The faults of the service; each is off by default."""
+
+    model_config = _example({"slow_s": 2})
 
     out_of_service_s: float = Field(
         default=0, ge=0, le=_MAX_OUTAGE_S, description="Answer 503 for so many seconds from now."
