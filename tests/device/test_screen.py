@@ -179,6 +179,30 @@ def test_a_token_under_the_new_key_follows_a_key_change() -> None:
     assert PointOfSale().meter("demo").key.bdt == "14"
 
 
+def test_the_rollover_of_2024_can_be_played_on_the_screen() -> None:
+    """The point of sale follows the meter's clock; advice that does not fit on a line wraps."""
+    jeton("new", "demo", "--profile", "ceet", "--bdt", "93", "--clock", "2024-11-20T09:00")
+
+    async def test() -> None:
+        async with seen() as s:
+            await s.pilot.press("v")
+            await s.issued("credit")
+            await s.keys("k")
+            assert s.said.startswith("Accept, TransferCredit")
+            assert s.screen.issued[0].issued is not None
+            assert f"{s.screen.issued[0].issued:%Y-%m-%d}" == "2024-11-20"
+            await s.typed("bdt", "14")
+            await s.until(lambda: len(s.screen.issued) == 2)
+            await s.keys("k")
+            assert "KRN 2" in s.text("#state")
+            said = s.screen.query_one("#said", Static)
+            s.screen.say("a long line of advice " * 6, good=True)
+            await s.pilot.pause()
+            assert said.size.height == 2
+
+    run(test)
+
+
 def test_the_other_buttons_of_the_desk_work(demo: str) -> None:
     async def test() -> None:
         async with seen() as s:

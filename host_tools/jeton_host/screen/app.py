@@ -412,6 +412,8 @@ class MeterScreen(App[int]):
                 if status and waiting and what == "key-change":
                     self._back(partial(self._offer, waiting[-1], status))
                     return
+                if status is not None:
+                    desk.follow(status.clock)
                 issued = issue[what]()
                 then = partial(self._have, issued, bool(waiting))
             except JetonError as error:

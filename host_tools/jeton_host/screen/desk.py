@@ -6,6 +6,7 @@ from datetime import datetime
 from jeton_host.client.answers import Status
 from jeton_host.errors import VendingError
 from jeton_host.meters import named as meters
+from jeton_host.vending import tid
 from jeton_host.vending.pos import PointOfSale
 from jeton_host.vending.records import Issued, MeterKey
 
@@ -15,7 +16,8 @@ _EARLIER = 50  # the most entries in the list of tokens
 class Desk:
     """The point of sale for one meter.
 
-    `at` and `rnd` fix the time of issue and the random number, for pictures that do not change.
+    Tokens are issued at the time of the meter's clock, see `follow`. `at` and `rnd` fix the time
+    of issue and the random number, for pictures that do not change.
     """
 
     def __init__(
@@ -28,9 +30,19 @@ class Desk:
     ) -> None:
         self.name = name
         self._pos = pos
+        self._fixed = at
         self._at = at
         self._rnd = rnd
         pos.meter(name)  # raises VendingError for an unknown meter
+
+    def follow(self, clock: datetime) -> None:
+        """Issue the next tokens at a time of the meter's clock, for example in November 2024.
+
+        A time outside the TID range of the key, as of a clock that was never set, is not used:
+        then the clock of the computer counts.
+        """
+        first, last = tid.first_and_last(self._pos.meter(self.name).key.bdt)
+        self._at = self._fixed or (clock if first <= clock <= last else None)
 
     def next_krn(self) -> int:
         """Return the key revision number after the next key change."""
