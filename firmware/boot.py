@@ -8,7 +8,16 @@ try:
     # firmware/main.py, under its name on a board, so that a user's own /main.py cannot replace it.
     from jeton_main import meter  # type: ignore[import-not-found]  # noqa: F401
 except Exception as error:
-    __import__("drivers.shut").shut.start(error)
+    # Unload the modules of the failed start: the check of the lock needs their memory.
+    __import__("sys").modules.clear()
+    __import__("gc").collect()
+    try:
+        shut = __import__("drivers.shut").shut
+    except MemoryError:
+        # It is not known whether the meter is locked: its REPL stays closed.
+        __import__("time").sleep(5)
+        __import__("machine").reset()
+    shut.start(error)
 __import__("sys").path.remove("/lib")
 
 __import__("micropython").kbd_intr(3)

@@ -159,14 +159,9 @@ def plan(meter: "Meter"):
 
 def _save_due(meter: "Meter", now):
     state = meter.state
-    passed_s = now - meter._saved_at
-    if passed_s < SAVE_S or not state.provisioned:
+    if now - meter._saved_at < SAVE_S or not state.provisioned:
         return False
-    if state.total_wh - meter._saved_total_wh >= SAVE_WH:
-        return True
-    if now // credit.DAY_S != meter._saved_at // credit.DAY_S:
-        return True
-    return now >= next_save(meter)
+    return state.total_wh - meter._saved_total_wh >= SAVE_WH or now >= next_save(meter)
 
 
 def next_save(meter: "Meter"):
@@ -174,9 +169,11 @@ def next_save(meter: "Meter"):
 
     It is saved more often while a lock-out, its window, a trip or a key change waits for its time.
     """
-    waits = meter.state.reconnect_at or meter.lockout.deadline() is not None
-    waits = waits or meter.key_change.deadline() is not None
-    return meter._saved_at + (WAIT_SAVE_S if waits else CLOCK_SAVE_S)
+    at = meter._saved_at
+    after_s = CLOCK_SAVE_S
+    if meter.state.reconnect_at or meter.lockout.deadline() or meter.key_change.deadline():
+        after_s = WAIT_SAVE_S
+    return min(at + after_s, (at // credit.DAY_S + 1) * credit.DAY_S)
 
 
 def _deadline(meter: "Meter", now):

@@ -549,7 +549,7 @@ def test_a_start_without_memory_opens_no_lock(tmp_path: Path) -> None:
         meter.provision(meters.make_config())
         meter.set_load_steps([(i * 10, i) for i in range(256)], repeat_s=3000)
         meter.lock(CODE)
-    for heap in ("140k", "116k", "90k"):
+    for heap in ("140k", "116k", "90k", "75k", "50k"):
         with VirtualBoard(tmp_path / "flash.img", heap=heap) as board, Client(board.path) as line:
             line.send(b"\r\x03\x01")
             said = line.expect(b"locked")
