@@ -44,7 +44,8 @@ _QUIET = 0.05  # seconds without a byte before a tick begins
 _TICK_RETRY = 1.0  # seconds to the next attempt if the interpreter is not at its prompt
 _WAKE_UPS = (0.02, 0.1, 0.4)  # seconds after a Ctrl-C: ends a wait that began just after it
 _FORCE_AFTER = 2.5  # seconds after a Ctrl-C; a later Ctrl-C interrupts any code
-_SETTLE = 1.0  # seconds for the last tick before the board is switched off
+_SETTLE = 5.0  # longest time for the last tick before the board is switched off, in s
+_SETTLE_FORCE = 0.5  # seconds after which it interrupts also code that ignores Ctrl-C
 
 
 def _set_raw(fd: int, local: int = 0) -> None:
@@ -652,7 +653,7 @@ class PtyBridge(threading.Thread):
         self._due = now + 0.01
         if self._busy():
             if self._program_runs():
-                self._interrupt(now, force=now - self._settle_since > _SETTLE / 2)
+                self._interrupt(now, force=now - self._settle_since > _SETTLE_FORCE)
         elif self._output.prompts or now - self._settle_since > 0.2:
             self._tick(now)
         else:
