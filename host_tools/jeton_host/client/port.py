@@ -193,7 +193,9 @@ class SerialPort:
 def _is_temporary(error: Exception) -> bool:
     """Return whether opening the port may succeed later: it is in use or disconnected."""
     code = getattr(error, "errno", None)
-    return code in (*_BUSY, *_GONE, errno.EIO) or "exclusively lock" in str(error)
+    # A pseudo-terminal whose board ends just now can be opened, but not configured.
+    ends = f"Could not configure port: ({errno.EIO}," in str(error)
+    return code in (*_BUSY, *_GONE, errno.EIO) or ends or "exclusively lock" in str(error)
 
 
 def _reason(device: str, error: Exception) -> str:
