@@ -252,8 +252,8 @@ def _row(number: int, place: Mapping[str, int], values: list[str], comma: bool) 
 
     row = TokenRow(number, cell("meter"), cell("token"))
     texts = [cell(name) for name in place if name != "token"]
-    if not token_text.found_in(cell("token")):
-        texts.append(digits.clean(cell("token")))  # a line end may be between groups of digits
+    if not token_text.is_number(row.token) and not token_text.found_in(row.token):
+        texts.append(digits.clean(row.token))  # a line end may be between groups of digits
     if any(map(_CONTROL.search, texts)):
         return replace(row, problem="it contains control characters")
     row = replace(row, setup={name: cell(name) for name in SETUP if cell(name)})

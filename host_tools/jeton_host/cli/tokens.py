@@ -133,8 +133,8 @@ def key_in(meter: Meter, line: str) -> tuple[str, dict[str, Any], bool]:
     keys = digits.clean(line)
     if not re.fullmatch(r"[0-9*#i]*", keys):
         keys = "#".join(token_text.found_in(line))
-    if not keys and digits.clean(line):
-        raise JetonError(f"{shortened(line)} are not keys of a meter: use {_KEYS}")
+        if not keys:
+            raise JetonError(f"{shortened(line)} are not keys of a meter: use {_KEYS}")
     pressed = _pressed(meter, keys)
     if pressed.result is None:
         return "", pressed.as_dict(), True

@@ -347,7 +347,10 @@ def _parsed(path: Path, content: bytes) -> Any:
 def load(name: str) -> dict[str, Any]:
     """Return a checked profile; ProfileError with the first fault of an invalid one."""
     path = path_of(name)
-    content = _bytes_of(path)
+    return _checked(name, path, _bytes_of(path))
+
+
+def _checked(name: str, path: Path, content: bytes) -> dict[str, Any]:
     data = _parsed(path, content)
     problem = _first_problem(path, content)
     if problem is not None:
@@ -646,10 +649,7 @@ def board_files(wanted: Iterable[str] | None = None) -> dict[str, bytes]:
 
 @lru_cache(_CACHED)
 def _board_files(name: str, path: Path, content: bytes) -> dict[str, bytes]:
-    problem = _first_problem(path, content)
-    if problem is not None:
-        raise ProfileError(f"profile {name}: {problem}")
-    data = _parsed(path, content)
+    data = _checked(name, path, content)
     found = {f"{name}.json": settings_for_board(data)}
     for language in data["languages"]:
         found[f"{name}.{language}"] = messages_for_board(data, language)

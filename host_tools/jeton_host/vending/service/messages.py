@@ -81,9 +81,7 @@ class KeyChange(_Model):
 class Management(_Model):
     """A management token; `kind` decides whether `value` is W, a register, a rate or tests."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"kind": "power-limit", "value": 5000}]}
-    )
+    model_config = _example({"kind": "power-limit", "value": 5000})
 
     kind: Literal[
         "power-limit", "unbalance-limit", "clear-credit", "clear-tamper", "tariff", "test"
@@ -132,9 +130,7 @@ class MeterStatus(BaseModel):
 class Question(_Model):
     """A token to explain, for one meter or for any known meter."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"token": "0000 0000 0001 5099 7584"}]}
-    )
+    model_config = _example({"token": "0000 0000 0001 5099 7584"})
 
     token: Text
     meter: Text | None = None
