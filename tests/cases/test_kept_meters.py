@@ -4,6 +4,7 @@ Sources: `pytest --meter=NAME` set up a kept meter again for each test, without 
 status and explain contradicted each other. `jeton delete` deleted meter and sales without a word.
 """
 
+import contextlib
 import os
 import pty
 import subprocess
@@ -96,6 +97,23 @@ def test_delete_says_what_it_deleted(home: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "deleted: meter home (00000000059) and 1 issued token\n"
     assert not meters.exists(home)
+
+
+@pytest.mark.parametrize("key", [b"\x03", b"\x04"])
+def test_ctrl_c_at_the_question_deletes_nothing(home: str, key: bytes) -> None:
+    pid, terminal = pty.fork()
+    if not pid:
+        os.execv(sys.executable, [sys.executable, "-m", "jeton_host", "delete", home])
+    seen = b""
+    while b"[y/N]" not in seen:
+        seen += os.read(terminal, 1024)
+    os.write(terminal, key)
+    with contextlib.suppress(OSError):
+        while more := os.read(terminal, 1024):
+            seen += more
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 130
+    assert b"Traceback" not in seen
+    assert meters.exists(home)
 
 
 @pytest.mark.parametrize(("answer", "deleted"), [("n", False), ("y", True), ("", False)])

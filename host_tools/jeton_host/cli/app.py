@@ -182,11 +182,16 @@ def _run(as_json: bool) -> int:
 def _called(as_json: bool) -> int:
     command = _command()
 
+    import typer
+
     from jeton_host import meter
 
     meter.report_wait = _print_wait
     try:
         status = command(standalone_mode=False, prog_name="jeton")
+    except typer.Abort:  # Ctrl-C or Ctrl-D at a question
+        print(file=sys.stderr)
+        raise KeyboardInterrupt from None
     except Exception as error:
         # A usage error; Typer's class for it has no public name.
         if not hasattr(error, "format_message") or not hasattr(error, "exit_code"):
