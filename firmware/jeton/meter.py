@@ -12,12 +12,11 @@ from .profile import Profile
 from .sts import digits as token_digits
 from .sts import keys
 from .sts.tids import TidStore
-from .values import describe, short, text, whole
+from .values import describe, short, text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from . import ports
-    from .state import State
 
 
 class Meter:
@@ -89,28 +88,6 @@ class Meter:
             timeline.save_or_note(self, True)
         return self._at
 
-    def provision(self, config, now):
-        """Set this up as a new meter with new registers (`setup.configured` describes `config`).
-
-        Raise ValueError with one line for a value that is missing or wrong; then nothing changes.
-        """
-        from . import setup
-
-        state = setup.configured(config, self._profiles)
-        state.lock = self.state.lock  # a set-up does not unlock a locked meter
-        if self.fault:
-            self._storage.set_aside()
-
-        def action():
-            self.state = state
-            self._at = self._saved_at = now
-            state.day = now // credit.DAY_S
-            self._setup()
-            setup.begin(state, self.profile, now)
-            self.fault = ""
-
-        self.atomically(action)
-
     def _setup(self):
         """Create the parts derived from the record; drop state that ends with a power cut."""
         state = self.state
@@ -143,6 +120,16 @@ class Meter:
         self._next = self._level = 0
         self.key_change = keys.KeyChange(state.ea, state.kct)
         self._decrypt = None
+
+    def __getattr__(self, name):
+        """Return an operation of the module `operations`, imported at the first such call."""
+        if name[0] != "_":
+            from . import operations
+
+            function = getattr(operations, name, None)
+            if callable(function):
+                return lambda *given, **named: function(self, *given, **named)
+        raise AttributeError(name)
 
     def _check_fault(self):
         if self.fault:
@@ -182,58 +169,6 @@ class Meter:
         self.process(now)
         return self.atomically(lambda: change(self.state, *arguments))
 
-    def set_load(self, load_w, now, unbalance_w=0):
-        """Connect a load of `load_w` watts (0 to 4294967295) behind the switch.
-
-        `unbalance_w` is the difference between the largest and the smallest phase.
-        """
-        whole("the load", load_w, 0, 0xFFFFFFFF)
-
-        def change(state: "State"):
-            state.load_steps = b""
-            state.load_w = load_w
-            state.unbalance_w = unbalance_w
-            self._load = None
-
-        self.change(now, change)
-
-    def set_load_steps(self, steps, now, start=None, repeat_s=0, more=False):
-        """Connect a load in steps [seconds, W] that begin at `start`.
-
-        The steps repeat every `repeat_s` seconds, if not 0. With `more`, append the steps to those
-        already there, whose start they share. Raise ValueError for invalid steps; a meter keeps at
-        most `load.STEPS`.
-        """
-        from . import load
-
-        def change(state: "State"):
-            state.load_steps = load.packed(steps, repeat_s, state.load_steps if more else b"")
-            if not more:
-                state.load_from = now if start is None else start
-            state.load_repeat_s = repeat_s
-            state.unbalance_w = 0
-            timeline.begin_load(self)
-
-        self.change(now, change)
-
-    def load_changes(self, seconds):
-        """Return how often a repeated load changes in so many seconds; 0 for any other load."""
-        state = self.state
-        if not state.load_repeat_s:
-            return 0
-        return seconds // state.load_repeat_s * (len(state.load_steps) // 8)
-
-    def use_energy(self, energy_wh, now):
-        """Count energy in Wh that flowed; raise ValueError while the switch is open."""
-        whole("the energy", energy_wh, 0, 0xFFFFFFFF)
-
-        def change(state: "State"):
-            if not state.switch_closed:
-                raise ValueError("no energy flows: the load switch is open")
-            credit.charge(state, energy_wh, self.profile.credit_min_wh)
-
-        self.change(now, change)
-
     def count(self, energy_wh, now):
         """Count energy in Wh that a sensor measured, whatever the state of the switch.
 
@@ -241,23 +176,6 @@ class Meter:
         """
         self._check_fault()
         timeline.count(self, energy_wh, now)
-
-    def grant(self, amount_wh, now):
-        """Add an advance of the utility, which later tokens repay; ValueError if refused."""
-        whole("the advance", amount_wh, 1, 0xFFFFFFFF)
-        self.change(now, credit.grant, self.profile, amount_wh, now)
-
-    def emergency(self, now):
-        """Take emergency credit; return (taken, reason).
-
-        The reason is "" if it was taken, else that of `credit.refusal`.
-        """
-        self._check_fault()
-        self.process(now)
-        reason = credit.refusal(self.state, self.profile)
-        if not reason:
-            self.change(now, credit.take_emergency, self.profile, now)
-        return not reason, reason
 
     def mute(self, now):
         """Silence the alarm until credit has been above its level again."""
@@ -273,40 +191,6 @@ class Meter:
         if not supply.waits_for_key(self.state, self.profile):
             return False
         return self.change(now, supply.by_key, self.profile, now)
-
-    def set_language(self, language, now):
-        """Show messages in another language of the profile; ValueError if it is not there."""
-
-        def change(state: "State"):
-            profile = Profile(
-                self._profiles, self.profile.name, language, bool(self.state.graphic)
-            )
-            state.language = profile.language.encode()
-            self.profile = profile
-            self.screen = screens.Screen(state.rows, state.cols, profile.rtl)
-
-        self.change(now, change)
-
-    def acknowledge(self, seq, now):
-        """Remove the fault reports up to number `seq`; return how many are left."""
-        from . import reports
-
-        return self.change(now, reports.acknowledge, seq, now)
-
-    def set_tamper(self, on, now):
-        """Set the tamper input; the condition stays until a token clears it."""
-        self._check_fault()
-        self.process(now)
-        if on and not self.state.tamper:
-            self.change(now, supply.set_tamper, self.profile, True, now)
-
-    def clock_set(self, was, now):
-        """Adjust to a clock that was set from `was` to `now`, without consumption in between."""
-        self._check_fault()
-        self.process(was)
-        self.atomically(lambda: timeline.jump(self, was, now))
-        for part in (self.entry, self.screen):
-            part.shift(now - was)
 
     # Keys and tokens
 
@@ -396,37 +280,6 @@ class Meter:
         if not self.fault:
             self.process(now)
         return status.status(self, now)
-
-    def ledger(self, now):
-        """Return the parts of the credit (the sum in `credit`) and the debts."""
-        from . import status
-
-        self.process(now)
-        return status.ledger(self.state)
-
-    def led(self, now):
-        """Return the LED: pulses since the meter began, pulses a kWh, and whether it is lit."""
-        from . import status
-
-        self.process(now)
-        return status.led(self)
-
-    def history(self, now):
-        """Return the consumption by day and month, oldest first."""
-        from . import history
-
-        self.process(now)
-        return history.as_dict(self.state)
-
-    def reports(self, now):
-        """Return the fault reports not acknowledged yet, oldest first."""
-        from . import reports
-
-        self.process(now)
-        if self._unsaved:
-            # A reported number must never be used again for another fault.
-            commit.save(self)
-        return reports.pending(self.state, supply.REASONS)
 
     def events(self, after=0, most=events.SLOTS):
         """Return the stored events with a number above `after`, the oldest `most` of them."""
