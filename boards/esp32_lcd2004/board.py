@@ -3,7 +3,7 @@
 NAME = "esp32_lcd2004"
 CHIP = "ESP32"
 DISPLAY = (4, 20)  # rows, columns; the set-up of a meter may differ
-STATE_FILE = "/meter.bin"
+STATE_FILE = "/meter/record"
 
 BUSES = {
     "i2c": {"kind": "I2C", "id": 0, "scl": 22, "sda": 21, "freq": 100_000},

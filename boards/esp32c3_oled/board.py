@@ -3,7 +3,7 @@
 NAME = "esp32c3_oled"
 CHIP = "ESP32-C3"
 DISPLAY = (4, 16, 1)  # rows, columns, graphic; the set-up of a meter may differ
-STATE_FILE = "/meter.bin"
+STATE_FILE = "/meter/record"
 
 BUSES = {
     "i2c": {"kind": "I2C", "id": 0, "scl": 7, "sda": 6, "freq": 100_000},

@@ -4,7 +4,7 @@ import sys
 
 NAME = "virtual"
 DISPLAY = (2, 16)  # rows, columns; the set-up of a meter may differ
-STATE_FILE = "/meter.bin"
+STATE_FILE = "/meter/record"
 
 _save = None
 _attending = False

@@ -15,7 +15,10 @@ _WAIT_S = const(5)
 def start(error):
     """Raise the error that ended the start; if a meter is locked, restart the board instead."""
     gc.collect()
-    for path in (board.STATE_FILE, board.STATE_FILE + ".d/copy"):
+    folder, _, name = board.STATE_FILE.rpartition("/")
+    # Older firmware kept the record of /meter/record in /meter.bin: it may not have been moved.
+    places = folder + ".copy/" + name, folder + ".new/" + name, folder + ".bin"
+    for path in (board.STATE_FILE, folder + ".bin.d/copy") + places:
         if locked(path):
             print("jeton: the locked meter cannot start: %r" % error)
             sleep(_WAIT_S)

@@ -1,8 +1,7 @@
 """Stores the meter's record and its tick in files, as bytes.
 
-On littlefs, or any file system whose rename replaces, each file has either its old or its new
-content. An open file would be written when the heap is collected: `with` closes it at a known
-moment.
+On littlefs a file that is overwritten has its old content until it is flushed. So the files stay
+open: to find a file in its folder takes up to a hundred reads of the flash, to overwrite it ten.
 """
 
 import os
@@ -11,17 +10,22 @@ import os
 class Storage:
     """The record in the file `path`, its tick beside it, and a copy of the record.
 
-    The copy is in its own folder, so that one damaged sector cannot destroy both.
+    Record and tick are in a folder of their own, whose log in the flash stays short. The copy is
+    in another folder, so that one damaged sector cannot destroy both.
     """
 
     def __init__(self, path):
+        folder, _, name = path.rpartition("/")
         self.path = path
-        self.paths = (path, path + ".d/copy", path + ".tick")
+        self.paths = (path, "%s.copy/%s" % (folder, name), path + ".tick")
+        self._files = [None, None, None]  # type: list
+        # Whether an interrupt left a record that is written in part, not yet on the flash.
+        self._partial = False
 
     def load(self, which):
         """Return the record (0), its copy (1) or the tick (2) as bytes, None if there is none.
 
-        The copy is the last file that a start reads.
+        The tick is the first file that a start reads, the copy the last.
         """
         from . import storage_start
 
@@ -31,11 +35,13 @@ class Storage:
         """Let littlefs begin a new log (see `storage_start`)."""
         from . import storage_start
 
-        storage_start.renew(self.path)
+        storage_start.renew(self)
 
     def set_aside(self):
         """Rename an unusable record, so that a person can examine it."""
-        for path in self.paths:
+        for which in range(3):
+            self._close(which)
+            path = self.paths[which]
             try:
                 os.rename(path, path + ".bad")
             except OSError:
@@ -47,37 +53,74 @@ class Storage:
         The file is read in small blocks: a whole copy of it would need more heap than the record.
         """
         try:
-            with open(self.path, "rb") as file:
-                first = memoryview(parts[0])
-                if not _same(file, first[:start]) or len(file.read(end - start)) != end - start:
+            file = self._open(0)
+            if self._partial or not file:
+                return False
+            file.seek(0)
+            first = memoryview(parts[0])
+            if not _same(file, first[:start]) or len(file.read(end - start)) != end - start:
+                return False
+            for part in [first[end:]] + parts[1:]:
+                if not _same(file, memoryview(part)):
                     return False
-                for part in [first[end:]] + parts[1:]:
-                    if not _same(file, memoryview(part)):
-                        return False
-                return not file.read(1)
+            return not file.read(1)
         except OSError:
+            self._close(0)
             return False
 
     def save(self, parts):
         """Replace the record by these parts, in this order, in one atomic step; then the copy."""
-        for path in self.paths[:2]:
-            try:
-                with open(path + ".new", "wb") as file:
-                    for part in parts:
-                        file.write(part)
-                os.rename(path + ".new", path)
-            except OSError:
-                if path is self.path:
-                    raise
-                # The record is saved. An older copy must never be used in its place: a used token
-                # would be accepted again. So remove the copy if there is no room for a new one.
-                _remove(path)
-                _remove(path + ".new")
+        self._partial = True
+        self._write(0, parts)
+        self._partial = False
+        try:
+            self._write(1, parts)
+        except OSError:
+            # The record is saved. An older copy must never be used in its place: a used token
+            # would be accepted again. So remove the copy if there is no room for a new one.
+            path = self.paths[1]
+            _remove(path)
+            _remove(path + ".new")
 
     def save_tick(self, tick):
         """Replace the tick, in place: littlefs stores so small a file in its directory block."""
-        with open(self.paths[2], "wb") as file:
-            file.write(tick)
+        self._write(2, (tick,))
+
+    def _open(self, which):
+        """Return an open file; None if it does not exist."""
+        if not self._files[which]:
+            try:
+                self._files[which] = open(self.paths[which], "r+b")
+            except OSError:
+                return None
+        return self._files[which]
+
+    def _close(self, which):
+        file, self._files[which] = self._files[which], None
+        if file:
+            file.close()
+
+    def _write(self, which, parts):
+        """Replace a file; OSError if that fails, and then it has its old content."""
+        path = self.paths[which]
+        try:
+            file = self._open(which)
+            if file and file.seek(0, 2) == sum([len(part) for part in parts]):
+                file.seek(0)
+                for part in parts:
+                    file.write(part)
+                file.flush()
+                return
+            # An open file cannot become shorter, and a new file is empty for a moment.
+            self._close(which)
+            with open(path + ".new", "wb") as file:
+                for part in parts:
+                    file.write(part)
+            os.rename(path + ".new", path)
+        except OSError:
+            # After an error littlefs ignores all that is written to the open file.
+            self._close(which)
+            raise
 
 
 def _remove(path):

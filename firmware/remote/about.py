@@ -11,8 +11,13 @@ def facts():
     about = sys.implementation
     gc.collect()
     store = []
-    for name in os.listdir("/"):
-        if name.startswith("meter.bin"):
+    names = os.listdir("/")
+    for folder in ("meter", "meter.copy", "meter.new"):
+        if folder in names:
+            names += [folder + "/" + name for name in os.listdir("/" + folder)]
+    for name in names:
+        # Older firmware kept the store in the root folder.
+        if name.startswith("meter.bin") or (name.startswith("meter") and "/" in name):
             if not os.stat("/" + name)[0] & 0x4000 or os.listdir("/" + name):
                 store.append(name)
     disk = None

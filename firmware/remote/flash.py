@@ -5,11 +5,21 @@ from binascii import a2b_base64, hexlify
 from hashlib import sha256
 
 
-def erase(start):
-    """Remove the files and folders in the root folder whose names begin with `start`."""
+def erase(*starts):
+    """Remove what is in the root folder and has a name that begins with one of `starts`.
+
+    The name of a folder ends with a slash.
+    """
     for name in os.listdir("/"):
-        if name.startswith(start):
-            _remove("/" + name)
+        path = "/" + name
+        slash = "/" if os.stat(path)[0] & 0x4000 else ""
+        if [start for start in starts if (name + slash).startswith(start)]:
+            _remove(path)
+
+
+def erase_meter():
+    """Remove the store of a meter, of this firmware or of older firmware."""
+    erase("meter/", "meter.copy/", "meter.new/", "meter.bin")
 
 
 def _remove(path):
@@ -27,7 +37,7 @@ def forget_meter():
 
     # A meter that is not set up saves nothing when the board is reset.
     jeton_main.core.state.provisioned = 0
-    erase(jeton_main.board.STATE_FILE.strip("/"))
+    erase_meter()
 
 
 class Files:

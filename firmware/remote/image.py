@@ -66,6 +66,14 @@ class FlashToRead(Flash):
         return Flash.ioctl(self, op, arg)
 
 
+def _exists(path):
+    try:
+        os.stat(path)
+    except OSError:
+        return False
+    return True
+
+
 def write(image, tree, names, needs):
     """Bring the files of a flash image up to date and print the result.
 
@@ -84,7 +92,7 @@ def write(image, tree, names, needs):
     except OSError:
         print("unreadable")
         return
-    if needs and not [name for name in needs if name in os.listdir("/flash")]:
+    if needs and not [name for name in needs if _exists("/flash/" + name)]:
         print("lacking")
         return
     old = []
@@ -131,18 +139,19 @@ def read(image, start, most):
         flash = FlashToRead(image, "rb")
         system = vfs.VfsLfs2(flash)  # type: ignore[abstract, arg-type]
         vfs.mount(system, "/flash", readonly=True)
+        found = {}  # type: dict[str, str | None]
         names = [name for name in os.listdir("/flash") if name.startswith(start)]
-        for name in names[:]:
+        for name in names:  # grows while it is read
             if os.stat("/flash/" + name)[0] & 0x4000:
-                names.remove(name)
                 names += [name + "/" + one for one in os.listdir("/flash/" + name)]
+            else:
+                found[name] = None
         blocks, free = os.statvfs("/flash")[2:4]
         free = free if free <= blocks else 0  # littlefs counts some blocks twice
     except OSError:
         print(json.dumps(None))
         return
-    found = dict.fromkeys(names)
-    for name in names:
+    for name in found:
         try:
             with open("/flash/" + name, "rb") as file:
                 found[name] = hexlify(file.read(most)).decode()

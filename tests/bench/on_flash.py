@@ -47,7 +47,7 @@ def profiles(name, language=None):
 def boot(nor):
     """Start a meter on this flash and return it."""
     vfs.mount(vfs.VfsLfs2(nor), "/m")
-    store = Counted("/m/meter.bin")
+    store = Counted("/m/meter/record")
     meter = Meter(store, profiles)
     meter.start()
     return meter, store

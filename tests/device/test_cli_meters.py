@@ -461,7 +461,7 @@ def test_a_flash_without_a_meter_is_not_changed(demo: str) -> None:
     # Firmware is older, so an update would change it.
     empty = empty.replace(firmware_build.build(find()).hash.encode(), b"0123456789abcdef")
     flash.write_bytes(empty)
-    assert "contains no meter.bin: it is damaged" in refused("status", demo)
+    assert "contains no meter/record: it is damaged" in refused("status", demo)
     assert flash.read_bytes() == empty
 
 

@@ -117,9 +117,9 @@ def test_a_stock_board_gets_the_firmware_and_a_meter(stock: VirtualBoard) -> Non
     token = result_of("vend", "lome", "credit", "12.5")["tokens"][0]
     assert result_of("enter", stock.path, token)["name"] == "Accept"
     # Exactly the files of a new virtual board, and those of the meter.
-    names = [name for name in files_on(stock) if not name.startswith("meter.bin")]
+    names = [name for name in files_on(stock) if not name.startswith("meter")]
     with VirtualBoard() as other:
-        assert names == [n for n in files_on(other) if not n.startswith("meter.bin")]
+        assert names == [n for n in files_on(other) if not n.startswith("meter")]
         assert run_on(stock, "print(open('firmware.id').read().split()[0])") == run_on(
             other, "print(open('firmware.id').read().split()[0])"
         )
@@ -194,7 +194,7 @@ def test_the_meter_is_kept(board: VirtualBoard) -> None:
 def test_the_meter_is_erased_on_request(board: VirtualBoard, tmp_path: Path) -> None:
     with Meter(board.path) as meter:
         meter.provision(make_config() | {"credit_wh": 12_340})
-    modify(board, "meter.bin.bad")
+    modify(board, "meter.bin.bad", "meter/record.bad")
     other = make_config(drn="00000000000") | {"credit_wh": 500}
     file = tmp_path / "meter.json"
     file.write_text(json.dumps(other))
@@ -204,14 +204,14 @@ def test_the_meter_is_erased_on_request(board: VirtualBoard, tmp_path: Path) -> 
     assert (found["erased"], found["drn"]) == (True, "00000000000")
     with Meter(board.path) as meter:
         assert meter.status().credit_wh == 500
-    assert "meter.bin.bad" not in files_on(board)
+    assert not [name for name in files_on(board) if name.endswith(".bad")]
     assert flash(board, "--config", str(file))["drn"] == "00000000000"  # the same meter again
 
 
 def test_a_damaged_store_is_not_changed(board: VirtualBoard, tmp_path: Path) -> None:
     with Meter(board.path) as meter:
         meter.provision(make_config())
-    modify(board, "meter.bin", "meter.bin.d/copy", mode="wb")
+    modify(board, "meter/record", "meter.copy/record", mode="wb")
     board.power_cut()
     board.power_on()
     file = tmp_path / "meter.json"
@@ -219,7 +219,7 @@ def test_a_damaged_store_is_not_changed(board: VirtualBoard, tmp_path: Path) -> 
     said = ran("flash", board.path, "--board", "virtual", "--config", str(file))
     assert said.status == 1
     assert "its store was not changed; --erase-meter removes it" in said.err
-    assert [name for name in files_on(board) if name.startswith("meter.bin")]
+    assert [name for name in files_on(board) if name.startswith("meter/record")]
     assert flash(board, "--config", str(file), "--erase-meter")["fault"] is None
 
 
@@ -631,12 +631,15 @@ def test_a_full_flash_is_refused(board: VirtualBoard, monkeypatch: pytest.Monkey
 FILL = """
 import os
 os.mkdir("mine")
-try:
-    for i in range(999):
-        with open("mine/%d" % i, "wb") as file:
-            file.write(bytes(12288))
-except OSError:
-    pass
+i = 0
+for size in (12288, 4096):
+    try:
+        while True:
+            i += 1
+            with open("mine/%d" % i, "wb") as file:
+                file.write(bytes(size))
+    except OSError:
+        pass
 """
 
 

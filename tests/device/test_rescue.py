@@ -86,7 +86,7 @@ def home() -> Home:
     return Home()
 
 
-BOTH = ("/meter.bin", "/meter.bin.d/copy")
+BOTH = ("/meter/record", "/meter.copy/record")
 
 
 def poke(at: int, data: bytes, names: tuple[str, ...] = BOTH) -> str:
@@ -102,9 +102,9 @@ def test_an_intact_meter_is_read_completely(home: Home) -> None:
     found = home.report()
     assert home.flash.read_bytes() == before
     copy, second = found["copies"]
-    assert (second["name"], second["intact"]) == ("meter.bin.d/copy", True)
+    assert (second["name"], second["intact"]) == ("meter.copy/record", True)
     assert second["values"] == copy["values"]
-    assert (copy["name"], copy["intact"], copy["wrong"]) == ("meter.bin", True, None)
+    assert (copy["name"], copy["intact"], copy["wrong"]) == ("meter/record", True, None)
     assert copy["tick"] == "counted"
     assert found["file_system"] is None
     assert found["credit_wh"] == 8000
@@ -115,7 +115,7 @@ def test_an_intact_meter_is_read_completely(home: Home) -> None:
         assert values[name] == getattr(status, name), name
     assert values["display"] == [4, 20, 0]
     assert values["locked"] is False
-    assert "meter.bin: intact" in run("rescue", "home")
+    assert "meter/record: intact" in run("rescue", "home")
     assert "8.00 kWh left" in run("rescue", str(home.flash))
 
 
@@ -185,7 +185,7 @@ def test_a_record_that_is_not_intact(
     home.run_source(damage(home))
     found = home.report()
     first = found["copies"][0]
-    assert (first["name"], first["intact"], first["wrong"]) == ("meter.bin", False, wrong)
+    assert (first["name"], first["intact"], first["wrong"]) == ("meter/record", False, wrong)
     assert first["values"]["drn"] == home.meter.about["drn"]
     assert found["credit_wh"] is None
     assert "set up again, the meter has no credit" in run("rescue", "home")
@@ -212,7 +212,8 @@ def test_the_intact_record_of_two_is_used(home: Home) -> None:
 def test_a_record_renamed_as_damaged_gives_no_credit(home: Home) -> None:
     home.run_source(gone(home))
     found = home.report()
-    assert [copy["name"] for copy in found["copies"]] == ["meter.bin.bad", "meter.bin.d/copy.bad"]
+    names = [copy["name"] for copy in found["copies"]]
+    assert names == ["meter/record.bad", "meter.copy/record.bad"]
     assert found["copies"][0]["intact"]
     assert found["credit_wh"] is None
     said = json.loads(run("rescue", "home", "--provision", "--json"))["provisioned"]
@@ -530,7 +531,7 @@ def test_damage_of_any_bytes_is_handled(home: Home) -> None:
     for at in range(record, record + 4096, 61):
         image = bytearray(data)
         image[at : at + 7] = bytes(255 - byte for byte in image[at : at + 7])
-        copy = rescue._read_copy("meter.bin", bytes(image[record : record + 3500]))
+        copy = rescue._read_copy("meter/record", bytes(image[record : record + 3500]))
         assert not copy.intact
         copy.as_dict()
 

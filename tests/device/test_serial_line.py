@@ -475,17 +475,17 @@ def test_a_damaged_flash_of_a_named_meter_is_reported() -> None:
 @pytest.mark.virtual_only
 def test_a_damaged_record_is_reported_and_kept(meter: Meter) -> None:
     config = meters.make_config()
-    damage = "f=open('/meter.bin%s','r+b'); f.seek(60); f.write(b'spoilt'); f.close()"
+    damage = "f=open('/meter%s/record','r+b'); f.seek(60); f.write(b'spoilt'); f.close()"
     drn = meter.status().drn
     meter.run(damage % "")
     meter.reset()
     # One intact record is enough; the other is written again from it.
     assert (meter.status().fault, meter.status().drn) == (None, drn)
-    meter.run(damage % ".d/copy")
+    meter.run(damage % ".copy")
     meter.reset()
     assert (meter.status().fault, meter.status().drn) == (None, drn)
     meter.run(damage % "")
-    meter.run(damage % ".d/copy")
+    meter.run(damage % ".copy")
     meter.reset()
     fault = meter.status().fault
     assert fault is not None
@@ -493,11 +493,11 @@ def test_a_damaged_record_is_reported_and_kept(meter: Meter) -> None:
     assert meter.display().lines[0].startswith("STORE FAULT")
     with pytest.raises(BoardError, match=r"damaged.*provision the meter again"):
         meter.enter("0" * 20)
-    assert meter.run("print(b'spoilt' in open('/meter.bin','rb').read())") == "True\r\n"
+    assert meter.run("print(b'spoilt' in open('/meter/record','rb').read())") == "True\r\n"
     assert meter.provision(config).fault is None
     meter.reset()
     assert meter.status().fault is None
-    assert meter.run("print(b'spoilt' in open('/meter.bin.bad','rb').read())") == "True\r\n"
+    assert meter.run("print(b'spoilt' in open('/meter/record.bad','rb').read())") == "True\r\n"
 
 
 @pytest.mark.virtual_only

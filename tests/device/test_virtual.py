@@ -53,7 +53,7 @@ def test_the_root_is_the_boards_own_flash(client: Client) -> None:
     output, error = client.run("import os, sys; print(os.listdir('/'), os.getcwd(), sys.path)")
     assert error == b""
     assert output == (
-        b"['boot.py', 'firmware.id', 'lib', 'meter.bin.d', 'profiles'] / "
+        b"['boot.py', 'firmware.id', 'lib', 'meter.copy', 'meter', 'profiles'] / "
         b"['', '.frozen', '/lib']\r\n"
     )
     assert client.run("print(os.stat('/etc'))")[1].endswith(b"OSError: [Errno 2] ENOENT\r\n")
@@ -364,7 +364,7 @@ def test_new_firmware_replaces_old_and_keeps_other_files(tmp_path: Path) -> None
     firmware_build.new_image(old, flash)
     with VirtualBoard(flash) as board, Client(board.path) as client:
         client.raw()
-        client.run("open('/meter.bin', 'w').write('state'); open('/lib/mine.py', 'w').close()")
+        client.run("open('/meter/record', 'w').write('state'); open('/lib/mine.py', 'w').close()")
     tree = tmp_path / "tree"
     (tree / "lib").mkdir(parents=True)
     (tree / "boot.py").write_text("new = True\n")
@@ -373,10 +373,10 @@ def test_new_firmware_replaces_old_and_keeps_other_files(tmp_path: Path) -> None
     assert firmware_build.update_image(interpreter, flash, new)
     assert not firmware_build.update_image(interpreter, flash, new)
     files = _listed(interpreter, flash)
-    assert {"/meter.bin", "/lib/mine.py", "/lib/more.py", "/boot.py"} <= files
+    assert {"/meter/record", "/lib/mine.py", "/lib/more.py", "/boot.py"} <= files
     assert not any(name.startswith("/lib/jeton/") for name in files)
     assert firmware_build.update_image(interpreter, flash, old)
-    assert {"/meter.bin", "/lib/mine.py", "/lib/jeton/meter.mpy"} <= _listed(interpreter, flash)
+    assert {"/meter/record", "/lib/mine.py", "/lib/jeton/meter.mpy"} <= _listed(interpreter, flash)
 
 
 def test_a_damaged_list_of_files_is_ignored(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from both_support import KEY, NEW, T0, configuration, credit, key_change, token
 from jeton import locked
 from jeton.sts.results import TokenResult as R
 
-PATH = "/m/meter.bin"
+PATH = "/m/meter/record"
+COPY = "/m/meter.copy/record"
 BALLAST = "/m/ballast"  # the file that fills the flash
 EMPTY = "empty"  # value of Kind.flash: a flash without a meter
 BLOCK = 4096
@@ -192,10 +193,20 @@ def _first_release(meter):
 
 
 def _damaged(meter):
-    for path in (PATH, PATH + ".d/copy"):
+    for path in (PATH, COPY):
         with open(path, "r+b") as file:
             file.seek(300)
             file.write(b"XXXX")
+
+
+def _older_places(meter):
+    """Move the store to where older firmware kept it."""
+    os.mkdir("/m/meter.bin.d")
+    os.rename(COPY, "/m/meter.bin.d/copy")
+    os.rename(PATH + ".tick", "/m/meter.bin.tick")
+    os.rename(PATH, "/m/meter.bin")
+    for folder in ("/m/meter", "/m/meter.copy"):
+        os.rmdir(folder)
 
 
 def _filled(blocks):
@@ -260,6 +271,7 @@ KINDS = [
     Kind("open", _ask("open", CODE, '"ok"'), _each(_lock, _guess)),
     Kind("start", None),
     Kind("migration", None, flash=_first_release),
+    Kind("store of older firmware", None, flash=_each(_load(900), _pass(30), _older_places)),
     Kind("first provisioning", _provision, flash=EMPTY, profiles=(KEPT,)),
     Kind("provisioned again", _provision),
     Kind("damaged, provisioned again", _provision, flash=_damaged),

@@ -16,18 +16,29 @@ BAD = ("neither", "doubled", "lost")
 
 def start(what: str, seed: int, count: int, *kinds: str) -> "subprocess.Popen[str]":
     """Start `cuts`, `flips`, or a control (`unsafe`, `silent`) in its own interpreter."""
-    micropython = interpreter.find()
-    lib = firmware_build.build(micropython).tree / "lib"
+    lib = firmware_build.build(interpreter.find()).tree / "lib"
     root = HERE.parents[1]
+    return _start(
+        *("lab.py", what, str(lib)),
+        *(str(root / "tests" / "both"), str(root), str(seed), str(count), *kinds),
+    )
+
+
+def _start(script: str, *arguments: str) -> "subprocess.Popen[str]":
+    """Start a script of this folder in its own interpreter."""
+    command = ("-X", f"heapsize={HEAP}", str(HERE / script), *arguments)
     return subprocess.Popen(
-        micropython.command(
-            *("-X", f"heapsize={HEAP}", str(HERE / "lab.py"), what, str(lib)),
-            *(str(root / "tests" / "both"), str(root), str(seed), str(count), *kinds),
-        ),
+        interpreter.find().command(*command),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def failing() -> "subprocess.Popen[str]":
+    """Start failing.py: saves that fail once or are interrupted."""
+    lib = firmware_build.build(interpreter.find()).tree / "lib"
+    return _start("failing.py", str(lib), str(HERE))
 
 
 def finish(process: "subprocess.Popen[str]", timeout: float | None = None) -> dict[str, Any]:

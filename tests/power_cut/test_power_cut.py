@@ -24,7 +24,7 @@ def test_5000_power_cuts_lose_and_double_nothing() -> None:
     for name in laboratory.BAD:
         assert laboratory.total(rows, name) == 0
     kinds = laboratory.values(rows, "kind")
-    assert len(kinds) == 35
+    assert len(kinds) == 36
     for kind in kinds:
         mine = [row for row in rows if row["kind"] == kind]
         assert set(laboratory.values(mine, "mode")) == MODES, kind
@@ -63,3 +63,11 @@ def test_one_changed_bit_loses_no_token_and_at_most_the_consumption_of_ticks() -
     assert laboratory.total(rows, "new") > laboratory.total(rows, "cuts") // 2
     # A damaged tick loses at most the consumption since the record was last saved in full.
     assert 0 < found["lost_wh"] <= found["ticks_wh"] == 18_000
+
+
+@pytest.mark.device
+def test_the_save_after_a_failed_or_an_interrupted_one_is_complete() -> None:
+    found = laboratory.finish(laboratory.failing(), 300)
+    assert found["wrong"] == []
+    assert found["failures"] > 20
+    assert found["interrupts"] == 6

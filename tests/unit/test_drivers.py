@@ -103,9 +103,9 @@ def test_the_clock_can_be_set_and_advanced(clock_module: ModuleType, ticks: list
 def test_the_storage_replaces_the_whole_record(clock_module: ModuleType, tmp_path: Path) -> None:
     from drivers.storage import Storage
 
-    path = tmp_path / "meter.bin"
+    path = tmp_path / "meter" / "record"
     storage = Storage(str(path))
-    assert storage.load(0) is storage.load(1) is storage.load(2) is None
+    assert storage.load(2) is storage.load(0) is storage.load(1) is None
     storage.save([bytearray(b"one"), b"", b" and more"])
     assert storage.load(0) == path.read_bytes() == b"one and more"
     storage.save([b"two"])
@@ -114,15 +114,35 @@ def test_the_storage_replaces_the_whole_record(clock_module: ModuleType, tmp_pat
     storage.save_tick(b"tick")
     assert Storage(str(path)).load(2) == b"tick"
     assert storage.load(1) == b"two"
-    names = ["meter.bin", "meter.bin.d", "meter.bin.tick"]
-    assert sorted(file.name for file in tmp_path.iterdir()) == names
-    assert [file.name for file in (tmp_path / "meter.bin.d").iterdir()] == ["copy"]
+    names = ["meter", "meter.copy", "meter.copy/record", "meter/record", "meter/record.tick"]
+    assert sorted(file.relative_to(tmp_path).as_posix() for file in tmp_path.rglob("*")) == names
+
+
+def test_the_files_of_older_firmware_are_moved(clock_module: ModuleType, tmp_path: Path) -> None:
+    from drivers.storage import Storage
+
+    def older() -> None:
+        (tmp_path / "meter.bin.d").mkdir()
+        (tmp_path / "meter.bin").write_bytes(b"record")
+        (tmp_path / "meter.bin.tick").write_bytes(b"tick")
+        (tmp_path / "meter.bin.d" / "copy").write_bytes(b"copy")
+
+    older()
+    storage = Storage(str(tmp_path / "meter" / "record"))
+    assert [storage.load(which) for which in (2, 0, 1)] == [b"tick", b"record", b"copy"]  # type: ignore[arg-type]
+    names = ["meter", "meter.copy", "meter.copy/record", "meter/record", "meter/record.tick"]
+    assert sorted(file.relative_to(tmp_path).as_posix() for file in tmp_path.rglob("*")) == names
+    # Files in the old place do not replace those of a store that is there already.
+    older()
+    (tmp_path / "meter.bin").write_bytes(b"another")
+    assert Storage(str(tmp_path / "meter" / "record")).load(2) == b"tick"
+    assert (tmp_path / "meter" / "record").read_bytes() == b"record"
 
 
 def test_holds_compares_with_the_file(clock_module: ModuleType, tmp_path: Path) -> None:
     from drivers.storage import Storage
 
-    path = tmp_path / "meter.bin"
+    path = tmp_path / "record"
     storage = Storage(str(path))
     parts = [bytes(range(256)) * 2, b"", b"steps" * 60]
     assert not storage.holds(parts, 14, 48)
@@ -131,10 +151,10 @@ def test_holds_compares_with_the_file(clock_module: ModuleType, tmp_path: Path) 
     whole = b"".join(parts)
     for at in range(0, len(whole), 1):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
-        assert storage.holds(parts, 14, 48) == (14 <= at < 48)
+        assert Storage(str(path)).holds(parts, 14, 48) == (14 <= at < 48)
     for wrong in (whole[:-1], whole + b"x", whole[:30], b""):
         path.write_bytes(wrong)
-        assert not storage.holds(parts, 14, 48)
+        assert not Storage(str(path)).holds(parts, 14, 48)
 
 
 def test_a_failed_save_keeps_the_old_record(
@@ -142,7 +162,7 @@ def test_a_failed_save_keeps_the_old_record(
 ) -> None:
     import drivers.storage as module
 
-    storage = module.Storage(str(tmp_path / "meter.bin"))
+    storage = module.Storage(str(tmp_path / "record"))
     storage.save([b"old"])
     with monkeypatch.context() as patch:
 
@@ -151,17 +171,18 @@ def test_a_failed_save_keeps_the_old_record(
 
         patch.setattr(module.os, "rename", fail)
         with pytest.raises(OSError, match="28"):
-            storage.save([b"new"])
+            storage.save([b"longer"])
     assert module.Storage(storage.path).load(0) == b"old"
-    storage.save([b"new"])
-    assert module.Storage(storage.path).load(0) == b"new"
+    storage.save([b"longer"])
+    assert module.Storage(storage.path).load(0) == b"longer"
 
 
 def test_saving_works_without_a_copy(clock_module: ModuleType, tmp_path: Path) -> None:
     from drivers.storage import Storage
 
-    (tmp_path / "meter.bin.d").write_bytes(b"not a folder")
-    storage = Storage(str(tmp_path / "meter.bin"))
+    (tmp_path / "meter").mkdir()
+    (tmp_path / "meter.copy").write_bytes(b"not a folder")
+    storage = Storage(str(tmp_path / "meter" / "record"))
     storage.save([b"record"])
     assert storage.load(0) == b"record"
 
@@ -169,12 +190,12 @@ def test_saving_works_without_a_copy(clock_module: ModuleType, tmp_path: Path) -
 def test_an_outdated_copy_is_removed(clock_module: ModuleType, tmp_path: Path) -> None:
     from drivers.storage import Storage
 
-    storage = Storage(str(tmp_path / "meter.bin"))
+    storage = Storage(str(tmp_path / "meter" / "record"))
+    storage.load(2)  # creates the folders
     storage.save([b"first"])
-    storage.load(1)  # creates the folder of the copy
-    storage.save([b"second"])
-    assert storage.load(1) == b"second"
-    (tmp_path / "meter.bin.d" / "copy.new").mkdir()  # makes the copy fail, as a full flash does
+    storage.save([b"a second"])
+    assert storage.load(1) == b"a second"
+    (tmp_path / "meter.copy" / "record.new").mkdir()  # makes the copy fail, as a full flash does
     storage.save([b"third"])
     assert storage.load(0) == b"third"
     assert storage.load(1) is None
@@ -185,21 +206,21 @@ def test_a_record_that_cannot_be_read_is_an_error(
 ) -> None:
     from drivers.storage import Storage
 
-    (tmp_path / "meter.bin").mkdir()
+    (tmp_path / "record").mkdir()
     with pytest.raises(OSError, match="directory"):
-        Storage(str(tmp_path / "meter.bin")).load(0)
+        Storage(str(tmp_path / "record")).load(0)
     assert Storage(str(tmp_path / "none.bin")).load(0) is None
 
 
 def test_a_damaged_record_is_renamed(clock_module: ModuleType, tmp_path: Path) -> None:
     from drivers.storage import Storage
 
-    path = tmp_path / "meter.bin"
+    path = tmp_path / "record"
     path.write_bytes(b"useless")
     storage = Storage(str(path))
     storage.save_tick(b"tick")
     storage.set_aside()
     assert storage.load(0) is storage.load(1) is storage.load(2) is None
-    assert (tmp_path / "meter.bin.bad").read_bytes() == b"useless"
-    assert (tmp_path / "meter.bin.tick.bad").read_bytes() == b"tick"
+    assert (tmp_path / "record.bad").read_bytes() == b"useless"
+    assert (tmp_path / "record.tick.bad").read_bytes() == b"tick"
     storage.set_aside()

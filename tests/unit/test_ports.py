@@ -22,7 +22,11 @@ import test_locked
 import vending_live
 import with_parts
 
-stores: list[ports.Storage] = [Storage("/meter.bin"), both_support.Store(), vending_live.Store()]
+stores: list[ports.Storage] = [
+    Storage("/meter/record"),
+    both_support.Store(),
+    vending_live.Store(),
+]
 profiles: list[ports.Profiles] = [main._profile, host_profiles.port, both_support.profiles]
 clocks: list[ports.Clock] = [Clock()]
 about: ports.About = main._about
@@ -54,8 +58,8 @@ class StoppedClock:
 
 store: ports.Storage = NoTick()  # wrong
 Meter(ExtraArgument(), main._profile)  # wrong
-Meter(Storage("/meter.bin"), dict)  # wrong
-meter = Meter(Storage("/meter.bin"), main._profile)
+Meter(Storage("/meter/record"), dict)  # wrong
+meter = Meter(Storage("/meter/record"), main._profile)
 Console(meter, StoppedClock(), main._about)  # wrong
 Console(meter, Clock(), main._about, locked_line)  # wrong
 Console(meter, Clock(), main._about, main._line)

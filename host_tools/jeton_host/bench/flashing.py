@@ -242,7 +242,7 @@ class Flasher:
                     progress(count := count + 1)
         self._verify()
         if erase:
-            self._do(remote.once("flash", "erase", "meter.bin"))
+            self._do(remote.once("flash", "erase_meter"))
         if "boot.py" not in names:  # it was correct, but was removed above
             self._send("boot.py", lambda _: None)
         self._do("_jeton.place('boot.py')")

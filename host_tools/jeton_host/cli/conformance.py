@@ -15,6 +15,7 @@ from jeton_host.cli import complete
 from jeton_host.cli.options import BOARDS, Json, put
 from jeton_host.cli.progress import Printer
 from jeton_host.errors import BoardError, JetonError
+from jeton_host.firmware.build import RECORD
 from jeton_host.meter import Meter
 from jeton_host.meters import named as meters
 from jeton_host.meters import ports
@@ -186,7 +187,7 @@ def _copy(name: str) -> Iterator[Meter]:
     with tempfile.TemporaryDirectory(prefix="jeton-") as folder:
         flash = Path(folder) / "flash.img"
         shutil.copyfile(kept.flash, flash)
-        with VirtualBoard(flash, needs="meter.bin") as board, Meter(board.path) as line:
+        with VirtualBoard(flash, needs=RECORD) as board, Meter(board.path) as line:
             line.name = f"a copy of {name}"
             if line.locked:
                 raise JetonError(

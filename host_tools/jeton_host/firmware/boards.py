@@ -79,7 +79,7 @@ class Board:
     display: tuple[int, ...]  # rows, columns, and 1 if it draws dots
     buses: dict[str, dict[str, Any]] = field(default_factory=dict)
     parts: dict[str, dict[str, Any]] = field(default_factory=dict)
-    state_file: str = "/meter.bin"
+    state_file: str = "/meter/record"
     strapping_ok: tuple[int, ...] = ()  # strapping pins whose wiring is known to be safe
     # What `changed` has changed.
     without: tuple[str, ...] = ()

@@ -25,6 +25,11 @@ from jeton_host.paths import boards_dir, cache_home, firmware_dir
 
 FLASH_SIZE = 2 * 1024 * 1024  # bytes: the file system's partition on an ESP32 with 4 MB
 _PATIENCE = 10.0  # seconds to read a file system that may be damaged
+# The record of a meter on a flash. Older firmware had it in the last place; the first start of
+# this firmware moves it, and a power cut may leave it in the place between.
+RECORD = "meter/record"
+RECORD_PLACES = (RECORD, "meter.new/record", "meter.bin")
+COPY_PLACES = ("meter.copy/record", "meter.bin.d/copy")
 _RECIPE = "2"  # increase it if this module builds something else from the same sources
 
 
@@ -258,7 +263,8 @@ def _write(
 ) -> str:
     names = [how, firmware.hash, *firmware.files()]
     # A file that was set aside counts too: it proves that this is the same flash.
-    wanted = [needs, f"{needs}.bad"] if needs else []
+    places = RECORD_PLACES if needs == RECORD else (needs,) if needs else ()
+    wanted = [name + end for name in places for end in ("", ".bad")]
     source = remote.once("image", "write", str(image), str(firmware.tree), names, wanted)
     return interpreter.run(source).strip()
 

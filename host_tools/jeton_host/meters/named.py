@@ -15,6 +15,7 @@ from typing import IO, Any, Self
 from jeton_host import clock, locks
 from jeton_host.client.client import MeterClient
 from jeton_host.errors import BoardError, PortUnavailableError
+from jeton_host.firmware.build import RECORD
 from jeton_host.firmware.interpreter import write_atomically
 from jeton_host.paths import data_home
 from jeton_host.vending.pos import PointOfSale
@@ -170,7 +171,7 @@ class NamedBoard(VirtualBoard):
     """The virtual board of a named meter, locked against other processes while it runs."""
 
     def __init__(self, meter: NamedMeter, *, heap: str = HEAP, link: Path | None = None) -> None:
-        super().__init__(meter.flash, heap=heap, link=link, needs="meter.bin")
+        super().__init__(meter.flash, heap=heap, link=link, needs=RECORD)
         self.meter = meter
         self._lock: IO[str] | None = None
 

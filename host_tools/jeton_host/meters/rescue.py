@@ -27,14 +27,15 @@ from jeton_host.client.client import MeterClient
 from jeton_host.errors import BoardError, VendingError
 from jeton_host.firmware import build as firmware_build
 from jeton_host.firmware import interpreter
+from jeton_host.firmware.build import COPY_PLACES, RECORD_PLACES
 from jeton_host.meters import named as meters
 from jeton_host.vending import tid
 from jeton_host.vending.pos import PointOfSale
 from jeton_host.vending.records import MeterKey
 from jeton_host.virtual.board import VirtualBoard
 
-RECORD = "meter.bin"
-COPY = f"{RECORD}.d/copy"
+# The files that count: a record, and its copy, each in one of the places of a record.
+_OWN = RECORD_PLACES + COPY_PLACES
 _HEAD = "<4sHI"  # header since version 1: magic, version, CRC-32 of everything after it
 _BODY = struct.calcsize(_HEAD)
 _LEAST = states.SIZE + sum(size for _, size in states.RINGS)
@@ -94,7 +95,7 @@ class Found:
     def best(self) -> Copy | None:
         """Return the later intact one of the meter's record and copy, else any readable one."""
         readable = [copy for copy in self.copies if copy.state]
-        own = [copy for copy in readable if copy.intact and copy.name in (RECORD, COPY)]
+        own = [copy for copy in readable if copy.intact and copy.name in _OWN]
         if own:
             return max(own, key=lambda copy: copy.epoch)
         return readable[0] if readable else None
@@ -108,7 +109,7 @@ class Found:
         a record of newer firmware exists.
         """
         best = self.best
-        if best is None or not best.intact or best.name not in (RECORD, COPY):
+        if best is None or not best.intact or best.name not in _OWN:
             return None
         return None if any(copy.newer for copy in self.copies) else best.state
 
@@ -215,20 +216,18 @@ def look(flash: Path) -> Found:
         raise BoardError(f"{flash} cannot be read: {error.strerror}") from None
     if not image:
         raise BoardError(f"{flash} is empty")
-    answer = firmware_build.read_files(interpreter.find(), flash, RECORD)
+    answer = firmware_build.read_files(interpreter.find(), flash, "meter")
     copies: list[Copy] = []
     wrong = "it cannot be mounted"
     if answer is not None:
         free, files = answer
         wrong = "" if free > _FEW_BLOCKS else "it is full"
-        for record, tick in (
-            (RECORD, f"{RECORD}.tick"),
-            (COPY, f"{RECORD}.tick"),
-            (f"{RECORD}.bad", f"{RECORD}.tick.bad"),
-            (f"{COPY}.bad", f"{RECORD}.tick.bad"),
-        ):
-            if record in files:
-                copies.append(_read_copy(record, files[record], files.get(tick)))
+        for end in ("", ".bad"):
+            ticks = [files.get(f"{place}.tick{end}") for place in RECORD_PLACES]
+            tick = next((data for data in ticks if data is not None), None)
+            for name in _OWN:
+                if (record := f"{name}{end}") in files:
+                    copies.append(_read_copy(record, files[record], tick))
         if not copies:
             wrong = wrong or "it contains no meter record"
     if not any(copy.intact for copy in copies):
