@@ -55,7 +55,7 @@ MEANINGS = {
     "max_power_limit_w": "power limit, W; 0: none",
     "phase_unbalance_limit_w": "limit of the phase unbalance, W; 0: none",
     "tariff_rate": "value of the last tariff token",
-    "tamper": "1: tampered",
+    "tamper": "1: cover opened, 2: magnetic field",
     "switch_closed": "1: the load switch is closed",
     "switch_reason": "number of the reason of its state",
     "hold": "what holds it open: bit 0 no credit, 1 over power, 2 locked after trips, 3 tamper, "

@@ -61,7 +61,10 @@ def messages_table() -> str:
     for message in profiles.MESSAGES:
         longest = profiles.longest(message)
         hole = ""
-        if message in NAMES:
+        if message in profiles.ASKING:
+            hole = "the next code of a key change, one of the `ordinals`"
+            hole += " (optional)" if message in NAMES else ""
+        elif message in NAMES:
             hole = "number of wrong tokens in a row (optional)"
         elif longest is not None:
             hole = f"a number, up to {longest}"

@@ -3,7 +3,7 @@
 Functions over a meter. This module is imported with the first token: start-up does not need it.
 """
 
-from . import commit, credit, events, screens
+from . import commit, credit, events, pages, screens
 from .lockout import counts
 from .sts import digits as token_digits
 from .sts import keys, tokens
@@ -63,13 +63,13 @@ def enter(meter: "Meter", several, now):
     Its `earlier` holds the Outcomes of those before it. Raise OSError if a token could not be
     saved: that token was not accepted, those before it were.
     """
-    pages = []
+    shown = []
     earlier = []
     for digits in several:
         outcome = _enter(meter, digits, now)
-        pages += _pages(meter, outcome, digits)
+        shown += _pages(meter, outcome, digits)
         earlier.append(outcome)
-    _show(meter, pages, outcome, now)
+    _show(meter, shown, outcome, now)
     outcome.earlier = earlier[:-1]
     return outcome
 
@@ -142,17 +142,18 @@ def _undo_count(meter: "Meter"):
 
 
 def _pages(meter: "Meter", outcome, digits):
-    return outcome.pages or screens.result_pages(outcome, digits, meter)
+    return outcome.pages or pages.result_pages(outcome, digits, meter)
 
 
-def _show(meter: "Meter", pages, outcome, now):
+def _show(meter: "Meter", shown, outcome, now):
     profile = meter.profile
     page_s = profile.screens_page_s
     if outcome.pages:
-        meter.screen.show(pages, now, page_s)
+        meter.screen.show(shown, now, page_s, None, screens.TEST)
     else:
         page_s = profile.screens_amount_s or page_s
-        meter.screen.show(pages, now, page_s, profile.screens_result_s, True)
+        first_s = pages.result_s(meter)
+        meter.screen.show(shown, now, page_s, first_s, screens.RESULT)
 
 
 def _take(meter: "Meter", decoded, digits, outcome, now):

@@ -16,6 +16,9 @@ INFO = "i"
 KEYS = "0123456789" + BACKSPACE + ENTER
 # Longest entry, for several tokens at once; further digits are ignored.
 _LONGEST = 199
+# An entry of so many digits is a short code, known or not: makers' codes have 2 or 3 digits, and
+# one more may be a typing error.
+_SHORT = (2, 3, 4)
 
 
 def check_keys(keys, start=""):
@@ -56,6 +59,7 @@ class Entry:
         self._profile = profile
         self.digits = ""
         self.code = False
+        self.pause = 0  # the longest time between two digits of the entry, s
         self._last = 0
         self._backspace = None  # type: int | None
 
@@ -69,7 +73,7 @@ class Entry:
         if len(key) != 1:
             raise ValueError("one key at a time, not %r" % key)
         check_keys(key, self._start)
-        since, self._last = self._backspace, now
+        since, before, self._last = self._backspace, self._last, now
         self._backspace = None
         if key == BACKSPACE:
             again = since is not None and self._clear_s is not None
@@ -89,10 +93,15 @@ class Entry:
             return None
         if key == ENTER:
             return self._take()
+        self.pause = max(self.pause, now - before) if self.digits else 0
         if len(self.digits) < _LONGEST:
             self.digits += key
-        if len(self.digits) == (self._code_digits if self.code else DIGITS):
-            if self.code or self._auto_enter:
+        count = len(self.digits)
+        if self.code and count == self._code_digits:
+            return self._take()
+        if count == DIGITS:
+            self.code = False  # no code is that long: the key that begins codes was one too many
+            if self._auto_enter:
                 return self._take()
         return None
 
@@ -101,9 +110,13 @@ class Entry:
         self.drop()
         if not digits:
             return ("page",)
-        if code or (not self._start and find(self._profile.codes_show, digits)):
+        if code or (not self._start and self._is_code(digits)):
             return ("code", digits)
         return ("token", self.tokens(digits))
+
+    def _is_code(self, digits):
+        show = self._profile.codes_show
+        return find(show, digits) or (show and len(digits) in _SHORT)
 
     def tokens(self, digits):
         """Return the entry as a list of tokens: every 20 digits are one if the profile splits."""

@@ -72,7 +72,7 @@ def _tariff(meter: "Meter", fields, outcome, now):
 def _clear_tamper(meter: "Meter", fields, outcome, now):
     if fields["pad"]:
         return TokenResult.FORMAT
-    supply.set_tamper(meter.state, meter.profile, False, now)
+    supply.set_tamper(meter.state, meter.profile, 0, now)
     return TokenResult.ACCEPT
 
 

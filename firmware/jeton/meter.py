@@ -6,7 +6,7 @@ storage and profiles are ports, energy arrives as Wh or as a load in W.
 
 from . import commit, credit, events, screens, supply, timeline
 from . import state as states
-from .entry import Entry, check_keys
+from .entry import ENTER, Entry, check_keys
 from .lockout import Lockout
 from .profile import Profile
 from .sts import digits as token_digits
@@ -205,18 +205,22 @@ class Meter:
         self.process(now)
         if self.profile.credit_mute_any_key:
             self.mute(now)
-        if self.profile.entry_lock_while_result and self.screen.result(now):
-            return None
+        if self.screen.kind(now):
+            from . import pages
+
+            if pages.ignores(self, key, now):
+                return None
         done = self.entry.press(key, now)
         if done is None:
-            self.screen.clear()
+            if key != ENTER:  # else it begins a code, or is a second Enter after a result
+                self.screen.clear()
         elif done[0] == "page":
             self._enter_key(now)
         elif done[0] == "code":
             from . import shortcodes
 
-            pages = shortcodes.code(done[1], self, now)
-            self.screen.show(pages, now, self.profile.screens_page_s)
+            shown = shortcodes.code(done[1], self, now)
+            self.screen.show(shown, now, self.profile.screens_page_s)
         else:
             return self._accept(done[1], now)
         return None
@@ -266,12 +270,23 @@ class Meter:
         elif self.entry.digits or self.entry.code:
             idle = screens.entry(self.entry, self.profile, self.screen)
         else:
-            idle = screens.idle(self.state, self.profile, self.screen, now)
-        return self.screen.lines(now, idle)
+            wanted = ""
+            if self.key_change.sections:
+                from . import pages
+
+                wanted = pages.ask(self.profile, self.key_change.missing())
+            idle = screens.idle(self, now, wanted)
+        lines = self.screen.lines(now, idle)
+        if self.screen.refused is not None:
+            from . import pages
+
+            pages.mark_refused(self, lines, now)
+        return lines
 
     def flashes(self, now):
         """Return whether the display flashes, as some meters do to show a result."""
-        return not self.fault and self.profile.screens_flash and self.screen.result(now)
+        shown = self.screen.kind(now)
+        return not self.fault and self.profile.screens_flash and shown == screens.RESULT
 
     def status(self, now):
         """Return registers, key attributes and states as a dictionary; never a key."""

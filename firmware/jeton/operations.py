@@ -130,12 +130,12 @@ def acknowledge(meter: "Meter", seq, now):
     return meter.change(now, reports.acknowledge, seq, now)
 
 
-def set_tamper(meter: "Meter", on, now):
-    """Set the tamper input; the condition stays until a token clears it."""
+def set_tamper(meter: "Meter", kind, now):
+    """Set the tamper input (`supply.COVER` or MAGNET); it stays until a token clears it."""
     meter._check_fault()
     meter.process(now)
-    if on and not meter.state.tamper:
-        meter.change(now, supply.set_tamper, meter.profile, True, now)
+    if kind and not meter.state.tamper:
+        meter.change(now, supply.set_tamper, meter.profile, int(kind), now)
 
 
 def clock_set(meter: "Meter", was, now):

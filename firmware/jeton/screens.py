@@ -1,16 +1,17 @@
 """The content of the display, as lines of text of the display's width."""
 
 from . import credit, supply
-from .sts.digits import DIGITS, clean, grouped
-from .sts.results import GOOD, NAMES, SECTION, TokenResult
+from .sts.digits import DIGITS, grouped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .meter import Meter
     from .profile import Profile
-    from .state import State
 
 _KWH = " kWh"
+
+# Kinds of pages.
+REGISTERS, TEST, RESULT = range(3)
 
 
 def kwh(energy_wh, decimals=2):
@@ -47,23 +48,26 @@ class Screen:
         self._pages = []
         self._since = 0
         self._first_s = self._page_s = 1
-        self._result = False
+        self._kind = REGISTERS
+        self.refused = None  # type: int | None  # when a key had no effect
 
-    def show(self, pages, now, page_s, first_s=None, result=False):
+    def show(self, pages, now, page_s, first_s=None, kind=REGISTERS):
         """Show pages (lists of lines) one after another, then the idle screen.
 
-        Each page stays for `page_s` seconds, the first for `first_s`, if given. `result` says that
-        this is the result of a token, which some meters flash and some protect from key presses.
+        Each page stays for `page_s` seconds, the first for `first_s`, if given. `kind` RESULT: the
+        result of a token, which some meters flash and some protect from key presses; TEST: the
+        pages of a class 1 token.
         """
         self._pages = pages
         self._since = now
         self._page_s = page_s
         self._first_s = first_s or page_s
-        self._result = result
+        self._kind = kind
+        self.refused = None
 
-    def result(self, now):
-        """Return whether the result of a token is on the display now."""
-        return self._result and self._page(now) is not None
+    def kind(self, now):
+        """Return the kind of pages on the display now; REGISTERS on the idle screen."""
+        return self._kind if self._page(now) is not None else REGISTERS
 
     def next_page(self, now):
         """Go to the next page, or to idle after the last.
@@ -72,7 +76,7 @@ class Screen:
         digit 20 has already entered it.
         """
         at = self._page(now)
-        if self._result and at == len(self._pages) - 1:
+        if self._kind == RESULT and at == len(self._pages) - 1:
             return
         self._pages = self._pages[at + 1 :] if at is not None else []
         self._since = now
@@ -111,8 +115,9 @@ class Screen:
         return row(label, value, self.cols, self.rtl)
 
 
-def alarms(state: "State", profile: "Profile", now):
+def alarms(meter: "Meter", now):
     """Return the messages of all alarms, the most serious first."""
+    state, profile = meter.state, meter.profile
     say = profile.say
     found = []
     if state.hold & supply.HOLD_LOCKED:
@@ -124,7 +129,7 @@ def alarms(state: "State", profile: "Profile", now):
     if supply.waits_for_key(state, profile):
         found.append(say("reconnect"))
     if state.tamper:
-        found.append(say("tampered"))
+        found.append(say("tampered" if state.tamper == supply.COVER else "disturbed"))
     if state.lock_until > now:
         found.append(say("wait", state.lock_until - now))
     if credit.offered(state, profile):
@@ -138,27 +143,34 @@ def alarms(state: "State", profile: "Profile", now):
     return found
 
 
-def idle(state: "State", profile: "Profile", screen, now):
-    """Return the lines of the idle screen; several alarms alternate."""
+def idle(meter: "Meter", now, wanted=""):
+    """Return the lines of the idle screen; several alarms alternate.
+
+    `wanted`, the words that ask for a code of a key change, keeps its line beside them.
+    """
+    state, profile, screen = meter.state, meter.profile, meter.screen
     say = profile.say
     if not state.provisioned:
         return [say("not_provisioned")]
     load = "%d W" % supply.power_w(state)
     value = kwh(state.credit_wh)
-    found = alarms(state, profile, now)
+    found = alarms(meter, now)
     alarm = found[now // profile.screens_page_s % len(found)] if found else ""
+    top = wanted or alarm
+    below = wanted and alarm
     if screen.rows >= 4:
         return [
             screen.row(say("credit"), value),
             screen.row(say("load"), load),
-            alarm or screen.row(say("index"), kwh(state.total_wh)),
-            screen.row(say("supply"), say("on" if state.switch_closed else "off")),
+            top or screen.row(say("index"), kwh(state.total_wh)),
+            below or screen.row(say("supply"), say("on" if state.switch_closed else "off")),
         ]
     if not state.switch_closed:
         load = say("off")
-    if not alarm:
+    if not top:
         return [screen.row(say("credit"), load), screen.row("", value)]
-    return [alarm, screen.row(load if len(load) + len(value) < screen.cols else "", value)]
+    label = load if len(load) + len(value) < screen.cols else ""
+    return [top, below or screen.row(label, value)]
 
 
 def entry(keyed, profile: "Profile", screen):
@@ -177,33 +189,3 @@ def entry(keyed, profile: "Profile", screen):
         first = 3 * (4 + len(separator))
         return [label, row(keyed[:first], "", screen.cols), row(keyed[first:], "", screen.cols)]
     return [label, row("", keyed[-screen.cols :], screen.cols)]
-
-
-def result_pages(outcome, digits, meter: "Meter"):
-    """Return the pages that show the result of a token."""
-    state, profile, screen = meter.state, meter.profile, meter.screen
-    say = profile.say
-    result, token = outcome.result, outcome.token
-    lines = [say(NAMES[result], state.lock_count)]
-    count = len(clean(digits))
-    if result == TokenResult.FORMAT and count != DIGITS:
-        lines.append(say("digits", count))
-    elif result == TokenResult.LOCK_OUT:
-        lines.append(say("wait", outcome.value))
-        return [lines]
-    elif result in SECTION or result == TokenResult.NOT_READY:
-        if outcome.missing:
-            lines.append(say("enter_code", outcome.missing[0]))
-    elif result == TokenResult.ACCEPT and token.cls == 2 and token.sub in (3, 4, 8, 9):
-        lines.append(say("key_changed"))
-    pages = [lines]
-    back_wh = outcome.repaid_wh + outcome.recovered_wh
-    if outcome.value:
-        if profile.screens_amount_s:
-            pages.append([])
-        pages[-1].append(outcome.value)
-    if result in GOOD and screen.rows >= 4:
-        pages[-1].append(screen.row(say("credit"), kwh(state.credit_wh)))
-    if back_wh:
-        pages.append([say("repaid"), kwh(back_wh)])
-    return pages

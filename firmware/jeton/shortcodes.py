@@ -5,9 +5,9 @@ A page is a list of lines, the label first.
 
 from . import __version__, calendar, events, supply
 from .entry import find
+from .pages import result_words
 from .screens import kwh
 from .sts.digits import DIGITS, grouped
-from .sts.results import NAMES
 from .values import text
 
 TYPE_CHECKING = False
@@ -120,7 +120,11 @@ def show(what, meter: "Meter", now, n=1):
     elif what == "last_token":
         return _last_token(state, meter.profile)
     elif what == "last_result":
-        words = say(NAMES[state.result], state.lock_count) if state.result else "-"
+        words = "-"
+        if state.result:
+            change = meter.key_change
+            missing = change.sections and change.missing()
+            words = result_words(meter.profile, state.result, missing, state.lock_count)
         return [[meter.screen.row(say(what), "%d" % state.result), words]]
     elif what == "history_token":
         label = say("history", n)

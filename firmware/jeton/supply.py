@@ -36,6 +36,9 @@ HOLD_KEY = 32  # the supply is available; a person must press a key
 HOLD_STORE = 64  # consumption cannot be saved
 _BY_BIT = (NO_CREDIT, OVER_POWER, LOCKED, TAMPER, UNBALANCE, WAIT_KEY, STORE)
 _TRIPPED = HOLD_POWER | HOLD_LOCKED | HOLD_UNBALANCE
+# Values of `tamper`, 0 if the meter is not tampered with; stored: append only.
+COVER = 1
+MAGNET = 2
 
 
 def _switch(state: "State", closed, reason, now):
@@ -171,14 +174,17 @@ def _reconnect(state: "State", bits, reason, now):
         events.record(state, now, events.RECONNECTED)
 
 
-def set_tamper(state: "State", profile: "Profile", on, now):
-    """Set or clear the tamper condition and apply the profile's policy."""
-    if bool(state.tamper) == on:
+def set_tamper(state: "State", profile: "Profile", kind, now):
+    """Set (COVER or MAGNET) or clear (0) the tamper condition; apply the profile's policy.
+
+    The first kind stays until it is cleared.
+    """
+    if bool(state.tamper) == bool(kind):
         return
-    state.tamper = int(on)
-    events.record(state, now, events.TAMPER, 0, 0, int(on))
+    state.tamper = kind
+    events.record(state, now, events.TAMPER, 0, 0, kind)
     if profile.supply_tamper == "open":
-        if on:
+        if kind:
             hold(state, HOLD_TAMPER, TAMPER, now)
         else:
             release(state, HOLD_TAMPER, CREDIT, now)

@@ -152,8 +152,13 @@ def rate(console, rate):
 
 
 def tamper(console, on):
-    """Set the tamper input; the condition stays until a token clears it."""
-    console._meter.set_tamper(bool(on), console._now())
+    """Set the tamper input; the condition stays until a token clears it.
+
+    `on` "magnet": a magnetic field, not an open cover.
+    """
+    from .supply import MAGNET
+
+    console._meter.set_tamper(MAGNET if on == "magnet" else bool(on), console._now())
     return console.status()
 
 

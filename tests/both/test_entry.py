@@ -41,7 +41,7 @@ def test_a_token_is_entered_by_key_or_automatically():
     assert press(entry, TWENTY[:-1]) == []
     assert press(entry, TWENTY[-1]) == [("token", [TWENTY])]
     assert press(entry, "#") == [("page",)]
-    assert press(entry, "12#") == [("token", ["12"])]
+    assert press(entry, "12345#") == [("token", ["12345"])]
 
 
 def test_backspace_deletes_and_two_quick_ones_clear():
@@ -102,7 +102,13 @@ def test_a_short_code_can_be_digits_and_enter():
     entry = keypad()
     assert press(entry, "07#") == [("code", "07")]
     assert press(entry, "350#") == [("code", "350")]
-    assert press(entry, "08#") == [("token", ["08"])]
+    # An entry of 2 to 4 digits is meant as a code, also if the profile does not have it.
+    assert press(entry, "08#") == [("code", "08")]
+    assert press(entry, "9999#") == [("code", "9999")]
+    assert press(entry, "7#") == [("token", ["7"])]
+    assert press(entry, "99999#") == [("token", ["99999"])]
+    # A meter without short codes has no unknown ones either.
+    assert press(keypad(codes_show={}), "999#") == [("token", ["999"])]
     raises(ValueError, entry.press, "i", T)
 
 
@@ -114,6 +120,16 @@ def test_a_short_code_can_be_between_hashes():
     assert press(entry, "005#") == [("token", ["005"])]
     # An unknown code is a short code too.
     assert press(entry, "#999#") == [("code", "999")]
+    # A # too many before a token: no code has 20 digits.
+    assert press(entry, "#" + TWENTY + "#") == [("token", [TWENTY])]
+    press(entry, "#" + TWENTY[:-1])
+    assert entry.code
+    press(entry, TWENTY[-1])
+    assert not entry.code
+    assert press(entry, "#") == [("token", [TWENTY])]
+    other = "98765432109876543210"
+    assert press(entry, "#" + TWENTY + other + "#") == [("token", [TWENTY, other])]
+    assert press(entry, "#" + TWENTY[:-1] + "#") == [("code", TWENTY[:-1])]
     press(entry, "#00*")
     assert (entry.code, entry.digits) == (True, "0")
     press(entry, "**")

@@ -17,10 +17,10 @@ from both_support import (
     text,
     token,
 )
-from jeton import calendar, screens
+from jeton import calendar, pages
 from jeton.acceptance import Outcome
 from jeton.profile import Profile
-from jeton.sts.results import GOOD, NAMES
+from jeton.sts.results import GOOD, NAMES, SECTION
 from jeton.sts.results import TokenResult as R
 
 WRONG = "1" * 20
@@ -88,13 +88,15 @@ def test_every_result_fits_every_display():
                     outcome.token = KeyToken
                     outcome.missing = [2]
                     outcome.value = "+9999999.9 kWh" if result in GOOD else "1280"
-                    pages = screens.result_pages(outcome, WRONG[:19], meter)
-                    meter.screen.show(pages, T0, 5)
+                    shown = pages.result_pages(outcome, WRONG[:19], meter)
+                    meter.screen.show(shown, T0, 5)
                     first = meter.screen.lines(T0, [])
                     assert [len(line) for line in first] == [cols] * rows
-                    want = meter.profile.say(NAMES[result], 0)
+                    second = meter.profile.say("ordinals").split(" ")[1]
+                    value = second if result in SECTION else 0
+                    want = meter.profile.say(NAMES[result], value)
                     assert first[0].strip() == want, (name, language, result, first)
-                    for page in pages:
+                    for page in shown:
                         for line in page:
                             assert len(line) <= cols, (name, language, result, line)
 
@@ -163,7 +165,11 @@ def test_three_tokens_in_one_entry_are_split_or_refused():
     for settings, meter in each():
         digits = credit(2000, 10) + credit(2001, 20) + credit(2002, 30)
         press(meter, digits + "#")
-        split = settings["entry"]["several"] == "split" or settings["entry"]["auto_enter"]
+        if settings["entry"]["auto_enter"]:
+            # Digit 20 has entered the first token; keys are ignored while its result is shown.
+            assert meter.state.credit_wh == 1000, meter.profile.name
+            continue
+        split = settings["entry"]["several"] == "split"
         assert meter.state.credit_wh == (6000 if split else 0), meter.profile.name
         assert (meter.state.result == R.FORMAT) != split
 
@@ -173,7 +179,10 @@ def test_keys_are_ignored_while_a_result_shows_if_the_profile_sets_it():
         key_in(meter, credit(2000, 10))
         meter.press("7", T0)
         locked = settings["entry"]["lock_while_result"]
+        locked = locked or settings["entry"]["auto_enter"]
         assert meter.entry.digits == ("" if locked else "7"), meter.profile.name
+        said = text(meter, T0)[1] == meter.profile.say("keys_locked")
+        assert said == locked, meter.profile.name
 
 
 def test_the_lock_out_follows_the_profile():

@@ -150,7 +150,11 @@ def test_results_in_a_makers_words_are_the_same_in_every_language() -> None:
     published = {
         "itron": {"Accept": "AccEPt", "CRCError": "rEJEct", "trip_locked": "Loc Out"},
         "conlog": {"CRCError": "AAAAAAA", "UsedError": "ddddddd"},
-        "clou": {"CRCError": "Reject-{}", "1stKCT": "PLS_2nd", "2ndKCT": "PLS_1St"},
+        "clou": {
+            **{"CRCError": "Reject-{}", "1stKCT": "PLS_{}", "2ndKCT": "PLS_{}"},
+            **{"ordinals": "1St 2nd 3rd 4th", "over_power": "OVER PO", "unbalanced": "CUR-UNB"},
+            **{"tampered": "OPEN", "disturbed": "DISTU"},
+        },
         "hexing": {"Accept": "Success", "CRCError": "FAILED"},
         "ceet": {"Accept": "ACCEPT"},
     }
@@ -239,6 +243,8 @@ def test_each_error_in_a_profile_is_one_line(expected: str, change: Change) -> N
         ("Accept", "x" * 17, "too long for the smallest display: 17 of 16 columns"),
         ("token", "Enter token", "11 of 10 columns"),
         ("history", "Token number is {}", "too long"),
+        ("ordinals", "1 2 3", "must be four words"),
+        ("ordinals", "1st code 2 3 4", "must be four words"),
         ("Accept", "Accepté", "character displays cannot show"),
         ("Accept", "two\nlines", "character displays cannot show"),
         ("Accept", "", "not empty"),

@@ -57,8 +57,14 @@ def clock(
         print(f"{at_utc(shown)}, {rate} s a second" if rate != 1 else at_utc(shown))
 
 
-def tamper(where: Where, as_json: Json = False) -> None:
-    """Activate the tamper input, as an opened cover does.
+def tamper(
+    where: Where,
+    magnet: Annotated[
+        bool, typer.Option("--magnet", help="A magnetic field, not an opened cover.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Activate the tamper input, as an opened cover or a magnet does.
 
     The profile decides what happens: the switch opens, or the event is only logged. The tamper
     condition remains until a token clears it: `jeton vend NAME clear-tamper`.
@@ -66,9 +72,10 @@ def tamper(where: Where, as_json: Json = False) -> None:
     Example:
 
     - `jeton tamper home`
+    - `jeton tamper home --magnet`
     """
     with Meter.open(where) as meter:
-        status = meter.set_tamper()
+        status = meter.set_tamper(magnet=magnet)
     if as_json:
         put(status.as_dict())
         return

@@ -444,9 +444,12 @@ class MeterClient(Session):
         """
         return status_from_answer(self.rpc("rate", rate))
 
-    def set_tamper(self, on: bool = True) -> Status:
-        """Switch the tamper input on (cover open) or off; return the status."""
-        return status_from_answer(self.rpc("tamper", on))
+    def set_tamper(self, on: bool = True, *, magnet: bool = False) -> Status:
+        """Switch the tamper input on (cover open, or a magnetic field) or off; return the status.
+
+        The first cause stays until a token clears it.
+        """
+        return status_from_answer(self.rpc("tamper", "magnet" if on and magnet else on))
 
     @property
     def locks_again(self) -> bool:

@@ -153,7 +153,7 @@ def _follow_up(story: Story, meter: Meter, scene: Stage, wrong_paths: bool) -> N
     story.code(meter, "103", "The customer looks at the day", _shown(today_wh))
     story.code(meter, "104", "The customer looks at the month", _shown(month_wh))
     if wrong_paths:
-        story.code(meter, "999", "An unknown code", "3 CHIFFRES/20")
+        story.code(meter, "999", "An unknown code", "CODE INCONNU")
 
 
 def _shown(energy_wh: int) -> str:

@@ -139,6 +139,8 @@ def _message(message: str) -> dict[str, Any]:
     """Return the schema of a message for character displays: its {} and its length."""
     longest = profiles.longest(message)
     room = profiles.room(message)
+    if message == "ordinals":
+        return {"type": "string", "maxLength": room, "pattern": _whole(profiles.ORDINALS.pattern)}
     hole = "" if longest is None else r"(?:\{\})?" if message in NAMES else r"\{\}"
     if longest is not None:
         # If the {} is optional, a text without it may use the full length.
@@ -155,6 +157,7 @@ def _messages() -> dict[str, Any]:
     for_graphics = {
         message: {"type": "string", "pattern": _NOT_EMPTY} for message in profiles.MESSAGES
     }
+    for_graphics["ordinals"] = for_characters["ordinals"]
     right_to_left = "|".join(profiles.RIGHT_TO_LEFT)
     return {
         "type": "object",

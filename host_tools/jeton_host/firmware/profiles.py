@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from jeton.sts.results import NAMES
+from jeton.sts.results import NAMES, SECTION
 from jeton_host.errors import ProfileError
 from jeton_host.firmware.arabic import visual
 from jeton_host.paths import data_home, firmware_dir, profiles_dir
@@ -56,9 +56,9 @@ SHOWS = (
 # The messages of a meter: the results, by their names in the standard, and the others. {} is
 # replaced by a value; _LONGEST contains the longest one.
 _MESSAGES = """
-key_changed enter_code digits wait token code no_code
+key_changed enter_code ordinals digits wait keys_locked token code no_code
 credit load index supply on off no_credit low_credit muted
-over_power trip_locked unbalanced tampered reconnect friendly not_provisioned
+over_power trip_locked unbalanced tampered disturbed reconnect friendly not_provisioned
 emergency emergency_offer emergency_used emergency_not_needed emergency_none emergency_debt advance
 repaid last_result last_token last_amount last_tid history power_fails date day month
 test1 test2 test3 test4 test5 test6 test7 test8 test9 test10
@@ -68,6 +68,9 @@ MESSAGES = (*NAMES[1:], *_MESSAGES.split())
 _CACHED = 64  # profiles whose content was checked, in this process
 _LONGEST = {"enter_code": "4", "digits": "199", "wait": "86400", "history": "50"}
 _LONGEST |= dict.fromkeys(NAMES[1:], "99")  # number of wrong tokens in a row
+# The {} of these messages is one of the `ordinals`: the next code of a key change.
+ASKING = ("enter_code", *(NAMES[number] for number in SECTION))
+ORDINALS = re.compile(r"[!-z|}]+( [!-z|}]+){3}")
 # Columns for labels that share a line with a value: kWh below 100, W below 100,000, 20/20, the
 # number of a result.
 _ROOM = {"credit": 6, "index": 6, "load": 8, "supply": 8, "token": 10, "last_result": 13}
@@ -209,7 +212,9 @@ SETTINGS = {
     "entry.several": _choice(
         "split|refuse", "40 or 60 digits in one entry: split into tokens, or refused"
     ),
-    "entry.lock_while_result": _flag("keys have no effect while a result is shown"),
+    "entry.lock_while_result": _flag(
+        "keys have no effect while a result is shown; always so with auto_enter"
+    ),
     "codes.start": _choice("|#|i", "the key before a short code"),
     "codes.digits": _number(1, 19, "the number of digits that ends a code", null=True),
     "codes.show": Setting("codes", "short codes and what they show"),
@@ -530,8 +535,12 @@ def _messages(data: dict[str, Any]) -> Iterator[str]:
             yield f"there are no messages in {language}: messages.{language} needs all of them"
         elif missing:
             yield f"messages.{language} lacks {', '.join(missing)}"
+        ordinals = str(spoken.get("ordinals", "")).split()
         for message, text in spoken.items():
-            problem = _message(str(language), message, text)
+            value = longest(message) or ""
+            if message in ASKING:
+                value = max(value, *ordinals, key=len)
+            problem = _message(str(language), message, text, value)
             if problem:
                 yield f"messages.{language}.{message} {problem}"
 
@@ -546,7 +555,7 @@ def room(message: str) -> int:
     return _ROOM.get(message, SMALLEST_COLS)
 
 
-def _message(language: str, message: str, text: Any) -> str | None:
+def _message(language: str, message: str, text: Any, value: str) -> str | None:
     if message not in MESSAGES:
         return f"is not a message{_near(message, MESSAGES)}"
     if not isinstance(text, str) or not text.strip():
@@ -556,13 +565,15 @@ def _message(language: str, message: str, text: Any) -> str | None:
         return "has a {} but gets no value" if holes else "has a { that is not part of {}"
     if holes == 0 and message in _LONGEST and message not in NAMES:
         return "needs a {} for its value"
+    if message == "ordinals" and not ORDINALS.fullmatch(text):
+        return "must be four words with a space between them, for codes 1 to 4 of a key change"
     if language in RIGHT_TO_LEFT:
         if any(not letter.isprintable() for letter in text):
             return "has a character that is not printable"
     elif not _plain(text):
         letter = next(letter for letter in text if not _plain(letter))
         return f"has {letter!r}, which character displays cannot show: use plain letters"
-    cells = len(cells_of(language, text.replace("{}", longest(message) or "")))
+    cells = len(cells_of(language, text.replace("{}", value)))
     if cells > room(message):
         return f"is too long for the smallest display: {cells} of {room(message)} columns: {text}"
     return None
