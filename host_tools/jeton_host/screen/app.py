@@ -335,7 +335,9 @@ class MeterScreen(App[int]):
         if keys:
             self.line.press(keys)
         else:
-            self.say("the pasted text is not a token: no key was pressed", good=False)
+            damage = token_text.damage(text)
+            why = "it is not a token" if damage is None else damage.what
+            self.say(f"no key was pressed for the pasted text: {why}", good=False)
 
     @on(Button.Pressed, "#keys Button")
     def _pressed(self, event: Button.Pressed) -> None:

@@ -487,6 +487,17 @@ class PointOfSale(Store):
                 issued_of_row(db, row) for row in db.execute(query + " ORDER BY issues.id", values)
             ]
 
+    def issued_between(self, first: str, last: str, limit: int = 4) -> list[Issued]:
+        """Return issued tokens from `first` to `last` (20 digits each), newest first."""
+        with self._reading() as db:
+            rows = db.execute(
+                "SELECT issues.*, meters.name AS owner FROM issues JOIN meters"
+                " ON meters.id = issues.meter WHERE token BETWEEN ? AND ?"
+                " ORDER BY issues.id DESC LIMIT ?",
+                (first, last, limit),
+            )
+            return [issued_of_row(db, row) for row in rows]
+
     # -- internal ---------------------------------------------------------------------------------
 
     def _decoder_key(self, meter: MeterRecord, key: MeterKey) -> bytes:
