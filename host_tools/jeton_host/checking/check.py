@@ -25,10 +25,10 @@ from jeton_host.firmware import remote
 from jeton_host.meter import Meter
 from jeton_host.vending import damaged
 from jeton_host.vending.explain import Explanation, explain
+from jeton_host.vending.functions import KEY_CHANGE_SUBS
 from jeton_host.vending.keys import check_ken, check_krn, check_kt, check_sgc, check_ti, parse_ti
 from jeton_host.vending.pan import check_drn, padded, split_pan
 from jeton_host.vending.pos import PointOfSale
-from jeton_host.vending.predictions import KEY_CHANGE_SUBS
 from jeton_host.vending.records import (
     Issued,
     MeterKey,

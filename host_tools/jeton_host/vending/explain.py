@@ -24,12 +24,11 @@ from jeton_host.errors import VendingError
 from jeton_host.typed import typed
 from jeton_host.vending import damaged, tid
 from jeton_host.vending.chain import Chain, Events
+from jeton_host.vending.functions import LAST_TEST, NO_TESTS
 from jeton_host.vending.guesses import Guess, Guesser, also_possible, likelihood, rank
 from jeton_host.vending.pos import PointOfSale
 from jeton_host.vending.predictions import (
     FUTURE,
-    LAST_TEST,
-    NO_TESTS,
     Prediction,
     TidState,
     capitalized,

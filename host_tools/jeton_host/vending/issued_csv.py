@@ -9,19 +9,23 @@ DRN 00000000018, 7063-0503-4700-2872-6114, SGC 201457, 12.5 kWh.
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from jeton.sts import digits
 from jeton.sts import tokens as layouts
 from jeton.sts.results import NAMES, SECTION
+from jeton_host.vending.functions import refusal
 from jeton_host.vending.records import Issued, MeterRecord
+from jeton_host.vending.tokens import AUTHENTIC, Decoded
 
 
 def issued_csv(entries: Sequence[Issued], records: Mapping[str, MeterRecord]) -> str:
     """Return tokens as CSV text, oldest first, for `jeton check-tokens`.
 
-    The expected result of each token is that the meter accepts it. The key columns of a meter are
-    those of its first token: the key changes are rows of the file.
+    The expected result of each token is that the meter accepts it or, for a token that it always
+    refuses, such as currency for a meter that counts kWh, its answer. The key columns of a meter
+    are those of its first token: the key changes are rows of the file.
     """
     out = io.StringIO(newline="")
     sheet = csv.writer(out)
@@ -34,7 +38,11 @@ def issued_csv(entries: Sequence[Issued], records: Mapping[str, MeterRecord]) ->
             own = (e.key for e in entries[number:] if e.meter == entry.meter and e.cls != 1)
             first[entry.meter] = next(own, record.key).as_dict()
         kwh, result = "", NAMES[1]
-        if (entry.cls, entry.sub) == (0, 0):
+        under = replace(record, key=entry.key)
+        decoded = Decoded(AUTHENTIC, entry.cls, entry.sub, entry.name, entry.fields)
+        if refused := refusal(under, decoded):
+            result = refused[0]
+        elif (entry.cls, entry.sub) == (0, 0):
             kwh, result = f"{layouts.amount_value(entry.fields['amount']) / 10} kWh", ""
         elif entry.section is not None:
             later = (e for e in entries[number + 1 :] if e.meter == entry.meter)

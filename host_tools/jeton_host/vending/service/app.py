@@ -18,7 +18,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from jeton_host import __version__
-from jeton_host.errors import BusyError, JetonError
+from jeton_host.errors import BusyError, JetonError, UnusableError
 from jeton_host.vending.explain import explain
 from jeton_host.vending.issued_csv import issued_csv
 from jeton_host.vending.pos import PointOfSale
@@ -128,6 +128,11 @@ def make_app(pos: PointOfSale, active_faults: ActiveFaults | None = None) -> Fas
     @app.exception_handler(JetonError)
     def wrong(request: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"error": str(error)}, 422)
+
+    @app.exception_handler(UnusableError)
+    def unusable(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, UnusableError)
+        return JSONResponse({"error": str(error.with_way('send "anyway": true'))}, 422)
 
     @app.exception_handler(BusyError)
     def busy(request: Request, error: Exception) -> JSONResponse:
