@@ -20,7 +20,7 @@ class KeyIn:
         meter = Meter(Memory(), profile)
         meter.start()
         clock.rate = 0
-        self._state = meter.state
+        self._core = meter
         self._meter = Console(meter, clock, dict)
 
     def begin(self, request):
@@ -74,7 +74,7 @@ class KeyIn:
 
     def _is_section(self, request):
         """Return whether a token is a section of a key change, labelled with the new key."""
-        state = self._state
+        state = self._core.state
         key = state.decoder_key[: keys.key_bytes(state.ea)]
         cipher = keys.cipher(state.ea, key, bool(state.sample_tables))
         _, token, _ = decode(json.loads(request)[1], cipher, state.ea, state.mfr_code)

@@ -8,7 +8,6 @@ or a cell of a table, and recognizes numbers that a spreadsheet or a program has
 import math
 import re
 from dataclasses import dataclass
-from decimal import Decimal
 
 from jeton.sts import digits, tokens
 from jeton_host.errors import WrongValueError
@@ -19,6 +18,7 @@ _WHOLE = re.compile(r"(?<!\d)\d{20}(?!\d)")
 _GROUPS = re.compile(r"(?<!\d)\d{4}(?: +\d{4})*(?!\d)")
 
 _KEPT = 15  # digits of a number that Excel keeps (Microsoft support, article 269370)
+_PRINTED = 17  # digits that programs print of a floating-point number, at most
 _EXACT = 1 << 53  # up to this, a floating-point number has every whole number
 _SCIENTIFIC = re.compile(r"([0-9])(?:[.,\u066b]([0-9]*))?e\+?([0-9]{1,3})", re.IGNORECASE)
 _DECIMALS = re.compile(r"([0-9]{5,})[.,\u066b]0+")
@@ -132,7 +132,8 @@ def _rounded(plain: str) -> tuple[int, int, list[str]]:
         what = f"a spreadsheet keeps {_KEPT} digits, and has replaced the last {lost} by zeros"
         return value - 10**lost // 2, value + 10**lost - 1, [f"{what}: format the column as text"]
     number = float(value)
-    if value > _EXACT and value in (int(number), int(Decimal(repr(number)))):
+    printed = len(str(value)) - len(str(value).rstrip("0")) >= max(2, len(str(value)) - _PRINTED)
+    if value > _EXACT and (printed or value == int(number)):
         half = int(math.ulp(number)) // 2
         what = "a program has rounded its last digits, as JavaScript does above 2^53"
         return int(number) - half, int(number) + half, [f"{what}: pass it as text"]

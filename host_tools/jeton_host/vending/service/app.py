@@ -21,6 +21,7 @@ from jeton_host import __version__
 from jeton_host.errors import BusyError, JetonError, UnusableError
 from jeton_host.vending.explain import explain
 from jeton_host.vending.issued_csv import issued_csv
+from jeton_host.vending.pan import padded
 from jeton_host.vending.pos import PointOfSale
 from jeton_host.vending.records import Issued
 from jeton_host.vending.service.backend import ActiveFaults, Backend, Refused, issued_answer
@@ -193,7 +194,9 @@ def _add_meters(app: FastAPI, backend: Backend) -> None:
         def do() -> dict[str, Any]:
             wanted = order.model_dump()
             name, drn = wanted.pop("name"), wanted.pop("drn")
-            return pos.add_meter(name or drn or pos.next_drn(), drn=drn, **wanted).as_dict()
+            added = pos.add_meter(name or drn or pos.next_drn(), drn=drn, **wanted)
+            warning = padded(added.drn)
+            return added.as_dict() | ({"warning": warning} if warning else {})
 
         return backend.order("meter", order.name or order.drn or "", order, idempotency_key, do)
 

@@ -225,6 +225,7 @@ class Registered(MeterAnswer):
     """A meter that was registered."""
 
     id: str
+    warning: str | None = Field(default=None, description="What may be wrong with its number.")
 
 
 class TokenAnswer(BaseModel):
