@@ -68,6 +68,22 @@ class VendingError(JetonError):
     """A token, key or number that must not be issued, or that cannot be read."""
 
 
+class UnusableError(VendingError):
+    """A token that its meter would always refuse; `result` is the meter's answer.
+
+    It is issued if it is asked for by name: `anyway=True`, or `--anyway` for the command.
+    """
+
+    def __init__(self, why: str, result: str, way: str):
+        super().__init__(f"{why} ({result}); to issue it anyway, {way}")
+        self.why = why
+        self.result = result
+
+    def with_way(self, way: str) -> "UnusableError":
+        """Return the same error with another way to issue the token anyway."""
+        return UnusableError(self.why, self.result, way)
+
+
 class BusyError(VendingError):
     """Another program has locked the point of sale; the same call may succeed later."""
 

@@ -10,8 +10,10 @@ from jeton_host.client.client import MeterClient
 from jeton_host.client.pins import Wires
 from jeton_host.client.port import TIMEOUT
 from jeton_host.client.session import exclusive
-from jeton_host.errors import BoardError, PortUnavailableError, WrongTypeError
+from jeton_host.errors import BoardError, PortUnavailableError, VendingError, WrongTypeError
 from jeton_host.typed import typed_methods
+from jeton_host.vending import damaged
+from jeton_host.vending.pos import PointOfSale
 from jeton_host.virtual.board import HEAP, VirtualBoard
 
 _PATIENCE = 30.0  # seconds to wait for a named meter that another program uses
@@ -183,6 +185,16 @@ class Meter(MeterClient):
                     f"{expected}: another program has set it up; the point of sale vends for "
                     f"{expected}"
                 )
+
+    def _damage(self, text: str) -> str:
+        """Return what has happened to a token and, if the point of sale issued it, which it is."""
+        with contextlib.suppress(VendingError):
+            return damaged.token(text, self._desk() or PointOfSale())[0]
+        return super()._damage(text)
+
+    def _desk(self) -> PointOfSale | None:
+        """Return the point of sale of this meter; None for that of `jeton new`."""
+        return None
 
     def _wire(self, wires: Wires | str) -> None:
         if isinstance(wires, str):

@@ -112,7 +112,8 @@ def test_result_and_energy_can_both_be_expected() -> None:
 
 def test_a_decimal_comma_needs_another_delimiter() -> None:
     assert one("meter;token;kWh\nm;1;12,5").energy_wh == 12_500
-    assert "write a decimal point" in one('meter,token,kWh\nm,1,"12,5"').problem
+    assert one('meter,token,kWh\nm,1,"12,5"').energy_wh == 12_500
+    assert "write a decimal point" in one('meter,token,kWh\nm,1,"1,234"').unread
 
 
 @pytest.mark.parametrize(

@@ -559,7 +559,7 @@ def test_tokens_csv_is_a_file_for_check_tokens(ask: Ask, drn: str) -> None:
     head, *lines = [line.split(",") for line in answer.text.splitlines()]
     assert head[:4] == ["meter", "token", "expected kWh", "expected result"]
     assert [line[2:4] for line in lines] == [
-        ["2.0", ""],
+        ["2.0 kWh", ""],
         ["", "1stKCT"],
         ["", "Accept"],
         ["", "Accept"],

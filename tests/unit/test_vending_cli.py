@@ -347,12 +347,12 @@ def test_a_credit_token_is_printed_in_five_groups(home: Path) -> None:
         (("clear-credit", "all"), "ClearCredit"),
         (("clear-tamper",), "ClearTamperCondition"),
         (("tariff", "3"), "SetTariffRate"),
-        (("water-factor", "3"), "SetWaterMeterFactor"),
-        (("extended", "3", "4"), "ExtendedTokenSetWrite"),
+        (("water-factor", "3", "--anyway"), "SetWaterMeterFactor"),
+        (("extended", "3", "4", "--anyway"), "ExtendedTokenSetWrite"),
         (("test", "4", "5"), "InitiateMeterTest/Display"),
         (("test",), "InitiateMeterTest/Display"),
-        (("currency", "-3.5"), "TransferCredit:ElectricityCurrency"),
-        (("credit", "3", "--kind", "water"), "TransferCredit:Water"),
+        (("currency", "-3.5", "--anyway"), "TransferCredit:ElectricityCurrency"),
+        (("credit", "3", "--kind", "water", "--anyway"), "TransferCredit:Water"),
     ],
 )
 def test_each_kind_of_token_can_be_vended(arguments: tuple[str, ...], name: str) -> None:

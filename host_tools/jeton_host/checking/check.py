@@ -5,6 +5,7 @@ another: each is set up from the beginning, and its record is only in memory, be
 power cut. So flash storage is not simulated; everything else is.
 """
 
+import contextlib
 import json
 import queue
 import re
@@ -17,18 +18,26 @@ from typing import Any
 from jeton.sts import digits
 from jeton.sts.results import GOOD, NAMES
 from jeton_host import clock
-from jeton_host.checking import rows as check_rows
 from jeton_host.checking.rows import TokenRow
 from jeton_host.client.answers import moment as utc_of
 from jeton_host.errors import BoardError, JetonError, VendingError
 from jeton_host.firmware import remote
 from jeton_host.meter import Meter
+from jeton_host.vending import damaged
 from jeton_host.vending.explain import Explanation, explain
-from jeton_host.vending.keys import parse_ti
-from jeton_host.vending.pan import check_drn, split_pan
+from jeton_host.vending.functions import KEY_CHANGE_SUBS
+from jeton_host.vending.keys import check_ken, check_krn, check_kt, check_sgc, check_ti, parse_ti
+from jeton_host.vending.pan import check_drn, padded, split_pan
 from jeton_host.vending.pos import PointOfSale
-from jeton_host.vending.predictions import KEY_CHANGE_SUBS
-from jeton_host.vending.records import Issued, MeterKey, MeterRecord, configuration, describe_meter
+from jeton_host.vending.records import (
+    Issued,
+    MeterKey,
+    MeterRecord,
+    configuration,
+    describe_meter,
+    parameters,
+)
+from jeton_host.vending.tid import check_bdt
 from jeton_host.vending.tokens import decode, describe
 from jeton_host.virtual.board import VirtualBoard
 
@@ -39,6 +48,14 @@ _CHUNK = 40  # tokens in one round trip
 _CHUNK_TIMEOUT_S = 60.0  # long enough for a busy computer
 _MAX_TOKEN = 200  # characters of a token that are entered
 _NUMBERS = ("ea", "dkga", "krn", "kt", "ken", "kct")
+_KEY = ("krn", "kt", "ti", "ken", "sgc", "bdt", "dkga")
+"""Parameters that a key change can change."""
+_SENT = ("krn", "kt", "ti", "ken")
+"""Those that the tokens of each key change contain."""
+_CHECKS: dict[str, Callable[[Any], object]] = {
+    "krn": check_krn, "kt": check_kt, "ti": check_ti, "ken": check_ken, "sgc": check_sgc,
+    "bdt": check_bdt,
+}  # fmt: skip
 _NEXT_BASE = {"93": "14", "14": "35", "35": "35"}
 
 
@@ -50,7 +67,9 @@ class Checked:
     credit of the token. `credit_wh` and `switch`: the credit register and the load switch
     ("closed" or "open") after the token. `why`: the reason if the token was refused or the result
     is not as expected. `cause`: one word for the reason, as in `Explanation`; also "row" (the row
-    itself is wrong) and "wait" (not explained, because `searches` is used up).
+    itself is wrong), "wait" (not explained, because `searches` is used up) and "not-compared" (the
+    row may contain the energy, but it could not be read). `warning`: what may be wrong with the
+    meter number.
     """
 
     row: TokenRow
@@ -62,6 +81,12 @@ class Checked:
     as_expected: bool = False
     why: str = ""
     cause: str = ""
+    warning: str = ""
+
+    @property
+    def compared(self) -> bool:
+        """Return whether everything that the row expects was compared."""
+        return self.cause != "not-compared"
 
     def as_dict(self) -> dict[str, Any]:
         """Return all fields for --json."""
@@ -80,6 +105,7 @@ class Checked:
             "as_expected": self.as_expected,
             "cause": self.cause,
             "why": self.why,
+            "warning": self.warning or None,
         }
 
     @property
@@ -87,6 +113,12 @@ class Checked:
         """Return the unexpected results and their cause on one line."""
         if self.result is None:
             return self.why
+        if not self.compared:
+            return f"not compared, {self.result}, {_kwh(self.credited_wh)} kWh: {self.why}"
+        if self.as_expected:
+            return ""
+        if self.cause == "row":
+            return f"{self.why} (the result is {self.result})"
         wanted = self.row.expected or "an accepted token"
         got = self.result
         if self.row.energy_wh is not None or self.credited_wh:
@@ -103,16 +135,23 @@ class _MeterRows:
     setup: dict[str, Any]
     from_file: bool  # the file describes the meter, not the point of sale
     rows: list[TokenRow] = field(default_factory=list)
+    given: list[dict[str, Any]] = field(default_factory=list)  # parameters in each row
     config: dict[str, Any] = field(default_factory=dict)
+    warning: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class _Keyed:
-    """The answer of the board to one row; `problem`: why there is none."""
+    """The answer of the board to one row; `problem`: why there is none.
+
+    `other`: the parameters that the row gives otherwise, with the values of the meter; such a row
+    was not entered.
+    """
 
     answer: dict[str, Any] = field(default_factory=dict)
     status: dict[str, Any] = field(default_factory=dict)
     problem: str = ""
+    other: dict[str, Any] = field(default_factory=dict)
 
 
 class _CombinedPos(PointOfSale):
@@ -257,7 +296,7 @@ def _meter_rows(
         try:
             if row.problem:
                 raise VendingError(row.problem)
-            record = combined.find(row.meter, drn := _drn(row.meter))
+            record = combined.find(row.meter, drn := _drn(row.meter, combined))
             if record is None and drn is None:
                 raise VendingError(
                     f"the point of sale has no meter {_short(row.meter)}, and this is not a "
@@ -266,17 +305,19 @@ def _meter_rows(
             drn = record.drn if record is not None else drn
             assert drn is not None
             given = _setup(row)
+            _check_values(given)
             if drn not in found:
                 if record is None or given or setup:
                     record = describe_meter(drn, drn=drn, **(dict(setup) | given))
                     combined.describe(record, [record.key])
                 from_file = bool(given or setup) or not combined.in_pos(record)
-                found[drn] = _MeterRows(record, row.line, given, from_file)
+                found[drn] = _MeterRows(record, row.line, given, from_file, warning=padded(drn))
             _check_same(found[drn], given)
         except JetonError as error:
             wrong.append(_wrong(row, str(error)))
         else:
             found[drn].rows.append(row)
+            found[drn].given.append(given)
     ready = []
     for meter in found.values():
         key = _first_key(meter, combined)
@@ -294,18 +335,18 @@ def _wrong(row: TokenRow, why: str, drn: str = "") -> Checked:
     return Checked(row, drn, why=why, cause="row")
 
 
-def _drn(text: str) -> str | None:
+def _drn(text: str, combined: _CombinedPos) -> str | None:
     """Return the DRN of a meter number (DRN or PAN); None for a text that is not a number."""
     number = digits.clean(text)
-    if damage := check_rows.spreadsheet_damage(text):
-        raise VendingError(f"meter number: {damage}")
     if not digits.is_digits(number):
+        if damage := damaged.meter_number(text, combined.meters()):
+            raise VendingError(damage)
         return None
-    if len(number) == 18:
-        return split_pan(number)[1]
     try:
-        return check_drn(number)
+        return split_pan(number)[1] if len(number) == 18 else check_drn(number)
     except VendingError as error:
+        if damage := damaged.meter_number(text, combined.meters()):
+            raise VendingError(damage) from None
         lost = "; did a spreadsheet remove leading zeros?" if len(number) in range(6, 13) else ""
         raise VendingError(f"{error}{lost if len(number) != 11 else ''}") from None
 
@@ -332,17 +373,35 @@ def _setup(row: TokenRow) -> dict[str, Any]:
     return found
 
 
-def _check_same(meter: _MeterRows, given: Mapping[str, Any]) -> None:
-    """Raise VendingError if a row gives other parameters of its meter than the first row."""
+def _check_values(given: Mapping[str, Any]) -> None:
+    """Raise VendingError for a parameter that no meter can have."""
     for name, value in given.items():
-        first = meter.setup.get(name)
-        if first != value:
-            raise VendingError(
-                f"{name} is {_short(value)} here and "
-                + (f"not given in line {meter.line}" if first is None else f"{first} in line ")
-                + ("" if first is None else str(meter.line))
-                + ": the first row of a meter sets it up; a key change needs its tokens as rows"
-            )
+        if name in _CHECKS:
+            _CHECKS[name](value)
+
+
+def _check_same(meter: _MeterRows, given: Mapping[str, Any]) -> None:
+    """Raise VendingError if a row gives another parameter of its meter that never changes."""
+    for name, value in given.items():
+        if name in meter.setup:
+            same = value == meter.setup[name]
+        else:
+            same = name in _KEY or value == getattr(meter.record, name)
+        if not same and name not in _KEY:
+            raise VendingError(_conflict(meter, name, value, getattr(meter.record, name)))
+
+
+def _conflict(meter: _MeterRows, name: str, value: object, present: object) -> str:
+    """Return that a row gives another parameter than its meter has there."""
+    first = meter.setup.get(name)
+    said = f"{name} is {value} here"
+    if first is not None:
+        said += f" and {first} in line {meter.line}"
+    if first is None or str(first) != str(present):
+        said += f", but the emulated meter has {present}"
+    if name not in _KEY:
+        return f"{said}: it never changes"
+    return f"{said}: a key change needs its tokens as rows"
 
 
 def _first_key(meter: _MeterRows, combined: _CombinedPos) -> MeterKey:
@@ -390,8 +449,12 @@ class _Board:
         for first in range(0, len(meter.rows), _CHUNK):
             rows = meter.rows[first : first + _CHUNK]
             lines = [
-                (json.dumps(["enter", row.token[:_MAX_TOKEN]]), row.result != "LockOut")
-                for row in rows
+                (
+                    json.dumps(["enter", row.token[:_MAX_TOKEN]]),
+                    row.result != "LockOut",
+                    _required(given),
+                )
+                for row, given in zip(rows, meter.given[first : first + _CHUNK], strict=True)
             ]
             source += f"_jeton.key({lines!r})"
             replies = [json.loads(line) for line in self._run(source)]
@@ -402,13 +465,23 @@ class _Board:
             if len(replies) != 2 * len(rows):
                 raise BoardError(f"the board sent {len(replies)} lines for {len(rows)} tokens")
             yield [
-                _Keyed(entered.get("ok") or {}, shown.get("ok") or {}, entered.get("error", ""))
+                _Keyed(
+                    entered.get("ok") or {},
+                    shown.get("ok") or {},
+                    entered.get("error", ""),
+                    entered.get("other") or {},
+                )
                 for entered, shown in zip(replies[::2], replies[1::2], strict=True)
             ]
             source = ""
 
     def _run(self, source: str) -> list[str]:
         return self._meter.run(source, timeout=_CHUNK_TIMEOUT_S).splitlines()
+
+
+def _required(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters that the meter must have, or have had, before the token is entered."""
+    return {name: given[name] for name in (*_SENT, "sgc", "bdt") if name in given}
 
 
 _Answers = list[_Keyed]
@@ -489,25 +562,24 @@ class _Case:
 
 def _cases(
     meter: _MeterRows, answers: _Answers, combined: _CombinedPos, moment: datetime
-) -> Iterator[_Case]:
+) -> list[_Case]:
     """Compare the rows of a meter with what is expected; follow its key changes."""
     taken: dict[int, TokenRow] = {}
     change = _Change(meter, combined, moment)
-    for row, keyed in zip(meter.rows, answers, strict=True):
+    labels = _Labels(meter, change)
+    found = []
+    for row, given, keyed in zip(meter.rows, meter.given, answers, strict=True):
         drn = meter.record.drn
         if not keyed.answer:
-            yield _Case(_wrong(row, keyed.problem, drn), meter, keyed, {})
+            why = keyed.problem
+            for name, present in keyed.other.items():
+                why = _conflict(meter, name, given[name], present)
+            found.append(_Case(_wrong(row, why, drn), meter, keyed, {}))
             continue
         steps = [*keyed.answer["earlier"], keyed.answer]
         last = next((step for step in steps if step["result"] not in GOOD), steps[-1])
         done = [step for step in steps if step["name"] == "Accept"]
         credited_wh = sum(step["amount_wh"] or 0 for step in done if step["class"] == 0)
-        good = last["result"] in GOOD
-        if row.result is not None:
-            good = last["name"] == row.result
-        if row.energy_wh is not None:
-            good = good and credited_wh == row.energy_wh
-            good = good and (row.result is not None or last["name"] == "Accept")
         checked = Checked(
             row=row,
             drn=drn,
@@ -515,13 +587,79 @@ def _cases(
             credited_wh=credited_wh,
             credit_wh=keyed.status.get("credit_wh"),
             switch=keyed.status.get("switch", ""),
-            as_expected=good,
+            as_expected=_as_expected(row, last, credited_wh),
+            warning=meter.warning,
         )
-        yield _Case(checked, meter, keyed, dict(taken) if last["name"] == "UsedError" else {})
+        if checked.as_expected and row.unread and credited_wh and row.energy_wh is None:
+            checked = replace(checked, as_expected=False, why=row.unread, cause="not-compared")
+        used = dict(taken) if last["name"] == "UsedError" else {}
+        found.append(_Case(checked, meter, keyed, used))
         for step in done:
             if step["tid"] is not None:
                 taken[step["tid"]] = row
         change.see(row, last)
+        labels.see(found[-1], given, last)
+    return found
+
+
+def _as_expected(row: TokenRow, last: Mapping[str, Any], credited_wh: int) -> bool:
+    """Return whether the result of a row, and its energy, are as expected."""
+    if row.result is not None and last["name"] != row.result:
+        return False
+    accepted = last["result"] in GOOD
+    if row.energy_wh is None:
+        return accepted or row.result is not None
+    if not accepted:  # the energy is that of the token, and the row expects that it is refused
+        return row.result is not None
+    return credited_wh == row.energy_wh
+
+
+class _Labels:
+    """Compares the parameters in each row with those of the emulated meter there."""
+
+    def __init__(self, meter: _MeterRows, change: "_Change"):
+        self._meter = meter
+        self._change = change
+        self._seen = {name: {meter.config[name]} for name in (*_SENT, "sgc", "bdt")}
+        self._waiting: list[tuple[_Case, dict[str, Any]]] = []  # until a key change is complete
+
+    def see(self, case: "_Case", given: Mapping[str, Any], step: Mapping[str, Any]) -> None:
+        """Compare the parameters of a row that was entered."""
+        status = case.keyed.status
+        for name, seen in self._seen.items():
+            if status.get(name) is not None:
+                seen.add(status[name])
+        section = step["class"] == 2 and step["subclass"] in KEY_CHANGE_SUBS
+        if section and step["result"] in GOOD:
+            other = {n: v for n, v in given.items() if n in _KEY and not self._is_seen(n, v)}
+            self._waiting.append((case, other))
+            if step["name"] == "Accept":
+                for each, labels in self._waiting:
+                    self._compare(each, labels, status)
+                self._waiting = []
+        else:
+            self._compare(case, given, status)
+
+    def _is_seen(self, name: str, value: object) -> bool:
+        if name == "dkga":
+            return bool(value == self._meter.record.key.dkga)
+        return value in self._seen[name] or value == self._meter.setup.get(name)
+
+    def _compare(self, case: "_Case", given: Mapping[str, Any], status: Mapping[str, Any]) -> None:
+        for name in _SENT:
+            if name in given and not self._is_seen(name, given[name]):
+                self._mark(case, name, given[name], status.get(name))
+        for name in ("sgc", "bdt", "dkga"):
+            if name in given and not self._is_seen(name, given[name]):
+                present = self._change.claim(name, given)
+                if present is not None:
+                    self._mark(case, name, given[name], present)
+                elif name != "dkga":
+                    self._seen[name].add(given[name])
+
+    def _mark(self, case: "_Case", name: str, value: object, present: object) -> None:
+        why = _conflict(self._meter, name, value, present)
+        case.checked = replace(case.checked, as_expected=False, why=why, cause="row")
 
 
 class _Change:
@@ -563,6 +701,31 @@ class _Change:
             self._combined.describe(record, self._keys, list(self._sections.values()))
             self._sections, self._parts = {}, {}
 
+    def claim(self, name: str, given: Mapping[str, Any]) -> object:
+        """Use a parameter of a row that the tokens of a key change do not contain.
+
+        Return None if it can be that of the newest key; else the value that the meter has.
+        """
+        if not self._keys:
+            return None
+        key = self._keys[0]
+        present = getattr(key, name)
+        before = self._keys[1] if len(self._keys) > 1 else key
+        if present == given[name]:
+            return None
+        if before is key or (name == "bdt" and key.bdt == before.bdt):
+            return present
+        wanted = {n: given[n] for n in ("sgc", "bdt", "dkga") if n in given}
+        if "bdt" in wanted and key.bdt == before.bdt:
+            del wanted["bdt"]
+        claimed = replace(key, given=None, **wanted)
+        with contextlib.suppress(VendingError):  # the vending key is not known: nothing to compare
+            if self._combined.keys.derive(parameters(self._record, claimed)) != key.given:
+                return present
+        self._keys[0] = replace(key, **wanted)
+        self._combined.describe(self._record, self._keys)
+        return None
+
     def _next(self, key: MeterKey) -> MeterKey:
         parts = self._parts
         words = ("nkho", "nklo") if self._record.ea == 7 else ("nkho", "nkmo2", "nkmo1", "nklo")
@@ -595,7 +758,11 @@ def _explain(
     Trying other keys takes long and is limited to `searches` tokens: rows that are not as expected
     come first.
     """
-    refused = [case for case in cases if case.checked.result and not _accepted(case.checked)]
+    refused = [
+        case
+        for case in cases
+        if case.checked.result and not _accepted(case.checked) and case.checked.cause != "row"
+    ]
     left = len(refused) if searches is None else searches
     known: dict[object, tuple[str, str]] = {}  # for a wrong token that is in several rows
     for case in sorted(refused, key=lambda case: case.checked.as_expected):
@@ -603,7 +770,10 @@ def _explain(
         long = case.checked.result == "CRCError" and not combined.issued(token=row.token)
         shown = [case.keyed.status.get(name) for name in ("krn", "kt", "ti", "ken", "sgc", "bdt")]
         same = (case.meter.record.drn, row.token, *shown)
-        if long and same in known:
+        what, sure = damaged.token(row.token, combined) if long else ("", False)
+        if sure:
+            why, cause = f"not a whole token: {what}", "damaged"
+        elif long and same in known:
             why, cause = known[same]
         elif long and not left:
             why, cause = "mistyped, or for another meter or key (not searched)", "wait"
@@ -623,8 +793,6 @@ def _why(case: _Case, combined: _CombinedPos, moment: datetime) -> tuple[str, st
     """Return why a token was refused, and one word for the cause."""
     row, name = case.checked.row, case.checked.result
     answer, status = case.keyed.answer, dict(case.keyed.status)
-    if damage := check_rows.spreadsheet_damage(row.token):
-        return damage, "not-a-token"
     before = case.taken.get(answer["tid"]) if answer["tid"] is not None else None
     if name == "UsedError" and before is not None:
         same = digits.clean(before.token) == digits.clean(row.token)

@@ -8,7 +8,7 @@ import contextlib
 import csv
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
@@ -16,27 +16,20 @@ from typing import Any
 from jeton.sts import digits
 from jeton.sts.results import NAMES
 from jeton_host import token_text
+from jeton_host.checking import columns as headers
+from jeton_host.checking.columns import IGNORE, KNOWN, SETUP, quoted
 from jeton_host.errors import JetonError, VendingError
 from jeton_host.vending import batch
 
-SETUP = ("ea", "dkga", "sgc", "ti", "krn", "kt", "ken", "bdt", "kct", "tables", "profile", "made")
-"""Columns with parameters of the meter, named as in PointOfSale.add_meter."""
 MAX_ROWS = 1_000_000
 MAX_BYTES = 256 << 20
 
-_COLUMNS = {
-    "meter": ("meter", "drn", "pan", "meternumber", "meterno"),
-    "token": ("token", "ststoken", "tokens"),
-    "expected": ("expected",),
-    "energy": ("expectedkwh", "kwh"),
-    "result": ("expectedresult", "result"),
-} | {name: (name,) for name in SETUP}
 _RESULTS = {name.casefold(): name for name in NAMES[1:]}
 _DELIMITERS = ",;\t|"
 _SEP = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
 _QUOTED = re.compile(r'="([^"]*)"|\'(.*)', re.DOTALL)
-_KWH = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,9}))? ?(?:kwh)?", re.IGNORECASE)
-_ROUNDED = re.compile(r"[0-9][.,]?[0-9]*[eE]\+?[0-9]{1,3}")
+_LABEL = re.compile(r"(?:drn|pan|meter|sgc)[ :#\xa0]+([0-9]+)", re.IGNORECASE)
+_HYPHENS = re.compile("[0-9]{4}(?:-[0-9]{4}){4}")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 _BOMS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be", b"\xef\xbb\xbf": "utf-8"}
 
@@ -47,6 +40,7 @@ class TokenRow:
 
     Expected is a `result` (its name in the standard), or `energy_wh`, or both, or nothing.
     `setup`: the parameters of the meter that the row gives. `problem`: why the row is not valid.
+    `unread`: which cell may contain the expected energy, but could not be read.
     """
 
     line: int
@@ -56,6 +50,7 @@ class TokenRow:
     energy_wh: int | None = None
     setup: Mapping[str, str] = field(default_factory=dict)
     problem: str = ""
+    unread: str = ""
 
     @property
     def expected(self) -> str:
@@ -81,10 +76,10 @@ def read(data: bytes, columns: Mapping[str, str] | None = None) -> TokenFile:
         raise JetonError(f"a file of {len(data) >> 20} MiB is too large: split it")
     if data.startswith(b"PK\x03\x04"):
         raise JetonError("this is a spreadsheet file: save it as CSV UTF-8")
-    wanted = {_key(header): name for name, header in (columns or {}).items()}
+    wanted = {headers.key(header): name for name, header in (columns or {}).items()}
     for name in columns or {}:
-        if name not in _COLUMNS:
-            raise JetonError(f"there is no column {name!r}: use {', '.join(_COLUMNS)}")
+        if name not in (*KNOWN, IGNORE):
+            raise JetonError(f"there is no column {name!r}: use {', '.join((*KNOWN, IGNORE))}")
     text = _text(data)
     if not text.strip():
         raise JetonError("the file is empty: it needs a header and a row for each token")
@@ -94,6 +89,7 @@ def read(data: bytes, columns: Mapping[str, str] | None = None) -> TokenFile:
     head: list[str] = []
     place: dict[str, int] = {}
     rows: list[TokenRow] = []
+    others = _Others(wanted)
     for number, names, values, comma, problem in cells:
         if names and names != head:
             place = _places(names, wanted, strict=not head)
@@ -103,11 +99,46 @@ def read(data: bytes, columns: Mapping[str, str] | None = None) -> TokenFile:
         if problem:
             rows.append(TokenRow(number, problem=problem))
         else:
-            rows += _one_token_each(_row(number, place, values, comma))
+            found = _one_token_each(_row(number, place, values, comma, head))
+            if "energy" not in place:
+                free = {at: head[at] for at in range(len(head)) if at not in place.values()}
+                others.see(range(len(rows), len(rows) + len(found)), free, values)
+            rows += found
     if not rows:
         raise JetonError("there is no row below the header")
-    known = {name for name in head if _name(name, wanted)}
-    return TokenFile(rows, [name for name in head if name not in known and name])
+    others.mark(rows)
+    used = {head[at] for at in place.values()} if head else set()
+    ignored = {name for name in head if wanted.get(headers.key(name)) == IGNORE}
+    unused = [name for name in head if name not in used and name not in ignored and name]
+    return TokenFile(rows, unused)
+
+
+class _Others:
+    """The columns without a known meaning: one of them may contain the energy of the tokens."""
+
+    def __init__(self, wanted: Mapping[str, str]) -> None:
+        self._wanted = wanted
+        self._cells: dict[str, dict[int, str]] = {}  # header -> row -> cell
+
+    def see(self, rows: Iterable[int], free: Mapping[int, str], values: Sequence[str]) -> None:
+        """Add the cells of a row; `free` has the places and headers of such columns."""
+        for at, header in free.items():
+            ignored = self._wanted.get(headers.key(header)) == IGNORE
+            if header and not ignored and at < len(values):
+                self._cells.setdefault(header, {}).update(dict.fromkeys(rows, values[at]))
+
+    def mark(self, rows: list[TokenRow]) -> None:
+        """Mark the rows in which such a column has a value."""
+        for header, cells in self._cells.items():
+            if not headers.may_be_energy(header, list(cells.values())):
+                continue
+            way = (
+                f"column {quoted(header)} may contain the energy: give --column energy={header}, "
+                f"or --column {IGNORE}={header}"
+            )
+            for at, cell in cells.items():
+                if cell and not rows[at].problem and not rows[at].unread:
+                    rows[at] = replace(rows[at], unread=way)
 
 
 _Cells = Iterator[tuple[int, list[str], list[str], bool, str]]
@@ -194,32 +225,37 @@ def _value(name: str, value: Any) -> str:
     if isinstance(value, str):
         return _plain(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise VendingError(f"{_quote(name)} must be text or a number")
+        raise VendingError(f"{quoted(name)} must be text or a number")
     if _name(name, {}) in ("meter", "token", "sgc"):
         raise VendingError(
-            f"{_quote(name)} must be text, in quotes: a number loses its leading zeros"
+            f"{quoted(name)} must be text, in quotes: a number loses its leading zeros"
         )
     return str(value)
 
 
 def _plain(cell: str) -> str:
-    """Return a cell without the marks that keep it text in a spreadsheet: '0012 or ="0012"."""
+    """Return a cell without what keeps it text in a spreadsheet.
+
+    That is '0012, ="0012", a label before a number (DRN 0012), or hyphens in a token.
+    """
     cell = cell.strip()
-    quoted = _QUOTED.fullmatch(cell)
-    return cell if quoted is None else (quoted[1] or quoted[2] or "").strip()
-
-
-def _key(header: str) -> str:
-    return re.sub(r"[\W_]+", "", header.casefold())
+    marked = _QUOTED.fullmatch(cell)
+    cell = cell if marked is None else (marked[1] or marked[2] or "").strip()
+    labelled = _LABEL.fullmatch(cell)
+    if labelled is not None:
+        return labelled[1]
+    return cell.replace("-", "") if _HYPHENS.fullmatch(cell) else cell
 
 
 def _name(header: str, wanted: Mapping[str, str]) -> str | None:
-    key = _key(header)
+    key = headers.key(header)
     if key in wanted:
         return wanted[key]
-    for name, keys in _COLUMNS.items():
+    for name, keys in KNOWN.items():
         if key in keys:
             return None if name in wanted.values() else name
+    if "energy" not in wanted.values() and headers.energy_rank(header):
+        return "energy"
     return None
 
 
@@ -227,25 +263,36 @@ def _places(header: list[str], wanted: Mapping[str, str], *, strict: bool) -> di
     found: dict[str, int] = {}
     for place, text in enumerate(header):
         name = _name(text, wanted)
-        if name is None:
+        if name in (None, IGNORE):
             continue
+        assert name is not None
         if name in found:
-            raise JetonError(
-                f"two columns contain the {name}: {_quote(header[found[name]])} and {_quote(text)}"
-            )
+            first = header[found[name]]
+            ranks = [headers.energy_rank(one) for one in (first, text)]
+            if name == "energy" and headers.key(first) != headers.key(text):
+                if ranks[1] > ranks[0]:
+                    found[name] = place
+                continue
+            raise JetonError(f"two columns contain the {name}: {quoted(first)} and {quoted(text)}")
         found[name] = place
     if strict:
         for name in ("meter", "token"):
             if name not in found:
                 raise JetonError(
                     f"there is no column {name}: the header has "
-                    + (", ".join(_quote(text) for text in header[:12]) or "nothing")
+                    + (", ".join(quoted(text) for text in header[:12]) or "nothing")
                     + f"; give its header with --column {name}=HEADER"
                 )
     return found
 
 
-def _row(number: int, place: Mapping[str, int], values: list[str], comma: bool) -> TokenRow:
+def _row(
+    number: int,
+    place: Mapping[str, int],
+    values: list[str],
+    comma: bool,
+    head: Sequence[str],
+) -> TokenRow:
     def cell(name: str) -> str:
         at = place.get(name)
         return values[at] if at is not None and at < len(values) else ""
@@ -262,7 +309,8 @@ def _row(number: int, place: Mapping[str, int], values: list[str], comma: bool) 
             return replace(row, problem=f"it has no {name}")
     try:
         for name in ("expected", "energy", "result"):
-            row = _expect(row, cell(name), comma)
+            if name in place:
+                row = _expect(row, name, cell(name), comma, head[place[name]])
     except VendingError as error:
         return replace(row, problem=str(error))
     return row
@@ -279,35 +327,23 @@ def _one_token_each(row: TokenRow) -> list[TokenRow]:
     return [replace(row, token=token) for token in found] or [row]
 
 
-def _expect(row: TokenRow, text: str, comma: bool) -> TokenRow:
+def _expect(row: TokenRow, name: str, text: str, comma: bool, header: str) -> TokenRow:
     """Return the row with the expected result or energy of a cell added."""
     if not text:
         return row
-    if name := _RESULTS.get(text.casefold()):
-        if row.result not in (None, name):
-            raise VendingError(f"it expects both {row.result} and {name}")
-        return replace(row, result=name)
-    number = _KWH.fullmatch(text.replace(",", ".") if comma else text)
-    if number is None:
-        hint = "; write a decimal point" if re.fullmatch("[0-9]+,[0-9]+", text) else ""
-        raise VendingError(
-            f"{_quote(text)} is neither kWh like 12.5 nor a result like Accept or UsedError{hint}"
-        )
-    energy_wh = Decimal(f"{number[1]}.{number[2] or 0}") * 1000
-    if energy_wh != energy_wh.to_integral_value():
-        raise VendingError(f"{_quote(text)} kWh is not a whole number of Wh")
+    if result := _RESULTS.get(text.casefold()):
+        if row.result not in (None, result):
+            raise VendingError(f"it expects both {row.result} and {result}")
+        return replace(row, result=result)
+    wrong = f"{quoted(text)} is neither kWh like 12.5 nor a result like Accept or UsedError"
+    try:
+        energy_wh = headers.energy_wh(text, comma=comma, header=header)
+    except VendingError as error:
+        energy_wh, wrong = None, str(error)
+    if energy_wh is None:
+        if name == "energy":
+            return replace(row, unread=f"column {quoted(header)}: {wrong}")
+        raise VendingError(wrong)
     if row.energy_wh not in (None, energy_wh):
         raise VendingError(f"it expects both {row.expected} and {text}")
-    return replace(row, energy_wh=int(energy_wh))
-
-
-def spreadsheet_damage(text: str) -> str:
-    """Return how a spreadsheet has damaged a number; empty if it has not."""
-    if _ROUNDED.fullmatch(text):
-        return f"a spreadsheet has rounded it to {text}: format the column as text"
-    return ""
-
-
-def _quote(text: str) -> str:
-    """Return a text of the file for a message: quoted, one line, at most 40 characters."""
-    return repr(text if len(text) <= 40 else text[:40] + "…")
+    return replace(row, energy_wh=energy_wh)

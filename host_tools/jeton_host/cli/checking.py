@@ -39,7 +39,7 @@ def check_tokens(
         typer.Option(
             metavar="NAME=HEADER",
             help="The header of a column, for example token='STS code'. Names: meter, token, "
-            "expected, energy, result, and the options below. Repeat.",
+            "expected, energy, result, ignore, and the options below. Repeat.",
         ),
     ] = None,
     pos: Annotated[
@@ -107,7 +107,11 @@ def check_tokens(
     these values is given for a registered meter, its registered values are ignored; a missing
     value has the default of `jeton new`.
 
-    The exit status is 0 if each result is as expected.
+    If one of these values changes within the rows of a meter, it is compared with what the
+    emulated meter has there: after a key change among the rows, with the new key.
+
+    The exit status is 0 if each result is as expected, and no amount of energy was left out
+    because it could not be read ("not compared").
 
     Examples:
 
@@ -151,7 +155,9 @@ def check_tokens(
         _write_junit(junit, _cases(found))
     bad = sum(not checked.as_expected for checked in found)
     if json_:
-        summary = {"rows": len(found), "as_expected": len(found) - bad, "otherwise": bad}
+        left_out = sum(not checked.compared for checked in found)
+        summary = {"rows": len(found), "as_expected": len(found) - bad}
+        summary |= {"otherwise": bad - left_out, "not_compared": left_out}
         summary["meters"] = len({checked.drn for checked in found if checked.drn})
         rows = [checked.as_dict() for checked in found]
         unused = {"unused_columns": list(sheet.unused)}
@@ -235,10 +241,15 @@ def _show(found: Sequence[Any], unused: Sequence[str], seconds: float) -> None:
         )
     Console().print(table)
     meters = len({checked.drn for checked in found if checked.drn})
-    outcome = "all as expected" if not wrong else f"{len(wrong)} not as expected"
+    left_out = sum(not checked.compared for checked in wrong)
+    counts = {"not as expected": len(wrong) - left_out, "not compared": left_out}
+    outcome = ", ".join(f"{number:,} {what}" for what, number in counts.items() if number)
     typer.echo(
-        f"{_count(len(found), 'row')}, {_count(meters, 'meter')}, {seconds:.1f} s: {outcome}."
+        f"{_count(len(found), 'row')}, {_count(meters, 'meter')}, {seconds:.1f} s: "
+        f"{outcome or 'all as expected'}."
     )
+    for warning in sorted({checked.warning for checked in found if checked.warning})[:_SHOWN]:
+        typer.echo(f"Warning: {warning}.")
     accepted = sum(not c.row.expected and c.as_expected for c in found)
     if accepted:
         typer.echo(f"{_count(accepted, 'row')} without an expected result: accepted.")

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from jeton.sts import digits
 from jeton_host.cli import complete
 from jeton_host.cli.options import (
     METERS,
@@ -33,6 +34,7 @@ from jeton_host.meters import named as meters
 from jeton_host.terminal.parse import day, instant, shortened, watt_hours
 from jeton_host.terminal.words import kwh
 from jeton_host.vending import tid
+from jeton_host.vending.pan import padded
 from jeton_host.vending.pos import PointOfSale
 from jeton_host.virtual.board import HEAP
 
@@ -147,6 +149,8 @@ def new(
         about = pos.config_for(name, at=at)
         return about | {"credit_wh": credit_wh, "display": [*display.size, int(graphic)]}
 
+    if drn is not None and (warning := padded(digits.clean(drn))):
+        print(f"jeton: warning: {warning}", file=sys.stderr)
     try:
         meter = meters.create(name, config, language=language)
     except BaseException:

@@ -119,6 +119,9 @@ def tokens_of(words: Sequence[str]) -> list[str]:
         return cleaned
     together = "".join(cleaned)
     text = " ".join(words)
+    damage = token_text.damage(text)
+    if damage is not None and damage.certain:
+        return [text]  # the meter refuses it, and the message says what has happened to it
     if token_text.is_number(text):
         return [together]
     found = token_text.found_in(text)
@@ -134,7 +137,9 @@ def key_in(meter: Meter, line: str) -> tuple[str, dict[str, Any], bool]:
     if not re.fullmatch(r"[0-9*#i]*", keys):
         keys = "#".join(token_text.found_in(line))
         if not keys:
-            raise JetonError(f"{shortened(line)} are not keys of a meter: use {_KEYS}")
+            damage = token_text.damage(line)
+            why = f"use {_KEYS}" if damage is None else damage.what
+            raise JetonError(f"{shortened(line)} are not keys of a meter: {why}")
     pressed = _pressed(meter, keys)
     if pressed.result is None:
         return "", pressed.as_dict(), True

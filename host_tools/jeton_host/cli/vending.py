@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 from jeton.sts import digits
 from jeton_host.cli import complete
 from jeton_host.cli.options import NUMBERS, TOKENS, Json
-from jeton_host.errors import BoardError, VendingError
+from jeton_host.errors import BoardError, UnusableError, VendingError
 from jeton_host.meter import Meter
 from jeton_host.terminal.parse import shortened
 from jeton_host.vending import batch, shown, tid, tokens
@@ -41,6 +41,11 @@ Keys = Annotated[
         help="Your vending keys, a JSON file. Default: $JETON_KEYS. The published test keys are "
         "used for all keys that it lacks.",
     ),
+]
+
+Anyway = Annotated[
+    bool,
+    typer.Option("--anyway", help="Issue it although the meter refuses each such token."),
 ]
 
 _AMOUNT = re.compile(r"([0-9]{1,12}(?:[.,][0-9]{1,6})?) ?(?:kwh)?", re.IGNORECASE)
@@ -106,6 +111,7 @@ def _credit(
     ],
     kind: Annotated[str, typer.Option(help="electricity, water, gas or time.")] = "electricity",
     at: At = None,
+    anyway: Anyway = False,
     keys: Keys = None,
     json_: Json = False,
 ) -> None:
@@ -115,7 +121,10 @@ def _credit(
 
     - `jeton vend home credit 12.5`
     """
-    _one(_pos(keys).credit(ctx.obj, amount, kind=kind, at=_at(at)), json_)
+    pos = _pos(keys)
+    with _way():
+        issued = pos.credit(ctx.obj, amount, kind=kind, at=_at(at), anyway=anyway)
+    _one(issued, json_)
 
 
 @_vend.command("currency", context_settings=NUMBERS)
@@ -126,16 +135,22 @@ def _currency(
     ],
     kind: Annotated[str, typer.Option(help="electricity, water, gas or time.")] = "electricity",
     at: At = None,
+    anyway: Anyway = False,
     keys: Keys = None,
     json_: Json = False,
 ) -> None:
     """Sell credit in a currency, for meters that count money.
 
+    The meters of Jeton count kWh: they refuse it, and --anyway is needed.
+
     Example:
 
-    - `jeton vend home currency 1500`
+    - `jeton vend home currency 1500 --anyway`
     """
-    _one(_pos(keys).currency(ctx.obj, amount, kind=kind, at=_at(at)), json_)
+    pos = _pos(keys)
+    with _way():
+        issued = pos.currency(ctx.obj, amount, kind=kind, at=_at(at), anyway=anyway)
+    _one(issued, json_)
 
 
 @_vend.command("power-limit", context_settings=NUMBERS)
@@ -180,6 +195,7 @@ def _clear_credit(
         typer.Argument(metavar="[REGISTER]", help="0 to 7, a name like electricity, or all."),
     ] = "electricity",
     at: At = None,
+    anyway: Anyway = False,
     keys: Keys = None,
     json_: Json = False,
 ) -> None:
@@ -190,7 +206,10 @@ def _clear_credit(
     - `jeton vend home clear-credit`
     - `jeton vend home clear-credit all`
     """
-    _one(_pos(keys).clear_credit(ctx.obj, register_, at=_at(at)), json_)
+    pos = _pos(keys)
+    with _way():
+        issued = pos.clear_credit(ctx.obj, register_, at=_at(at), anyway=anyway)
+    _one(issued, json_)
 
 
 @_vend.command("clear-tamper")
@@ -228,16 +247,20 @@ def _water_factor(
     ctx: typer.Context,
     factor: Annotated[str, typer.Argument(help="0 to 65535.")],
     at: At = None,
+    anyway: Anyway = False,
     keys: Keys = None,
     json_: Json = False,
 ) -> None:
-    """Set the factor of a water meter.
+    """Set the factor of a water meter. An electricity meter refuses it: --anyway is needed.
 
     Example:
 
-    - `jeton vend home water-factor 10`
+    - `jeton vend home water-factor 10 --anyway`
     """
-    _one(_pos(keys).water_factor(ctx.obj, _int(factor, "a water factor"), at=_at(at)), json_)
+    pos, number = _pos(keys), _int(factor, "a water factor")
+    with _way():
+        issued = pos.water_factor(ctx.obj, number, at=_at(at), anyway=anyway)
+    _one(issued, json_)
 
 
 @_vend.command("extended", context_settings=NUMBERS)
@@ -246,18 +269,21 @@ def _extended(
     index: Annotated[str, typer.Argument(help="0 to 63.")],
     value: Annotated[str, typer.Argument(help="0 to 1023.")],
     at: At = None,
+    anyway: Anyway = False,
     keys: Keys = None,
     json_: Json = False,
 ) -> None:
-    """Write a value with the extended token set.
+    """Write a value with the extended token set, which no meter here has: --anyway is needed.
 
     Example:
 
-    - `jeton vend home extended 1 5`
+    - `jeton vend home extended 1 5 --anyway`
     """
     pos = _pos(keys)
     number, word = _int(index, "an index"), _int(value, "a value")
-    _one(pos.extended_write(ctx.obj, number, word, at=_at(at)), json_)
+    with _way():
+        issued = pos.extended_write(ctx.obj, number, word, at=_at(at), anyway=anyway)
+    _one(issued, json_)
 
 
 @_vend.command("test", context_settings=NUMBERS)
@@ -271,6 +297,7 @@ def _test(
         bool, typer.Option("--four-digits", help="Use the token format for 4-digit maker codes.")
     ] = False,
     at: At = None,
+    anyway: Anyway = False,
     keys: Keys = None,
     json_: Json = False,
 ) -> None:
@@ -281,13 +308,16 @@ def _test(
     - `jeton vend home test 4 5`
     """
     wanted = [_int(number, "a test") for number in numbers or ["0"]]
-    issued = _pos(keys).test(
-        ctx.obj,
-        wanted,
-        mfr_code=_int(maker, "a maker code"),
-        four_digits=four_digits,
-        at=_at(at),
-    )
+    code = _int(maker, "a maker code")
+    with _way():
+        issued = _pos(keys).test(
+            ctx.obj,
+            wanted,
+            mfr_code=code,
+            four_digits=four_digits,
+            at=_at(at),
+            anyway=anyway,
+        )
     _one(issued, json_)
 
 
@@ -621,6 +651,15 @@ def _int(text: str, what: str) -> int:
 
 def _optional(text: str | None, what: str) -> int | None:
     return None if text is None else _int(text, what)
+
+
+@contextmanager
+def _way() -> Iterator[None]:
+    """Name the option in the error about a token that the meter cannot use."""
+    try:
+        yield
+    except UnusableError as error:
+        raise error.with_way("give --anyway") from None
 
 
 def _one(issued: Issued, as_json: bool) -> None:

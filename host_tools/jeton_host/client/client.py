@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -66,6 +67,7 @@ class MeterClient(Session):
     ) -> None:
         self._wires: Wires | None = None
         self._last_seq = 0  # the newest event that was read, with wires
+        self._keyed = ""  # the keys since the last result
         super().__init__(port, timeout=timeout, name=name, code=code)
 
     @exclusive
@@ -115,7 +117,20 @@ class MeterClient(Session):
         Raises:
             WrongValueError: The text contains several tokens.
         """
-        return enter_result(self.rpc("enter", token_text.one(token)[:_LONGEST_TOKEN]))
+        result = enter_result(self.rpc("enter", token_text.one(token)[:_LONGEST_TOKEN]))
+        return self._with_damage(result, token)
+
+    def _with_damage(self, result: EnterResult, text: str) -> EnterResult:
+        """Add to a refused token what a spreadsheet or a program has done to its text."""
+        if result.result not in (TokenResult.CRC, TokenResult.FORMAT) or not text:
+            return result
+        parts = [part for part in (result.message, self._damage(text)) if part]
+        return replace(result, message="; ".join(parts))
+
+    def _damage(self, text: str) -> str:
+        """Return what has happened to a token; empty if it shows no sign of damage."""
+        damage = token_text.damage(text)
+        return "" if damage is None else damage.what
 
     @exclusive
     def press(self, keys: str, *, linger_s: int = 0) -> PressResult:
@@ -132,8 +147,17 @@ class MeterClient(Session):
                 `linger_s` real seconds (at most 60), so that the entry does not time out before
                 the next keys. A board with a real keypad does this by itself.
         """
+        self._keyed = (self._keyed + keys)[-_LONGEST_TOKEN:]
         if self._wires is not None:
-            return self._press_keys(self._wires, keys)
+            pressed = self._press_keys(self._wires, keys)
+        else:
+            pressed = self._send_keys(keys, linger_s)
+        if pressed.result is None:
+            return pressed
+        text, self._keyed = _digits_of(self._keyed), ""
+        return replace(pressed, result=self._with_damage(pressed.result, text))
+
+    def _send_keys(self, keys: str, linger_s: int) -> PressResult:
         done: list[EnterResult] = []
         for first in range(0, max(len(keys), 1), _KEYS):
             part = keys[first : first + _KEYS]
@@ -506,3 +530,11 @@ class MeterClient(Session):
     def _check_locked(self) -> None:
         if not self.locked:
             raise BoardError(f"meter {self.name} is not locked")
+
+
+def _digits_of(keys: str) -> str:
+    """Return the digits of the last number in the keys that were pressed."""
+    found = ""
+    for key in re.split("[^0-9*]", keys.rstrip("#"))[-1]:
+        found = found[:-1] if key == "*" else found + key
+    return found

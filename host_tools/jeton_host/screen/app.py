@@ -31,7 +31,7 @@ from textual.widgets import (
 from jeton.sts import digits
 from jeton_host import token_text
 from jeton_host.client.answers import Display, Event, Led, Status
-from jeton_host.errors import JetonError
+from jeton_host.errors import JetonError, UnusableError
 from jeton_host.firmware import profiles
 from jeton_host.meter import Meter
 from jeton_host.meters import named as meters
@@ -335,7 +335,9 @@ class MeterScreen(App[int]):
         if keys:
             self.line.press(keys)
         else:
-            self.say("the pasted text is not a token: no key was pressed", good=False)
+            damage = token_text.damage(text)
+            why = "it is not a token" if damage is None else damage.what
+            self.say(f"no key was pressed for the pasted text: {why}", good=False)
 
     @on(Button.Pressed, "#keys Button")
     def _pressed(self, event: Button.Pressed) -> None:
@@ -416,6 +418,9 @@ class MeterScreen(App[int]):
                     desk.follow(status.clock)
                 issued = issue[what]()
                 then = partial(self._have, issued, bool(waiting))
+            except UnusableError as error:
+                way = f"use `jeton vend {desk.name} … --anyway`"
+                then = partial(self.say, str(error.with_way(way)), good=False)
             except JetonError as error:
                 then = partial(self.say, str(error), good=False)
             self._back(then)

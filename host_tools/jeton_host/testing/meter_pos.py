@@ -115,6 +115,9 @@ class PoolMeter(Meter):
         if code is not None and self.locked:
             self.open_up(code)
 
+    def _desk(self) -> PointOfSale | None:
+        return self.pos.pos if "pos" in self.__dict__ else None
+
     @cached_property
     def pos(self) -> MeterPos:
         """Return the point of sale that has this meter, created at first use."""

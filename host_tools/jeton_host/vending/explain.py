@@ -22,14 +22,13 @@ from jeton.sts import tokens as layouts
 from jeton_host import clock, token_text
 from jeton_host.errors import VendingError
 from jeton_host.typed import typed
-from jeton_host.vending import tid
+from jeton_host.vending import damaged, tid
 from jeton_host.vending.chain import Chain, Events
+from jeton_host.vending.functions import LAST_TEST, NO_TESTS
 from jeton_host.vending.guesses import Guess, Guesser, also_possible, likelihood, rank
 from jeton_host.vending.pos import PointOfSale
 from jeton_host.vending.predictions import (
     FUTURE,
-    LAST_TEST,
-    NO_TESTS,
     Prediction,
     TidState,
     capitalized,
@@ -59,7 +58,8 @@ class Explanation:
     entered first.
     `cause`: one word for programs: none, not-a-token, typing, other-meter, previous-key, next-key,
     key-change, key, used, old, expired, ddtk, function, range, format, overflow, order, maker,
-    key-type, reserved, tamper, lock-out or unknown. "lock-out": the live meter accepts no token
+    key-type, reserved, tamper, lock-out, damaged or unknown. "damaged": a spreadsheet or a program
+    has rounded the token. "lock-out": the live meter accepts no token
     now; the summary also says the result without the lock-out. "key-change": the result depends on
     which of the vended key changes were entered, and this is not known; then `result` is None, and
     `cases` lists the result of each case.
@@ -126,7 +126,23 @@ def explain(
     faulty token is no error: the Explanation says what is wrong with it.
     """
     moment = tid.utc(now or clock.now())
-    return _Explainer(pos, status or {}, tid_state, events, moment).explain(token, meter)
+    found = _Explainer(pos, status or {}, tid_state, events, moment).explain(token, meter)
+    return _with_damage(found, token, pos)
+
+
+def _with_damage(found: Explanation, token: str, pos: PointOfSale) -> Explanation:
+    """Return the explanation of a refused token with what a spreadsheet has done to it."""
+    if found.result not in ("FormatError", "CRCError", None) or found.cases:
+        return found
+    why, sure = damaged.token(token, pos)
+    if found.cause == "not-a-token" and why:
+        damage = token_text.damage(token)
+        assert damage is not None
+        rest = why.removeprefix(damage.what) if damage.certain else f"; {why}"
+        return replace(found, summary=f"{found.summary.rstrip('.')}{rest}.")
+    if sure:
+        return replace(found, summary=f"Not a whole token: {why}.", cause="damaged", guesses=())
+    return replace(found, details=(*found.details, why)) if why else found
 
 
 class _Explainer(Guesser):

@@ -39,8 +39,11 @@ def check_drn(drn: str) -> str:
     if not _DIGITS.fullmatch(clean):
         raise VendingError(f"meter number {drn!r} contains characters that are not digits")
     if len(clean) not in (11, 13):
+        whole = with_zeros(clean)
+        zeros = f"; with the leading zeros that a spreadsheet removes it is {whole}"
         raise VendingError(
             f"meter number {clean} has {len(clean)} digits: a DRN must have 11 or 13"
+            + (zeros if whole else "")
         )
     right = luhn_digit(clean[:-1])
     if clean[-1] != right:
@@ -49,6 +52,30 @@ def check_drn(drn: str) -> str:
             "look for a typing error"
         )
     return clean
+
+
+def with_zeros(number: str) -> str:
+    """Return the DRN or PAN that is this number with leading zeros; empty if there is none."""
+    width = next((width for width in (11, 13, 18) if len(number) < width), 0)
+    whole = number.zfill(width)
+    if len(number) in (11, 13) or not width or not luhn_valid(whole) or not int(whole):
+        return ""
+    if width == 18 and not (whole.startswith(IIN_13) and luhn_valid(whole[len(IIN_13) : -1])):
+        return ""
+    return whole
+
+
+def padded(drn: str) -> str:
+    """Return a warning if a DRN of 13 digits may be one of 11 digits with zeros; else nothing.
+
+    Leading zeros do not change the check digit, but the two numbers have different keys.
+    """
+    if len(drn) != 13 or not drn.startswith("00"):
+        return ""
+    return (
+        f"meter number {drn} has 13 digits and begins with 00: if a program has padded the meter "
+        f"number {drn[2:]}, its tokens have another key; give the 11 digits then"
+    )
 
 
 def make_drn(serial: int, *, maker: int = 0, digits: int = 11) -> str:

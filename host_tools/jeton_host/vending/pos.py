@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from jeton.sts import digits, tokens
-from jeton_host.errors import VendingError
+from jeton_host.errors import UnusableError, VendingError
 from jeton_host.paths import data_home
 from jeton_host.typed import typed_methods
 from jeton_host.vending import ciphers, tid
+from jeton_host.vending.functions import refusal
 from jeton_host.vending.keychange import check_change, key_change_set
 from jeton_host.vending.keys import (
-    DDTK,
     DITK,
     VendingKeys,
     check_dkga,
@@ -54,6 +54,7 @@ from jeton_host.vending.store import (
     record_of,
 )
 from jeton_host.vending.tokens import (
+    AUTHENTIC,
     CREDIT_UNITS,
     REGISTERS,
     UNITS_PER_CURRENCY,
@@ -214,6 +215,7 @@ class PointOfSale(Store):
         at: datetime | None = None,
         rnd: int | None = None,
         key: MeterKey | None = None,
+        anyway: bool = False,
     ) -> Issued:
         """Issue credit in kWh (m³ of water or gas, minutes of time).
 
@@ -221,6 +223,10 @@ class PointOfSale(Store):
         1,638.4 to whole units, from 18,022.4 to tens, from 181,862.4 to hundreds. `rounded` is
         then the amount that was requested. `key`: one of its `keys_of`, to act like a vending
         system that missed a key change; by default the present one.
+
+        A token that the meter would always refuse, such as water or currency for a meter of kWh,
+        is an UnusableError, also of the other methods; with `anyway` it is issued, to test that
+        the meter refuses it.
         """
         sub = _kind(kind)
         unit = CREDIT_UNITS[sub].removeprefix("0.1 ")
@@ -236,7 +242,9 @@ class PointOfSale(Store):
         code = tokens.amount_code(units)
         exact = tokens.amount_value(code) == value * 10
         rounded = "" if exact else f"{value} {unit}"
-        return self._issue(name, at, 0, sub, {"amount": code}, rnd, rounded, key)
+        return self._issue(
+            name, at, 0, sub, {"amount": code}, rnd, rounded, under=key, anyway=anyway
+        )
 
     def currency(
         self,
@@ -245,11 +253,12 @@ class PointOfSale(Store):
         *,
         kind: str = "electricity",
         at: datetime | None = None,
+        anyway: bool = False,
     ) -> Issued:
         """Issue credit in the base currency, for meters that count money; deduct if below 0.
 
-        An amount that a token cannot contain is rounded up; `rounded` is then the amount that was
-        requested.
+        The meters count kWh and refuse it: give `anyway`, as for `credit`. An amount that a token
+        cannot contain is rounded up; `rounded` is then the amount that was requested.
         """
         sub = 4 + _kind(kind)
         value = _number(amount, "an amount")
@@ -262,7 +271,9 @@ class PointOfSale(Store):
             raise VendingError(f"an amount of {value} does not fit into one token") from None
         exact = tokens.currency_value(se, code) == value * UNITS_PER_CURRENCY
         rounded = "" if exact else str(value)
-        return self._issue(name, at, 0, sub, {"se": se, "amount": code}, None, rounded)
+        return self._issue(
+            name, at, 0, sub, {"se": se, "amount": code}, None, rounded, anyway=anyway
+        )
 
     def power_limit(
         self, name: str, watts: Watts, *, at: datetime | None = None, rnd: int | None = None
@@ -285,6 +296,7 @@ class PointOfSale(Store):
         *,
         at: datetime | None = None,
         rnd: int | None = None,
+        anyway: bool = False,
     ) -> Issued:
         """Issue a ClearCredit of one register (0 to 7, or its name) or of "all"."""
         number = REGISTERS.get(str(register), None)
@@ -296,7 +308,7 @@ class PointOfSale(Store):
                 + ", ".join(REGISTERS)
             )
         assert number is not None
-        return self._issue(name, at, 2, 1, {"register": number}, rnd)
+        return self._issue(name, at, 2, 1, {"register": number}, rnd, anyway=anyway)
 
     def clear_tamper(
         self, name: str, *, at: datetime | None = None, rnd: int | None = None
@@ -311,10 +323,17 @@ class PointOfSale(Store):
         return self._issue(name, at, 2, 2, {"rate": _word(rate, "tariff rate")}, rnd)
 
     def water_factor(
-        self, name: str, factor: int, *, at: datetime | None = None, rnd: int | None = None
+        self,
+        name: str,
+        factor: int,
+        *,
+        at: datetime | None = None,
+        rnd: int | None = None,
+        anyway: bool = False,
     ) -> Issued:
-        """Issue a SetWaterMeterFactor."""
-        return self._issue(name, at, 2, 7, {"wmfactor": _word(factor, "water factor")}, rnd)
+        """Issue a SetWaterMeterFactor; a meter of electricity refuses it, see `credit`."""
+        fields = {"wmfactor": _word(factor, "water factor")}
+        return self._issue(name, at, 2, 7, fields, rnd, anyway=anyway)
 
     def extended_write(
         self,
@@ -324,13 +343,17 @@ class PointOfSale(Store):
         *,
         at: datetime | None = None,
         rnd: int | None = None,
+        anyway: bool = False,
     ) -> Issued:
-        """Issue an ExtendedTokenSetWrite: index 0 to 63 and a value of 10 bits."""
+        """Issue an ExtendedTokenSetWrite: index 0 to 63 and a value of 10 bits.
+
+        The meters do not have this function, see `credit`.
+        """
         if not 0 <= index <= 63:
             raise VendingError(f"extended index {index} is out of range: 0 to 63")
         if not 0 <= value <= 0x3FF:
             raise VendingError(f"extended value {value} is out of range: 0 to 1023")
-        return self._issue(name, at, 2, 10, {"value": index << 10 | value}, rnd)
+        return self._issue(name, at, 2, 10, {"value": index << 10 | value}, rnd, anyway=anyway)
 
     def test(
         self,
@@ -340,6 +363,7 @@ class PointOfSale(Store):
         mfr_code: int = 0,
         four_digits: bool = False,
         at: datetime | None = None,
+        anyway: bool = False,
     ) -> Issued:
         """Issue an InitiateMeterTest/Display for the tests `numbers`; [0] requests all tests.
 
@@ -357,7 +381,7 @@ class PointOfSale(Store):
         if not 0 <= mfr_code < 1 << places:
             raise VendingError(f"maker code {mfr_code} is out of range: 0 to {(1 << places) - 1}")
         fields = {"control": control, "mfr_code": mfr_code}
-        return self._issue(name, at, 1, int(four_digits), fields, None)
+        return self._issue(name, at, 1, int(four_digits), fields, None, anyway=anyway)
 
     def key_change(
         self,
@@ -487,6 +511,17 @@ class PointOfSale(Store):
                 issued_of_row(db, row) for row in db.execute(query + " ORDER BY issues.id", values)
             ]
 
+    def issued_between(self, first: str, last: str, limit: int = 4) -> list[Issued]:
+        """Return issued tokens from `first` to `last` (20 digits each), newest first."""
+        with self._reading() as db:
+            rows = db.execute(
+                "SELECT issues.*, meters.name AS owner FROM issues JOIN meters"
+                " ON meters.id = issues.meter WHERE token BETWEEN ? AND ?"
+                " ORDER BY issues.id DESC LIMIT ?",
+                (first, last, limit),
+            )
+            return [issued_of_row(db, row) for row in rows]
+
     # -- internal ---------------------------------------------------------------------------------
 
     def _decoder_key(self, meter: MeterRecord, key: MeterKey) -> bytes:
@@ -510,15 +545,18 @@ class PointOfSale(Store):
         fields: dict[str, int],
         rnd: int | None,
         rounded: str = "",
+        *,
         under: MeterKey | None = None,
+        anyway: bool = False,
     ) -> Issued:
         moment = utc_or_now(at)
         with self._transaction() as db:
             meter = record_of(db, name)
             if under is not None:
                 meter = replace(meter, key=under)
+            if not anyway:
+                _check_usable(meter, cls, sub, fields)
             if cls != 1:
-                self._check_key_type(meter, cls)
                 fields = fields | {"tid": _next_tid(db, meter, moment)}
                 if not (cls == 0 and sub >= 4):
                     fields["rnd"] = secrets.randbelow(16) if rnd is None else rnd
@@ -529,13 +567,6 @@ class PointOfSale(Store):
             decoded = decode(token, key=decoder_key, ea=meter.ea, tables=meter.tables)
             issued = self._write(db, meter, decoded, token, moment, None)
         return replace(issued, rounded=rounded)
-
-    def _check_key_type(self, meter: MeterRecord, cls: int) -> None:
-        if cls == 0 and meter.key.kt == DDTK:
-            raise VendingError(
-                f"meter {meter.name} has a default key (KT 1, DDTK), which accepts no credit: "
-                "vend a key change with kt 2 first"
-            )
 
     def _write(
         self,
@@ -573,6 +604,14 @@ class PointOfSale(Store):
         issued = issued_of_row(db, written)
         test = key.given is None and self.keys.find(key.dkga, key.kt, key.sgc, key.krn).test
         return replace(issued, test_key=test)
+
+
+def _check_usable(meter: MeterRecord, cls: int, sub: int, fields: dict[str, int]) -> None:
+    """Raise UnusableError for a token that the meter would always refuse."""
+    name = tokens.layout(cls, sub, meter.ea)[0]
+    found = refusal(meter, Decoded(AUTHENTIC, cls, sub, name, fields))
+    if found is not None:
+        raise UnusableError(found[1], found[0], "give anyway=True")
 
 
 def _number(value: str | int | Decimal, what: str) -> Decimal:

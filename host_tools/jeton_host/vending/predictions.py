@@ -15,6 +15,7 @@ from jeton_host.errors import ProfileError, VendingError
 from jeton_host.firmware import profiles
 from jeton_host.vending import tid
 from jeton_host.vending.chain import Chain, Change, Events
+from jeton_host.vending.functions import KEY_CHANGE_SUBS
 from jeton_host.vending.keychange import check_change
 from jeton_host.vending.keys import DDTK, DUTK, KEY_TYPES
 from jeton_host.vending.pos import PointOfSale
@@ -24,10 +25,6 @@ from jeton_host.vending.tokens import REGISTERS, Decoded, decode
 TidState = Callable[[int], str]
 """Asks a live meter for the state of a TID: "Valid", "Used" or "Old"."""
 
-KEY_CHANGE_SUBS = {3: 1, 4: 2, 8: 3, 9: 4}
-NO_TESTS = (12,)
-"""The tests up to 18 that an electricity meter does not have: the water factor."""
-LAST_TEST = 18
 _ASKED_TIDS = 20  # newest issued tokens whose TID a live meter is asked about
 FUTURE = timedelta(days=1)
 _RECENT = timedelta(days=3 * 366)

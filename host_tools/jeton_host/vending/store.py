@@ -13,7 +13,7 @@ from pathlib import Path
 from jeton.sts import tokens
 from jeton_host.errors import BusyError, VendingError
 from jeton_host.vending import tid
-from jeton_host.vending.pan import make_drn
+from jeton_host.vending.pan import make_drn, with_zeros
 from jeton_host.vending.records import Issued, MeterKey, MeterRecord, iso_text
 
 SCHEMA = 1
@@ -211,6 +211,13 @@ def record_of(db: sqlite3.Connection, name: str) -> MeterRecord:
     if row is None:
         known = [r["name"] for r in db.execute("SELECT name FROM meters ORDER BY name LIMIT 9")]
         hint = f"; it has {', '.join(known)}" if known else "; it is empty, see: jeton new"
+        drn = with_zeros(name) if name.isascii() and name.isdigit() else ""
+        near = db.execute("SELECT name FROM meters WHERE drn = ?", (drn,)).fetchone()
+        if near:
+            hint = (
+                f"; a spreadsheet or a program may have removed leading zeros: meter "
+                f"{near['name']} has the number {drn}"
+            )
         raise VendingError(f"the point of sale has no meter {name!r}{hint}")
     key = db.execute(
         "SELECT * FROM keys WHERE meter = ? ORDER BY number DESC LIMIT 1", (row["id"],)

@@ -137,7 +137,9 @@ def split(token: str) -> tuple[int, bytes]:
                 f"these {len(text)} digits are {len(text) // 20} tokens: "
                 "a token has 20 digits, enter one at a time"
             ) from None
-        raise VendingError(str(error)) from None
+        damage = token_text.damage(token)
+        why = f"; {damage.what}" if damage is not None and damage.certain else ""
+        raise VendingError(f"{error}{why}") from None
 
 
 def units_up(value: Decimal, per_one: int) -> int:

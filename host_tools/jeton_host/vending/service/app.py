@@ -18,9 +18,10 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from jeton_host import __version__
-from jeton_host.errors import BusyError, JetonError
+from jeton_host.errors import BusyError, JetonError, UnusableError
 from jeton_host.vending.explain import explain
 from jeton_host.vending.issued_csv import issued_csv
+from jeton_host.vending.pan import padded
 from jeton_host.vending.pos import PointOfSale
 from jeton_host.vending.records import Issued
 from jeton_host.vending.service.backend import ActiveFaults, Backend, Refused, issued_answer
@@ -129,6 +130,11 @@ def make_app(pos: PointOfSale, active_faults: ActiveFaults | None = None) -> Fas
     def wrong(request: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"error": str(error)}, 422)
 
+    @app.exception_handler(UnusableError)
+    def unusable(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, UnusableError)
+        return JSONResponse({"error": str(error.with_way('send "anyway": true'))}, 422)
+
     @app.exception_handler(BusyError)
     def busy(request: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"error": str(error)}, 503, {"Retry-After": "1"})
@@ -188,7 +194,9 @@ def _add_meters(app: FastAPI, backend: Backend) -> None:
         def do() -> dict[str, Any]:
             wanted = order.model_dump()
             name, drn = wanted.pop("name"), wanted.pop("drn")
-            return pos.add_meter(name or drn or pos.next_drn(), drn=drn, **wanted).as_dict()
+            added = pos.add_meter(name or drn or pos.next_drn(), drn=drn, **wanted)
+            warning = padded(added.drn)
+            return added.as_dict() | ({"warning": warning} if warning else {})
 
         return backend.order("meter", order.name or order.drn or "", order, idempotency_key, do)
 

@@ -156,7 +156,9 @@ class Backend:
         """Sell credit for a meter."""
         keys = self.pos.keys_of(meter.name)
         old = keys[1] if self.active_faults.faults.old_key and len(keys) > 1 else None
-        issued = self.pos.credit(meter.name, str(order.kwh), at=order.at, key=old)
+        issued = self.pos.credit(
+            meter.name, str(order.kwh), at=order.at, key=old, anyway=order.anyway
+        )
         return {
             "kwh": str(layouts.amount_value(issued.fields["amount"]) / 10),
             "paid": order.paid,
@@ -167,7 +169,7 @@ class Backend:
         pos, name, value, at = self.pos, meter.name, order.value, order.at
         if order.kind == "test":
             tests = value if isinstance(value, list) else [_whole(value)]
-            return issued_answer(pos.test(name, tests, at=at))
+            return issued_answer(pos.test(name, tests, at=at, anyway=order.anyway))
         if isinstance(value, list):
             raise VendingError(f"the value of {order.kind} must not be a list")
         if order.kind == "power-limit":
@@ -177,9 +179,8 @@ class Backend:
         if order.kind == "tariff":
             return issued_answer(pos.tariff(name, _whole(value), at=at))
         if order.kind == "clear-credit":
-            return issued_answer(
-                pos.clear_credit(name, "electricity" if value is None else value, at=at)
-            )
+            register = "electricity" if value is None else value
+            return issued_answer(pos.clear_credit(name, register, at=at, anyway=order.anyway))
         return issued_answer(pos.clear_tamper(name, at=at))
 
     def change(self, meter: MeterRecord, order: KeyChange) -> dict[str, Any]:

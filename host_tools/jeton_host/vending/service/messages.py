@@ -60,6 +60,9 @@ class Purchase(_Model):
     kwh: Number = Field(description="Rounded up to an amount that a token can contain.")
     paid: Text | None = Field(default=None, description="Saved without change.")
     at: datetime | None = Field(default=None, description="The time of issue; by default now.")
+    anyway: bool = Field(
+        default=False, description="Issue a token that the meter always refuses, for a test."
+    )
 
 
 class KeyChange(_Model):
@@ -88,6 +91,9 @@ class Management(_Model):
     ]
     value: Text | int | list[int] | None = None
     at: datetime | None = None
+    anyway: bool = Field(
+        default=False, description="Issue a token that the meter always refuses, for a test."
+    )
 
 
 _Wh = Annotated[StrictInt, Field(ge=-(10**15), le=10**15)]
@@ -219,6 +225,7 @@ class Registered(MeterAnswer):
     """A meter that was registered."""
 
     id: str
+    warning: str | None = Field(default=None, description="What may be wrong with its number.")
 
 
 class TokenAnswer(BaseModel):
