@@ -154,8 +154,8 @@ class Chain:
         """Return the keys that the meter can have if another system changed it.
 
         They have the attributes that the meter shows, and the number 0. A base date is never
-        transferred: if the meter shows none, all of them are possible. A meter can also show no
-        SGC, and never shows how its key was derived.
+        transferred: if the meter shows none, each is possible. A meter can also show no SGC, and
+        never shows how its key was derived.
         """
         last = self.keys[-1]
         shown = {name: status[name] for name in ("krn", "kt", "ti", "ken") if name in status}

@@ -242,7 +242,15 @@ class _Explainer(Guesser):
         meter = describe_meter("any", drn="00000000000", mfr_code=maker)
         value = bytes(8)
         copy = meter_copy.from_status(
-            meter, meter.key, value, {}, at=0, lock_until=0, tids={0}, sections={}
+            meter,
+            meter.key,
+            value,
+            {},
+            at=0,
+            lock_until=0,
+            tids={0},
+            sections={},
+            port=self._profiles,
         )
         return [MeterState(meter.key, copy, False, "it is not known for which meter it is")]
 

@@ -88,7 +88,7 @@ class Guesser(Predictor):
         if chain is None:
             return ranked(self._issued_nearby(text) + _near_tests(text))
         if self._snapshot is not None:
-            key = self._key_in(chain, meter_copy.from_snapshot(self._snapshot))
+            key = self._key_in(chain, meter_copy.from_snapshot(self._snapshot, self._profiles))
             return self._typing_guesses(text, chain, [key])
         return self._typing_guesses(text, chain, self._possible(chain))
 

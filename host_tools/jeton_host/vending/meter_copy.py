@@ -46,11 +46,27 @@ class _Memory:
         pass
 
 
+class Profiles:
+    """A port for profiles that reads each one once."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str | None], Any] = {}
+
+    def __call__(self, name: str, language: str | None = None) -> Any:
+        """Return a profile, or its messages in a language."""
+        if (name, language) not in self._found:
+            self._found[name, language] = profiles.port(name, language)
+        return self._found[name, language]
+
+
 class MeterCopy(Meter):
     """A meter of the firmware that begins with a given record, at the time `at`."""
 
-    def __init__(self, state: states.State, at: int, sections: Sections, since: int):
-        super().__init__(_Memory(), profiles.port)
+    def __init__(
+        self, state: states.State, at: int, sections: Sections, since: int, port: Profiles
+    ):
+        super().__init__(_Memory(), port)
+        self._port = port
         self.state = state
         self.tids = TidStore(state.tids)
         self._at = at
@@ -64,7 +80,8 @@ class MeterCopy(Meter):
         state.tids = bytes(self.tids.data)
         for name, size in states.RINGS:
             setattr(state, name, bytearray(size))
-        return MeterCopy(state, self._at, self.key_change.sections, self.key_change._since)
+        pending = self.key_change
+        return MeterCopy(state, self._at, pending.sections, pending._since, self._port)
 
     def outcomes(self, digits: str) -> list[Outcome]:
         """Enter an entry of one or several tokens; return the outcome of each."""
@@ -91,7 +108,7 @@ def name_of(outcome: Outcome) -> str:
     return NAMES[outcome.result]
 
 
-def from_snapshot(snapshot: Snapshot) -> MeterCopy:
+def from_snapshot(snapshot: Snapshot, port: Profiles) -> MeterCopy:
     """Return a copy of a live meter; ProfileError if its profile is not installed here."""
     values = struct.unpack(states.FORMAT, snapshot.fields)
     state = states.State(values)
@@ -99,7 +116,7 @@ def from_snapshot(snapshot: Snapshot) -> MeterCopy:
         setattr(state, name, bytearray(size))
     state.load_steps = b""
     state.tids = snapshot.tids
-    return MeterCopy(state, snapshot.at, snapshot.sections, snapshot.since)
+    return MeterCopy(state, snapshot.at, snapshot.sections, snapshot.since, port)
 
 
 def from_status(
@@ -112,10 +129,13 @@ def from_status(
     lock_until: int,
     tids: Iterable[int],
     sections: Sections,
+    port: Profiles,
+    wrong: int = 0,
 ) -> MeterCopy:
     """Return a meter as its status describes it; what the status lacks is that of `meter`.
 
     `value`: the decoder key that is assumed. `tids`: the identifiers in its store, at most 50.
+    `wrong`: how many wrong tokens the lock-out has counted.
     """
     state = states.State()
     state.provisioned = int(status.get("provisioned", True))
@@ -132,11 +152,11 @@ def from_status(
     state.tamper = int(status.get("tamper", False))
     state.clock = at
     state.day = at // 86400
-    state.lock_until = lock_until
+    state.lock_until, state.lock_count, state.lock_first = lock_until, wrong, at
     stored = sorted(tids)[-SIZE:]
     stored = [stored[0]] * (SIZE - len(stored)) + stored
     state.tids = b"".join(number.to_bytes(3, "big") for number in stored)
-    return MeterCopy(state, at, sections, at)
+    return MeterCopy(state, at, sections, at, port)
 
 
 def profile_of(meter: MeterRecord, status: Mapping[str, Any]) -> str:

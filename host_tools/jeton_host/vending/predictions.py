@@ -6,7 +6,7 @@ This module finds the states that are possible, and puts the result in words.
 
 import itertools
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from functools import cached_property
@@ -101,6 +101,7 @@ class Predictor:
         self._events = events
         self._now = now
         self._snapshot = snapshot
+        self._profiles = meter_copy.Profiles()
 
     @property
     def _live(self) -> bool:
@@ -137,37 +138,55 @@ class Predictor:
             return True
         return self._tid_state is not None and self._tid_state(number) == "Used"
 
-    def _states(self, chain: Chain, parts: Iterable[str]) -> list[MeterState]:
+    def _states(self, chain: Chain, parts: list[str]) -> list[MeterState]:
         """Return the states that the meter may have, newest key first.
 
         `parts`: the tokens that will be entered. What is not known about them (was one entered
         before?) makes several states.
         """
         if self._snapshot is not None:
-            copy = meter_copy.from_snapshot(self._snapshot)
+            copy = meter_copy.from_snapshot(self._snapshot, self._profiles)
             return [MeterState(self._key_in(chain, copy), copy)]
         possible = self._possible(chain)
         if all(key.number == 0 for key in possible):
-            possible = [self._shown_key(chain.meter, possible, parts)]
+            return self._shown_states(chain, possible, parts)
         found = []
         for key in possible:
             found += self._states_with(chain, key, parts)
         return found
 
-    def _shown_key(
-        self, meter: MeterRecord, shown: list[MeterKey], parts: Iterable[str]
-    ) -> MeterKey:
-        """Return which of the keys that the meter may show matches the tokens, else the first."""
+    def _shown_states(
+        self, chain: Chain, shown: list[MeterKey], parts: list[str]
+    ) -> list[MeterState]:
+        """Return the states of a meter whose key another system changed.
+
+        Of the keys that it may have, it has the one that makes the tokens authentic, if their
+        issue dates are possible under its base date and the meter shows its SGC. Else it is not
+        known.
+        """
         matches = []
         for key in shown:
             for part in parts:
-                decoded = self._read(part, meter, key)
+                decoded = self._read(part, chain.meter, key) if _is_encrypted(part) else None
                 if decoded:
-                    matches.append((not self._plausible(decoded, meter, key), key))
+                    matches.append((not self._plausible(decoded, chain.meter, key), key))
                     break
-        return min(matches, key=lambda match: match[0])[1] if matches else shown[0]
+        if not matches:
+            return self._states_with(chain, shown[0], parts)
+        doubtful, best = min(matches, key=lambda match: match[0])
+        others = [key for key in shown if key.sgc != best.sgc]
+        others += [key for key in shown if key.bdt != best.bdt] if doubtful else []
+        found = []
+        for key in (best, *others[:1]):
+            for state in self._states_with(chain, key, parts):
+                if others:
+                    more = f" and {state.condition}" if state.condition else ""
+                    which = f"its SGC is {key.sgc} and its base date {key.bdt}"
+                    state.condition = which + more
+                found.append(state)
+        return found
 
-    def _states_with(self, chain: Chain, key: MeterKey, parts: Iterable[str]) -> list[MeterState]:
+    def _states_with(self, chain: Chain, key: MeterKey, parts: list[str]) -> list[MeterState]:
         why = ""
         try:
             value = self._pos.decoder_key(chain.meter, key)
@@ -180,14 +199,16 @@ class Predictor:
         at = seconds_of(self._now) if clock is None else _seconds(clock)
         lock_until = _seconds(until) if until and clock is not None else 0
         found = []
-        for (entered, tids), (waiting, sections) in itertools.product(
-            self._stores(numbers, chain, key), self._pending(chain, key, value)
+        for (entered, tids), (waiting, sections), (counted, wrong) in itertools.product(
+            self._stores(numbers, chain, key),
+            self._pending(chain, key, value),
+            self._wrong(chain.meter, parts),
         ):
             copy = meter_copy.from_status(
                 chain.meter, key, value, self._status, at=max(at, 0), lock_until=lock_until,
-                tids=tids, sections=sections,
+                tids=tids, sections=sections, wrong=wrong, port=self._profiles,
             )  # fmt: skip
-            condition = " and ".join(text for text in (entered, waiting) if text)
+            condition = " and ".join(text for text in (entered, waiting, counted) if text)
             found.append(MeterState(key, copy, not why, why, condition))
         return found
 
@@ -244,6 +265,18 @@ class Predictor:
         if len(fitting) < 2:
             return [("", sections) for sections in fitting.values()] or [("", {})]
         return list(fitting.items())
+
+    def _wrong(self, meter: MeterRecord, parts: list[str]) -> list[tuple[str, int]]:
+        """Return how many wrong tokens the lock-out may have counted, each with its condition.
+
+        It matters only for several tokens: a status does not show the number.
+        """
+        profile = self._profiles(meter_copy.profile_of(meter, self._status))
+        after = int(profile["lockout"]["after"] or 0)
+        if len(parts) < 2 or not after or not self._live:
+            return [("", 0)]
+        counts = sorted({0, *range(max(0, after - len(parts)), after)})
+        return [(f"{count} wrong tokens were entered before", count) for count in counts]
 
     def _fits_missing(self, meter: MeterRecord, sections: Sections) -> bool:
         """Return whether the sections that the status says are missing go with these ones."""
@@ -528,7 +561,9 @@ class Predictor:
         meter, a value that nobody sells or sets, or a date before the meter or in the future.
         """
         cls, sub, fields = decoded.cls, decoded.sub or 0, decoded.fields
-        if cls == 0:
+        if cls == 1:
+            possible = sub in (0, 1)
+        elif cls == 0:
             sold = layouts.amount_value(fields["amount"]) if sub == 0 else 0
             possible = 0 < sold <= self._most_sold
         elif sub in (0, 6):
