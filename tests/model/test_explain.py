@@ -5,30 +5,26 @@ snapshot of the meter the results are always equal. With its status alone, a res
 (None), but never another one.
 """
 
-import json
 import random
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from jeton.meter import Meter
 from jeton.sts import digits
 from jeton.sts import tokens as layouts
 from jeton.sts.results import NAMES
 from jeton_host import token_text
-from jeton_host.client.answers import snapshot_of, status_from_answer
 from jeton_host.errors import VendingError
-from jeton_host.firmware import profiles, remote
+from jeton_host.firmware import profiles
 from jeton_host.vending import keys, tokens
 from jeton_host.vending.explain import Explanation, explain
 from jeton_host.vending.keychange import key_change_set
 from jeton_host.vending.keys import KeyParameters
 from jeton_host.vending.pos import PointOfSale
+from tests.in_process import Store, snapshot, started, status
 
 MAKER = 0
 NOW = datetime(2024, 11, 2, tzinfo=UTC)
@@ -37,30 +33,6 @@ SECOND = 5_700_000  # a TID of 2024 under base date 14
 STEPS = 50
 WORLDS = 200  # with STEPS each: 10,000 entries
 SEARCHED = 40  # worlds in which other keys and corrections are tried too, for one token
-
-_names: dict[str, Any] = {}
-exec(remote.source("record", "snapshot"), _names)  # what runs on a board
-
-
-class Store:
-    """A storage port in memory."""
-
-    record: bytes | None = None
-
-    def load(self, which: int) -> bytes | None:
-        return None if which else self.record
-
-    def holds(self, parts: list[bytes], start: int, end: int) -> bool:
-        return False
-
-    def save(self, parts: list[bytes]) -> None:
-        self.record = b"".join(parts)
-
-    def save_tick(self, tick: bytearray) -> None:
-        raise AssertionError("`holds` returns False: the meter saves the whole record")
-
-    def set_aside(self) -> None:
-        self.record = None
 
 
 class World:
@@ -83,8 +55,7 @@ class World:
         )
         pos.add_meter("other")
         self.store = Store()
-        self.meter = Meter(self.store, profiles.port)
-        self.meter.start()
+        self.meter = started(self.store)
         self.now = CLOCK
         self.issued = [pos.tariff("e", n, at=NOW).token for n in range(2)]
         self.issued.append(pos.credit("other", 3, at=NOW).token)
@@ -239,15 +210,13 @@ class World:
             meter.state.advance_debt_wh = rng.choice((0, 5000, 10**7))
         elif choice < 0.21:
             meter.save(self.now)
-            self.meter = Meter(self.store, profiles.port)
-            self.now = max(self.now, self.meter.start())
+            self.meter = started(self.store)
 
     def told(self) -> dict[str, Any]:
         """Return what a status, the log and the verb `tid` say."""
         used = {"UsedError": "Used", "OldError": "Old"}
-        status = status_from_answer(self.meter.status(self.now) | {"rate": 1}).as_dict()
         return {
-            "status": status,
+            "status": status(self.meter, self.now),
             "tid_state": lambda n: used.get(NAMES[self.meter.tids.check(n)], "Valid"),
             "events": self.meter.events(0),
         }
@@ -272,24 +241,17 @@ def explained(world: World, entry: str, **live: Any) -> Explanation:
     return explain(entry, pos=world.pos, meter="e", now=NOW, **live)
 
 
-@contextmanager
-def one_connection(pos: PointOfSale) -> Iterator[None]:
-    with pos.together():
-        yield
-
-
 def check_world(seed: int, path: Path, counts: Counter[str]) -> None:
     rng = random.Random(seed)
     pos = PointOfSale(path / f"{seed}.sqlite", keys=keys.load_keys())
-    with one_connection(pos):
+    with pos.together():
         world = World(rng, pos)
         for step in range(STEPS):
             world.live()
             entry = world.entry()
             world.meter.process(world.now)
-            answer = json.loads(json.dumps(_names["snapshot"](world.meter)))
             search = seed < SEARCHED and step == STEPS // 2
-            exact = explained(world, entry, snapshot=snapshot_of(answer), search=search)
+            exact = explained(world, entry, snapshot=snapshot(world.meter), search=search)
             known = explained(world, entry, search=False, **world.told())
             shown = world.shows_its_key() and not world.meter.key_change.sections
             last = world.meter.enter(token_text.one(entry)[:200], world.now)

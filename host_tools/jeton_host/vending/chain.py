@@ -87,6 +87,26 @@ class Chain:
         """Return the change from key `number`; None for the last key."""
         return next((c for c in self.changes if c.before.number == number), None)
 
+    def branches(self) -> bool:
+        """Return whether two changes lead from the same key to different ones."""
+        leads: dict[object, set[object]] = {}
+        for change in self.changes:
+            before, after = self.identity(change.before), self.identity(change.after)
+            leads.setdefault(before, set()).add(after)
+        return any(len(after - {before}) > 1 for before, after in leads.items())
+
+    def mixed(self, status: Mapping[str, Any]) -> tuple[MeterKey, MeterKey] | None:
+        """Return the keys of which a status shows section 1 and section 2, if they are two."""
+        if not {"krn", "kt", "ti", "ken"} <= set(status):
+            return None
+        one = [k for k in self.keys if (k.krn, k.kt) == (status["krn"], status["kt"])]
+        one = [key for key in one if key.ken >> 4 == status["ken"] >> 4]
+        two = [key for key in self.keys if key.ti == status["ti"]]
+        two = [key for key in two if key.ken & 15 == status["ken"] & 15]
+        if not one or not two or any(key in two for key in one):
+            return None
+        return one[-1], two[-1]
+
     def route(self, starts: Sequence[MeterKey], key: MeterKey) -> list[Change] | None:
         """Return the shortest list of changes from one of `starts` to `key`; None without one."""
         target = self.identity(key)

@@ -33,6 +33,7 @@ from jeton_host.vending.guesses import (
     Receipt,
     corrections,
     guessed,
+    near_sgcs,
     ranked,
 )
 from jeton_host.vending.pos import PointOfSale
@@ -435,6 +436,7 @@ class _Explainer(Guesser):
         details += self._on_receipt(chain, first.key)
         if first.key.number == 0:
             details += self._tried_keys(chain, first.key)
+        details += self._if_mixed(chain)
         if len({(prediction.result, prediction.cause) for prediction in predictions}) == 1:
             return Explanation(
                 f"{what}: {first.text}.", first.result, first.cause,
@@ -483,6 +485,7 @@ class _Explainer(Guesser):
             details.append("The meter shows this key; this point of sale has no matching key.")
             details += self._tried_keys(chain, possible[0])
         details += self._on_receipt(chain, possible[0])
+        details += self._if_mixed(chain)
         details += [one.text for one in predictions if one.result is None][:1]
         head = f"Meter {meter.name} refuses it (CRCError)"
         best = guesses[0] if guesses else None
@@ -535,7 +538,16 @@ class _Explainer(Guesser):
             owners = self._parts_of(chain, value) if value else {}
             if len(set(owners.values())) > 1:
                 return [f"In the meter, {mixed_text(owners)}."]
-            return ["This key was read from the meter itself."]
+            if key.given is not None:
+                return ["The meter has a key that the available vending keys do not derive."]
+            return ["Another system changed the key; it was read from the meter itself."]
+        if mixed := chain.mixed(self._status):
+            first, second = mixed
+            return [
+                "What the meter shows is partly of one key and partly of another: "
+                + mixed_text({1: str(first), 2: str(second)})
+                + "."
+            ]
         shown = chain.shown(self._status)
         dates = list(dict.fromkeys(one.bdt for one in shown))
         if len(dates) == 1:
@@ -543,6 +555,15 @@ class _Explainer(Guesser):
         return [
             "Another system changed the key, and a meter does not know its base date after that: "
             f"tried the base dates {', '.join(dates)} with {self._shown_text(key)}."
+        ]
+
+    def _if_mixed(self, chain: Chain) -> list[str]:
+        """Warn of key changes whose sections may be mixed: a status does not show that."""
+        if self._snapshot is not None or "krn" not in self._status or not chain.branches():
+            return []
+        return [
+            "Two key changes were issued for the same key: if sections of both were entered, the "
+            "meter's key is neither of the two, and it refuses all tokens (CRCError)."
         ]
 
     def _shown_text(self, key: MeterKey) -> str:
@@ -553,11 +574,13 @@ class _Explainer(Guesser):
         if self.receipt is None:
             return []
         given = self.receipt.as_dict()
-        differs = [
-            f"{parameter_text(name, value)} (the meter: {getattr(key, name)})"
-            for name, value in given.items()
-            if value != getattr(key, name)
-        ]
+        near = dict(near_sgcs(key.sgc))
+        differs = []
+        for name, value in given.items():
+            if value != getattr(key, name):
+                typed = f": {near[value]}" if name == "sgc" and value in near else ""
+                own = getattr(key, name)
+                differs.append(f"{parameter_text(name, value)} (the meter has {own}{typed})")
         if not differs:
             return ["The receipt agrees with the meter's key."]
         return [f"The receipt says {', '.join(differs)}."]

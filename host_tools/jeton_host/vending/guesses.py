@@ -96,11 +96,11 @@ class Guesser(Predictor):
         """Return what was tried for a token that is not authentic under the meter's key."""
         others = len(self._pos.meters()) - 1
         known = len({chain.identity(key) for key in chain.keys})
-        meters = f", those of {others} other meters" if others > 0 else ""
+        meters = f", those of {_count(others, 'other meter')}" if others > 0 else ""
         receipt = ", the key that the receipt describes" if self.receipt else ""
         return (
-            f"Tried: the {known} known keys of this meter{meters}{receipt}; each single typing "
-            "error; keys with one or two other values of KRN, tariff index, base date "
+            f"Tried: {_count(known, 'known key')} of this meter{meters}{receipt}; each single "
+            "typing error; keys with one or two other values of KRN, tariff index, base date "
             f"({', '.join(tid.BASE_DATES)}), key type, DKGA and SGC (also with swapped or "
             "mistyped digits)."
         )
@@ -336,6 +336,10 @@ def near_sgcs(sgc: str) -> Iterator[tuple[str, str]]:
                     sgc[:place] + other + sgc[place + 1 :],
                     f"digit {place + 1} of {sgc} changed from {char} to {other}",
                 )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def ranked(guesses: list[Guess]) -> list[Guess]:
