@@ -49,6 +49,7 @@ def status(meter: "Meter", now):
         "result": state.result,
         "result_name": NAMES[state.result],
         "pending": sorted(meter.key_change.sections),
+        "missing": meter.key_change.missing() if meter.key_change.sections else [],
         "tid_newest": meter.tids.newest,
         "tid_oldest": meter.tids.oldest,
     }

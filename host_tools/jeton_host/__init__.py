@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Ledger,
         PressResult,
         Seen,
+        Snapshot,
         Status,
         TokenResult,
     )
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from jeton_host.meter import Meter
     from jeton_host.meters.named import make_config
     from jeton_host.vending.explain import Explanation, explain
+    from jeton_host.vending.guesses import Receipt
     from jeton_host.vending.keys import VendingKeys, load_keys
     from jeton_host.vending.pos import PointOfSale
     from jeton_host.vending.records import Issued, MeterKey, MeterRecord
@@ -79,7 +81,9 @@ __all__ = [
     "PortUnavailableError",
     "PressResult",
     "ProfileError",
+    "Receipt",
     "Seen",
+    "Snapshot",
     "Status",
     "TokenResult",
     "UnusableError",
@@ -113,6 +117,7 @@ _PLACES = {
         "Ledger",
         "PressResult",
         "Seen",
+        "Snapshot",
         "Status",
         "TokenResult",
     ),
@@ -137,6 +142,7 @@ _PLACES = {
     "meter": ("Meter",),
     "meters.named": ("make_config",),
     "vending.explain": ("Explanation", "explain"),
+    "vending.guesses": ("Receipt",),
     "vending.keys": ("VendingKeys", "load_keys"),
     "vending.pos": ("PointOfSale",),
     "vending.records": ("Issued", "MeterKey", "MeterRecord"),

@@ -1,16 +1,20 @@
 """Meter: the client that opens any meter, virtual, named or on a serial port."""
 
 import contextlib
+import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from jeton import state as states
+from jeton_host.client.answers import Snapshot, snapshot_of
 from jeton_host.client.client import MeterClient
 from jeton_host.client.pins import Wires
 from jeton_host.client.port import TIMEOUT
 from jeton_host.client.session import exclusive
 from jeton_host.errors import BoardError, PortUnavailableError, VendingError, WrongTypeError
+from jeton_host.firmware import remote
 from jeton_host.typed import typed_methods
 from jeton_host.vending import damaged
 from jeton_host.vending.pos import PointOfSale
@@ -208,6 +212,28 @@ class Meter(MeterClient):
             )
         wires.begin(self)
         self._wires = wires
+
+    @exclusive
+    def snapshot(self) -> Snapshot | None:
+        """Return a copy of the meter's record, with which `explain` is exact.
+
+        None if it cannot be read: the meter is locked, it has a fault, or its firmware has another
+        format. The copy contains the meter's key, which is never shown.
+        """
+        if self.locked:
+            return None
+        try:
+            output = self.run(remote.once("record", "show"))
+        except BoardError:
+            return None
+        self.transcript.hide(output.strip())
+        try:
+            answer = json.loads(output)
+        except ValueError:
+            return None
+        if answer["fault"] or answer["version"] != states.VERSION:
+            return None
+        return snapshot_of(answer)
 
     @property
     def board(self) -> VirtualBoard | None:

@@ -15,12 +15,13 @@ import typer
 from typer.core import TyperGroup
 
 from jeton.sts import digits
+from jeton.sts.results import GOOD, NAMES
 from jeton_host.cli import complete
 from jeton_host.cli.options import NUMBERS, TOKENS, Json
 from jeton_host.errors import BoardError, UnusableError, VendingError
 from jeton_host.meter import Meter
 from jeton_host.terminal.parse import shortened
-from jeton_host.vending import batch, shown, tid, tokens
+from jeton_host.vending import batch, shown, tid
 from jeton_host.vending.keys import load_keys
 from jeton_host.vending.pos import PointOfSale
 from jeton_host.vending.records import Issued
@@ -409,25 +410,37 @@ def explain_command(
             autocompletion=complete.meter,
         ),
     ] = None,
+    sgc: Annotated[str | None, typer.Option(help="The SGC on the receipt, 6 digits.")] = None,
+    krn: Annotated[str | None, typer.Option(help="The KRN on the receipt, 1 to 9.")] = None,
+    ti: Annotated[
+        str | None, typer.Option(help="The tariff index on the receipt, 00 to 99.")
+    ] = None,
+    bdt: Annotated[
+        str | None, typer.Option(help="The base date on the receipt: 93, 14 or 35.")
+    ] = None,
     keys: Keys = None,
     json_: Json = False,
 ) -> None:
     """Explain what a token is, and why a meter would refuse it.
 
-    With --meter, the command asks a meter of `jeton new` for its key and its used tokens.
-    Otherwise it uses the data of the point of sale.
+    With --meter, the command copies the record of a meter of `jeton new` and enters the token into
+    this copy; the meter does not change. Otherwise it uses the data of the point of sale.
 
     Examples:
 
     - `jeton explain 5649 3153 7254 5031 3471`
     - `jeton explain '7063 0503 4700 2872 6114' --meter home`
+    - `jeton explain '7063 0503 4700 2872 6114' --meter home --sgc 201475 --krn 1`
     """
-    from jeton_host.vending.explain import explain
+    from jeton_host.vending.explain import Receipt, explain
 
     digits_ = " ".join(token)
+    receipt = Receipt(sgc, _optional(krn, "a KRN"), _optional(ti, "a tariff index"), bdt)
     pos = _pos(keys)
-    with _live(pos, meter, digits_) as (live, no_answer):
-        found = explain(digits_, pos=pos, meter=meter, **live)
+    with _live(pos, meter) as (live, no_answer):
+        found = explain(
+            digits_, pos=pos, meter=meter, receipt=receipt if receipt.as_dict() else None, **live
+        )
     if no_answer:
         found = replace(found, details=(*found.details, no_answer))
     if json_:
@@ -438,19 +451,20 @@ def explain_command(
         typer.echo(found.summary)
         for detail in found.details:
             typer.echo(f"  {detail}")
-    if found.cause == "not-a-token":
+    good = [NAMES[number] for number in GOOD]
+    if found.cause == "not-a-token" or any(one.result not in good for one in found.tokens):
         raise typer.Exit(1)
 
 
 @contextmanager
-def _live(pos: PointOfSale, name: str | None, token: str) -> Iterator[tuple[dict[str, Any], str]]:
+def _live(pos: PointOfSale, name: str | None) -> Iterator[tuple[dict[str, Any], str]]:
     """Yield the arguments of `explain` from a named meter, and why the meter gave none, if so."""
     from jeton_host.meters import named as meters
 
     if name is not None:
         pos.meter(name)
     kept = name is not None and any(meter.name == name for meter in meters.all_meters())
-    if not kept or not _needs_key(token):
+    if not kept:
         yield {}, ""
         return
     assert name is not None
@@ -462,9 +476,13 @@ def _live(pos: PointOfSale, name: str | None, token: str) -> Iterator[tuple[dict
     states = {"UsedError": "Used", "OldError": "Old"}
     with meter:
         status = meter.status().as_dict()
-        if not status["provisioned"]:
-            why = status.get("fault") or "it has no key"
-            yield {}, f"The meter could not be used: {why}."
+        if status.get("fault"):
+            yield {}, f"The meter could not be used: {status['fault']}."
+            return
+        # What stands in for a meter may have the verbs only.
+        snapshot = meter.snapshot() if hasattr(meter, "snapshot") else None
+        if snapshot is not None:
+            yield {"snapshot": snapshot}, ""
             return
         live = {
             "status": status,
@@ -472,13 +490,6 @@ def _live(pos: PointOfSale, name: str | None, token: str) -> Iterator[tuple[dict
             "events": [event.as_dict() for event in meter.events()],
         }
         yield live, ""
-
-
-def _needs_key(token: str) -> bool:
-    try:
-        return tokens.split(token)[0] in (0, 2)
-    except VendingError:
-        return False
 
 
 # A list, because the shell splits a JSON object without quotes into several arguments. Typer's

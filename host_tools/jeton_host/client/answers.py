@@ -62,6 +62,36 @@ def seconds_of(when: datetime) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A copy of the record of a meter, for `explain`. It contains the meter's key: keep it safe.
+
+    Attributes:
+        at: The meter's time, in seconds since 2000.
+        fields: The fields of the record, packed by the table of the firmware.
+        tids: The identifiers of the tokens that the meter has accepted.
+        sections: The pending sections of a key change: number -> fields.
+        since: The time at which the window of the key change began.
+    """
+
+    at: int
+    fields: bytes = field(repr=False)
+    tids: bytes = field(repr=False)
+    sections: Mapping[int, Mapping[str, int]] = field(repr=False)
+    since: int = 0
+
+
+def snapshot_of(answer: Mapping[str, Any]) -> Snapshot:
+    """Return the snapshot in what `firmware/remote/record.py` prints."""
+    return Snapshot(
+        answer["at"],
+        bytes.fromhex(answer["fields"]),
+        bytes.fromhex(answer["tids"]),
+        {int(number): fields for number, fields in answer["sections"].items()},
+        answer["since"],
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Display:
     """The text on the display of a meter.
 
@@ -238,6 +268,7 @@ class Status:
         tid_newest: The newest TID in the memory of used tokens.
         tid_oldest: The oldest TID in that memory; older tokens are refused.
         rate: Seconds that the meter's clock advances in one real second; 0 is a stopped clock.
+        missing: The numbers of the sections that an incomplete key change still needs.
     """
 
     clock: datetime
@@ -278,13 +309,14 @@ class Status:
     tid_newest: int
     tid_oldest: int
     rate: int
+    missing: tuple[int, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the values in a dict, with times in ISO 8601."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
         for name in ("clock", "reconnect_at", "lock_until"):
             values[name] = values[name].isoformat() if values[name] else None
-        return values | {"pending": list(self.pending)}
+        return values | {"pending": list(self.pending), "missing": list(self.missing)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -495,6 +527,7 @@ def status_from_answer(value: Any) -> Status:
     changed: dict[str, Any] = {}
     try:
         changed = {"clock": moment(value["clock"]), "pending": tuple(value["pending"])}
+        changed["missing"] = tuple(value.get("missing", ()))  # older firmware does not send it
         for name in ("reconnect_at", "lock_until"):
             changed[name] = None if value[name] is None else moment(value[name])
     except (KeyError, TypeError):

@@ -4,11 +4,14 @@ Keys are compared by their value, not by their number in the chain: a key change
 decoder key (only the KEN changes) or bring an earlier one back (KRN 1, 2, 1).
 """
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from jeton_host.errors import VendingError
+from jeton_host.vending import tid
+from jeton_host.vending.keys import PAIRS
 from jeton_host.vending.pos import PointOfSale
 from jeton_host.vending.records import Issued, MeterKey, MeterRecord
 
@@ -41,11 +44,12 @@ class Change:
 class Chain:
     """The keys that a point of sale gave a meter, oldest first, and the changes between them."""
 
-    def __init__(self, pos: PointOfSale, meter: MeterRecord):
+    def __init__(self, pos: PointOfSale, meter: MeterRecord, keys: list[MeterKey] | None = None):
+        """Read keys and tokens of a meter; `keys` is for one that the point of sale lacks."""
         self._pos = pos
         self.meter = meter
-        self.keys = pos.keys_of(meter.name)[::-1]
-        self.issued = pos.issued(meter.name)
+        self.keys = pos.keys_of(meter.name)[::-1] if keys is None else keys
+        self.issued = pos.issued(meter.name) if keys is None else []
         self._identities: dict[int, object] = {}
         self.changes = [
             Change(
@@ -83,6 +87,26 @@ class Chain:
         """Return the change from key `number`; None for the last key."""
         return next((c for c in self.changes if c.before.number == number), None)
 
+    def branches(self) -> bool:
+        """Return whether two changes lead from the same key to different ones."""
+        leads: dict[object, set[object]] = {}
+        for change in self.changes:
+            before, after = self.identity(change.before), self.identity(change.after)
+            leads.setdefault(before, set()).add(after)
+        return any(len(after - {before}) > 1 for before, after in leads.items())
+
+    def mixed(self, status: Mapping[str, Any]) -> tuple[MeterKey, MeterKey] | None:
+        """Return the keys of which a status shows section 1 and section 2, if they are two."""
+        if not {"krn", "kt", "ti", "ken"} <= set(status):
+            return None
+        one = [k for k in self.keys if (k.krn, k.kt) == (status["krn"], status["kt"])]
+        one = [key for key in one if key.ken >> 4 == status["ken"] >> 4]
+        two = [key for key in self.keys if key.ti == status["ti"]]
+        two = [key for key in two if key.ken & 15 == status["ken"] & 15]
+        if not one or not two or any(key in two for key in one):
+            return None
+        return one[-1], two[-1]
+
     def route(self, starts: Sequence[MeterKey], key: MeterKey) -> list[Change] | None:
         """Return the shortest list of changes from one of `starts` to `key`; None without one."""
         target = self.identity(key)
@@ -101,8 +125,7 @@ class Chain:
         """Return the keys that a meter with this `status` can have, newest first.
 
         Without a status: all keys, because it is not known what was entered. If the status matches
-        none of them, another system changed the key: return the key that the meter shows, with
-        number 0.
+        none of them, another system changed the key: return `shown`.
         """
         if "krn" not in status:
             return self.keys[::-1]
@@ -112,7 +135,7 @@ class Chain:
             found = self._reached(starts, status, least, most)
             if found:
                 return found
-        return [self._shown(status)]
+        return self.shown(status)
 
     def _reached(
         self, starts: Sequence[MeterKey], status: Mapping[str, Any], least: int, most: int | None
@@ -147,12 +170,38 @@ class Chain:
         }  # fmt: skip
         return all(status[name] == value for name, value in shown.items() if name in status)
 
-    def _shown(self, status: Mapping[str, Any]) -> MeterKey:
+    def shown(self, status: Mapping[str, Any]) -> list[MeterKey]:
+        """Return the keys that the meter can have if another system changed it.
+
+        They have the attributes that the meter shows, and the number 0. A base date is never
+        transferred: if the meter shows none, each is possible. A meter can also show no SGC, and
+        never shows how its key was derived.
+        """
         last = self.keys[-1]
         shown = {name: status[name] for name in ("krn", "kt", "ti", "ken") if name in status}
+        groups = {last.sgc: None} | {key.sgc: None for key in reversed(self.keys)}
         if status.get("sgc", "000000") != "000000":
-            shown["sgc"] = status["sgc"]
-        return replace(last, number=0, bdt=status.get("bdt") or last.bdt, given=None, **shown)
+            groups = {status["sgc"]: None}
+        found = []
+        for sgc, dkga, bdt in itertools.product(groups, self._dkgas(), self._dates(status)):
+            key = replace(last, number=0, sgc=sgc, dkga=dkga, bdt=bdt, given=None, **shown)
+            found.append(key)
+        return found
+
+    def _dkgas(self) -> list[int]:
+        first = self.keys[-1].dkga
+        return [first] + [dkga for dkga, ea in PAIRS if ea == self.meter.ea and dkga != first]
+
+    def _dates(self, status: Mapping[str, Any]) -> list[str]:
+        """Return the base dates that the meter can have, the likeliest first."""
+        if status.get("bdt"):
+            return [status["bdt"]]
+        known = list(tid.BASE_DATES)
+        last = self.keys[-1].bdt
+        if "bdt" not in status:
+            return [last, *(bdt for bdt in known if bdt != last)]
+        after = known[known.index(last) + 1 :]  # the base date has changed
+        return after + [bdt for bdt in known if bdt not in after]
 
 
 def _changes_done(events: Events | None) -> tuple[int, int | None]:

@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 
 from jeton_host import __version__
 from jeton_host.errors import BusyError, JetonError, UnusableError
-from jeton_host.vending.explain import explain
+from jeton_host.vending.explain import Receipt, explain
 from jeton_host.vending.issued_csv import issued_csv
 from jeton_host.vending.pan import padded
 from jeton_host.vending.pos import PointOfSale
@@ -331,7 +331,14 @@ def _add_tokens(app: FastAPI, backend: Backend) -> None:
     def why(question: Annotated[Question, Body()]) -> dict[str, Any]:
         name = None if question.meter is None else backend.meter(question.meter).name
         status = question.status.shown() if question.status else {}
-        return explain(question.token, pos=backend.pos, meter=name, status=status).as_dict()
+        receipt = Receipt(question.sgc, question.krn, question.ti, question.bdt)
+        return explain(
+            question.token,
+            pos=backend.pos,
+            meter=name,
+            status=status,
+            receipt=receipt if receipt.as_dict() else None,
+        ).as_dict()
 
     app.include_router(routes)
 

@@ -120,6 +120,8 @@ class MeterStatus(BaseModel):
     tid_newest: _Tid | None = None
     tid_oldest: _Tid | None = None
     pending: list[StrictInt] = []
+    missing: list[StrictInt] = []
+    provisioned: StrictBool = True
 
     def shown(self) -> dict[str, Any]:
         """Return the given fields, in the format of `Status.as_dict`."""
@@ -140,6 +142,12 @@ class Question(_Model):
 
     token: Text
     meter: Text | None = None
+    sgc: Annotated[str, Field(pattern="^[0-9]{6}$")] | None = Field(
+        None, description="What the receipt of the token says: the SGC."
+    )
+    krn: Annotated[StrictInt, Field(ge=1, le=9)] | None = None
+    ti: Annotated[StrictInt, Field(ge=0, le=99)] | None = None
+    bdt: Literal["93", "14", "35"] | None = None
     status: MeterStatus | None = Field(
         None,
         description="The status of the meter (`jeton status --json`): makes the answer certain.",
@@ -287,6 +295,7 @@ class GuessAnswer(BaseModel):
     text: str
     sure: bool
     plausible: bool
+    certainty: str
 
 
 class CaseAnswer(BaseModel):
@@ -313,6 +322,7 @@ class Explained(BaseModel):
     fields: dict[str, Any] | None = None
     guesses: list[GuessAnswer] | None = None
     cases: list[CaseAnswer] | None = None
+    tokens: list["Explained"] | None = None
 
 
 _Responses = dict[int | str, dict[str, Any]]
