@@ -194,6 +194,8 @@ def result_pages(outcome, digits, meter: "Meter"):
     elif result in SECTION or result == TokenResult.NOT_READY:
         if outcome.missing:
             lines.append(say("enter_code", outcome.missing[0]))
+        elif state.tamper:
+            lines.append(say("tampered"))
     elif result == TokenResult.ACCEPT and token.cls == 2 and token.sub in (3, 4, 8, 9):
         lines.append(say("key_changed"))
     pages = [lines]
