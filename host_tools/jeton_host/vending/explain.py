@@ -38,6 +38,7 @@ from jeton_host.vending.predictions import (
 )
 from jeton_host.vending.records import Issued, MeterKey, MeterRecord
 from jeton_host.vending.tokens import Decoded, decode, describe, split, tests_of
+from jeton_host.vending.way_out import way_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,9 @@ def explain(
     faulty token is no error: the Explanation says what is wrong with it.
     """
     moment = tid.utc(now or clock.now())
-    return _Explainer(pos, status or {}, tid_state, events, moment).explain(token, meter)
+    found = _Explainer(pos, status or {}, tid_state, events, moment).explain(token, meter)
+    out = way_out(pos, found.meter, found.cause, status or {})
+    return replace(found, details=(*found.details, out)) if out else found
 
 
 class _Explainer(Guesser):
