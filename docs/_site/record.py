@@ -80,6 +80,8 @@ MEANINGS = {
     "report_lost": "fault reports for which there was no room",
     "lock": "unlock code: salt (16 bytes), hash (32), wrong codes (u8), time until which no code "
     "is taken (u32); zeros: not locked",
+    "former_keys": "the last three decoder keys before this one, newest first; a token of one of "
+    "them is no wrong token",
 }
 _CODE = re.compile(r"\d*[a-zA-Z]")  # one field in a format of `struct`
 _TYPES = {"B": "u8", "H": "u16", "I": "u32", "Q": "u64", "q": "i64", "i": "i32"}

@@ -34,9 +34,11 @@ def locked(path):
 
         with open(path, "rb") as file:
             head = file.read(6)
-            file.seek(states.SIZE - states.LOCK_BYTES)
-            return head == states.MAGIC + bytes((states.VERSION, 0)) and any(
-                file.read(states.LOCK_BYTES)
+            file.seek(states.SIZE_3 - states.LOCK_BYTES)
+            return (
+                head[:4] == states.MAGIC
+                and head[4] in (3, states.VERSION)
+                and any(file.read(states.LOCK_BYTES))
             )
     except (OSError, ImportError):
         return False

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from .meter import Meter
 
 
+_FORMER = "it was made for an earlier key of this meter"
+
+
 class Outcome:
     """The result of a token and its details, for display, event log and serial line."""
 
@@ -76,12 +79,13 @@ def enter(meter: "Meter", several, now):
 
 def _enter(meter: "Meter", digits, now):
     outcome = Outcome()
-    if not meter.state.provisioned:
+    cls = class_of(digits)
+    if cls in (0, 2) and not meter.state.provisioned:
         outcome.result = TokenResult.NOT_READY
         outcome.message = "the meter has no key yet: provision it"
         return outcome
     decoded = None
-    guess = class_of(digits) not in (None, 1)
+    guess = cls not in (None, 1)
     left_s = meter.lockout.blocked(now)
     if guess and left_s:
         outcome.result = TokenResult.LOCK_OUT
@@ -100,9 +104,18 @@ def _enter(meter: "Meter", digits, now):
 
 
 def _decode(meter: "Meter", digits):
-    if meter._decrypt is None:
+    state = meter.state
+    if meter._decrypt is None and state.provisioned:
         use_key(meter)
-    return decode(digits, meter._decrypt, meter.state.ea, meter.state.mfr_code)
+    decoded = decode(digits, meter._decrypt, state.ea, state.mfr_code)
+    if decoded[0] == TokenResult.CRC and class_of(digits) in (0, 2):
+        for at in range(0, len(state.former_keys), 16):
+            key = state.former_keys[at : at + keys.key_bytes(state.ea)]
+            if key != bytes(len(key)):
+                former = keys.cipher(state.ea, key, bool(state.sample_tables))
+                if decode(digits, former, state.ea)[0] != TokenResult.CRC:
+                    return TokenResult.CRC, None, _FORMER
+    return decoded
 
 
 def use_key(meter: "Meter"):
@@ -126,7 +139,7 @@ def _decode_counted(meter: "Meter", digits, outcome, now):
         _log(meter, outcome, now)
         commit.save(meter)
         decoded = _decode(meter, digits)
-        if counts(decoded[0]):
+        if counts(decoded[0]) and decoded[2] != _FORMER:
             meter._before = None
             return None
     except BaseException:

@@ -76,6 +76,7 @@ class Record:
     report_done: int
     report_lost: int
     lock: bytes
+    former_keys: bytes
     events: bytearray
     reports: bytearray
     history: bytearray

@@ -18,7 +18,8 @@ def counts(result):
     """Return whether a token with this result counts as wrong: it was not made with our key.
 
     A used or old token is authentic, and 19 digits are a typing error, not a guess. Class 1 uses
-    no key: the meter calls this only for the other classes.
+    no key: the meter calls this only for the other classes. Also not counted: a token of one of
+    the last three keys, such as a code of a key change that was done.
     """
     return result == TokenResult.CRC
 

@@ -37,17 +37,21 @@ def execute(meter: "Meter", token, outcome, now):
 
 
 def _power_limit(meter: "Meter", fields, outcome, now):
+    from . import shortcodes
+
     limit_w = tokens.amount_value(fields["mpl"])
     meter.state.max_power_limit_w = limit_w
     events.record(meter.state, now, events.LIMIT, 0, 0, limit_w)
-    outcome.value = "%d W" % limit_w
+    outcome.value = shortcodes.limit(limit_w, meter.profile)
     return TokenResult.ACCEPT
 
 
 def _unbalance_limit(meter: "Meter", fields, outcome, now):
+    from . import shortcodes
+
     limit_w = tokens.amount_value(fields["mppul"])
     meter.state.phase_unbalance_limit_w = limit_w
-    outcome.value = "%d W" % limit_w
+    outcome.value = shortcodes.limit(limit_w, meter.profile)
     return TokenResult.ACCEPT
 
 
@@ -138,7 +142,10 @@ def _change_key(meter: "Meter", new, now):
     state = meter.state
     for name in ("krn", "kt", "ti", "ken"):
         setattr(state, name, new[name])
-    state.decoder_key = new["key"] + bytes(16 - len(new["key"]))
+    key = new["key"] + bytes(16 - len(new["key"]))
+    if key != state.decoder_key:
+        state.former_keys = state.decoder_key + state.former_keys[:-16]
+        state.decoder_key = key
     if new["sgc"] is not None:
         state.sgc = new["sgc"]
     if new["ro"]:

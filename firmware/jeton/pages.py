@@ -51,6 +51,8 @@ def result_pages(outcome, digits, meter: "Meter"):
             wanted = ask(profile, outcome.missing)
             if wanted != lines[0]:
                 lines.append(wanted)
+        elif state.tamper:
+            lines.append(say("tampered"))
     elif result == TokenResult.ACCEPT and token.cls == 2 and token.sub in (3, 4, 8, 9):
         lines.append(say("key_changed"))
     pages = [lines]

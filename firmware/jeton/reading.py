@@ -51,16 +51,19 @@ def unpack(data, tick=None, head=None):
             "the meter record is of version %d and this firmware reads version %d: load newer "
             "firmware, or set the meter up again" % (version, states.VERSION)
         )
-    if version < states.VERSION:
+    if version < 3:
         from . import migration
 
         return migration.unpack(data)
-    at = states.SIZE
+    at = states.SIZE_3 if version == 3 else states.SIZE
     if len(data) < at + sum([size for _, size in states.RINGS]) or crc != crc32(
         memoryview(data)[states.TICK_START - 4 :]
     ):
         raise ValueError(states.DAMAGED)
-    state = states.State(struct.unpack_from(states.FORMAT, data, states.TICK_START))
+    fields = memoryview(data)[states.TICK_START :]
+    if version == 3:
+        fields = data[states.TICK_START : at] + bytes(states.SIZE - at)
+    state = states.State(struct.unpack_from(states.FORMAT, fields))
     for name, size in states.RINGS:
         setattr(state, name, bytearray(data[at : at + size]))
         at += size

@@ -30,6 +30,11 @@ _TESTS = {
 }
 
 
+def limit(limit_w, profile: "Profile"):
+    """Return a limit in W for a display; 0 is no limit."""
+    return "%d W" % limit_w if limit_w else profile.say("no")
+
+
 def test_page(number, meter: "Meter"):
     """Return the lines of class 1 test `number`, or None if this meter lacks the test.
 
@@ -50,7 +55,7 @@ def test_page(number, meter: "Meter"):
     elif number == 5:
         value = "%02d" % state.ti
     elif number == 7:
-        value = "%d W" % state.max_power_limit_w
+        value = limit(state.max_power_limit_w, meter.profile)
     elif number == 8:
         value = say("yes" if state.tamper else "no")
     elif number == 9:
@@ -58,7 +63,7 @@ def test_page(number, meter: "Meter"):
     elif number == 10:
         value = __version__
     elif number == 11:
-        value = "%d W" % state.phase_unbalance_limit_w
+        value = limit(state.phase_unbalance_limit_w, meter.profile)
     elif number == 13:
         value = "%d" % state.tariff_rate
     elif number == 14:

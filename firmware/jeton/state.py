@@ -19,7 +19,7 @@ else:
 
 DAMAGED = "the meter record is damaged: its checksum is wrong"
 MAGIC = b"JTON"
-VERSION = 3
+VERSION = 4
 
 # Name, struct code. Flat, because a tuple for each field would cost a small heap 3 KB. A text
 # field ends at its first NUL. In a new meter all fields are 0 or empty, except those that
@@ -101,6 +101,8 @@ _table = (
     "report_done", "I",
     "report_lost", "H",
     "lock", "53s",  # LOCK_BYTES; all zeros: not locked; else see locked.py
+    # Version 3 ends here.
+    "former_keys", "48s",  # FORMER_BYTES: the last three decoder keys before this one
 )
 # fmt: on
 FIELDS = [_table[i] for i in range(0, len(_table), 2)]
@@ -112,7 +114,10 @@ del _table
 HEAD = "<4sHII"
 TICK_START = 14
 SIZE = TICK_START + struct.calcsize(FORMAT)
-LOCK_BYTES = 53  # the last field
+LOCK_BYTES = 53
+FORMER_BYTES = 48
+# Fields are appended: in a record of version 3, the fields after the lock are missing, so 0.
+SIZE_3 = SIZE - FORMER_BYTES
 # A tick: CRC-32 of what follows it, started from the CRC of its record; epoch of its record;
 # sequence number.
 TICK_HEAD = "<III"

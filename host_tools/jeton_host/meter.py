@@ -63,6 +63,7 @@ class Meter(MeterClient):
         wires: Wires | str | None = None,
     ) -> None:
         self._board = board
+        self._rate = 1  # of the clock, before a power cut
         super().__init__(port, timeout=timeout, name=name, code=code)
         if wires is not None:
             try:
@@ -247,28 +248,38 @@ class Meter(MeterClient):
         Only for a virtual board that this program started; else `BoardError`.
         """
         board = self._own("power_cut")
-        self._catch_up()
+        self._rate = self._catch_up() if board.running else self._rate
         board.power_cut()
         self._ready = False
 
-    def _catch_up(self) -> None:
+    def _catch_up(self) -> int:
         """Request the status, so that the meter counts time and energy up to now.
 
-        A real board does this from a timer, without any request.
+        A real board does this from a timer, without any request. Return the rate of its clock,
+        which a restart sets to 1.
         """
-        if self._board is not None and self._board.running:
+        if self._board is None or self._board.running:
             with contextlib.suppress(BoardError):
-                self.status()
+                return self.status().rate
+        return 1
+
+    def _set_again(self, rate: int) -> None:
+        """Set the rate of the clock that the meter had before a restart."""
+        if rate != 1:
+            with contextlib.suppress(BoardError):  # a locked board permits no other rate
+                self.set_rate(rate)
 
     @exclusive
     def power_on(self) -> None:
         """Switch the power of the board on and connect to the meter again.
 
-        Only for a virtual board that this program started; else `BoardError`.
+        The clock has the rate that it had before. Only for a virtual board that this program
+        started; else `BoardError`.
         """
         self._own("power_on").power_on()
         self._ready = False
         self._connect()
+        self._set_again(self._rate)
 
     def _own(self, what: str) -> VirtualBoard:
         self._check_open()
@@ -281,14 +292,25 @@ class Meter(MeterClient):
 
     @exclusive
     def reset(self) -> None:
-        """Reset the board, as its reset button does, and connect to the meter again."""
+        """Reset the board, as its reset button does, and connect to the meter again.
+
+        The clock keeps its rate.
+        """
+        rate = self._catch_up()
         if self._board is None:
             self._reset()
         else:
-            self._catch_up()
             self._board.reset()
             self._ready = False
         self._reconnect()
+        self._set_again(rate)
+
+    @exclusive
+    def soft_reset(self) -> None:
+        """Restart the firmware without a reset of the chip; the clock keeps its rate."""
+        rate = self._catch_up()
+        super().soft_reset()
+        self._set_again(rate)
 
     def _switch_off(self) -> None:
         if self._board is not None:

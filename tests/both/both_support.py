@@ -97,7 +97,7 @@ class Store:
     """
 
     def __init__(self):
-        self._kept = bytearray(3100)
+        self._kept = bytearray(3200)
         self._length = None
         self.copy = self.tick = None  # a copy exists only if a test sets one
         self.saves = self.ticks = 0

@@ -1,7 +1,10 @@
 """Tests of the lock-out: wrong tokens lock a meter for the steps of its profile."""
 
 from both_support import (
+    KEY,
+    KEY11,
     NEW,
+    NEW11,
     PROFILES,
     T0,
     again,
@@ -16,7 +19,7 @@ from jeton import reading, reports
 from jeton import state as states
 from jeton.acceptance import class_of
 from jeton.lockout import Lockout, counts
-from jeton.sts.results import NAMES
+from jeton.sts.results import GOOD, NAMES
 from jeton.sts.results import TokenResult as R
 
 T = 800_000_000
@@ -237,6 +240,33 @@ def test_a_section_of_a_key_change_does_not_unlock():
     assert meter.state.lock_count == 2
     assert meter.enter(wrong(4000), T0).result == R.CRC
     assert meter.lockout.blocked(T0) == 10
+
+
+def test_tokens_of_earlier_keys_are_not_counted():
+    # Customers key a used set of codes, or an old ticket, again.
+    for key, new in ((KEY, NEW), (KEY11, NEW11)):
+        meter, store = new_meter(key, profile="clou")
+        old = [credit(2000, key=key), credit(2001, key=key)] + key_change(key, new)
+        for digits in old:
+            if digits != old[1]:
+                assert meter.enter(digits, T0).result in GOOD
+        assert meter.state.krn == 2
+        for _ in range(2):
+            for digits in old:
+                outcome = meter.enter(digits, T0)
+                assert outcome.result == R.CRC
+                assert "earlier key" in outcome.message
+            meter = again(store)  # it is remembered over a power cut
+        assert meter.state.lock_count == 0
+        assert meter.enter(credit(2002, key=new), T0).result == R.ACCEPT
+        # Also after further changes; wrong tokens count as before.
+        for i, (before, after) in enumerate(((new, key), (key, new))):
+            for digits in key_change(before, after, krn=3 + i):
+                assert meter.enter(digits, T0).result in GOOD
+        assert meter.enter(old[1], T0).result == R.CRC
+        assert meter.state.lock_count == 0
+        assert meter.enter(credit(2000, key=bytes(len(key))), T0).result == R.CRC
+        assert meter.state.lock_count == 1
 
 
 class PowerCut(Exception):

@@ -128,11 +128,11 @@ def test_each_test_shows_its_value():
         4: "1 / 2",
         5: "07",
         6: "OK",
-        7: "0 W",
+        7: "no",  # a limit of 0 W is no limit
         8: "no",
         9: "750 W",
         10: "0.2.0",
-        11: "0 W",
+        11: "no",
         13: "0",
         14: "07",
         15: "3",
@@ -286,6 +286,18 @@ def test_a_meter_without_key_is_not_ready():
         assert meter.press(key, T0) is None
     assert meter.press("#", T0).result == R.NOT_READY
     assert text(meter, T0 + 60)[0] == "Not set up"
+
+
+def test_a_meter_without_key_answers_tokens_that_need_no_key():
+    meter = Meter(Store(), profiles)
+    meter.start()
+    assert meter.enter(class1(5), T0).result == R.ACCEPT
+    assert meter.enter(class1(12), T0).result == R.FUNCTION
+    assert meter.enter(class1(5)[:-1] + "9", T0).result == R.CRC
+    assert meter.enter("123", T0).result == R.FORMAT
+    assert meter.enter(token(2, 5, {"rnd": 0, "tid": 2000, "pad": 0}), T0).result == R.NOT_READY
+    meter.process(T0 + 100)
+    assert text(meter, T0 + 100)[0] == "Not set up"
 
 
 def test_a_record_can_be_read_again_and_damage_is_detected():

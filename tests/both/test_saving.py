@@ -248,4 +248,30 @@ def test_a_meter_of_the_first_release_keeps_key_credit_and_identifiers():
     assert store.record[4] == states.VERSION
     assert again(store).state.credit_wh == 35_000
     raises(ValueError, reading.unpack, b"JTON\2\0" + bytes(20))
-    raises(ValueError, reading.unpack, b"JTON\4\0" + bytes(20))
+    raises(ValueError, reading.unpack, b"JTON\5\0" + bytes(20))
+
+
+def test_a_record_of_version_3_is_read_with_its_tick():
+    """It lacks the fields after the lock."""
+    meter, store = new_meter(credit_wh=9000)
+    meter.enter(credit(2000), T0)
+    meter.set_load_steps([[0, 360], [9, 720]], T0)
+    meter.process(T0 + 900)
+    meter.save(T0 + 900)
+    used_wh = meter.state.total_wh
+    packed, tick = store.record, store.tick
+    assert used_wh > reading.unpack(packed).total_wh  # the consumption is in the tick
+    old = packed[: states.SIZE_3] + packed[states.SIZE :]
+    _, _, _, epoch = struct.unpack_from(states.HEAD, packed)
+    crc = crc32(old[states.TICK_START - 4 :])
+    store.record = struct.pack(states.HEAD, states.MAGIC, 3, crc, epoch) + old[states.TICK_START :]
+    store.tick = struct.pack("<I", crc32(tick[4:], crc)) + tick[4:]
+    new = again(store)
+    assert new.fault == ""
+    assert new.state.total_wh == used_wh
+    assert new.state.load_steps == meter.state.load_steps
+    assert new.events()[:3] == meter.events()
+    assert new.state.former_keys == bytes(states.FORMER_BYTES)
+    assert store.record[4] == states.VERSION
+    for which in (store.record[:-1], store.record[:50]):
+        raises(ValueError, reading.unpack, which)

@@ -127,6 +127,7 @@ class Reference:
     sections: dict[int, Plain] = field(default_factory=dict)
     sections_from: int = 0
     result: str = "None"
+    former: list[bytes] = field(default_factory=list)  # the last three keys before this one
 
     @property
     def credit_wh(self) -> int:
@@ -266,6 +267,10 @@ class Reference:
             return False
         return guarded and int(digits) >> 27 & 3 != 1
 
+    def of_former_key(self, digits: str) -> bool:
+        """Return whether a token was made for an earlier key: then it is no guess."""
+        return any(read(digits, self.ea, key) is not None for key in self.former)
+
     def locked_out(self, digits: str) -> bool:
         """Return whether a token is refused without decryption."""
         if len(digits) != 20 or int(digits) >= 1 << 66:
@@ -296,7 +301,7 @@ class Reference:
             return "LockOut"
         token = read(digits, self.ea, self.key)
         if token is None:
-            if self.counted(digits):
+            if self.counted(digits) and not self.of_former_key(digits):
                 self.count_wrong()
             return "CRCError"
         result = self._carry_out(token)
@@ -434,7 +439,10 @@ class Reference:
                 sgc = found[3].bits(43, 20) if first.bits(34, 34) else None
         if sgc is not None and sgc > 999999:
             return "RangeError"
-        self.key = key.to_bytes(16 if self.ea == 11 else 8, "big")
+        new = key.to_bytes(16 if self.ea == 11 else 8, "big")
+        if new != self.key:
+            self.former = [self.key, *self.former[:2]]
+            self.key = new
         self.kt, self.krn = kt, first.bits(39, 36)
         self.ti = second.bits(39, 32)
         self.ken = first.bits(43, 40) << 4 | second.bits(43, 40)

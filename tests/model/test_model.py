@@ -371,7 +371,8 @@ class MeterAndModel(RuleBasedStateMachine):
             wrong.count_wrong()
             states.append(wrong)
         refused = self.refused_again(digits)
-        if not refused and (len(states) == 1 or read(digits, model.ea, model.key) is not None):
+        good = read(digits, model.ea, model.key) is not None or model.of_former_key(digits)
+        if not refused and (len(states) == 1 or good):
             after = model.copy()
             after.enter(digits)
             states.append(after)

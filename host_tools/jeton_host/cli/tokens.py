@@ -1,5 +1,6 @@
 """The commands that enter tokens and short codes into a meter: enter, press."""
 
+import contextlib
 import re
 import sys
 from collections.abc import Sequence
@@ -8,16 +9,18 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from jeton.management import SECTIONS
 from jeton.sts import digits
 from jeton_host import token_text
 from jeton_host.cli.options import METERS, Json, Where, put
-from jeton_host.client.answers import EnterResult, PressResult
-from jeton_host.errors import BoardError, JetonError
+from jeton_host.client.answers import EnterResult, PressResult, TokenResult
+from jeton_host.errors import BoardError, JetonError, VendingError
 from jeton_host.meter import Meter
 from jeton_host.terminal import output
 from jeton_host.terminal.draw import panel
 from jeton_host.terminal.parse import shortened
 from jeton_host.terminal.words import accepted, refusal
+from jeton_host.vending.pos import PointOfSale
 
 _KEYS = "0 to 9, * backspace, # Enter, i on some meters"
 
@@ -59,6 +62,7 @@ def enter(
                     print(accepted(result), flush=True)
             if entered.good and not as_json:
                 show_panel(meter)
+        note_key(meter, results, codes)
         if results[-1].missing and meter.board is not None:
             print(
                 f"jeton: {where} is switched off now and forgets a half-entered key change: give "
@@ -72,6 +76,31 @@ def enter(
         raise BoardError(refusal(results[-1]))
     if not all(result.good for result in results):
         raise typer.Exit(1)
+
+
+def note_key(meter: Meter, results: Sequence[EnterResult], codes: Sequence[str]) -> None:
+    """Note at the point of sale which key a registered meter has after a key change.
+
+    `codes`: the tokens of `results`. If they are not the whole set, what the meter shows counts.
+    """
+    tokens = re.findall("[0-9]{20}", " ".join(codes))
+    if len(tokens) != len(results):
+        tokens = [""] * len(results)
+    entered: list[str] = []
+    for token, result in zip(tokens, results, strict=True):
+        if not result.good or result.token_class != 2 or result.subclass not in SECTIONS:
+            continue
+        entered.append(token)
+        if result.result is TokenResult.ACCEPT:
+            status = meter.status()
+            pos = PointOfSale()
+            with contextlib.suppress(JetonError):
+                name = pos.find_meter(status.drn or "").name
+                try:
+                    pos.entered(name, entered)
+                except VendingError:
+                    pos.entered(name, krn=status.krn, ti=status.ti, kt=status.kt, ken=status.ken)
+            entered = []
 
 
 def press(
@@ -144,6 +173,7 @@ def key_in(meter: Meter, line: str) -> tuple[str, dict[str, Any], bool]:
     if pressed.result is None:
         return "", pressed.as_dict(), True
     results = [*pressed.result.earlier, pressed.result]
+    note_key(meter, results, [])
     messages = [accepted(result) if result.good else refusal(result) for result in results]
     return "; ".join(messages), pressed.as_dict(), all(result.good for result in results)
 

@@ -18,13 +18,14 @@ from jeton.sts import digits
 from jeton.sts.results import GOOD, NAMES
 from jeton_host.cli import complete
 from jeton_host.cli.options import NUMBERS, TOKENS, Json
+from jeton_host.cli.tokens import tokens_of
 from jeton_host.errors import BoardError, UnusableError, VendingError
 from jeton_host.meter import Meter
 from jeton_host.terminal.parse import shortened
 from jeton_host.vending import batch, shown, tid
 from jeton_host.vending.keys import load_keys
 from jeton_host.vending.pos import PointOfSale
-from jeton_host.vending.records import Issued
+from jeton_host.vending.records import Issued, MeterRecord
 
 At = Annotated[
     str | None,
@@ -32,6 +33,13 @@ At = Annotated[
         "--at",
         metavar="DATETIME",
         help="The time of issue, UTC if it has no zone: '2026-04-01 07:20'. Default: now.",
+    ),
+]
+Krn = Annotated[
+    str | None,
+    typer.Option(
+        help="Issue under the meter's key with this KRN, as long as the codes of a key change are "
+        "not entered. Default: under the newest key."
     ),
 ]
 Keys = Annotated[
@@ -111,6 +119,7 @@ def _credit(
         typer.Argument(help="kWh (m³, or minutes of time); rounded up to the next step of 0.1."),
     ],
     kind: Annotated[str, typer.Option(help="electricity, water, gas or time.")] = "electricity",
+    krn: Krn = None,
     at: At = None,
     anyway: Anyway = False,
     keys: Keys = None,
@@ -124,7 +133,7 @@ def _credit(
     """
     pos = _pos(keys)
     with _way():
-        issued = pos.credit(ctx.obj, amount, kind=kind, at=_at(at), anyway=anyway)
+        issued = pos.credit(ctx.obj, amount, kind=kind, krn=_krn(krn), at=_at(at), anyway=anyway)
     _one(issued, json_)
 
 
@@ -135,6 +144,7 @@ def _currency(
         str, typer.Argument(help="Amount in the base currency; a negative amount is deducted.")
     ],
     kind: Annotated[str, typer.Option(help="electricity, water, gas or time.")] = "electricity",
+    krn: Krn = None,
     at: At = None,
     anyway: Anyway = False,
     keys: Keys = None,
@@ -150,7 +160,7 @@ def _currency(
     """
     pos = _pos(keys)
     with _way():
-        issued = pos.currency(ctx.obj, amount, kind=kind, at=_at(at), anyway=anyway)
+        issued = pos.currency(ctx.obj, amount, kind=kind, krn=_krn(krn), at=_at(at), anyway=anyway)
     _one(issued, json_)
 
 
@@ -158,6 +168,7 @@ def _currency(
 def _power_limit(
     ctx: typer.Context,
     watts: Annotated[str, typer.Argument(help="The limit, W.")],
+    krn: Krn = None,
     at: At = None,
     keys: Keys = None,
     json_: Json = False,
@@ -168,13 +179,14 @@ def _power_limit(
 
     - `jeton vend home power-limit 5000`
     """
-    _one(_pos(keys).power_limit(ctx.obj, watts, at=_at(at)), json_)
+    _one(_pos(keys).power_limit(ctx.obj, watts, krn=_krn(krn), at=_at(at)), json_)
 
 
 @_vend.command("unbalance-limit", context_settings=NUMBERS)
 def _unbalance_limit(
     ctx: typer.Context,
     watts: Annotated[str, typer.Argument(help="The limit, W.")],
+    krn: Krn = None,
     at: At = None,
     keys: Keys = None,
     json_: Json = False,
@@ -185,7 +197,7 @@ def _unbalance_limit(
 
     - `jeton vend home unbalance-limit 2000`
     """
-    _one(_pos(keys).unbalance_limit(ctx.obj, watts, at=_at(at)), json_)
+    _one(_pos(keys).unbalance_limit(ctx.obj, watts, krn=_krn(krn), at=_at(at)), json_)
 
 
 @_vend.command("clear-credit", context_settings=NUMBERS)
@@ -195,6 +207,7 @@ def _clear_credit(
         str,
         typer.Argument(metavar="[REGISTER]", help="0 to 7, a name like electricity, or all."),
     ] = "electricity",
+    krn: Krn = None,
     at: At = None,
     anyway: Anyway = False,
     keys: Keys = None,
@@ -209,13 +222,13 @@ def _clear_credit(
     """
     pos = _pos(keys)
     with _way():
-        issued = pos.clear_credit(ctx.obj, register_, at=_at(at), anyway=anyway)
+        issued = pos.clear_credit(ctx.obj, register_, krn=_krn(krn), at=_at(at), anyway=anyway)
     _one(issued, json_)
 
 
 @_vend.command("clear-tamper")
 def _clear_tamper(
-    ctx: typer.Context, at: At = None, keys: Keys = None, json_: Json = False
+    ctx: typer.Context, krn: Krn = None, at: At = None, keys: Keys = None, json_: Json = False
 ) -> None:
     """Clear the tamper condition.
 
@@ -223,13 +236,14 @@ def _clear_tamper(
 
     - `jeton vend home clear-tamper`
     """
-    _one(_pos(keys).clear_tamper(ctx.obj, at=_at(at)), json_)
+    _one(_pos(keys).clear_tamper(ctx.obj, krn=_krn(krn), at=_at(at)), json_)
 
 
 @_vend.command("tariff", context_settings=NUMBERS)
 def _tariff(
     ctx: typer.Context,
     rate: Annotated[str, typer.Argument(help="0 to 65535; the utility defines its meaning.")],
+    krn: Krn = None,
     at: At = None,
     keys: Keys = None,
     json_: Json = False,
@@ -240,13 +254,14 @@ def _tariff(
 
     - `jeton vend home tariff 3`
     """
-    _one(_pos(keys).tariff(ctx.obj, _int(rate, "a tariff rate"), at=_at(at)), json_)
+    _one(_pos(keys).tariff(ctx.obj, _int(rate, "a tariff rate"), krn=_krn(krn), at=_at(at)), json_)
 
 
 @_vend.command("water-factor", context_settings=NUMBERS)
 def _water_factor(
     ctx: typer.Context,
     factor: Annotated[str, typer.Argument(help="0 to 65535.")],
+    krn: Krn = None,
     at: At = None,
     anyway: Anyway = False,
     keys: Keys = None,
@@ -260,7 +275,7 @@ def _water_factor(
     """
     pos, number = _pos(keys), _int(factor, "a water factor")
     with _way():
-        issued = pos.water_factor(ctx.obj, number, at=_at(at), anyway=anyway)
+        issued = pos.water_factor(ctx.obj, number, krn=_krn(krn), at=_at(at), anyway=anyway)
     _one(issued, json_)
 
 
@@ -269,6 +284,7 @@ def _extended(
     ctx: typer.Context,
     index: Annotated[str, typer.Argument(help="0 to 63.")],
     value: Annotated[str, typer.Argument(help="0 to 1023.")],
+    krn: Krn = None,
     at: At = None,
     anyway: Anyway = False,
     keys: Keys = None,
@@ -283,7 +299,9 @@ def _extended(
     pos = _pos(keys)
     number, word = _int(index, "an index"), _int(value, "a value")
     with _way():
-        issued = pos.extended_write(ctx.obj, number, word, at=_at(at), anyway=anyway)
+        issued = pos.extended_write(
+            ctx.obj, number, word, krn=_krn(krn), at=_at(at), anyway=anyway
+        )
     _one(issued, json_)
 
 
@@ -377,6 +395,85 @@ def _key_change(
         f"Key change of meter {meter.name} (DRN {meter.drn}), {len(sections)} tokens: "
         f"from {sections[0].key} to {meter.key}."
     )
+
+
+@_vend.command("entered", context_settings=NUMBERS)
+def _entered(
+    ctx: typer.Context,
+    codes: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[CODE]", help="The codes that the meter accepted."),
+    ] = None,
+    krn: Annotated[str | None, typer.Option(help="The KRN that the meter shows.")] = None,
+    ti: Annotated[str | None, typer.Option(help="The tariff index that it shows.")] = None,
+    sgc: Annotated[str | None, typer.Option(help="The supply group code that it shows.")] = None,
+    ken: Annotated[str | None, typer.Option(help="The key expiry number that it shows.")] = None,
+    kt: Annotated[str | None, typer.Option(help="The key type that it shows.")] = None,
+    bdt: Annotated[str | None, typer.Option(help="The base date of its key.")] = None,
+    keys: Keys = None,
+    json_: Json = False,
+) -> None:
+    """Note that the codes of a key change were entered: the change is no longer pending.
+
+    `jeton enter` does this by itself. Without codes: all codes of the point of sale were entered.
+    Give codes that another vending system issued, or what the meter shows, if another system
+    changed the key.
+
+    Examples:
+
+    - `jeton vend home entered`
+    - `jeton vend home entered --krn 3`
+    """
+    record = _pos(keys).entered(
+        ctx.obj,
+        tokens_of(codes) if codes else (),
+        krn=_krn(krn),
+        ti=_optional(ti, "a tariff index"),
+        sgc=sgc,
+        ken=_optional(ken, "a KEN"),
+        kt=_optional(kt, "a key type"),
+        bdt=bdt,
+    )
+    if json_:
+        _print_json(record.as_dict())
+        return
+    pending = f", change to {record.key} pending" if record.pending else ""
+    typer.echo(f"Meter {record.name} (DRN {record.drn}) has {record.present}{pending}.")
+
+
+@_vend.command("keys")
+def _list_keys(ctx: typer.Context, json_: Json = False) -> None:
+    """List the keys of the meter, newest first, and the codes of a pending key change.
+
+    Example:
+
+    - `jeton vend home keys`
+    """
+    pos = _pos(None)
+    record = pos.meter(ctx.obj)
+    found = pos.keys_of(ctx.obj)
+    before, codes = record.present.number, dict[int, list[str]]()
+    for entry in pos.issued(ctx.obj):
+        if entry.section and entry.key.number >= before:
+            codes.setdefault(entry.key.number + 1, []).append(entry.token)
+    if json_:
+        listed = [
+            key.as_dict()
+            | {
+                "present": key.number == before,
+                "pending": key.number > before,
+                "codes": codes.get(key.number, []),
+            }
+            for key in found
+        ]
+        _print_json({"meter": ctx.obj, "keys": listed})
+        return
+    for key in found:
+        state = "the meter has it" if key.number == before else "earlier"
+        if key.number > before:
+            waiting = ", ".join(map(digits.grouped, codes.get(key.number, [])))
+            state = f"change pending, codes {waiting}" if waiting else "change pending"
+        typer.echo(f"{key}: {state}")
 
 
 @_vend.command("history")
@@ -660,6 +757,10 @@ def _int(text: str, what: str) -> int:
     return int(number)
 
 
+def _krn(text: str | None) -> int | None:
+    return _optional(text, "a KRN")
+
+
 def _optional(text: str | None, what: str) -> int | None:
     return None if text is None else _int(text, what)
 
@@ -673,9 +774,24 @@ def _way() -> Iterator[None]:
         raise error.with_way("give --anyway") from None
 
 
+def _pending(record: MeterRecord, issued: Issued) -> str:
+    """Return a line about the pending key change of a meter for a token, "" if there is none."""
+    if not record.pending or issued.key.number < record.present.number:
+        return ""
+    if issued.key.number == record.present.number:
+        return "A key change is pending: enter this token before its codes."
+    return (
+        "A key change is pending: enter its codes before this token (`jeton vend "
+        f"{record.name} keys` lists them). `--krn {record.present.krn}` issues for the key that "
+        "the meter still has."
+    )
+
+
 def _one(issued: Issued, as_json: bool) -> None:
+    record = PointOfSale().meter(issued.meter)
     if as_json:
-        _print_json(issued.as_dict() | {"tokens": [issued.token]})
+        pending = record.present.as_dict() if record.pending else None
+        _print_json(issued.as_dict() | {"tokens": [issued.token], "pending_from": pending})
         return
     typer.echo(issued.grouped)
     what = issued.summary[:1].upper() + issued.summary[1:]
@@ -687,6 +803,8 @@ def _one(issued: Issued, as_json: bool) -> None:
         f"{what} for meter {issued.meter} (DRN {issued.drn}), issued "
         f"{issued.issued:%Y-%m-%d %H:%M} UTC (TID {issued.tid}), under {issued.key}{test}."
     )
+    if note := _pending(record, issued):
+        typer.echo(note)
 
 
 def _print_json(found: dict[str, Any]) -> None:

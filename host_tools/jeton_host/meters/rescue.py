@@ -38,7 +38,10 @@ from jeton_host.virtual.board import VirtualBoard
 _OWN = RECORD_PLACES + COPY_PLACES
 _HEAD = "<4sHI"  # header since version 1: magic, version, CRC-32 of everything after it
 _BODY = struct.calcsize(_HEAD)
-_LEAST = states.SIZE + sum(size for _, size in states.RINGS)
+_LEAST = {  # bytes of a record of each version with these fields, without load steps
+    version: size + sum(ring for _, ring in states.RINGS)
+    for version, size in ((3, states.SIZE_3), (states.VERSION, states.SIZE))
+}
 _STEP_SIZE = 8  # bytes of a step of the load profile, at the end of a record
 _STEPS = 256
 _FEW_BLOCKS = 2  # free blocks that littlefs needs to write a record
@@ -151,13 +154,18 @@ def _plausible(state: Any) -> bool:
 def _epoch(data: bytes) -> int:
     """Return how often the record was written, 0 for an older version, which has no counter."""
     _, version, _, epoch = struct.unpack_from(states.HEAD, data)
-    return int(epoch) if version == states.VERSION else 0
+    return int(epoch) if version in _LEAST else 0
 
 
-def _with_header(body: bytes) -> bytes:
-    """Return a valid record of this version with this body, padded with zeros if too short."""
-    body = body.ljust(_LEAST - _BODY, b"\0")
-    return struct.pack(_HEAD, states.MAGIC, states.VERSION, crc32(body)) + body
+def _with_header(body: bytes, version: int) -> bytes:
+    """Return a valid record with this body, padded with zeros if too short.
+
+    An unknown version is taken for the present one.
+    """
+    if version not in _LEAST:
+        version = states.VERSION
+    body = body.ljust(_LEAST[version] - _BODY, b"\0")
+    return struct.pack(_HEAD, states.MAGIC, version, crc32(body)) + body
 
 
 def _read_copy(name: str, data: bytes | None, tick: bytes | None = None) -> Copy:
@@ -182,7 +190,7 @@ def _read_copy(name: str, data: bytes | None, tick: bytes | None = None) -> Copy
     if newer:
         condition = "intact" if crc == crc32(data[_BODY:]) else "damaged"
         wrong = f"it has version {version}, newer than this Jeton supports, and is {condition}"
-    state = reading.unpack(_with_header(data[_BODY:]))
+    state = reading.unpack(_with_header(data[_BODY:], version))
     return Copy(name, state if _plausible(state) else None, False, wrong, newer=newer)
 
 
@@ -192,10 +200,10 @@ def _remains(image: bytes) -> Iterator[Copy]:
     at = image.find(states.MAGIC)
     while at >= 0:
         _, version, crc = struct.unpack_from(_HEAD, image[at : at + _BODY].ljust(_BODY, b"\0"))
-        end = at + _LEAST
+        end = at + _LEAST.get(version, len(image))
         reached = crc32(image[at + _BODY : end])
         for _ in range(_STEPS + 1):
-            if version != states.VERSION or end > len(image):
+            if version not in _LEAST or end > len(image):
                 break
             if reached == crc:
                 found[image[at:end]] = _epoch(image[at:end])

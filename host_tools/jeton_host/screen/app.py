@@ -404,7 +404,7 @@ class MeterScreen(App[int]):
             "tariff": lambda: desk.tariff(value),
             "test": lambda: desk.test(value),
             "clear-credit": desk.clear_credit,
-            "clear-tamper": desk.clear_tamper,
+            "clear-tamper": lambda: desk.clear_tamper(status),
             "key-change": lambda: desk.key_change(krn, bdt),
         }
 
@@ -443,7 +443,7 @@ class MeterScreen(App[int]):
         self.issued = issued
         one = issued[0].summary if issued[0].rounded else issued[0].grouped
         what = "issued: " + (f"{len(issued)} tokens" if len(issued) > 1 else one)
-        if waiting and issued[0].cls != 1:
+        if waiting and (issued[0].cls, issued[0].sub) not in ((1, 0), (1, 1), (2, 5)):
             what += ", for the next key: k enters that key first"
         else:
             what += ". k enters it"

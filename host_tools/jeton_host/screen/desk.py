@@ -137,9 +137,13 @@ class Desk:
         """Clear the credit."""
         return [self._pos.clear_credit(self.name, at=self._at, rnd=self._rnd)]
 
-    def clear_tamper(self) -> list[Issued]:
-        """Clear the tamper condition."""
-        return [self._pos.clear_tamper(self.name, at=self._at, rnd=self._rnd)]
+    def clear_tamper(self, status: Status | None = None) -> list[Issued]:
+        """Clear the tamper condition, under the key that the meter has.
+
+        A tampered meter can refuse the codes of a key change, so this token comes before them.
+        """
+        key = self._had(status) if status else None
+        return [self._pos.clear_tamper(self.name, at=self._at, rnd=self._rnd, key=key)]
 
     def key_change(self, krn: str, bdt: str) -> list[Issued]:
         """Change the key revision number and, if `bdt` is not empty, the base date."""

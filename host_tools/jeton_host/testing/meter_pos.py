@@ -1,6 +1,7 @@
 """A meter for tests, and the point of sale that vends for it."""
 
 import re
+from collections.abc import Sequence
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
@@ -81,8 +82,12 @@ class MeterPos:
         return self.pos.test(self.name, numbers, **how)
 
     def key_change(self, **to: Any) -> list[Issued]:
-        """Issue a key change set; later tokens are for the new key."""
+        """Issue a key change set; later tokens are for the new key, or for `krn`."""
         return self.pos.key_change(self.name, **to)
+
+    def entered(self, codes: Sequence[str] = (), **shown: Any) -> MeterRecord:
+        """Note that the codes of a key change were entered, or which key the meter shows."""
+        return self.pos.entered(self.name, codes, **shown)
 
     def issued(self) -> list[Issued]:
         """Return the tokens issued for this meter, oldest first."""

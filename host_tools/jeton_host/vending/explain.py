@@ -50,6 +50,7 @@ from jeton_host.vending.predictions import (
 )
 from jeton_host.vending.records import Issued, MeterKey, MeterRecord, describe_meter
 from jeton_host.vending.tokens import Decoded, decode, describe, split
+from jeton_host.vending.way_out import way_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +164,9 @@ def explain(
     explainer.receipt = receipt
     explainer.search = search
     found = explainer.explain(token, meter)
+    out = way_out(pos, found.meter, found.cause, status or {})
+    if out:
+        found = replace(found, details=(*found.details, out))
     return _with_damage(found, token, pos)
 
 

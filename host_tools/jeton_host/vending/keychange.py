@@ -1,7 +1,12 @@
 """Key change sets: the two, three or four tokens that give a meter a new decoder key."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from jeton.management import SECTIONS
+from jeton.sts.keys import KeyChange
+from jeton.sts.results import TokenResult
 from jeton_host.errors import VendingError
 from jeton_host.vending import ciphers
 from jeton_host.vending.keys import (
@@ -16,7 +21,7 @@ from jeton_host.vending.keys import (
     check_sgc,
     check_ti,
 )
-from jeton_host.vending.tokens import encode
+from jeton_host.vending.tokens import decode, encode
 
 # Parent → permitted children (IEC 62055-41 6.5.2.4); a DCTK is refused before this check.
 CHILDREN = {
@@ -95,3 +100,22 @@ def key_change_set(
         Section(number, sub, encode(2, sub, fields, key=old_key, ea=ea, tables=tables))
         for number, sub, fields in sections
     ]
+
+
+def key_after(
+    codes: Sequence[str], key: bytes, *, ea: int, kct: int, kt: int, tables: str = "certified"
+) -> dict[str, Any] | None:
+    """Return the new key that codes give a meter with `key`, as `KeyChange.combine` does.
+
+    None if the codes are not a complete set under this key, which a meter accepts.
+    """
+    change = KeyChange(ea, kct)
+    for code in codes:
+        decoded = decode(code, key=key, ea=ea, tables=tables)
+        number = SECTIONS.get(decoded.sub or 0) if decoded.cls == 2 else None
+        if not decoded.authentic or number is None or not change.accepts(number):
+            return None
+        if change.add(number, dict(decoded.fields), 0) == TokenResult.ACCEPT:
+            new = change.combine(kt)
+            return new if isinstance(new, dict) else None
+    return None

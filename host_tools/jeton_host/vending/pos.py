@@ -9,6 +9,7 @@ import json
 import re
 import secrets
 import sqlite3
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -21,15 +22,11 @@ from jeton_host.paths import data_home
 from jeton_host.typed import typed_methods
 from jeton_host.vending import ciphers, tid
 from jeton_host.vending.functions import refusal
-from jeton_host.vending.keychange import check_change, key_change_set
+from jeton_host.vending.keychange import check_change, key_after, key_change_set
 from jeton_host.vending.keys import (
     DITK,
     VendingKeys,
     check_dkga,
-    check_ken,
-    check_krn,
-    check_sgc,
-    check_ti,
     load_keys,
 )
 from jeton_host.vending.pan import split_pan
@@ -37,6 +34,7 @@ from jeton_host.vending.records import (
     Issued,
     MeterKey,
     MeterRecord,
+    check_parameters,
     configuration,
     describe_meter,
     iso_text,
@@ -78,6 +76,9 @@ class PointOfSale(Store):
     """Vends tokens for the meters of one SQLite file; safe for several threads and processes.
 
     `keys`: the vending keys to use; by default those of $JETON_KEYS and the published test keys.
+
+    A token is issued under the newest key of its meter. As long as the codes of a key change are
+    not entered, `key` or `krn` selects an earlier one: `key` is one of `keys_of`, `krn` its KRN.
     """
 
     def __init__(self, path: str | Path | None = None, *, keys: VendingKeys | None = None):
@@ -204,6 +205,91 @@ class PointOfSale(Store):
         key = key or meter.key
         return configuration(meter, key, self.decoder_key(meter, key), at)
 
+    def entered(
+        self,
+        name: str,
+        codes: Sequence[str] = (),
+        *,
+        krn: int | None = None,
+        ti: int | None = None,
+        sgc: str | None = None,
+        kt: int | None = None,
+        ken: int | None = None,
+        bdt: str | None = None,
+    ) -> MeterRecord:
+        """Note which key the meter has now, and return its record.
+
+        Without more arguments: the key for its next token, because the codes of all key changes
+        were entered. `codes`: the codes that the meter accepted, also those of another vending
+        system. The other arguments: what the meter shows; the key is derived if it is not one of
+        `keys_of`.
+        """
+        shown = _given(krn=krn, ti=ti, sgc=sgc, kt=kt, ken=ken, bdt=bdt)
+        with self._transaction() as db:
+            meter = record_of(db, name)
+            keys = keys_of(db, name)
+            if codes and shown:
+                raise VendingError("give the codes that were entered or what the meter shows")
+            if codes:
+                found = self._key_after(meter, keys, codes)
+            else:
+                other = replace(meter.present, number=0, given=None, **shown)
+                check_parameters(other)
+                found = next((key for key in keys if _matches(key, shown)), other)
+            if not found.number:
+                found = replace(found, number=keys[0].number + 1, since=utc_or_now(None))
+                self._decoder_key(meter, found)  # refuse a key that cannot be derived
+                insert_key(db, meter_id(db, name), found)
+            db.execute("UPDATE meters SET present = ? WHERE name = ?", (found.number, name))
+            return record_of(db, name)
+
+    def _key_after(
+        self, meter: MeterRecord, keys: Sequence[MeterKey], codes: Sequence[str]
+    ) -> MeterKey:
+        """Return the key that a meter has after these codes; its number is 0 if it is new."""
+        for old in (meter.present, *keys):
+            try:
+                before = self._decoder_key(meter, old)
+            except VendingError:  # its vending key is not there any more
+                continue
+            new = key_after(
+                codes, before, ea=meter.ea, kct=meter.kct, kt=old.kt, tables=meter.tables
+            )
+            if new is not None:
+                return self._known_key(meter, keys, old, new)
+        raise VendingError(
+            f"these codes are not a complete key change under a known key of meter {meter.name}"
+        )
+
+    def _known_key(
+        self, meter: MeterRecord, keys: Sequence[MeterKey], old: MeterKey, new: dict[str, Any]
+    ) -> MeterKey:
+        """Return the key that a complete set changes `old` to; its number is 0 if it is new.
+
+        `new`: the content of the set. It lacks the base date and, with two codes, the SGC.
+        """
+        value, ro, sgc = new.pop("key"), new.pop("ro"), new.pop("sgc")
+        bases = [bdt for bdt in tid.BASE_DATES if bdt != old.bdt] if ro else [old.bdt]
+        same = [key for key in keys if _matches(key, new) and self._has_key(meter, key, value)]
+        for key in same:
+            if key.bdt in bases:
+                return key
+        new["sgc"] = f"{sgc:06d}" if sgc else old.sgc
+        for base in bases:
+            key = replace(old, number=0, given=None, bdt=base, **new)
+            if self._has_key(meter, key, value):
+                return key
+        # It is not derived, as if sections of two sets were mixed.
+        return replace(old, number=0, given=value, bdt=max(bases, key=_begun), **new)
+
+    def key_of(self, name: str, krn: int) -> MeterKey:
+        """Return the key of a meter with this KRN: the present one or else the newest.
+
+        Raise VendingError if the meter has had no such key.
+        """
+        with self._reading() as db:
+            return _key_of(record_of(db, name), keys_of(db, name), krn)
+
     # -- tokens -----------------------------------------------------------------------------------
 
     def credit(
@@ -215,14 +301,14 @@ class PointOfSale(Store):
         at: datetime | None = None,
         rnd: int | None = None,
         key: MeterKey | None = None,
+        krn: int | None = None,
         anyway: bool = False,
     ) -> Issued:
         """Issue credit in kWh (m³ of water or gas, minutes of time).
 
         An amount that a token cannot contain is rounded up, as the standard requires: to 0.1; from
         1,638.4 to whole units, from 18,022.4 to tens, from 181,862.4 to hundreds. `rounded` is
-        then the amount that was requested. `key`: one of its `keys_of`, to act like a vending
-        system that missed a key change; by default the present one.
+        then the amount that was requested.
 
         A token that the meter would always refuse, such as water or currency for a meter of kWh,
         is an UnusableError, also of the other methods; with `anyway` it is issued, to test that
@@ -242,9 +328,8 @@ class PointOfSale(Store):
         code = tokens.amount_code(units)
         exact = tokens.amount_value(code) == value * 10
         rounded = "" if exact else f"{value} {unit}"
-        return self._issue(
-            name, at, 0, sub, {"amount": code}, rnd, rounded, under=key, anyway=anyway
-        )
+        fields = {"amount": code}
+        return self._issue(name, at, 0, sub, fields, rnd, rounded, key, krn, anyway=anyway)
 
     def currency(
         self,
@@ -253,6 +338,8 @@ class PointOfSale(Store):
         *,
         kind: str = "electricity",
         at: datetime | None = None,
+        key: MeterKey | None = None,
+        krn: int | None = None,
         anyway: bool = False,
     ) -> Issued:
         """Issue credit in the base currency, for meters that count money; deduct if below 0.
@@ -271,23 +358,36 @@ class PointOfSale(Store):
             raise VendingError(f"an amount of {value} does not fit into one token") from None
         exact = tokens.currency_value(se, code) == value * UNITS_PER_CURRENCY
         rounded = "" if exact else str(value)
-        return self._issue(
-            name, at, 0, sub, {"se": se, "amount": code}, None, rounded, anyway=anyway
-        )
+        fields = {"se": se, "amount": code}
+        return self._issue(name, at, 0, sub, fields, None, rounded, key, krn, anyway=anyway)
 
     def power_limit(
-        self, name: str, watts: Watts, *, at: datetime | None = None, rnd: int | None = None
+        self,
+        name: str,
+        watts: Watts,
+        *,
+        at: datetime | None = None,
+        rnd: int | None = None,
+        key: MeterKey | None = None,
+        krn: int | None = None,
     ) -> Issued:
         """Issue a SetMaximumPowerLimit in W; a value that a token cannot contain is rounded up."""
         code, rounded = _watts(watts, "power limit")
-        return self._issue(name, at, 2, 0, {"mpl": code}, rnd, rounded)
+        return self._issue(name, at, 2, 0, {"mpl": code}, rnd, rounded, key, krn)
 
     def unbalance_limit(
-        self, name: str, watts: Watts, *, at: datetime | None = None, rnd: int | None = None
+        self,
+        name: str,
+        watts: Watts,
+        *,
+        at: datetime | None = None,
+        rnd: int | None = None,
+        key: MeterKey | None = None,
+        krn: int | None = None,
     ) -> Issued:
         """Issue a SetMaximumPhasePowerUnbalanceLimit in W, rounded up like a power limit."""
         code, rounded = _watts(watts, "phase unbalance limit")
-        return self._issue(name, at, 2, 6, {"mppul": code}, rnd, rounded)
+        return self._issue(name, at, 2, 6, {"mppul": code}, rnd, rounded, key, krn)
 
     def clear_credit(
         self,
@@ -296,6 +396,8 @@ class PointOfSale(Store):
         *,
         at: datetime | None = None,
         rnd: int | None = None,
+        key: MeterKey | None = None,
+        krn: int | None = None,
         anyway: bool = False,
     ) -> Issued:
         """Issue a ClearCredit of one register (0 to 7, or its name) or of "all"."""
@@ -308,19 +410,34 @@ class PointOfSale(Store):
                 + ", ".join(REGISTERS)
             )
         assert number is not None
-        return self._issue(name, at, 2, 1, {"register": number}, rnd, anyway=anyway)
+        fields = {"register": number}
+        return self._issue(name, at, 2, 1, fields, rnd, key=key, krn=krn, anyway=anyway)
 
     def clear_tamper(
-        self, name: str, *, at: datetime | None = None, rnd: int | None = None
+        self,
+        name: str,
+        *,
+        at: datetime | None = None,
+        rnd: int | None = None,
+        key: MeterKey | None = None,
+        krn: int | None = None,
     ) -> Issued:
         """Issue a ClearTamperCondition."""
-        return self._issue(name, at, 2, 5, {"pad": 0}, rnd)
+        return self._issue(name, at, 2, 5, {"pad": 0}, rnd, key=key, krn=krn)
 
     def tariff(
-        self, name: str, rate: int, *, at: datetime | None = None, rnd: int | None = None
+        self,
+        name: str,
+        rate: int,
+        *,
+        at: datetime | None = None,
+        rnd: int | None = None,
+        key: MeterKey | None = None,
+        krn: int | None = None,
     ) -> Issued:
         """Issue a SetTariffRate; the utility and the maker agree on the meaning of the rate."""
-        return self._issue(name, at, 2, 2, {"rate": _word(rate, "tariff rate")}, rnd)
+        fields = {"rate": _word(rate, "tariff rate")}
+        return self._issue(name, at, 2, 2, fields, rnd, key=key, krn=krn)
 
     def water_factor(
         self,
@@ -329,11 +446,13 @@ class PointOfSale(Store):
         *,
         at: datetime | None = None,
         rnd: int | None = None,
+        key: MeterKey | None = None,
+        krn: int | None = None,
         anyway: bool = False,
     ) -> Issued:
         """Issue a SetWaterMeterFactor; a meter of electricity refuses it, see `credit`."""
         fields = {"wmfactor": _word(factor, "water factor")}
-        return self._issue(name, at, 2, 7, fields, rnd, anyway=anyway)
+        return self._issue(name, at, 2, 7, fields, rnd, key=key, krn=krn, anyway=anyway)
 
     def extended_write(
         self,
@@ -343,6 +462,8 @@ class PointOfSale(Store):
         *,
         at: datetime | None = None,
         rnd: int | None = None,
+        key: MeterKey | None = None,
+        krn: int | None = None,
         anyway: bool = False,
     ) -> Issued:
         """Issue an ExtendedTokenSetWrite: index 0 to 63 and a value of 10 bits.
@@ -353,7 +474,8 @@ class PointOfSale(Store):
             raise VendingError(f"extended index {index} is out of range: 0 to 63")
         if not 0 <= value <= 0x3FF:
             raise VendingError(f"extended value {value} is out of range: 0 to 1023")
-        return self._issue(name, at, 2, 10, {"value": index << 10 | value}, rnd, anyway=anyway)
+        fields = {"value": index << 10 | value}
+        return self._issue(name, at, 2, 10, fields, rnd, key=key, krn=krn, anyway=anyway)
 
     def test(
         self,
@@ -420,10 +542,7 @@ class PointOfSale(Store):
             new = replace(old, number=old.number + 1, since=moment, given=None, **changes)
             check_change(old.kt, new.kt)
             check_dkga(new.dkga, meter.ea)
-            check_krn(new.krn)
-            check_ti(new.ti)
-            check_sgc(new.sgc)
-            check_ken(new.ken)
+            check_parameters(new)
             ro = new.bdt != tid.check_bdt(old.bdt)
             first = tid.token_tid(moment, new.bdt)
             if first >> 16 > new.ken:
@@ -545,15 +664,20 @@ class PointOfSale(Store):
         fields: dict[str, int],
         rnd: int | None,
         rounded: str = "",
+        key: MeterKey | None = None,
+        krn: int | None = None,
         *,
-        under: MeterKey | None = None,
         anyway: bool = False,
     ) -> Issued:
         moment = utc_or_now(at)
         with self._transaction() as db:
             meter = record_of(db, name)
-            if under is not None:
-                meter = replace(meter, key=under)
+            if krn is not None:
+                if key is not None:
+                    raise VendingError("give key or krn, not both")
+                key = _key_of(meter, keys_of(db, name), krn)
+            if key is not None:
+                meter = replace(meter, key=key)
             if not anyway:
                 _check_usable(meter, cls, sub, fields)
             if cls != 1:
@@ -612,6 +736,32 @@ def _check_usable(meter: MeterRecord, cls: int, sub: int, fields: dict[str, int]
     found = refusal(meter, Decoded(AUTHENTIC, cls, sub, name, fields))
     if found is not None:
         raise UnusableError(found[1], found[0], "give anyway=True")
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _matches(key: MeterKey, wanted: Mapping[str, Any]) -> bool:
+    return all(getattr(key, name) == value for name, value in wanted.items())
+
+
+def _begun(bdt: str) -> tuple[bool, datetime]:
+    """Return a sorting key: the latest base date that has begun is the greatest."""
+    begin = tid.BASE_DATES[bdt]
+    return begin <= utc_or_now(None), begin
+
+
+def _key_of(meter: MeterRecord, keys: Sequence[MeterKey], krn: int) -> MeterKey:
+    """Return the key with a KRN; of several, the one that the meter has, or else the newest."""
+    for key in (meter.present, *keys):
+        if key.krn == krn:
+            return key
+    known = ", ".join(str(number) for number in dict.fromkeys(key.krn for key in keys))
+    raise VendingError(
+        f"meter {meter.name} has no key with KRN {krn}; it has KRN {known}. If another system has "
+        f"changed its key: jeton vend {meter.name} entered --krn {krn}"
+    )
 
 
 def _number(value: str | int | Decimal, what: str) -> Decimal:

@@ -66,7 +66,10 @@ class MeterKey:
 
 @dataclass(frozen=True, slots=True)
 class MeterRecord:
-    """A meter in the point of sale; `key` is the key for its next token."""
+    """A meter in the point of sale.
+
+    `key` is the key for its next token; `present` the key that the meter is known to have.
+    """
 
     name: str
     drn: str
@@ -77,6 +80,12 @@ class MeterRecord:
     profile: str
     made: date
     key: MeterKey
+    present: MeterKey
+
+    @property
+    def pending(self) -> bool:
+        """Return whether a key change is pending: vended, and not known to be entered."""
+        return self.present.number != self.key.number
 
     @property
     def pan(self) -> str:
@@ -95,6 +104,7 @@ class MeterRecord:
             "mfr_code": self.mfr_code,
             "profile": self.profile,
             "made": self.made.isoformat(),
+            "pending_from": self.present.as_dict() if self.pending else None,
         } | self.key.as_dict()
 
 
@@ -209,7 +219,17 @@ def describe_meter(
     if not 0 <= mfr_code <= 0xFFFF:
         raise VendingError(f"maker code {mfr_code} is out of range: 0 to 65535")
     key = MeterKey(1, dkga, kt, sgc, ti, krn, ken, bdt, _now(), decoder_key)
-    return MeterRecord(name, drn, ea, tables, kct, mfr_code, profile, made, key)
+    return MeterRecord(name, drn, ea, tables, kct, mfr_code, profile, made, key, key)
+
+
+def check_parameters(key: MeterKey) -> None:
+    """Raise VendingError for a parameter of a key that is out of its range."""
+    check_kt(key.kt)
+    check_krn(key.krn)
+    check_ti(key.ti)
+    check_sgc(key.sgc)
+    check_ken(key.ken)
+    tid.check_bdt(key.bdt)
 
 
 def maker_of(drn: str) -> int:

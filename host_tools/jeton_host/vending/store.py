@@ -16,7 +16,7 @@ from jeton_host.vending import tid
 from jeton_host.vending.pan import make_drn, with_zeros
 from jeton_host.vending.records import Issued, MeterKey, MeterRecord, iso_text
 
-SCHEMA = 1
+SCHEMA = 2
 BUSY_S = 30.0  # how long to wait for a locked file
 
 _TABLES = """
@@ -61,6 +61,9 @@ CREATE TABLE IF NOT EXISTS issues (
 CREATE UNIQUE INDEX IF NOT EXISTS one_tid ON issues (meter, bdt, tid) WHERE tid IS NOT NULL;
 CREATE INDEX IF NOT EXISTS by_token ON issues (token);
 """
+# present: the number of the key that the meter is known to have. In a file of format 1 this is not
+# known: the first key.
+_FORMAT_2 = "ALTER TABLE meters ADD COLUMN present INTEGER NOT NULL DEFAULT 1;"
 
 
 class Store:
@@ -151,8 +154,19 @@ class Store:
                 "update Jeton"
             )
         if version < SCHEMA:
-            db.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
+            _set_up(db)
         return db
+
+
+def _set_up(db: sqlite3.Connection) -> None:
+    """Create the tables, or bring those of an older format to the present one."""
+    db.execute("BEGIN IMMEDIATE")
+    # Another process may have done it since the format was read.
+    if db.execute("PRAGMA user_version").fetchone()[0] < SCHEMA:
+        for statement in (_TABLES + _FORMAT_2).split(";"):
+            db.execute(statement)
+        db.execute(f"PRAGMA user_version = {SCHEMA}")
+    db.execute("COMMIT")
 
 
 def next_drn(db: sqlite3.Connection) -> str:
@@ -219,9 +233,10 @@ def record_of(db: sqlite3.Connection, name: str) -> MeterRecord:
                 f"{near['name']} has the number {drn}"
             )
         raise VendingError(f"the point of sale has no meter {name!r}{hint}")
-    key = db.execute(
-        "SELECT * FROM keys WHERE meter = ? ORDER BY number DESC LIMIT 1", (row["id"],)
-    ).fetchone()
+    key, *earlier = db.execute(
+        "SELECT * FROM keys WHERE meter = ? ORDER BY number DESC", (row["id"],)
+    )
+    present = next((old for old in earlier if old["number"] == row["present"]), key)
     return MeterRecord(
         name=row["name"],
         drn=row["drn"],
@@ -232,6 +247,7 @@ def record_of(db: sqlite3.Connection, name: str) -> MeterRecord:
         profile=row["profile"],
         made=date.fromisoformat(row["made"]),
         key=key_of_row(key),
+        present=key_of_row(present),
     )
 
 

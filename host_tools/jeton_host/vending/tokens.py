@@ -226,9 +226,14 @@ REGISTERS = {
 }
 
 
+def _limit(what: str, code: int) -> str:
+    watts = tokens.amount_value(code)
+    return f"{what} of {watts} W" if watts else f"end of the {what}"
+
+
 def _describe_management(sub: int, fields: Mapping[str, int], name: str | None) -> str:
     if sub == 0:
-        return f"maximum power limit of {tokens.amount_value(fields['mpl'])} W"
+        return _limit("maximum power limit", fields["mpl"])
     if sub == 1:
         number = fields["register"]
         known = next((word for word, n in REGISTERS.items() if n == number), None)
@@ -250,7 +255,7 @@ def _describe_management(sub: int, fields: Mapping[str, int], name: str | None) 
     if sub == 5:
         return "clearing of the tamper condition"
     if sub == 6:
-        return f"maximum phase power unbalance limit of {tokens.amount_value(fields['mppul'])} W"
+        return _limit("maximum phase power unbalance limit", fields["mppul"])
     if sub == 7:
         return f"water meter factor {fields['wmfactor']}"
     if sub == 8:

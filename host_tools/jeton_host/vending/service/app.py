@@ -26,6 +26,7 @@ from jeton_host.vending.pos import PointOfSale
 from jeton_host.vending.records import Issued
 from jeton_host.vending.service.backend import ActiveFaults, Backend, Refused, issued_answer
 from jeton_host.vending.service.messages import (
+    Entered,
     Explained,
     Faults,
     Health,
@@ -269,6 +270,16 @@ def _add_meters(app: FastAPI, backend: Backend) -> None:
             idempotency_key,
             lambda: backend.change(record, order),
         )
+
+    @routes.post(
+        "/meters/{meter}/key-change/entered",
+        summary="Note that the codes of a key change were entered, or which key the meter has",
+        response_model=MeterAnswer,
+        responses=error_responses(404),
+    )
+    def entered(meter: _MeterName, order: Entered) -> dict[str, Any]:
+        shown = order.model_dump()
+        return pos.entered(backend.meter(meter).name, shown.pop("tokens"), **shown).as_dict()
 
     @routes.post(
         "/meters/{meter}/management",

@@ -156,8 +156,14 @@ class Backend:
         """Sell credit for a meter."""
         keys = self.pos.keys_of(meter.name)
         old = keys[1] if self.active_faults.faults.old_key and len(keys) > 1 else None
+        old = None if order.krn is not None else old
         issued = self.pos.credit(
-            meter.name, str(order.kwh), at=order.at, key=old, anyway=order.anyway
+            meter.name,
+            str(order.kwh),
+            at=order.at,
+            key=old,
+            krn=order.krn,
+            anyway=order.anyway,
         )
         return {
             "kwh": str(layouts.amount_value(issued.fields["amount"]) / 10),
@@ -166,22 +172,24 @@ class Backend:
 
     def manage(self, meter: MeterRecord, order: Management) -> dict[str, Any]:
         """Issue a management token for a meter."""
-        pos, name, value, at = self.pos, meter.name, order.value, order.at
+        pos, name, value, at, krn = self.pos, meter.name, order.value, order.at, order.krn
         if order.kind == "test":
             tests = value if isinstance(value, list) else [_whole(value)]
             return issued_answer(pos.test(name, tests, at=at, anyway=order.anyway))
         if isinstance(value, list):
             raise VendingError(f"the value of {order.kind} must not be a list")
         if order.kind == "power-limit":
-            return issued_answer(pos.power_limit(name, _whole(value), at=at))
+            return issued_answer(pos.power_limit(name, _whole(value), at=at, krn=krn))
         if order.kind == "unbalance-limit":
-            return issued_answer(pos.unbalance_limit(name, _whole(value), at=at))
+            return issued_answer(pos.unbalance_limit(name, _whole(value), at=at, krn=krn))
         if order.kind == "tariff":
-            return issued_answer(pos.tariff(name, _whole(value), at=at))
+            return issued_answer(pos.tariff(name, _whole(value), at=at, krn=krn))
         if order.kind == "clear-credit":
             register = "electricity" if value is None else value
-            return issued_answer(pos.clear_credit(name, register, at=at, anyway=order.anyway))
-        return issued_answer(pos.clear_tamper(name, at=at))
+            return issued_answer(
+                pos.clear_credit(name, register, at=at, krn=krn, anyway=order.anyway)
+            )
+        return issued_answer(pos.clear_tamper(name, at=at, krn=krn))
 
     def change(self, meter: MeterRecord, order: KeyChange) -> dict[str, Any]:
         """Issue a key change for a meter."""

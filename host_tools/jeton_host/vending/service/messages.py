@@ -21,6 +21,12 @@ IdempotencyKey = Annotated[
 ]
 
 
+_KRN = (
+    "Issue under the meter's key with this KRN, as long as the codes of a key change are not "
+    "entered; by default under the newest key."
+)
+
+
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -59,6 +65,7 @@ class Purchase(_Model):
 
     kwh: Number = Field(description="Rounded up to an amount that a token can contain.")
     paid: Text | None = Field(default=None, description="Saved without change.")
+    krn: int | None = Field(default=None, description=_KRN)
     at: datetime | None = Field(default=None, description="The time of issue; by default now.")
     anyway: bool = Field(
         default=False, description="Issue a token that the meter always refuses, for a test."
@@ -81,6 +88,20 @@ class KeyChange(_Model):
     at: datetime | None = None
 
 
+class Entered(_Model):
+    """Which key a meter has now; without a value, the codes of all key changes were entered."""
+
+    model_config = _example({})
+
+    tokens: list[Text] = Field(default=[], description="The codes that the meter accepted.")
+    krn: int | None = Field(default=None, description="What the meter shows; also the next ones.")
+    ti: int | None = None
+    sgc: Text | None = None
+    kt: int | None = None
+    ken: int | None = None
+    bdt: Text | None = None
+
+
 class Management(_Model):
     """A management token; `kind` decides whether `value` is W, a register, a rate or tests."""
 
@@ -90,6 +111,7 @@ class Management(_Model):
         "power-limit", "unbalance-limit", "clear-credit", "clear-tamper", "tariff", "test"
     ]
     value: Text | int | list[int] | None = None
+    krn: int | None = Field(default=None, description=_KRN)
     at: datetime | None = None
     anyway: bool = Field(
         default=False, description="Issue a token that the meter always refuses, for a test."
@@ -227,6 +249,9 @@ class MeterAnswer(KeyIdentity):
     mfr_code: int
     profile: str
     made: date
+    pending_from: KeyIdentity | None = Field(
+        description="As long as the codes of a key change are not entered: the meter's key."
+    )
 
 
 class Registered(MeterAnswer):
