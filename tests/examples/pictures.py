@@ -10,6 +10,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from jeton_host.terminal import picture
+
 TEST = """\
 def test_an_hour(meter, meter_pos):
     meter.enter(meter_pos.credit("12.5").token)
@@ -40,7 +42,7 @@ def main() -> None:
     console.print(Text("$ pytest test_hour.py", style="bold cyan"))
     console.print(Text.from_ansi((line + rest).rstrip()), no_wrap=True, overflow="ellipsis")
     where = Path(__file__).parents[2] / "docs" / "pictures" / "failure.svg"
-    console.save_svg(str(where), title="a test that failed", unique_id="failure")
+    picture.save(console, where, "a test that failed")
     print("docs/pictures/failure.svg")
 
 

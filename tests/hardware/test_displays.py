@@ -16,7 +16,7 @@ from jeton_host.virtual.models import glass
 from jeton_host.virtual.models.hardware import Bench
 
 BOARDS = {"esp32_lcd2004": (4, 20), "esp32_oled": (4, 16), "esp32c3_oled": (4, 16), "cyd": (4, 20)}
-FONTS = {"esp32_oled": "8x16", "esp32c3_oled": "8x16", "cyd": "12x24"}
+FONTS = {"esp32_oled": "8x16", "esp32c3_oled": "8x16", "cyd": "11x24"}
 
 MAKE = """
 import gc, micropython, drivers.parts
@@ -182,7 +182,7 @@ COSTS = {
     "esp32_lcd2004": (6 + 6, 6),
     "esp32_oled": (8 + 18, 18),
     "esp32c3_oled": (8 + 18, 18),
-    "cyd": (5 + 5 + 3 + 576, 5 + 5 + 3 + 576),
+    "cyd": (5 + 5 + 3 + 528, 5 + 5 + 3 + 528),
 }
 
 

@@ -18,6 +18,7 @@ from rich.text import Text
 from jeton_host.client.client import MeterClient
 from jeton_host.firmware import remote
 from jeton_host.paths import docs_dir
+from jeton_host.terminal import picture
 from jeton_host.virtual.board import VirtualBoard
 from jeton_host.virtual.models.hardware import Bench
 
@@ -112,8 +113,7 @@ def main() -> int:
                     console.print(Text(f"$ jeton {shown}", style="bold cyan"))
                     console.print(Text(output))
                 path = docs_dir() / "hardware" / _BOARD / f"{name}.svg"
-                title = "on a virtual board with models of its parts"
-                console.save_svg(str(path), title=title, unique_id=name)
+                picture.save(console, path, "on a virtual board with models of its parts")
                 print(path.relative_to(docs_dir().parent))
     return 0
 
