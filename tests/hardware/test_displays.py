@@ -130,6 +130,20 @@ def test_fewer_columns_are_centred_on_a_colour_display(
     assert panel.text()[:2] == [f"  {line}  " for line in lines_of(2, 16)]
 
 
+def test_text_does_not_touch_the_edges_of_a_colour_display(
+    panel_of: Callable[..., Panel],
+) -> None:
+    panel = panel_of("cyd")
+    panel.make(rows=4, cols=20)
+    assert not panel.show(*["WM" * 10] * 4)
+    assert panel.text() == ["WM" * 10] * 4
+    picture = panel.model.picture()
+    margin = 8
+    for left in (0, picture.width - margin):
+        strip = picture.crop((left, 0, left + margin, 116))
+        assert len(strip.getcolors()) == 1
+
+
 @pytest.mark.parametrize(
     ("board", "address"), [("esp32_lcd2004", 0x3F), ("esp32_oled", 0x3D), ("esp32_oled", 0x3C)]
 )

@@ -132,7 +132,7 @@ def _ticks(start: datetime, end: datetime) -> list[tuple[float, str]]:
     return found
 
 
-def _scale(low: float, high: float, rows: int) -> tuple[float, float]:
+def scale(low: float, high: float, rows: int) -> tuple[float, float]:
     """Return the value of the lowest row and the step from row to row: round numbers.
 
     Zero is a row, so that no value of 0 or more is drawn below it.
@@ -162,7 +162,7 @@ def _curve(
     plotext.title(title)
     plotext.plot(xs or [0.0], ys or [0.0], marker=marker, color="cyan" if colour else "default")
     rows, dots = size[1], 1 if marker == "*" else _DOTS
-    bottom, step = _scale(min([0.0, *ys]), max([0.1, *ys]), rows)
+    bottom, step = scale(min([0.0, *ys]), max([0.1, *ys]), rows)
     # A value of a mark is drawn in the middle of the row of the mark.
     low = bottom - dots // 2 * step / dots
     plotext.ylim(low, low + (rows * dots - 1) * step / dots)

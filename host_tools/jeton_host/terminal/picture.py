@@ -66,7 +66,7 @@ def standalone(svg: str) -> str:
     width = float(root.attrib["viewBox"].split()[2])
     title = "".join(
         text.text or "" for text in root.iter(f"{_NS}text") if "title" in text.attrib["class"]
-    )
+    ).replace("\xa0", " ")
     (matrix,) = (g for g in root.iter(f"{_NS}g") if g.get("class", "").endswith("-matrix"))
     grounds = [
         (rect.attrib["fill"], _box_of(rect))
