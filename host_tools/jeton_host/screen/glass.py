@@ -33,7 +33,7 @@ def fitting(rows: int, cols: int, width: int, room: int) -> int:
 
 def needed(cols: int, size: int) -> int:
     """Return the width of a display of `cols` characters, in cells of the terminal."""
-    return cols * size + _AROUND_W + (2 if size == 1 else 0)
+    return cols * size + _AROUND_W + 2 * len(_margin(size))
 
 
 def height(rows: int, size: int) -> int:
@@ -41,14 +41,22 @@ def height(rows: int, size: int) -> int:
     return rows * size + _AROUND_H
 
 
+def _margin(size: int) -> str:
+    """Return the empty cells at the left and right of the text; letters of Braille have theirs."""
+    return "" if size == SIZES[1] else " "
+
+
 def drawn(lines: Sequence[str], rows: int, cols: int, size: int) -> Panel:
     """Return a Rich renderable of a display in one of the sizes."""
     if size == 1:
         return panel(lines, rows, cols)
     shown = [str(line)[:cols].ljust(cols) for line in [*lines, *[""] * rows][:rows]]
+    margin = _margin(size)
     glyph = _halves if size == SIZES[0] else _braille
     text = "\n".join(
-        "".join(parts) for line in shown for parts in zip(*map(glyph, line), strict=True)
+        "".join((margin, *parts, margin))
+        for line in shown
+        for parts in zip(*map(glyph, line), strict=True)
     )
     return Panel(
         Text(text, style=GLASS, no_wrap=True),

@@ -21,6 +21,7 @@ from jeton_host.terminal.picture import standalone
 from jeton_host.vending.pos import PointOfSale
 
 SIZE = (80, 24)
+SIZES = {"projector": (200, 50)}
 _AT = datetime(2026, 11, 22, 8, 30, tzinfo=UTC)
 _RND = 5
 _PATIENCE_S = 30.0
@@ -83,6 +84,7 @@ SCENES: dict[str, tuple[str, dict[str, Any], Scene]] = {
     "refused": ("ceet", {"credit_wh": 2000, "display": [2, 16, 0]}, _refused),
     "settings": ("landis_gyr", {"credit_wh": 4200, "display": [2, 16, 0]}, _settings),
     "arabic": ("somelec", {"credit_wh": 500, "display": [4, 20, 1]}, _arabic),
+    "projector": ("eneo", {"credit_wh": 3000, "display": [2, 16, 0]}, _purchase),
 }
 
 
@@ -96,7 +98,7 @@ async def picture(name: str) -> str:
         meter.set_rate(0)
         meter.clock(_AT)
         screen = MeterScreen(meter, "home", Desk(pos, "home", at=_AT, rnd=_RND))
-        async with screen.run_test(size=SIZE) as pilot:
+        async with screen.run_test(size=SIZES.get(name, SIZE)) as pilot:
             await settled(screen, pilot)
             await scene(screen, pilot)
             await settled(screen, pilot)

@@ -1,8 +1,8 @@
 """Draws the picture of a terminal as SVG that looks the same with any font and without a network.
 
-Rich and Textual make the SVG, `standalone` draws it anew: each run of text has its place in the
-grid of cells, and the characters of boxes, blocks, plots and keys are shapes, so that lines join
-in every font. No font is loaded. `<desc>` has the text of the terminal.
+Rich and Textual make an SVG, and `standalone` makes another one from it: each run of text has its
+place in the grid of cells, and the characters of boxes, blocks, plots and keys are shapes, so that
+lines join in every font. No font is loaded. `<desc>` has the text of the terminal.
 """
 
 import re
@@ -60,7 +60,7 @@ def text_of(svg: str) -> list[str]:
 
 
 def standalone(svg: str) -> str:
-    """Return the SVG of Rich or Textual drawn anew, without fonts of its own and clip paths."""
+    """Return an SVG of Rich or Textual without fonts of its own and without clip paths."""
     root = ElementTree.fromstring(svg)  # noqa: S314, made in this process
     styles = dict(re.findall(r"\.([\w-]+-r\d+) \{ *([^}]*?) *\}", svg))
     width = float(root.attrib["viewBox"].split()[2])
