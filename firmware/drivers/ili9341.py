@@ -1,6 +1,7 @@
 """A colour display of 240x320 dots: an ILI9341 on SPI, upright, with text above touch keys.
 
-Up to 4 lines of 20 cells of 12 by 24. A missing display cannot be detected: many lack MISO.
+Up to 4 lines of 20 cells of 11 by 24, between margins. A missing display cannot be detected: many
+lack MISO.
 """
 
 from framebuf import GS2_HMSB, RGB565, FrameBuffer
@@ -11,7 +12,7 @@ from .cells import Cells
 from .font import Font
 
 _WIDTH = const(240)
-_CELL_W, _CELL_H = const(12), const(24)
+_CELL_W, _CELL_H = const(11), const(24)
 _STRIP = const(8)  # pixel lines of a cell sent at a time
 _TOP, _PITCH = const(8), const(27)
 
@@ -24,7 +25,7 @@ class Ili9341(Cells):
         self._spi = spi
         self._cs = Pin(settings["cs"], Pin.OUT, value=1)
         self._dc = Pin(settings["dc"], Pin.OUT, value=1)
-        self._font = Font("/fonts/12x24")
+        self._font = Font("/fonts/11x24")
         self._glyph = FrameBuffer(self._font.glyph, _CELL_W, _CELL_H, GS2_HMSB)
         self._dots = bytearray(2 * _CELL_W * _STRIP)
         self._picture = FrameBuffer(self._dots, _CELL_W, _STRIP, RGB565)

@@ -13,6 +13,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from jeton_host import clock
 from jeton_host.checking import check as checking
 from jeton_host.checking import rows as check_rows
 from jeton_host.checking.check import Checked
@@ -394,6 +395,7 @@ def test_the_command_prints_each_row_and_a_summary(
     sheet: Path, pos: PointOfSale, tmp_path: Path
 ) -> None:
     report = tmp_path / "report.xml"
+    began = clock.now().replace(microsecond=0)
     done = run(str(sheet), "--pos", str(pos.path), "--at", "2026-03-01", "--junit", str(report))
     assert done.exit_code == 1, done.output
     assert "line 3: 00000000018" in done.stdout
@@ -409,6 +411,13 @@ def test_the_command_prints_each_row_and_a_summary(
     cases = suite.findall("testcase")
     assert [case.find("failure") is None for case in cases] == [True, False, False, False]
     assert cases[0].get("classname") == "00000000018"
+    assert began <= datetime.fromisoformat(suite.get("timestamp", "")) <= clock.now()
+    seconds = float(suite.get("time", ""))
+    assert seconds > 0
+    assert ET.parse(report).getroot().get("time") == suite.get("time")
+    times = [float(case.get("time", "")) for case in cases]
+    assert all(time > 0 for time in times)
+    assert sum(times) == pytest.approx(seconds, abs=0.002)
 
 
 def test_a_report_can_be_read_as_an_input_file(
@@ -460,6 +469,8 @@ def test_a_report_lists_errors_of_the_whole_file(
     error = suite.find("testcase/error")
     assert error is not None
     assert error.get("message") == str(done.exception)
+    assert float(suite.get("time", "")) >= 0
+    assert datetime.fromisoformat(suite.get("timestamp", "")).tzinfo == UTC
 
 
 def test_the_command_prints_json(sheet: Path, pos: PointOfSale) -> None:

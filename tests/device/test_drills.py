@@ -24,8 +24,12 @@ from jeton_host.drills.story import Story
 from jeton_host.errors import BoardError, JetonError
 from jeton_host.meter import Meter
 from jeton_host.meters.named import make_config
+from jeton_host.paths import docs_dir
+from jeton_host.terminal.picture import text_of
 
 pytestmark = pytest.mark.virtual_only
+
+KEPT = docs_dir() / "pictures"
 
 RUNS: dict[str, Callable[[Story], None]] = {
     "ceet": ceet.run,
@@ -321,8 +325,10 @@ def test_on_a_terminal_digits_are_shown_while_they_are_keyed() -> None:
 
 def test_the_pictures_of_the_readme_are_current(tmp_path: Path) -> None:
     assert picture.main(str(tmp_path)) == 0
-    assert "ENTRER" in (tmp_path / "ceet.svg").read_text()
-    assert "dark" in (tmp_path / "eneo.svg").read_text()
+    for name in ("ceet", "eneo"):
+        drawn, kept = ((folder / f"{name}.svg").read_text() for folder in (tmp_path, KEPT))
+        assert text_of(drawn) == text_of(kept), "draw it again: make screenshots"
+        assert drawn == kept
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])

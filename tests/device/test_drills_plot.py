@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from jeton_host.drills import plot
 from jeton_host.drills.plot import Point, drawn, mean_w, rows
 
 pytestmark = pytest.mark.virtual_only
@@ -60,6 +61,42 @@ def test_any_series_can_be_drawn(series: list[Point], colour: bool) -> None:
     if not colour:
         assert max(len(line) for line in plot.splitlines()) <= 60
     assert rows(series)
+
+
+HEIGHTS = "⣀⠤⠒⠉"  # lines of dots, from the bottom of a row to its top
+
+
+@pytest.mark.parametrize("highest", [100, 900, 4_999, 5_000, 38_000, 585_270, 5_000_000])
+@pytest.mark.parametrize("plain", [False, True])
+def test_nothing_of_a_credit_is_drawn_below_zero(highest: int, plain: bool) -> None:
+    """The mark of zero is in the middle of its row; a credit of 0 is there or above."""
+    series = points((0, highest, 0), (1, 0, 0), (50, 0, 0), (51, highest // 2, 0))
+    plot = drawn(series, 60, colour=False, plain=plain)
+    (zero,) = [
+        line
+        for line in plot.split("load, W")[0].splitlines()
+        if line.split("┤+"[plain])[0].strip() in ("0", "0.0", "0.00")
+    ]
+    if plain:
+        assert zero.count("*") > 40
+    else:
+        assert zero.count("⠒") > 40
+        assert not set(zero) & set("⣀⠤⡀⢀⡄⢠⣠⣄")
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(0, 0.1), (0, 585), (-20, 80), (-6, 0.1), (0, 6192), (-1, 1), (-500, 3)]
+)
+@pytest.mark.parametrize("rows_of", [5, 7])
+def test_the_scale_has_round_steps_and_a_row_for_zero(
+    low: float, high: float, rows_of: int
+) -> None:
+    bottom, step = plot.scale(low, high, rows_of)
+    assert bottom <= low
+    assert bottom + (rows_of - 1) * step >= high
+    assert f"{step:.0e}"[0] in "125"
+    assert abs(bottom / step - round(bottom / step)) < 1e-9
+    assert (rows_of - 1) * step <= 5.5 * (high - low)
 
 
 def test_the_axis_spans_the_lowest_to_the_highest_value() -> None:

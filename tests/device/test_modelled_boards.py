@@ -9,18 +9,27 @@ from jeton_host.client.answers import Seen
 from jeton_host.firmware import boards
 from jeton_host.meter import Meter
 from jeton_host.virtual.board import VirtualBoard
+from jeton_host.virtual.models.hardware import Bench
 
 WIRED = [name for name in boards.names() if boards.load(name).parts]
 CONFIG = {"drn": "00000000000", "decoder_key": "87f3ecbb2e46b48f", "credit_wh": 100_000}
 pytestmark = [pytest.mark.device, pytest.mark.virtual_only]
 
 
-def wait_until(done: Callable[[], bool], seconds: float = 5.0) -> None:
-    """Wait until a condition is true; fail after `seconds`."""
-    end = time.monotonic() + seconds
+PATIENCE_S = 30.0
+
+
+def wait_until(bench: Bench, done: Callable[[], bool]) -> None:
+    """Wait until a condition of the parts is true, which is read at each tick of the board."""
+    assert bench.wait_for(done, PATIENCE_S)
+
+
+def wait_seen(bench: Bench, done: Callable[[], bool]) -> None:
+    """Wait until a condition of the meter is true, which is asked for after each tick."""
+    end = time.monotonic() + PATIENCE_S
     while not done():
+        assert bench.wait_beats(1, PATIENCE_S)
         assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 def seen(meter: Meter) -> Seen:
@@ -37,9 +46,9 @@ def press(board: VirtualBoard, meter: Meter, keys: str) -> None:
     for key in keys:
         before = seen(meter).keys_taken
         keypad.press(key)
-        wait_until(lambda before=before: seen(meter).keys_taken != before)  # type: ignore[misc]
+        wait_seen(board.bench, lambda before=before: seen(meter).keys_taken != before)  # type: ignore[misc]
         keypad.release(key)
-        wait_until(lambda: not seen(meter).keys_down)
+        wait_seen(board.bench, lambda: not seen(meter).keys_down)
 
 
 @pytest.mark.parametrize("name", WIRED)
@@ -52,13 +61,13 @@ def test_keys_relay_and_info_work(name: str) -> None:
         meter.provision(CONFIG)
         display = meter.display()
         assert (display.rows, display.cols) == bench.board.display[:2]
-        wait_until(lambda: relay.closed)
+        wait_until(bench, lambda: relay.closed)
         press(board, meter, "12")
         assert any("12" in line for line in meter.display().lines)
         assert meter.info().board == name
         assert meter.info().faults == {}
         meter.consume(100_000)
-        wait_until(lambda: not relay.closed)
+        wait_until(bench, lambda: not relay.closed)
         assert bench.faults == []
 
 
@@ -70,7 +79,7 @@ def test_the_timer_runs_at_the_prompt_under_a_client_and_after_every_reset() -> 
 
         def check_timer() -> None:
             before = led.flashes
-            wait_until(lambda: led.flashes > before + 3)
+            wait_until(bench, lambda: led.flashes > before + 3)
             with Meter.open(board.path) as meter:
                 before = led.flashes
                 # A program that keeps the interpreter busy for one second.
@@ -88,13 +97,13 @@ def test_the_timer_runs_at_the_prompt_under_a_client_and_after_every_reset() -> 
         with Meter.open(board.path) as meter:
             meter.reset()
             before = led.flashes
-            wait_until(lambda: led.flashes > before + 3)
+            wait_until(bench, lambda: led.flashes > before + 3)
         for restart in (board.soft_reset, board.reset):
             restart()
             check_timer()
         board.power_cut()
         bench.connect().close()  # the relay's pin has no level any more
-        wait_until(lambda: not relay.closed)
+        wait_until(bench, lambda: not relay.closed)
         board.power_on()
         check_timer()
 
@@ -124,16 +133,16 @@ def test_a_locked_meter_on_a_board_has_its_timer_and_a_watchdog() -> None:
             meter.set_load(20_000)
             assert bench.watchdog_s is None
             meter.lock("12345678")
-        wait_until(lambda: bench.watchdog_s == 8)
+        wait_until(bench, lambda: bench.watchdog_s == 8)
         before = bench.part("led").flashes
-        wait_until(lambda: bench.part("led").flashes > before + 3)
+        wait_until(bench, lambda: bench.part("led").flashes > before + 3)
         with Meter.open(board.path) as meter:
             press(board, meter, "12")
             assert not bench.hungry
             boots = bench.boots
             meter.open_up("12345678")
             # A hard reset: after a soft reset the watchdog would run on without being fed.
-            wait_until(lambda: bench.boots > boots)
+            wait_until(bench, lambda: bench.boots > boots)
             assert bench.watchdog_s is None
 
 

@@ -1,5 +1,6 @@
 """The virtual board alone, over its serial port."""
 
+import dataclasses
 import os
 import random
 import signal
@@ -645,13 +646,11 @@ def test_a_second_ctrl_c_ends_an_unresponsive_program(
     monkeypatch.setattr("jeton_host.virtual.bridge.IDLE_LIMIT", 60)
     client.send(LOCKED.encode() + b"lock.acquire()\x04")
     client.expect(b"on\r\n")
-    bridge = board._bridge
-    assert bridge is not None
     client.send(b"\x03")
-    assert wait_until(lambda: 0 < bridge._pressed < time.monotonic() - 0.1)
+    assert wait_until(lambda: board.ctrl_c_s > 0.1)
     client.send(b"\x03")
     assert client.expect(b"\x04>").endswith(b"KeyboardInterrupt: \r\n\x04>")
-    assert bridge.boots == 1
+    assert board.boots == 1
 
 
 @pytest.mark.parametrize("half", [b"print(", b"\x05A\x01print("], ids=["raw", "paste"])
@@ -680,19 +679,20 @@ def test_without_process_information_silence_after_ctrl_c_causes_a_reset(
     assert client.expect(b">>> ").startswith(WATCHDOG_RESET)
 
 
-def test_a_ctrl_c_just_before_a_wait_ends_it(board: VirtualBoard, client: Client) -> None:
-    bridge = board._bridge
-    assert bridge is not None
-    number = int(bridge._interrupt_signal)
-    if number == signal.SIGINT:
+def test_a_ctrl_c_just_before_a_wait_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = find()
+    if found.interrupt == signal.SIGINT:
         pytest.skip("this interpreter leaves by a long jump")
-    bridge._interrupt_signal = signal.SIGCONT  # the real signal comes before the program waits
-    client.send(
-        b"import os, time; os.system('kill -%d $PPID; echo on'); time.sleep(60)\x04" % number
-    )
-    client.expect(b"on\r\n")
-    client.send(b"\x03")
-    assert client.expect(b"\x04>").endswith(b"KeyboardInterrupt: \r\n\x04>")
+    # The real signal comes before the program waits.
+    harmless = dataclasses.replace(found, interrupt=signal.SIGCONT)
+    monkeypatch.setattr("jeton_host.virtual.board.find", lambda: harmless)
+    program = "import os, time; os.system('kill -%d $PPID; echo on'); time.sleep(60)\x04"
+    with VirtualBoard() as board, Client(board.path) as client:
+        client.raw()
+        client.send((program % found.interrupt).encode())
+        client.expect(b"on\r\n")
+        client.send(b"\x03")
+        assert client.expect(b"\x04>").endswith(b"KeyboardInterrupt: \r\n\x04>")
 
 
 def test_ctrl_c_at_any_moment_leaves_the_interpreter_working(

@@ -222,10 +222,9 @@ def test_an_adapter_is_restarted_after_its_program_was_killed(pos: PointOfSale) 
     with adapted("esp32c3_oled", pos) as (meter, board):
         pins = meter.wires
         assert isinstance(pins, AdapterWires)
-        assert pins._line is not None
         pins.hold(0, 0)  # key 1, which is not released
         assert _bench(board).wait_beats(4, 10)
-        pins._line._drop()
+        pins.leave()  # its program stays on the adapter
         again = AdapterWires(pins.port, pause=beats(_bench(board)))
         again.begin(meter)
         assert any("1/20" in line for line in again.lines())

@@ -353,7 +353,7 @@ def test_an_unknown_key_of_the_touch_panel_is_refused() -> None:
 # Fonts
 
 
-@pytest.mark.parametrize("name", ["8x16", "12x24"])
+@pytest.mark.parametrize("name", ["8x16", "11x24"])
 def test_the_font_of_a_board_has_every_letter_of_its_messages(name: str) -> None:
     texts = profiles.board_files().values()
     driver = {font: driver for driver, font in fonts.FONTS.items()}[name]

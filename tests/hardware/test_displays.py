@@ -16,7 +16,7 @@ from jeton_host.virtual.models import glass
 from jeton_host.virtual.models.hardware import Bench
 
 BOARDS = {"esp32_lcd2004": (4, 20), "esp32_oled": (4, 16), "esp32c3_oled": (4, 16), "cyd": (4, 20)}
-FONTS = {"esp32_oled": "8x16", "esp32c3_oled": "8x16", "cyd": "12x24"}
+FONTS = {"esp32_oled": "8x16", "esp32c3_oled": "8x16", "cyd": "11x24"}
 
 MAKE = """
 import gc, micropython, drivers.parts
@@ -130,6 +130,20 @@ def test_fewer_columns_are_centred_on_a_colour_display(
     assert panel.text()[:2] == [f"  {line}  " for line in lines_of(2, 16)]
 
 
+def test_text_does_not_touch_the_edges_of_a_colour_display(
+    panel_of: Callable[..., Panel],
+) -> None:
+    panel = panel_of("cyd")
+    panel.make(rows=4, cols=20)
+    assert not panel.show(*["WM" * 10] * 4)
+    assert panel.text() == ["WM" * 10] * 4
+    picture = panel.model.picture()
+    margin = 8
+    for left in (0, picture.width - margin):
+        strip = picture.crop((left, 0, left + margin, 116))
+        assert len(strip.getcolors()) == 1
+
+
 @pytest.mark.parametrize(
     ("board", "address"), [("esp32_lcd2004", 0x3F), ("esp32_oled", 0x3D), ("esp32_oled", 0x3C)]
 )
@@ -182,7 +196,7 @@ COSTS = {
     "esp32_lcd2004": (6 + 6, 6),
     "esp32_oled": (8 + 18, 18),
     "esp32c3_oled": (8 + 18, 18),
-    "cyd": (5 + 5 + 3 + 576, 5 + 5 + 3 + 576),
+    "cyd": (5 + 5 + 3 + 528, 5 + 5 + 3 + 528),
 }
 
 

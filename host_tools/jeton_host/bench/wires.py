@@ -540,6 +540,11 @@ class AdapterWires(_Pins):
             )
         return self.glass.text()
 
+    def leave(self) -> None:
+        """Close the port for another program; the adapter keeps its program and its levels."""
+        if self._line is not None:
+            self._line.release()
+
     def close(self) -> None:
         """Release all pins and remove the program from the adapter."""
         line, self._line = self._line, None

@@ -7,12 +7,13 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from jeton_host import clock
 from jeton_host.cli import complete
 from jeton_host.cli.options import TOKENS
 from jeton_host.errors import JetonError, VendingError
@@ -128,7 +129,8 @@ def check_tokens(
 
     if junit is not None:
         check_writable(junit)
-    with _reported(junit, file):
+    started = clock.now()
+    with _reported(junit, file, started):
         given = {
             "ea": ea, "dkga": dkga, "sgc": sgc, "ti": ti, "krn": krn, "kt": kt, "ken": ken,
             "bdt": bdt, "kct": kct, "profile": profile, "made": _day(made),
@@ -152,7 +154,7 @@ def check_tokens(
             )
         seconds = time.monotonic() - began
     if junit is not None:
-        _write_junit(junit, _cases(found))
+        _write_junit(junit, _cases(found, seconds), started, seconds)
     bad = sum(not checked.as_expected for checked in found)
     if json_:
         left_out = sum(not checked.compared for checked in found)
@@ -267,27 +269,33 @@ def _line(text: str) -> str:
 
 
 @contextlib.contextmanager
-def _reported(junit: Path | None, file: str) -> Iterator[None]:
+def _reported(junit: Path | None, file: str, started: datetime) -> Iterator[None]:
     """Write an error that stops the whole run into the report, so that no old report remains."""
     from junitparser import Error, TestCase
 
+    began = time.monotonic()
     try:
         yield
     except (JetonError, OSError, ValueError) as error:
         if junit is not None:
-            case = TestCase(_xml(file), "check-tokens")
+            seconds = time.monotonic() - began
+            case = TestCase(_xml(file), "check-tokens", seconds)
             case.result = [Error(_xml(str(error)), "file")]
-            _write_junit(junit, [case])
+            _write_junit(junit, [case], started, seconds)
         raise
 
 
-def _cases(found: Sequence[Any]) -> Iterator[Any]:
-    """Yield a JUnit test case for each row."""
+def _cases(found: Sequence[Any], seconds: float) -> Iterator[Any]:
+    """Yield a JUnit test case for each row.
+
+    Rows are checked together, so each has the same share of the duration.
+    """
     from junitparser import Failure, TestCase
 
     for checked in found:
         row = checked.row
-        case = TestCase(_xml(f"line {row.line}: {row.token}"), _xml(checked.drn or row.meter))
+        name, meter = _xml(f"line {row.line}: {row.token}"), _xml(checked.drn or row.meter)
+        case = TestCase(name, meter, round(seconds / len(found), 6))
         if not checked.as_expected:
             failure = Failure(_xml(checked.problem), checked.cause or "otherwise")
             case.result = [failure]
@@ -296,7 +304,7 @@ def _cases(found: Sequence[Any]) -> Iterator[Any]:
         yield case
 
 
-def _write_junit(path: Path, cases: Iterable[Any]) -> None:
+def _write_junit(path: Path, cases: Iterable[Any], started: datetime, seconds: float) -> None:
     """Write a report; if the path is standard output, print it after the other output."""
     from junitparser import JUnitXml, TestSuite
 
@@ -304,6 +312,8 @@ def _write_junit(path: Path, cases: Iterable[Any]) -> None:
     suite.add_testcases(list(cases))
     report = JUnitXml("jeton")
     report.add_testsuite(suite)
+    suite.timestamp = started.isoformat(timespec="seconds")
+    suite.time = report.time = round(seconds, 3)
     try:
         if path.exists() and os.path.samestat(os.stat(path), os.fstat(1)):
             typer.echo(report.tostring())

@@ -13,6 +13,7 @@ from rich.console import Console
 from jeton_host.drills import ceet, eneo
 from jeton_host.drills.story import Story
 from jeton_host.paths import docs_dir
+from jeton_host.terminal import picture
 
 
 def _console() -> Console:
@@ -24,12 +25,12 @@ def main(folder: str) -> int:
     console = _console()
     chapter = Story("ceet", console=console)
     chapter.run(lambda: ceet.run(chapter, wrong_paths=False))
-    console.save_svg(str(Path(folder) / "ceet.svg"), title="jeton drill ceet", unique_id="ceet")
+    picture.save(console, Path(folder) / "ceet.svg", "jeton drill ceet")
     street = Story("eneo", as_json=True)
     street.run(lambda: eneo.run(street, wrong_paths=False))
     console = _console()
     street.picture(console)
-    console.save_svg(str(Path(folder) / "eneo.svg"), title="jeton drill eneo", unique_id="eneo")
+    picture.save(console, Path(folder) / "eneo.svg", "jeton drill eneo")
     return 0 if chapter.ok and street.ok else 1
 
 

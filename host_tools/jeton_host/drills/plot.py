@@ -1,5 +1,6 @@
 """Credit and load over time: points, and their table and plot."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,7 +12,10 @@ from jeton_host.terminal.degrade import degraded
 _ROWS, _RISES = 14, 4  # rows of the table; of these, rows with the greatest rises of credit
 _TICKS = 6  # marks on the time axis
 _LABEL = 7  # columns left of the axis, the same in both plots
-_CREDIT_ROWS, _LOAD_ROWS = 11, 9  # lines of each plot
+_CREDIT_ROWS, _LOAD_ROWS = 7, 5  # rows of each plot
+_AROUND = 4  # lines of a plot around its rows: title, frame, time axis
+_DOTS = 4  # dots of a Braille character, from its bottom to its top
+_STEPS = (1, 2, 5)  # a row is one of these times a power of ten
 _NARROWEST, _WIDEST = 40, 100  # columns of a plot
 
 
@@ -128,6 +132,19 @@ def _ticks(start: datetime, end: datetime) -> list[tuple[float, str]]:
     return found
 
 
+def scale(low: float, high: float, rows: int) -> tuple[float, float]:
+    """Return the value of the lowest row and the step from row to row: round numbers.
+
+    Zero is a row, so that no value of 0 or more is drawn below it.
+    """
+    power = math.floor(math.log10((high - low) / (rows - 1)))
+    for step in (n * 10.0**more for more in (power, power + 1) for n in _STEPS):
+        below = math.floor(low / step)
+        if (below + rows - 1) * step >= high:
+            return below * step, step
+    raise AssertionError((low, high, rows))
+
+
 def _curve(
     title: str,
     xs: list[float],
@@ -141,13 +158,19 @@ def _curve(
 
     plotext.clear_figure()
     plotext.theme("clear")
-    plotext.plot_size(*size)
+    plotext.plot_size(size[0], size[1] + _AROUND)
     plotext.title(title)
     plotext.plot(xs or [0.0], ys or [0.0], marker=marker, color="cyan" if colour else "default")
-    low, high = min([0.0, *ys]), max([0.1, *ys])
-    heights = sorted({low, 0.0, high / 2, high})
-    plotext.ylim(low, high)
-    plotext.yticks(heights, [f"{height:{_LABEL}.{0 if high > 20 else 1}f}" for height in heights])
+    rows, dots = size[1], 1 if marker == "*" else _DOTS
+    bottom, step = scale(min([0.0, *ys]), max([0.1, *ys]), rows)
+    # A value of a mark is drawn in the middle of the row of the mark.
+    low = bottom - dots // 2 * step / dots
+    plotext.ylim(low, low + (rows * dots - 1) * step / dots)
+    zero = round(-bottom / step)
+    marks = sorted({0, *range(zero % 2, rows, 2)})
+    heights = [round((row - zero) * step, 9) for row in marks]
+    digits = max(0, -math.floor(math.log10(step)))
+    plotext.yticks(heights, [f"{height:{_LABEL}.{digits}f}" for height in heights])
     plotext.xlim(0, max([0.01, *xs]))
     plotext.xticks([x for x, _ in ticks], [label for _, label in ticks])
     text: str = plotext.build()

@@ -14,7 +14,7 @@ from jeton_host.paths import firmware_dir
 
 _LETTERS = [*ASCII, *OTHERS.values()]
 _SMALL = ("unifont.otf", 16, 14)  # file, size, y of the base line
-_LARGE = ("DejaVuSansMono-Bold.ttf", 20, 18)
+_LARGE = ("DejaVuSansMono-Bold.ttf", 18, 18)
 
 
 def _drawn(
@@ -48,7 +48,10 @@ def small() -> Font:
 
 
 def large() -> Font:
-    """Return the font of 12x24 dots: rows from the top, 2 bits per dot, the left dot lowest."""
+    """Return the font of 11x24 dots: rows from the top, 2 bits per dot, the left dot lowest.
+
+    A row is 3 bytes, and the last dot of it is not part of the cell.
+    """
     name, size, base = _LARGE
     font = _font(name, size)
     glyphs = {}
@@ -57,7 +60,7 @@ def large() -> Font:
         glyphs[letter] = bytes(
             sum(dots[at + n] << 2 * n for n in range(4)) for at in range(0, len(dots), 4)
         )
-    return Font(12, 24, glyphs)
+    return Font(11, 24, glyphs)
 
 
 def main() -> None:

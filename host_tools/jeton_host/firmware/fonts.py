@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from jeton_host.errors import BoardError
 from jeton_host.paths import firmware_dir
 
-FONTS = {"ssd1306": "8x16", "ili9341": "12x24"}  # driver -> its file in /fonts
+FONTS = {"ssd1306": "8x16", "ili9341": "11x24"}  # driver -> its file in /fonts
 ASCII = [chr(code) for code in range(0x20, 0x7F)]
 OTHERS = {ord(letter) & 0xFF: letter for letter in "\u060c\u061b\u061f\u0640"}
 OTHERS |= {code & 0xFF: chr(code) for code in range(0xFE80, 0xFEFD)}  # presentation forms B
@@ -21,7 +21,7 @@ _HEAD = 4
 
 @dataclass(frozen=True)
 class Font:
-    """A font in the board's format: 8 dots wide in columns of bits, or 12 in rows of 2 bits."""
+    """A font in the board's format: 8 dots wide in columns of bits, or 11 in rows of 2 bits."""
 
     width: int
     height: int
@@ -43,7 +43,7 @@ class Font:
                 tuple(glyph[deep * x + y // 8] >> y % 8 & 1 for x in range(self.width))
                 for y in range(self.height)
             )
-        across = self.width // 4
+        across = -(-self.width // 4)
         return tuple(
             tuple(glyph[across * y + x // 4] >> 2 * (x % 4) & 3 for x in range(self.width))
             for y in range(self.height)

@@ -6,6 +6,7 @@ meter.
 
 import asyncio
 import signal
+import textwrap
 from collections.abc import Callable
 from functools import partial
 from typing import ClassVar
@@ -35,15 +36,17 @@ from jeton_host.errors import JetonError, UnusableError
 from jeton_host.firmware import profiles
 from jeton_host.meter import Meter
 from jeton_host.meters import named as meters
+from jeton_host.screen import glass
 from jeton_host.screen.desk import Desk, desk_for
 from jeton_host.screen.worker import Down, Line, Look, News
-from jeton_host.terminal.draw import panel
 from jeton_host.terminal.parse import duration, time_of, watts_of
 from jeton_host.terminal.words import NO_EMERGENCY, at_utc, kwh, matters, summary
 from jeton_host.vending.pos import PointOfSale
 from jeton_host.vending.records import Issued
 
 _KEYS = ("1", "2", "3", "4", "5", "6", "7", "8", "9", "*", "0", "#")
+_ROWS = 4  # rows of keys
+_KEY_H = (3, 5)  # the lowest and the highest key, lines
 _LABELS = {"*": "* ⌫", "#": "# ⏎"}
 _NAMED = {"backspace": "*", "enter": "#"}
 _FLASH_S = 0.4  # half the period of a flashing display
@@ -51,6 +54,12 @@ _SPEEDS = (0, 1, 60, 3600)  # seconds of the clock in one real second
 _IN_A_NAME = ("name", "result", "class", "subclass")  # details of an event that its name contains
 _PASTED = 2000  # characters of a paste that are read
 _NARROW = 30  # the shortest line of an event, characters
+_SIDE = 50  # the narrowest column at the right of the meter
+_METER = 30  # the narrowest column of the meter
+_TALL = 30  # lines of a tall terminal
+_OTHER, _OTHER_TALL = 6, 7  # lines of title, lamps, message and footer (look.tcss)
+_PAD = 2  # spaces at the sides of a column, and of the message
+_MORE = " … (e: all of it)"  # at the end of a message that has no room
 
 
 class FromLine(Message):
@@ -73,6 +82,7 @@ class MeterScreen(App[int]):
     AUTO_FOCUS = None
     SIZE: ClassVar[tuple[int, int]] = (80, 24)  # the smallest terminal
     TITLE = "jeton run"
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (_TALL, "-tall")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("e", "tab('tab-events')", "Events"),
         Binding("v", "tab('tab-vend')", "Vend"),
@@ -113,7 +123,8 @@ class MeterScreen(App[int]):
                 yield Static(id="lamps")
                 yield Grid(*map(_key, _KEYS), id="keys")
             with Vertical(id="side"):
-                yield Static(id="state")
+                with Vertical(id="states"):
+                    yield Static(id="state")
                 with TabbedContent(initial="tab-events"):
                     with TabPane("Events", id="tab-events"):
                         yield RichLog(id="events", wrap=True, max_lines=400)
@@ -172,16 +183,14 @@ class MeterScreen(App[int]):
                 yield Label("Load")
                 yield Input(id="load", compact=True, placeholder="800")
                 yield Label("W", classes="unit")
-            yield Static(id="load-wrong", classes="wrong", markup=False)
             with Horizontal(classes="row"):
                 yield Label("Clock")
                 yield Input(id="clock", compact=True, placeholder="2026-11-01T12:00, or now")
                 yield Label("UTC", classes="unit")
-            yield Static(id="clock-wrong", classes="wrong", markup=False)
             with Horizontal(classes="row"):
                 yield Label("Advance by")
                 yield Input(id="advance", compact=True, placeholder="15min, 2h, 30d")
-            yield Static(id="advance-wrong", classes="wrong", markup=False)
+            yield Static(id="wrong", markup=False)
             with Horizontal(classes="row"):
                 yield Label("Clock speed")
                 for rate in _SPEEDS:
@@ -229,9 +238,18 @@ class MeterScreen(App[int]):
                 self._answered(news.about, "" if news.good else news.text)
 
     def say(self, text: str, *, good: bool) -> None:
-        """Show one line about the last action."""
+        """Show the result of the last action, in a place of fixed height.
+
+        A message that is longer than the place is in the list of events, complete.
+        """
         said = self.query_one("#said", Static)
         said.set_classes("good" if good else "bad")
+        width, height = self.size.width - _PAD, said.size.height
+        lines = textwrap.wrap(text, max(1, width))
+        if len(lines) > height:
+            style = "#7ee787" if good else "#ff7b72"
+            self._record(Text(text, style))
+            text = textwrap.shorten(text, width * height - len(_MORE), placeholder=_MORE)
         said.update(text)
 
     def _show(self, look: Look) -> None:
@@ -241,9 +259,8 @@ class MeterScreen(App[int]):
         if look.display != self.shown:
             self.shown, self._dark = look.display, False
             self._draw()
-        for event in look.events:  # a hidden tab has no width: use that of its parent
-            width = self.query_one("#side").content_size.width - 1
-            self.query_one("#events", RichLog).write(_event(event), width=max(_NARROW, width))
+        for event in look.events:
+            self._record(_event(event))
         if look.status is None or look.led is None:
             return
         self.looks += 1
@@ -254,9 +271,15 @@ class MeterScreen(App[int]):
         self.query_one("#state", Static).update(_state(look.status, look.lingers))
         self.query_one("#lamps", Static).update(self._lamps(look.status, look.led))
 
+    def _record(self, text: Text) -> None:
+        """Add a line to the events: with the width of the column, for a hidden tab has none."""
+        width = self.query_one("#side").content_size.width - 1
+        self.query_one("#events", RichLog).write(text, width=max(_NARROW, width))
+
     def on_resize(self) -> None:
-        """Show whether the terminal is too small."""
+        """Use the size of the terminal, and show whether it is too small."""
         self._title()
+        self.call_after_refresh(self._draw)
 
     def _title(self) -> None:
         title, (columns, rows) = self.query_one("#title", Static), self.SIZE
@@ -272,9 +295,20 @@ class MeterScreen(App[int]):
 
     def _draw(self) -> None:
         shown = self.shown
-        if shown is not None:
-            lines = () if self._dark else shown.lines
-            self.query_one("#glass", Static).update(panel(lines, shown.rows, shown.cols))
+        if shown is None:
+            return
+        meter = self.query_one("#meter")
+        room = self.size.height - (_OTHER_TALL if self.size.height >= _TALL else _OTHER)
+        width = self.size.width - _SIDE - _PAD
+        size = glass.fitting(shown.rows, shown.cols, width, room - _ROWS * _KEY_H[0])
+        meter.styles.width = max(
+            _METER, self.size.width * 3 // 10, glass.needed(shown.cols, size) + _PAD
+        )
+        room -= glass.height(shown.rows, size)
+        key_h = min(max(room // _ROWS, _KEY_H[0]), _KEY_H[1])
+        self.query_one("#keys").styles.height = _ROWS * key_h
+        lines = () if self._dark else shown.lines
+        self.query_one("#glass", Static).update(glass.drawn(lines, shown.rows, shown.cols, size))
 
     def _flash(self) -> None:
         if self.shown is not None and (self.shown.flash or self._dark):
@@ -379,9 +413,10 @@ class MeterScreen(App[int]):
             self._issue("key-change" if what in ("krn", "bdt") else what)
 
     def _answered(self, what: str, wrong: str) -> None:
-        """Leave the field of an accepted setting; show the error below that of a refused one."""
-        self.query_one(f"#{what}-wrong", Static).update(wrong)
+        """Leave the field of an accepted setting; mark that of a refused one, and say why."""
         field = self.query_one(f"#{what}", Input)
+        field.set_class(bool(wrong), "wrong")
+        self.query_one("#wrong", Static).update(wrong)
         if not wrong:
             field.value = ""
             if self.focused is field:
@@ -490,9 +525,8 @@ class MeterScreen(App[int]):
         self, differs: str, waiting: list[list[Issued]], krn: int, earlier: list[list[Issued]]
     ) -> None:
         self._list(earlier)
-        self.query_one("#differ").display = bool(differs)
         self.query_one("#differs", Label).update(differs)
-        self.query_one("#waiting").display = bool(waiting)
+        self.query_one("#waiting").visible = bool(differs and waiting)
         field = self.query_one("#krn", Input)
         if self.focused is not field:
             field.value = str(krn)
@@ -537,7 +571,8 @@ def _state(status: Status, lingers: bool) -> Text:
     def row(name: str, value: str, style: str = "") -> None:
         text.append(f"{name:<8}", "#9aa3ad").append(f"{value}\n", style)
 
-    row("Credit", f"{kwh(status.credit_wh)} kWh", "bold #7ee787" if status.credit_wh > 0 else "")
+    green = "bold #7ee787" if status.credit_wh > 0 else ""
+    row("Credit", f"{kwh(status.credit_wh)} kWh", green)
     row("Used", f"{kwh(status.total_wh)} kWh")
     switch = "open: " + status.switch_reason.replace("_", " ")
     row("Load", f"{status.load_w:,} W, switch {switch if status.switch == 'open' else 'closed'}")

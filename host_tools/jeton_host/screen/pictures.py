@@ -4,8 +4,6 @@ The default folder is docs/pictures; `python -m jeton_host.screen.pictures FOLDE
 """
 
 import asyncio
-import html
-import re
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -19,15 +17,15 @@ from jeton_host.meter import Meter
 from jeton_host.paths import docs_dir
 from jeton_host.screen.app import MeterScreen
 from jeton_host.screen.desk import Desk
+from jeton_host.terminal.picture import standalone
 from jeton_host.vending.pos import PointOfSale
 
 SIZE = (80, 24)
+SIZES = {"projector": (200, 50)}
 _AT = datetime(2026, 11, 22, 8, 30, tzinfo=UTC)
 _RND = 5
 _PATIENCE_S = 30.0
 _POLL_S = 0.02
-_MARKS = re.compile("[\u202d\u202c]")  # left-to-right override, and its end
-_MARKED = re.compile(r'textLength="([\d.]+)"([^>]*)>([^<]*\u202d[^<]*)<')
 
 Scene = Callable[[MeterScreen, Pilot[int]], Awaitable[None]]
 
@@ -86,6 +84,7 @@ SCENES: dict[str, tuple[str, dict[str, Any], Scene]] = {
     "refused": ("ceet", {"credit_wh": 2000, "display": [2, 16, 0]}, _refused),
     "settings": ("landis_gyr", {"credit_wh": 4200, "display": [2, 16, 0]}, _settings),
     "arabic": ("somelec", {"credit_wh": 500, "display": [4, 20, 1]}, _arabic),
+    "projector": ("eneo", {"credit_wh": 3000, "display": [2, 16, 0]}, _purchase),
 }
 
 
@@ -99,19 +98,11 @@ async def picture(name: str) -> str:
         meter.set_rate(0)
         meter.clock(_AT)
         screen = MeterScreen(meter, "home", Desk(pos, "home", at=_AT, rnd=_RND))
-        async with screen.run_test(size=SIZE) as pilot:
+        async with screen.run_test(size=SIZES.get(name, SIZE)) as pilot:
             await settled(screen, pilot)
             await scene(screen, pilot)
             await settled(screen, pilot)
-            svg = screen.export_screenshot(title="jeton run home")
-            return _MARKED.sub(_without_marks, svg) + "\n"
-
-
-def _without_marks(text: re.Match[str]) -> str:
-    """Return a text of a picture whose width does not count the marks in it."""
-    shown = html.unescape(text[3])
-    length = float(text[1]) * len(_MARKS.sub("", shown)) / len(shown)
-    return f'textLength="{length:g}"{text[2]}>{text[3]}<'
+            return standalone(screen.export_screenshot(title="jeton run home"))
 
 
 def main(folder: Path) -> None:

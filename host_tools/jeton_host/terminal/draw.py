@@ -7,7 +7,7 @@ from rich import box
 from rich.panel import Panel
 from rich.text import Text
 
-_GLASS = "bold #12240a on #9fbf3f"  # dark segments on a green backlight
+GLASS = "bold #12240a on #9fbf3f"  # dark segments on a green backlight
 # The cells of right-to-left text are in display order already: a terminal must not reverse them.
 _LEFT_TO_RIGHT, _END = "\u202d", "\u202c"
 
@@ -23,7 +23,7 @@ def panel(
 ) -> Panel:
     """Return a Rich renderable that looks like an LCD of `rows` lines of `cols` characters."""
     shown = [str(line)[:cols].ljust(cols) for line in [*lines, *[""] * rows][:rows]]
-    glass = Text("\n".join(f" {cells(line)} " for line in shown), style=_GLASS, no_wrap=True)
+    glass = Text("\n".join(f" {cells(line)} " for line in shown), style=GLASS, no_wrap=True)
     return Panel(
         glass,
         box=box.HEAVY,

@@ -187,6 +187,11 @@ class VirtualBoard:
         """Return the process number of the interpreter; None if it does not run."""
         return self._bridge.pid if self._bridge is not None else None
 
+    @property
+    def ctrl_c_s(self) -> float:
+        """Return the seconds since the first Ctrl-C that no prompt has followed; 0 without one."""
+        return self._bridge.ctrl_c_s if self._bridge is not None else 0.0
+
     def wait_for(self, done: Callable[[], bool], timeout: float) -> bool:
         """Wait until `done` returns true; return whether it did within `timeout` seconds.
 

@@ -156,6 +156,12 @@ class PtyBridge(threading.Thread):
         process = self._process
         return process.pid if process is not None else None
 
+    @property
+    def ctrl_c_s(self) -> float:
+        """Return the seconds since the first Ctrl-C that no prompt has followed; 0 without one."""
+        pressed = self._pressed
+        return time.monotonic() - pressed if pressed else 0.0
+
     def ask(self, request: str) -> None:
         """Send a request to the thread: on, off, reset, soft, settle or close."""
         self._requests.append(request)

@@ -18,6 +18,7 @@ from rich.text import Text
 from jeton_host.client.client import MeterClient
 from jeton_host.firmware import remote
 from jeton_host.paths import docs_dir
+from jeton_host.terminal import picture
 from jeton_host.virtual.board import VirtualBoard
 from jeton_host.virtual.models.hardware import Bench
 
@@ -91,8 +92,9 @@ class Person:
                 keypad.release(key)
 
 
-def main() -> int:
-    """Run the commands and save the terminal output as pictures."""
+def printed() -> dict[str, list[tuple[str, str]]]:
+    """Run the commands on a board; return for each picture the commands and their output."""
+    found: dict[str, list[tuple[str, str]]] = {}
     with tempfile.TemporaryDirectory(prefix="jeton-") as home:
         port = Path(home) / "board"
         with VirtualBoard(board=_BOARD, link=port) as board:
@@ -102,19 +104,28 @@ def main() -> int:
             assert board.bench
             person = Person(board.bench)
             for name, lines in SHOWN.items():
-                console = Console(
-                    record=True, force_terminal=True, width=_WIDTH, file=io.StringIO()
-                )
+                found[name] = []
                 for line in lines:
                     output = jeton(line.format(port=port), home, person.hear)
-                    output = output.replace(str(port), "./board")
-                    shown = line.format(port="./board")
-                    console.print(Text(f"$ jeton {shown}", style="bold cyan"))
-                    console.print(Text(output))
-                path = docs_dir() / "hardware" / _BOARD / f"{name}.svg"
-                title = "on a virtual board with models of its parts"
-                console.save_svg(str(path), title=title, unique_id=name)
-                print(path.relative_to(docs_dir().parent))
+                    shown = f"$ jeton {line.format(port='./board')}"
+                    found[name].append((shown, output.replace(str(port), "./board")))
+    return found
+
+
+def path_of(name: str) -> Path:
+    """Return the path of a picture."""
+    return docs_dir() / "hardware" / _BOARD / f"{name}.svg"
+
+
+def main() -> int:
+    """Run the commands and save the terminal output as pictures."""
+    for name, commands in printed().items():
+        console = Console(record=True, force_terminal=True, width=_WIDTH, file=io.StringIO())
+        for command, output in commands:
+            console.print(Text(command, style="bold cyan"))
+            console.print(Text(output))
+        picture.save(console, path_of(name), "on a virtual board with models of its parts")
+        print(path_of(name).relative_to(docs_dir().parent))
     return 0
 
 

@@ -291,6 +291,15 @@ class Bench:
             goal = pin.looks + count
             return self._beat.wait_for(lambda: pin.looks >= goal, timeout)
 
+    def wait_for(self, done: Callable[[], bool], timeout: float) -> bool:
+        """Wait until `done` returns true; return whether it did within `timeout` seconds.
+
+        `done` is called each time the board reads an input, and when the board starts. It must not
+        use the board's serial line.
+        """
+        with self._beat:
+            return self._beat.wait_for(done, timeout)
+
     # Called by the models.
 
     def overhear(self, wire: int, ear: Callable[[int, bytes], bool]) -> None:
@@ -367,6 +376,7 @@ class Bench:
             self._irqs.clear()
             self._counted.clear()
             self.watchdog_s = None
+            self._beat.notify_all()
         self._thread = threading.Thread(
             target=self._serve, args=(self._socket,), name="jeton-bench", daemon=True
         )

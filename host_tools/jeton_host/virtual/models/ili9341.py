@@ -14,7 +14,7 @@ _MY, _MX, _MV, _BGR = 0x80, 0x40, 0x20, 0x08
 # reports its sleeps: in real time, SPI data arrives here later than it was sent.
 _WAKE_S = 0.005
 # Where the driver writes its text, in dots.
-_TOP, _PITCH, _FOOT, _CELL, _COLS = 8, 27, 116, 12, 20
+_TOP, _PITCH, _FOOT, _CELL, _COLS = 8, 27, 116, 11, 20
 
 
 class Ili9341(Part):
@@ -153,7 +153,7 @@ class Ili9341(Part):
             return round(3 * (paper - shades[WIDTH * y + x]) / span)
 
         left = (WIDTH - _CELL * _COLS) // 2
-        return glass.read("12x24", level, 4, _COLS, left=left, top=_TOP, pitch=_PITCH)
+        return glass.read("11x24", level, 4, _COLS, left=left, top=_TOP, pitch=_PITCH)
 
 
 make = Ili9341
