@@ -31,9 +31,9 @@ def locked(path):
 
         with open(path, "rb") as file:
             head = file.read(6)
-            file.seek(states.SIZE - states.LOCK_BYTES)
-            return head == states.MAGIC + bytes((states.VERSION, 0)) and any(
-                file.read(states.LOCK_BYTES)
-            )
+            older = states.ZONE_BYTES if head[4:] == b"\3\0" else 0
+            file.seek(states.SIZE - states.LOCK_BYTES - older)
+            known = head[:4] == states.MAGIC and (older or head[4:] == bytes((states.VERSION, 0)))
+            return bool(known) and any(file.read(states.LOCK_BYTES))
     except (OSError, ImportError):
         return False

@@ -75,6 +75,7 @@ class Record:
     report_seq: int
     report_done: int
     report_lost: int
+    zone: bytes
     lock: bytes
     events: bytearray
     reports: bytearray
@@ -128,3 +129,5 @@ class Settings:
     supply_tamper: Literal["open", "log", "open_at_zero"]
     supply_tamper_takes: Literal["all", "clearing"]
     supply_pulses_per_kwh: int
+    time_zone_min: int
+    time_dst: list[int] | None

@@ -104,7 +104,6 @@ class Meter:
         def action():
             self.state = state
             self._at = self._saved_at = now
-            state.day = now // credit.DAY_S
             self._setup()
             setup.begin(state, self.profile, now)
             self.fault = ""

@@ -51,14 +51,16 @@ def unpack(data, tick=None, head=None):
             "the meter record is of version %d and this firmware reads version %d: load newer "
             "firmware, or set the meter up again" % (version, states.VERSION)
         )
-    if version < states.VERSION:
+    if version < 3:
         from . import migration
 
         return migration.unpack(data)
     at = states.SIZE
-    if len(data) < at + sum([size for _, size in states.RINGS]) or crc != crc32(
-        memoryview(data)[states.TICK_START - 4 :]
-    ):
+    intact = crc == crc32(memoryview(data)[states.TICK_START - 4 :])
+    if version == 3:  # it has no time zone: UTC
+        lock = at - states.LOCK_BYTES - states.ZONE_BYTES
+        data = data[:lock] + bytes(states.ZONE_BYTES) + data[lock:]
+    if not intact or len(data) < at + sum([size for _, size in states.RINGS]):
         raise ValueError(states.DAMAGED)
     state = states.State(struct.unpack_from(states.FORMAT, data, states.TICK_START))
     for name, size in states.RINGS:

@@ -19,7 +19,7 @@ else:
 
 DAMAGED = "the meter record is damaged: its checksum is wrong"
 MAGIC = b"JTON"
-VERSION = 3
+VERSION = 4
 
 # Name, struct code. Flat, because a tuple for each field would cost a small heap 3 KB. A text
 # field ends at its first NUL. In a new meter all fields are 0 or empty, except those that
@@ -100,6 +100,8 @@ _table = (
     "report_seq", "I",
     "report_done", "I",
     "report_lost", "H",
+    # Time zone.
+    "zone", "9s",  # quarters of an hour east of UTC (signed), then a rule of summer.py or zeros
     "lock", "53s",  # LOCK_BYTES; all zeros: not locked; else see locked.py
 )
 # fmt: on
@@ -113,6 +115,7 @@ HEAD = "<4sHII"
 TICK_START = 14
 SIZE = TICK_START + struct.calcsize(FORMAT)
 LOCK_BYTES = 53  # the last field
+ZONE_BYTES = 9  # of the field before it, which version 3 lacks
 # A tick: CRC-32 of what follows it, started from the CRC of its record; epoch of its record;
 # sequence number.
 TICK_HEAD = "<III"
@@ -150,11 +153,18 @@ class State(Record):
 
         The rings are shared: entries written after a ring's count are ignored.
         """
-        other = State([getattr(self, name) for name in FIELDS])
+        other = State(self._values())
         for name, _ in RINGS:
             setattr(other, name, getattr(self, name))
         other.load_steps = self.load_steps
         return other
+
+    def _values(self):
+        """Return the values of FIELDS; the list never grows, which would need a larger block."""
+        values = [None] * len(FIELDS)
+        for i in range(len(FIELDS)):
+            values[i] = getattr(self, FIELDS[i])
+        return values
 
     def parts(self, record):
         """Return the whole record as a list of byte strings, in the order of writing.
@@ -163,8 +173,7 @@ class State(Record):
         The rings and the load steps, which follow, are not copied: a fragmented heap has no
         contiguous block for them.
         """
-        found = [getattr(self, name) for name in FIELDS]
-        struct.pack_into(FORMAT, record, TICK_START, *found)
+        struct.pack_into(FORMAT, record, TICK_START, *self._values())
         return [record] + [getattr(self, name) for name, _ in RINGS] + [self.load_steps]
 
 

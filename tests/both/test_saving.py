@@ -248,4 +248,31 @@ def test_a_meter_of_the_first_release_keeps_key_credit_and_identifiers():
     assert store.record[4] == states.VERSION
     assert again(store).state.credit_wh == 35_000
     raises(ValueError, reading.unpack, b"JTON\2\0" + bytes(20))
-    raises(ValueError, reading.unpack, b"JTON\4\0" + bytes(20))
+    raises(ValueError, reading.unpack, b"JTON\5\0" + bytes(20))
+
+
+def test_a_record_without_a_time_zone_is_read():
+    """Version 3 lacks the two fields before the lock; its tick counts too."""
+    meter, store = new_meter(credit_wh=100_000, zone_min=60)
+    meter.set_load(3600, T0)
+    meter.process(T0 + 50)
+    meter.state.lock = bytes(range(1, 54))
+    meter.save(T0 + 50)
+    at = states.SIZE - states.LOCK_BYTES
+    body = store.record[10 : at - states.ZONE_BYTES] + store.record[at:]
+    crc = crc32(body)
+    old = struct.pack("<4sHI", b"JTON", 3, crc) + body
+    tick = bytearray(store.tick)
+    tick[12:20] = struct.pack("<q", 77_000)
+    tick[4:8] = old[10:14]
+    tick[0:4] = struct.pack("<I", crc32(memoryview(tick)[4:], crc))
+    found = reading.unpack(old, tick)
+    assert (found.zone, found.lock) == (bytes(9), bytes(range(1, 54)))
+    assert (found.credit_wh, found.clock, found.krn) == (77_000, T0 + 50, 1)
+    assert bytes(found.events) == bytes(meter.state.events)
+    raises(ValueError, reading.unpack, old[:-1])
+    raises(ValueError, reading.unpack, old[:-1] + b"x")
+    store.record, store.tick = old, bytes(tick)
+    new = again(store)
+    assert new.state.credit_wh == 77_000
+    assert store.record[4] == states.VERSION

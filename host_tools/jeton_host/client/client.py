@@ -326,6 +326,7 @@ class MeterClient(Session):
         return History(
             {entry["date"]: entry["wh"] for entry in value["days"]},
             {entry["month"]: entry["wh"] for entry in value["months"]},
+            value.get("timezone", "+00:00"),
         )
 
     def led(self) -> Led:

@@ -37,7 +37,8 @@ RECORD = "meter.bin"
 COPY = f"{RECORD}.d/copy"
 _HEAD = "<4sHI"  # header since version 1: magic, version, CRC-32 of everything after it
 _BODY = struct.calcsize(_HEAD)
-_LEAST = states.SIZE + sum(size for _, size in states.RINGS)
+_WITHOUT_LOAD = states.SIZE + sum(size for _, size in states.RINGS)
+_LEAST = {3: _WITHOUT_LOAD - states.ZONE_BYTES, states.VERSION: _WITHOUT_LOAD}  # by version
 _STEP_SIZE = 8  # bytes of a step of the load profile, at the end of a record
 _STEPS = 256
 _FEW_BLOCKS = 2  # free blocks that littlefs needs to write a record
@@ -148,14 +149,14 @@ def _plausible(state: Any) -> bool:
 
 
 def _epoch(data: bytes) -> int:
-    """Return how often the record was written, 0 for an older version, which has no counter."""
+    """Return how often the record was written, 0 for version 1, which has no counter."""
     _, version, _, epoch = struct.unpack_from(states.HEAD, data)
-    return int(epoch) if version == states.VERSION else 0
+    return int(epoch) if version in _LEAST else 0
 
 
 def _with_header(body: bytes) -> bytes:
     """Return a valid record of this version with this body, padded with zeros if too short."""
-    body = body.ljust(_LEAST - _BODY, b"\0")
+    body = body.ljust(_WITHOUT_LOAD - _BODY, b"\0")
     return struct.pack(_HEAD, states.MAGIC, states.VERSION, crc32(body)) + body
 
 
@@ -191,10 +192,10 @@ def _remains(image: bytes) -> Iterator[Copy]:
     at = image.find(states.MAGIC)
     while at >= 0:
         _, version, crc = struct.unpack_from(_HEAD, image[at : at + _BODY].ljust(_BODY, b"\0"))
-        end = at + _LEAST
+        end = at + _LEAST.get(version, len(image))
         reached = crc32(image[at + _BODY : end])
         for _ in range(_STEPS + 1):
-            if version != states.VERSION or end > len(image):
+            if end > len(image):
                 break
             if reached == crc:
                 found[image[at:end]] = _epoch(image[at:end])
@@ -301,6 +302,7 @@ def config_for(found: Found, pos: PointOfSale, name: str) -> dict[str, Any]:
         config["credit_wh"] = max(0, _net_credit_wh(state))
         config["clock"] = state.clock
         config["profile"] = text(state.profile)
+        config |= {"zone_min": 15 * ((state.zone[0] ^ 128) - 128), "dst": list(state.zone[1:])}
     if key is None:
         config["tid0"] = _latest_tid(pos, name, state)
     else:
