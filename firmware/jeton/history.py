@@ -65,7 +65,11 @@ def _turned(ring, was, key, total_wh, from_wh, passed):
                 ring, _ = _take(ring, later)
     # First take an entry: its slot is then free.
     ring, energy_wh = _take(ring, key)
-    return _put(ring, was, total_wh - from_wh), total_wh - energy_wh
+    ring = _put(ring, was, total_wh - from_wh)
+    if passed:  # without supply: nothing was used
+        for between in range(max(was + 1, key - DAYS), key):
+            ring = _put(ring, between, 0)
+    return ring, total_wh - energy_wh
 
 
 def _entry(ring, at):

@@ -5,27 +5,19 @@ and the same four for its end. Week 5 is the last of the month; weekday 0 is Mon
 quarters of an hour of the meter's standard time.
 """
 
-from .calendar import DAY_S, date, weekday
+from .calendar import DAY_S, date, day, weekday
 
 SHIFT_S = 3600
-
-
-def _day(year, month, day):
-    """Return the number of a day; the inverse of `calendar.date`."""
-    if month < 3:
-        year, month = year - 1, month + 12
-    leaps = year // 4 - year // 100 + year // 400
-    return 365 * year + leaps + (153 * month - 457) // 5 + day - 730426
 
 
 def _turn(year, zone, at):
     """Return when the rule at offset `at` takes effect in a year, seconds of standard time."""
     month, week, wanted, quarter = zone[at : at + 4]
-    first = _day(year, month, 1)
-    day = first + (wanted - weekday(first)) % 7 + 7 * (week - 1)
-    if date(day)[1] != month:  # there is no fifth one
-        day -= 7
-    return day * DAY_S + 900 * quarter
+    first = day(year, month, 1)
+    found = first + (wanted - weekday(first)) % 7 + 7 * (week - 1)
+    if date(found)[1] != month:  # there is no fifth one
+        found -= 7
+    return found * DAY_S + 900 * quarter
 
 
 def rule(zone, standard):
