@@ -17,5 +17,5 @@ def write(seconds):
     """Set it."""
     day, second = divmod(seconds, 86400)
     minute = second // 60
-    time = (calendar.weekday(day), minute // 60, minute % 60, second % 60, 0)
-    _rtc.datetime(calendar.date(day) + time)
+    # The chip computes the weekday itself.
+    _rtc.datetime(calendar.date(day) + (0, minute // 60, minute % 60, second % 60, 0))

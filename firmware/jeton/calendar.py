@@ -1,22 +1,9 @@
-"""Days, weekdays and dates as whole numbers, and the names of time zones.
+"""Days, weekdays and dates as whole numbers.
 
 Days are counted from 2000-01-01, which is day 0, a Saturday.
 """
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from .state import State
-
 DAY_S = 86400
-
-
-def zone_name(state: "State"):
-    """Return the time zone of a meter: "+01:00", with " DST" if it has a rule for summer time."""
-    minutes = 15 * ((state.zone[0] ^ 128) - 128)
-    sign = "-" if minutes < 0 else "+"
-    minutes = abs(minutes)
-    dst = " DST" if state.zone[1] else ""
-    return "%s%02d:%02d%s" % (sign, minutes // 60, minutes % 60, dst)
 
 
 def day(year, month, date):

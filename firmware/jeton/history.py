@@ -6,7 +6,7 @@ at the first midnight or when the history is read.
 
 import struct
 
-from . import calendar, credit
+from . import calendar, credit, summer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def as_dict(state: "State"):
     days = _put(room + state.days, state.day, today_wh(state))
     months = _put(room + state.months, this, month_wh(state))
     return {
-        "timezone": calendar.zone_name(state),
+        "timezone": summer.zone_name(state),
         "days": [{"date": _date(day), "wh": wh} for day, wh in _entries(days) if day <= state.day],
         "months": [{"month": _month_name(n), "wh": wh} for n, wh in _entries(months) if n <= this],
     }

@@ -1,6 +1,6 @@
 """The status that a client reads: registers, attributes, states, ledger; never a key."""
 
-from . import calendar, credit, supply
+from . import credit, summer, supply
 from .sts.results import NAMES
 from .values import text
 
@@ -51,7 +51,7 @@ def status(meter: "Meter", now):
         "pending": sorted(meter.key_change.sections),
         "tid_newest": meter.tids.newest,
         "tid_oldest": meter.tids.oldest,
-        "timezone": calendar.zone_name(state),
+        "timezone": summer.zone_name(state),
         "utc_offset_s": credit.local(state, now) - now,
     }
 

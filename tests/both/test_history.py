@@ -94,7 +94,7 @@ def test_days_end_at_midnight_of_the_time_zone():
         assert days(meter, now)[-1] == (name, 500)
         assert days(meter, now)[-2][1] == left_s * 1000 // 3600
         assert again(store, PLAIN).state.zone == meter.state.zone
-        zone = calendar.zone_name(meter.state)
+        zone = summer.zone_name(meter.state)
         assert meter.history(now)["timezone"] == zone == meter.status(now)["timezone"]
         assert meter.status(now)["utc_offset_s"] == 60 * minutes
     assert zone == "-12:00"
