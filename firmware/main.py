@@ -10,7 +10,7 @@ import json
 import sys
 
 import board
-from drivers import startup
+from drivers import rtc, startup
 from drivers.clock import Clock
 from drivers.storage import Storage
 from jeton.console import Console
@@ -40,6 +40,12 @@ def _about():
     }
 
 
+def _follow(was, now):
+    """Set the meter's clock to that of the RTC, which somebody has set."""
+    if core.state.provisioned and not core.fault:
+        core.clock_set(was, now)
+
+
 def _line():
     from drivers import locked_line
 
@@ -47,8 +53,9 @@ def _line():
 
 
 core = Meter(Storage(board.STATE_FILE), _profile)
-clock = Clock()
-clock.set(core.start())
+clock = Clock(rtc=rtc)
+clock.set(core.start(rtc.read()))
+clock.follow = _follow
 meter = _console = Console(core, clock, _about, _line, board.DISPLAY)
 runtime = None
 if hasattr(board, "CHIP"):

@@ -78,6 +78,9 @@ MEANINGS = {
     "report_seq": "number of the last fault report",
     "report_done": "number of the last acknowledged fault report",
     "report_lost": "fault reports for which there was no room",
+    "zone": "time zone, quarters of an hour east of UTC (i8), then the rule for daylight saving "
+    "time: month, week (5: the last), weekday (0: Monday) and quarter of an hour of the standard "
+    "time, for its beginning and its end; zeros: none",
     "lock": "unlock code: salt (16 bytes), hash (32), wrong codes (u8), time until which no code "
     "is taken (u32); zeros: not locked",
     "former_keys": "the last three decoder keys before this one, newest first; a token of one of "

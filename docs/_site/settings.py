@@ -14,6 +14,7 @@ SECTIONS = {
     "key_change": "Key change",
     "credit": "Credit",
     "supply": "Supply",
+    "time": "Time zone",
 }
 _KINDS = {
     "M": "maker's manual",

@@ -162,7 +162,7 @@ class Runtime:
 
     def _step(self):
         meter = self._meter
-        now = self._clock.now()
+        now = self._clock.count()
         parts = self.parts
         if "keypad" in parts:
             key = parts["keypad"].take()
@@ -297,6 +297,7 @@ class Runtime:
         at the page interval.
         """
         meter = self._meter
+        now = self._clock.now()
         self._next = now + 1
         lines = meter.display(now)
         state = meter.state

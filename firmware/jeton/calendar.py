@@ -6,6 +6,14 @@ Days are counted from 2000-01-01, which is day 0, a Saturday.
 DAY_S = 86400
 
 
+def day(year, month, date):
+    """Return the number of a day; the inverse of `date`."""
+    if month < 3:
+        year, month = year - 1, month + 12
+    leaps = year // 4 - year // 100 + year // 400
+    return 365 * year + leaps + (153 * month - 457) // 5 + date - 730426
+
+
 def weekday(day):
     """Return the weekday of a day: 0 is Monday."""
     return (day + 5) % 7

@@ -28,6 +28,17 @@ def _event(state: "State", now, kind, energy_wh):
     events.record(state, now, kind, 0, 0, energy_wh)
 
 
+def local(state: "State", now):
+    """Return the meter's local time at `now`, seconds since 2000-01-01 00:00 of that time."""
+    zone = state.zone
+    now += 900 * ((zone[0] ^ 128) - 128)
+    if zone[1]:
+        from . import summer
+
+        now += summer.rule(zone, now)[0]
+    return now
+
+
 # Adding credit
 
 
@@ -197,6 +208,7 @@ def protected(state: "State", profile: "Profile", now):
         return False
     if profile.credit_never_cut:
         return True
+    now = local(state, now)
     if profile.credit_holidays:
         from . import calendar
 
@@ -209,10 +221,10 @@ def protected(state: "State", profile: "Profile", now):
     return False
 
 
-def next_turn(profile: "Profile", now):
-    """Return the next time of day at which the result of `protected` may change."""
-    second = (now + 5 * DAY_S) % (7 * DAY_S)
-    found = DAY_S - now % DAY_S
+def next_turn(state: "State", profile: "Profile", now):
+    """Return the next time of the local day at which the result of `protected` may change."""
+    second = (local(state, now) + 5 * DAY_S) % (7 * DAY_S)
+    found = DAY_S - second % DAY_S
     for turn in profile.credit_friendly:
         if 0 < turn - second < found:
             found = turn - second

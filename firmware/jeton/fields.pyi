@@ -77,6 +77,7 @@ class Record:
     report_lost: int
     lock: bytes
     former_keys: bytes
+    zone: bytes
     events: bytearray
     reports: bytearray
     history: bytearray
@@ -129,3 +130,5 @@ class Settings:
     supply_tamper: Literal["open", "log", "open_at_zero"]
     supply_tamper_takes: Literal["all", "clearing"]
     supply_pulses_per_kwh: int
+    time_zone_min: int
+    time_dst: list[int] | None

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from . import ports
 
 
+_SET_FROM = 366 * 86400  # the end of 2000, in which a clock begins that was never set
+
+
 class Meter:
     """One prepayment meter.
 
@@ -47,8 +50,11 @@ class Meter:
 
     # Start, set-up and saving
 
-    def start(self):
-        """Load the record and return the time at which it was saved (0 for a new meter).
+    def start(self, clock=None):
+        """Load the record and return the time: that at which it was saved (0 for a new meter).
+
+        `clock` is the time of a clock that runs without supply, None if there is none. It is the
+        time instead if it can be right: it is set (not in 2000) and not before the saved time.
 
         If the store cannot be read or holds no intact record, it is left unchanged: `fault` gives
         the reason, the display shows it, and only `provision` makes a working meter.
@@ -69,24 +75,33 @@ class Meter:
             self._setup_bare()
             return 0
         state = self.state
+        at = now = self._at
+        if clock is not None and max(at, _SET_FROM) <= clock <= 0xFFFFFFFF:
+            now = clock
         if state.provisioned:
-            at = self._at
             state.power_fails = min(state.power_fails + 1, 0xFFFF)
-            # A second power-up at the same meter time adds no information, and would push older
-            # events out of the log.
-            if events.last(state) != (at, events.POWER_UP):
+            # A second power-up at the same meter time, or soon after it, adds no information, and
+            # would push older events out of the log.
+            seen, kind = events.last(state)
+            if kind != events.POWER_UP or (seen != at if now == at else now - seen > 60):
                 events.record(state, at, events.POWER_DOWN)
-                events.record(state, at, events.POWER_UP)
+                events.record(state, now, events.POWER_UP)
             self.lockout.power_up(at)
             if state.sections != bytes(len(state.sections)):
                 from . import management
 
                 management.recall_sections(self)
                 timeline.plan(self)
+            if now != at:
+                from . import outage
+
+                outage.end(self, now)
+                timeline.settle(self)
             # Data half written at a power cut may read differently later: write the record again
             # before it is used.
             timeline.save_or_note(self, True)
-        return self._at
+        self._at = now
+        return now
 
     def _setup(self):
         """Create the parts derived from the record; drop state that ends with a power cut."""

@@ -1,7 +1,7 @@
 """Converts records of older firmware; imported only when such a record is found.
 
 Version 1 had no ledger, history or holds; key, identifiers, registers and events are kept. Version
-2 was in no release.
+2 was in no release. Version 3 differs only by the time zone: `reading` adds it.
 """
 
 import struct

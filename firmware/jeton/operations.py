@@ -28,7 +28,6 @@ def provision(meter: "Meter", config, now):
     def action():
         meter.state = state
         meter._at = meter._saved_at = now
-        state.day = now // credit.DAY_S
         meter._setup()
         setup.begin(state, meter.profile, now)
         meter.fault = ""

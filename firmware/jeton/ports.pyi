@@ -100,7 +100,10 @@ class Clock(Protocol):
     @rate.setter
     def rate(self, rate: int) -> None: ...
     def now(self) -> int:
-        """Return the seconds since 2000-01-01 00:00 UTC; the value only decreases by `set`."""
+        """Return the seconds since 2000-01-01 00:00 UTC.
+
+        The value only decreases by `set`, or if the RTC was set back: the meter was then told.
+        """
 
     def set(self, seconds: int) -> None:
         """Set the time, 0 to 0xFFFFFFFF: after a start, at set-up and by the verb `clock`."""

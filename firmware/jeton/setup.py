@@ -35,6 +35,8 @@ _KEYS = (
     "credit_wh",
     "clock",
     "display",
+    "zone_min",
+    "dst",
 )
 
 _BASE_DATES = ("93", "14", "35")
@@ -94,6 +96,20 @@ def _tids(value, tid0):
     return data
 
 
+def _dst(value):
+    """Return the eight numbers of a rule (summer.py); None, or zeros: no rule."""
+    rule = [0] * 8 if value is None else value
+    good = isinstance(rule, (list, tuple)) and len(rule) == 8
+    for i in range(8 if good and any(rule) else 0):
+        low, high = ((1, 12), (1, 5), (0, 6), (0, 95))[i % 4]
+        good = good and type(rule[i]) is int and low <= rule[i] <= high
+    if not good or (any(rule) and rule[0] == rule[4]):
+        raise ValueError(
+            "dst must be [month, week, weekday, quarter of an hour] twice, not %s" % shown(value)
+        )
+    return rule
+
+
 def configured(config, profiles: "ports.Profiles"):
     """Return the State of a new meter set up by `config`; raise ValueError with one line.
 
@@ -103,7 +119,9 @@ def configured(config, profiles: "ports.Profiles"):
     information: a meter never uses it); `kct` key change tokens supported; `mfr_code`; `profile`;
     `tid0`, the TID of the date of manufacture, which fills the store, or `tids`, the whole store
     in hexadecimal digits, for a meter that is set up again; `credit_wh`; `display` [rows,
-    columns]. `clock` is not used here: the caller sets its clock.
+    columns]; `zone_min`, minutes east of UTC, with `dst`, the rule for daylight saving time, eight
+    numbers (summer.py), by default those of the profile. `clock` is not used here: the caller sets
+    its clock.
     """
     if not isinstance(config, dict):
         raise ValueError("a configuration is a dictionary")
@@ -165,6 +183,12 @@ def configured(config, profiles: "ports.Profiles"):
             % (display,)
         )
     state.rows, state.cols, state.graphic = rows, cols, graphic
+    given = "zone_min" in config or "dst" in config
+    zone_min = get("zone_min", 0) if given else profile.time_zone_min
+    if whole("zone_min", zone_min, -720, 840) % 15:
+        raise ValueError("zone_min must be whole quarters of an hour, not %d" % zone_min)
+    rule = _dst(get("dst") if given else profile.time_dst)
+    state.zone = bytes([zone_min // 15 & 255] + list(rule))
     return state
 
 

@@ -3,7 +3,7 @@
 A page is a list of lines, the label first.
 """
 
-from . import __version__, calendar, events, supply
+from . import __version__, calendar, credit, events, supply
 from .entry import find
 from .pages import result_words
 from .screens import kwh
@@ -112,7 +112,7 @@ def show(what, meter: "Meter", now, n=1):
     elif what == "power_fails":
         value = "%d" % state.power_fails
     elif what == "date":
-        value = _time(now)
+        value = _time(state, now)
     elif what == "last_tid":
         value = "%d" % state.last_tid if state.bought else "-"
     elif what == "last_amount":
@@ -121,7 +121,7 @@ def show(what, meter: "Meter", now, n=1):
     elif what == "last_date":
         label = "date"
         found = events.bought_before(state, 1)
-        value = _time(found[0]) if found else "-"
+        value = _time(state, found[0]) if found else "-"
     elif what == "last_token":
         return _last_token(state, meter.profile)
     elif what == "last_result":
@@ -136,7 +136,7 @@ def show(what, meter: "Meter", now, n=1):
         found = events.bought_before(state, n)
         if not found:
             return [[label, "-"]]
-        return [[label, _time(found[0])], [label, kwh(found[1], 1)]]
+        return [[label, _time(state, found[0])], [label, kwh(found[1], 1)]]
     elif what == "emergency":
         taken, reason = meter.emergency(now)
         value = kwh(meter.profile.credit_emergency_wh) if taken else say("emergency_" + reason)
@@ -148,8 +148,9 @@ def show(what, meter: "Meter", now, n=1):
     return [[say(label), value]]
 
 
-def _time(now):
-    """Return a date and time of day in 16 characters."""
+def _time(state: "State", now):
+    """Return a local date and time of day in 16 characters."""
+    now = credit.local(state, now)
     minutes = now % calendar.DAY_S // 60
     return "%04d-%02d-%02d %02d:%02d" % (
         calendar.date(now // calendar.DAY_S) + (minutes // 60, minutes % 60)
@@ -165,6 +166,6 @@ def _last_token(state: "State", profile: "Profile"):
     half = 12 if len(digits) == DIGITS else len(digits)
     separator = profile.entry_separator
     return [
-        [label, _time(found[0])],
+        [label, _time(state, found[0])],
         [grouped(digits[:half], separator), grouped(digits[half:], separator)],
     ]

@@ -103,6 +103,7 @@ _table = (
     "lock", "53s",  # LOCK_BYTES; all zeros: not locked; else see locked.py
     # Version 3 ends here.
     "former_keys", "48s",  # FORMER_BYTES: the last three decoder keys before this one
+    "zone", "9s",  # quarters of an hour east of UTC (signed), then a rule of summer.py or zeros
 )
 # fmt: on
 FIELDS = [_table[i] for i in range(0, len(_table), 2)]
@@ -116,8 +117,9 @@ TICK_START = 14
 SIZE = TICK_START + struct.calcsize(FORMAT)
 LOCK_BYTES = 53
 FORMER_BYTES = 48
+ZONE_BYTES = 9
 # Fields are appended: in a record of version 3, the fields after the lock are missing, so 0.
-SIZE_3 = SIZE - FORMER_BYTES
+SIZE_3 = SIZE - FORMER_BYTES - ZONE_BYTES
 # A tick: CRC-32 of what follows it, started from the CRC of its record; epoch of its record;
 # sequence number.
 TICK_HEAD = "<III"
@@ -155,11 +157,18 @@ class State(Record):
 
         The rings are shared: entries written after a ring's count are ignored.
         """
-        other = State([getattr(self, name) for name in FIELDS])
+        other = State(self._values())
         for name, _ in RINGS:
             setattr(other, name, getattr(self, name))
         other.load_steps = self.load_steps
         return other
+
+    def _values(self):
+        """Return the values of FIELDS; the list never grows, which would need a larger block."""
+        values = [None] * len(FIELDS)
+        for i in range(len(FIELDS)):
+            values[i] = getattr(self, FIELDS[i])
+        return values
 
     def parts(self, record):
         """Return the whole record as a list of byte strings, in the order of writing.
@@ -168,8 +177,7 @@ class State(Record):
         The rings and the load steps, which follow, are not copied: a fragmented heap has no
         contiguous block for them.
         """
-        found = [getattr(self, name) for name in FIELDS]
-        struct.pack_into(FORMAT, record, TICK_START, *found)
+        struct.pack_into(FORMAT, record, TICK_START, *self._values())
         return [record] + [getattr(self, name) for name, _ in RINGS] + [self.load_steps]
 
 

@@ -1,6 +1,6 @@
 """The status that a client reads: registers, attributes, states, ledger; never a key."""
 
-from . import credit, supply
+from . import credit, summer, supply
 from .sts.results import NAMES
 from .values import text
 
@@ -52,6 +52,8 @@ def status(meter: "Meter", now):
         "missing": meter.key_change.missing() if meter.key_change.sections else [],
         "tid_newest": meter.tids.newest,
         "tid_oldest": meter.tids.oldest,
+        "timezone": summer.zone_name(state),
+        "utc_offset_s": credit.local(state, now) - now,
     }
 
 

@@ -11,6 +11,7 @@ from .values import describe
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .meter import Meter
+    from .state import State
 
 # Consumption is saved each 0.01 kWh and at most every 10 s, to limit flash wear (20 years at 23
 # kW).
@@ -123,7 +124,7 @@ def _due(meter: "Meter", at):
     if meter.key_change.process(at):
         events.record(state, deadline, events.KEY_CHANGE_FORGOTTEN)
         state.sections = bytes(32)
-    if at >= (state.day + 1) * credit.DAY_S:
+    if credit.local(state, at) // credit.DAY_S != state.day:
         from . import history
 
         history.turn(state, at)
@@ -136,7 +137,7 @@ def plan(meter: "Meter"):
     """Calculate the time of the next event and the credit level of the next event."""
     state = meter.state
     profile = meter.profile
-    found = (state.day + 1) * credit.DAY_S
+    found = _midnight(state, meter._at)
     load = meter._load
     if load is not None and load.next is not None:
         found = min(found, load.next)
@@ -152,9 +153,21 @@ def plan(meter: "Meter"):
     if forgotten is not None:
         found = min(found, forgotten + 1)  # the last second of the window still counts
     if state.credit_wh <= 0 and state.switch_closed:
-        found = min(found, credit.next_turn(profile, meter._at))
+        found = min(found, credit.next_turn(state, profile, meter._at))
     meter._next = found
     meter._level = credit.level(state, profile)
+
+
+def _midnight(state: "State", at):
+    """Return when the local day ends; or when daylight saving time changes, if that is earlier."""
+    found = at + credit.DAY_S - credit.local(state, at) % credit.DAY_S
+    zone = state.zone
+    if zone[1]:
+        from . import summer
+
+        offset_s = 900 * ((zone[0] ^ 128) - 128)
+        found = min(found, summer.rule(zone, at + offset_s)[1] - offset_s)
+    return found
 
 
 def _save_due(meter: "Meter", now):
@@ -173,7 +186,7 @@ def next_save(meter: "Meter"):
     after_s = CLOCK_SAVE_S
     if meter.state.reconnect_at or meter.lockout.deadline() or meter.key_change.deadline():
         after_s = WAIT_SAVE_S
-    return min(at + after_s, (at // credit.DAY_S + 1) * credit.DAY_S)
+    return min(at + after_s, _midnight(meter.state, at))
 
 
 def _deadline(meter: "Meter", now):
@@ -228,7 +241,7 @@ def jump(meter: "Meter", was, now):
         begin_load(meter)
     clipped = max(-0x80000000, min(moved, 0x7FFFFFFF))
     events.record(state, now, events.CLOCK_SET, 0, 0, clipped)
-    if now // credit.DAY_S != state.day:
+    if credit.local(state, now) // credit.DAY_S != state.day:
         from . import history
 
-        history.turn(state, now)
+        history.turn(state, now, False)

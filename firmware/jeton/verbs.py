@@ -134,11 +134,19 @@ def lock(console, code):
     locked.lock(console._meter, code, console._line(), console._now())
 
 
-def clock(console, seconds=None):
-    """Return the clock, seconds since 2000-01-01 UTC; with an argument, set it first."""
+def clock(console, seconds=None, passed=False):
+    """Return the clock, seconds since 2000-01-01 UTC; with an argument, set it first.
+
+    With `passed`, the time from its clock to `seconds` has passed without supply.
+    """
     if seconds is not None:
         whole("clock", seconds, 0, _LATEST)
-        console._meter.clock_set(console._now(), seconds)
+        if passed:
+            from . import outage
+
+            outage.passed(console._meter, console._now(), seconds)
+        else:
+            console._meter.clock_set(console._now(), seconds)
         console._clock.set(seconds)
     return console._now()
 

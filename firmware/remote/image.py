@@ -198,7 +198,7 @@ def play(path, mark, files, shared):
             text = io.StringIO()
             sys.print_exception(error, text)  # type: ignore[attr-defined]
             lines = text.getvalue().split("\n")
-            if '"<stdin>"' in lines[1]:  # this program: a board's traceback lacks it
+            if '"/dev/fd/' in lines[1]:  # this program: a board's traceback lacks it
                 del lines[1]
             print("\n".join(lines), end="")
             break

@@ -275,3 +275,29 @@ def test_a_record_of_version_3_is_read_with_its_tick():
     assert store.record[4] == states.VERSION
     for which in (store.record[:-1], store.record[:50]):
         raises(ValueError, reading.unpack, which)
+
+
+def test_a_record_without_a_time_zone_is_read():
+    """Version 3 lacks the fields after the lock; its tick counts too."""
+    meter, store = new_meter(credit_wh=100_000, zone_min=60)
+    meter.set_load(3600, T0)
+    meter.process(T0 + 50)
+    meter.state.lock = bytes(range(1, 54))
+    meter.save(T0 + 50)
+    body = store.record[10 : states.SIZE_3] + store.record[states.SIZE :]
+    crc = crc32(body)
+    old = struct.pack("<4sHI", b"JTON", 3, crc) + body
+    tick = bytearray(store.tick)
+    tick[12:20] = struct.pack("<q", 77_000)
+    tick[4:8] = old[10:14]
+    tick[0:4] = struct.pack("<I", crc32(memoryview(tick)[4:], crc))
+    found = reading.unpack(old, tick)
+    assert (found.zone, found.lock) == (bytes(9), bytes(range(1, 54)))
+    assert (found.credit_wh, found.clock, found.krn) == (77_000, T0 + 50, 1)
+    assert bytes(found.events) == bytes(meter.state.events)
+    raises(ValueError, reading.unpack, old[:-1])
+    raises(ValueError, reading.unpack, old[:-1] + b"x")
+    store.record, store.tick = old, bytes(tick)
+    new = again(store)
+    assert new.state.credit_wh == 77_000
+    assert store.record[4] == states.VERSION

@@ -9,7 +9,7 @@ from jeton_host.client.answers import Ledger
 from jeton_host.errors import JetonError
 from jeton_host.meter import Meter
 from jeton_host.terminal.parse import watt_hours
-from jeton_host.terminal.words import NO_EMERGENCY, event_line, kwh
+from jeton_host.terminal.words import NO_EMERGENCY, event_line, kwh, zone_name
 
 _BAR = 30  # characters of the longest bar
 _LARGEST_WH = 0xFFFFFFFF
@@ -112,6 +112,7 @@ def history(where: Where, as_json: Json = False) -> None:
     if as_json:
         put(found.as_dict())
         return
+    print(f"local time, {zone_name(found.timezone)}")
     for kind in (found.days, found.months):
         most = max([*kind.values(), 1])
         for when, wh in kind.items():

@@ -15,7 +15,7 @@ from jeton_host.client.client import LOAD_STEPS
 from jeton_host.errors import BoardError, JetonError
 from jeton_host.meter import Meter
 from jeton_host.terminal.parse import duration, shortened, watts_of
-from jeton_host.terminal.words import event_line, matters, summary
+from jeton_host.terminal.words import event_line, matters, summary, zone_name
 
 
 def status(where: Where, as_json: Json = False) -> None:
@@ -43,6 +43,7 @@ def status(where: Where, as_json: Json = False) -> None:
         f"tariff rate {now.tariff_rate}, tamper {'yes' if now.tamper else 'no'}, "
         f"last token {now.result_name if now.result else '-'}"
     )
+    print(f"local time {now.local_time:%Y-%m-%d %H:%M:%S}, {zone_name(now.timezone)}")
     if found := matters(now):
         print(", ".join(found))
     if now.fault:

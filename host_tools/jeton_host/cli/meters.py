@@ -37,6 +37,7 @@ from jeton_host.vending import tid
 from jeton_host.vending.pan import padded
 from jeton_host.vending.pos import PointOfSale
 from jeton_host.virtual.board import HEAP
+from jeton_host.zones import zone_of
 
 _COLUMNS, _ROWS = 80, 24  # the smallest terminal for the full screen
 
@@ -85,6 +86,13 @@ def new(
     clock: Annotated[
         str | None, typer.Option(help="The time of its clock, ISO 8601. Default: now.")
     ] = None,
+    timezone: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ZONE",
+            help="Time zone: +01:00, or a name such as Europe/Paris. Default: the profile's.",
+        ),
+    ] = None,
     made: Annotated[
         str | None,
         typer.Option(
@@ -130,6 +138,7 @@ def new(
     at = instant(clock) if clock else None
     if at is not None:
         _check_clock(at, bdt)
+    zone = {} if timezone is None else zone_of(timezone).config()
     made_on = day(made) if made else None
     if language is not None:
         _check_language(language, profile, graphic)
@@ -147,7 +156,7 @@ def new(
             registered = False
             raise
         about = pos.config_for(name, at=at)
-        return about | {"credit_wh": credit_wh, "display": [*display.size, int(graphic)]}
+        return about | zone | {"credit_wh": credit_wh, "display": [*display.size, int(graphic)]}
 
     if drn is not None and (warning := padded(digits.clean(drn))):
         print(f"jeton: warning: {warning}", file=sys.stderr)

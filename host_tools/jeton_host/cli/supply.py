@@ -23,18 +23,29 @@ def clock(
             min=0, max=1_000_000, help="Seconds of the clock in one real second; 0 stops it."
         ),
     ] = None,
+    passed: Annotated[
+        bool,
+        typer.Option(
+            "--passed", help="The time until WHEN has passed without supply: waits end by it."
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Show or set a meter's clock, and its speed while the meter is served.
 
     Setting the clock uses no energy. `jeton advance` advances the time with its consumption.
+    A lock-out and other waits keep the time that is left; with --passed they end by the new time,
+    as after a power cut of a meter whose clock has no battery.
 
     Examples:
 
     - `jeton clock home`
     - `jeton clock home 2024-11-24T00:01`
+    - `jeton clock home now --passed`
     - `jeton clock home --rate 60`
     """
+    if passed and time is None:
+        raise JetonError("--passed needs a time: give for example now")
     wanted = None if time is None else time_of(time)
     with Meter.open(where) as meter:
         if rate is not None:
@@ -49,7 +60,7 @@ def clock(
                     f"{where} is locked again when this command ends, and runs at 1 s a second: "
                     f"first `jeton unlock {where}`, then set its rate"
                 )
-        shown = meter.clock(wanted)
+        shown = meter.clock(wanted, passed=passed)
         rate = meter.status().rate
     if as_json:
         put({"clock": shown.isoformat(), "rate": rate})

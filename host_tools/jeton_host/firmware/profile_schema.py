@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jeton.sts.results import NAMES
+from jeton_host import zones
 from jeton_host.firmware import profiles
 from jeton_host.firmware.profiles import DAY_S, MOST, Setting
 
@@ -112,6 +113,8 @@ def _of(setting: Setting) -> dict[str, Any]:
             "type": "array",
             "items": {"type": "array", "items": span, "minItems": 3, "maxItems": 3},
         }
+    elif setting.kind == "dst":
+        what = {"type": "string", "pattern": _whole(zones.RULE.pattern)}
     else:
         assert setting.kind == "days"
         what = {"type": "array", "items": {"type": "string", "pattern": _DAY}}

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from jeton.sts.results import NAMES, SECTION
-from jeton_host.errors import ProfileError
+from jeton_host import zones
+from jeton_host.errors import JetonError, ProfileError
 from jeton_host.firmware.arabic import visual
 from jeton_host.paths import data_home, firmware_dir, profiles_dir
 
@@ -81,7 +82,7 @@ _ROOM |= {"on": 7, "off": 7}
 class Setting:
     """One setting of a profile: its type, its range, and its meaning."""
 
-    kind: str  # bool, int, choice, char, codes, steps, hours or days
+    kind: str  # bool, int, choice, char, codes, steps, hours, days or dst
     about: str
     low: int = 0
     high: int = 0
@@ -174,8 +175,16 @@ class Setting:
                 return f'{json.dumps(day)[:40]} is not a day: give month and day, such as "12-25"'
         return None
 
+    def _dst(self, value: Any) -> str | None:
+        try:
+            zones.rule_of(value)
+        except JetonError:
+            return f"must be {self.wanted}, not {json.dumps(value)[:40]}"
+        return None
+
 
 _WANTED = {
+    "dst": 'the rule of a POSIX time zone, such as "M3.5.0/2,M10.5.0/3"',
     "codes": "an object: code -> what it shows",
     "steps": f"a list of at most {MOST['steps']} numbers of seconds, 1 to {DAY_S}",
     "hours": f"a list of at most {MOST['hours']} spans "
@@ -267,6 +276,12 @@ SETTINGS = {
     "supply.tamper": _choice("open|log|open_at_zero", "effect of tampering on the supply"),
     "supply.tamper_takes": _choice("all|clearing", "tokens accepted while tampered"),
     "supply.pulses_per_kwh": _number(1, 100_000, "pulses of the LED a kWh"),
+    "time.zone_min": _number(
+        -720, 840, "time zone of the meter, minutes east of UTC, in quarters of an hour"
+    ),
+    "time.dst": Setting(
+        "dst", "daylight saving time, the two dates of a POSIX time zone", null=True
+    ),
 }
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_]{0,15}")
@@ -342,11 +357,21 @@ def _bytes_of(path: Path) -> bytes:
 
 def _parsed(path: Path, content: bytes) -> Any:
     try:
-        return json.loads(content, object_pairs_hook=_once)
+        return _with_time(json.loads(content, object_pairs_hook=_once))
     except RecursionError:
         raise ProfileError(f"{path} is not JSON of a profile: it is nested too deep") from None
     except ValueError as error:
         raise ProfileError(f"{path} is not JSON: {error}") from None
+
+
+def _with_time(data: Any) -> Any:
+    """Add the section `time` to a profile of an older Jeton, which had none: UTC."""
+    if isinstance(data, dict) and "time" not in data:
+        data["time"] = {"zone_min": 0, "dst": None}
+        if isinstance(data.get("sources"), dict):
+            added = dict.fromkeys(("time.zone_min", "time.dst"), "assumed: UTC")
+            data["sources"] = added | data["sources"]
+    return data
 
 
 def load(name: str) -> dict[str, Any]:
@@ -507,6 +532,8 @@ def _together(data: dict[str, Any]) -> Iterator[str]:
     by_code = "emergency" in codes["show"].values()
     if credit["emergency_by"] == "code" and credit["emergency_wh"] and not by_code:
         yield "credit.emergency_by code needs a code that shows emergency: there is none"
+    if data["time"]["zone_min"] % 15:
+        yield "time.zone_min must be a multiple of 15"
     if supply["reconnect_s"] is not None and supply["limit_delay_s"] + supply["reconnect_s"] < 5:
         yield "supply.limit_delay_s and supply.reconnect_s must be 5 s or more together"
     if credit["never_cut"] and not credit["min_wh"]:
@@ -631,6 +658,8 @@ def settings_for_board(data: dict[str, Any]) -> bytes:
     kept["codes"] = {**data["codes"], "list": codes}
     del kept["codes"]["show"]
     kept["credit"] = data["credit"] | {"friendly": week_of(data["credit"]["friendly"])}
+    dst = data["time"]["dst"]
+    kept["time"] = data["time"] | {"dst": None if dst is None else zones.rule_of(dst)}
     return json.dumps(kept, separators=(",", ":"), ensure_ascii=False).encode()
 
 

@@ -34,6 +34,7 @@ class Settings:
 
 '''
 _KINDS = {"bool": "bool", "int": "int", "char": "str", "steps": "list[int]", "days": "list[str]"}
+_KINDS["dst"] = "list[int]"
 # Settings whose form on a board differs from the profile's file: attribute and type.
 _ON_BOARD = {
     "codes.show": ("codes_list", "str"),

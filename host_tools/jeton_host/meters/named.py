@@ -21,6 +21,7 @@ from jeton_host.paths import data_home
 from jeton_host.vending.pos import PointOfSale
 from jeton_host.virtual.board import HEAP, VirtualBoard
 from jeton_host.virtual.bridge import BOOT_TIMEOUT
+from jeton_host.zones import zone_of
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _RESERVED = ("virtual",)
@@ -371,15 +372,20 @@ def _remove_records(name: str, pos: PointOfSale | None) -> None:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def make_config(*, profile: str = "generic", **options: Any) -> dict[str, Any]:
+def make_config(
+    *, profile: str = "generic", timezone: str | None = None, **options: Any
+) -> dict[str, Any]:
     """Return a configuration for `Meter.open` and `provision`, of a meter without point of sale.
 
     Args:
         profile: The profile of the meter.
+        timezone: Its time zone: "+01:00", or a name such as Europe/Paris; by default that of the
+            profile.
         options: Options of `PointOfSale.add_meter`. The default is a meter with the published test
             keys.
     """
     with tempfile.TemporaryDirectory(prefix="jeton-") as folder:
         pos = PointOfSale(Path(folder) / "pos.sqlite")
         pos.add_meter("virtual", profile=profile, **options)
-        return pos.config_for("virtual")
+        zone = {} if timezone is None else zone_of(timezone).config()
+        return pos.config_for("virtual") | zone

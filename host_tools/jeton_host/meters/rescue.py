@@ -152,7 +152,7 @@ def _plausible(state: Any) -> bool:
 
 
 def _epoch(data: bytes) -> int:
-    """Return how often the record was written, 0 for an older version, which has no counter."""
+    """Return how often the record was written, 0 for version 1, which has no counter."""
     _, version, _, epoch = struct.unpack_from(states.HEAD, data)
     return int(epoch) if version in _LEAST else 0
 
@@ -308,6 +308,7 @@ def config_for(found: Found, pos: PointOfSale, name: str) -> dict[str, Any]:
         config["credit_wh"] = max(0, _net_credit_wh(state))
         config["clock"] = state.clock
         config["profile"] = text(state.profile)
+        config |= {"zone_min": 15 * ((state.zone[0] ^ 128) - 128), "dst": list(state.zone[1:])}
     if key is None:
         config["tid0"] = _latest_tid(pos, name, state)
     else:

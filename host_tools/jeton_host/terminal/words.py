@@ -38,6 +38,13 @@ def at_utc(time: datetime) -> str:
     return f"{time:%Y-%m-%d %H:%M:%S} UTC"
 
 
+def zone_name(timezone: str) -> str:
+    """Return the name of a meter's time zone, such as "UTC+01:00", from that in its status."""
+    offset, _, dst = timezone.partition(" ")
+    name = "UTC" if offset == "+00:00" else f"UTC{offset}"
+    return f"{name} with daylight saving time" if dst else name
+
+
 def summary(status: Status) -> str:
     """Return a one-line summary of a meter's status."""
     switch = status.switch

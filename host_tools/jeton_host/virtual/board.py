@@ -36,9 +36,10 @@ from jeton_host.paths import boards_dir
 from jeton_host.typed import typed_methods
 from jeton_host.virtual.bridge import BOOT_TIMEOUT, TICK_S, PtyBridge
 from jeton_host.virtual.models.hardware import Bench
+from jeton_host.virtual.rtc import Rtc
 
 HEAP = "192k"  # as on a small ESP32: about 132 KB there, words have 64 bits here
-HEAP_MODELLED = "222k"  # the same, plus the modules that replace the chip's pins, buses and timers
+HEAP_MODELLED = "224k"  # the same, plus the modules that replace the chip's pins, buses and timers
 _TERMINAL = re.compile(r"/dev/(pts/[0-9]+|ttys[0-9]+)")
 _EXIT_S = 1.0  # seconds in which an interpreter ends after its host program was killed
 
@@ -101,6 +102,8 @@ class VirtualBoard:
     Attributes:
         keep: Set a path here to save the flash in this file when the board is closed.
         bench: The models of the board's parts, None for a board without parts.
+        rtc: The clock of the chip, `machine.RTC`. It outlives a soft reset; with `rtc.battery`
+            also the reset button and a power cut.
 
     Raises:
         BoardError: An argument is wrong, or the board cannot be started.
@@ -130,6 +133,8 @@ class VirtualBoard:
         self.tick_s = tick_s
         self.keep: Path | None = None
         self.bench: Bench | None = None
+        self.rtc = Rtc()
+        self._supply_lost = False
         self._link_lock: IO[bytes] | None = None
         self._bridge: PtyBridge | None = None
         self._file: IO[bytes] | None = None
@@ -271,9 +276,17 @@ class VirtualBoard:
         shared = str(shared_files()) if self.bench else ""
         bootstrap = remote.once("image", "play", f"/dev/fd/{number}", marks[0], files, shared)
         heap = self.heap or (HEAP_MODELLED if self.bench else HEAP)
-        arguments = ("-X", f"heapsize={heap}", "-i", "-c", bootstrap)
-        variables = environment() | {"JETON_MARK": marks[1]}
-        passed = [number]
+        # A file: a list of processes shows a short command line, and its source needs no heap.
+        program = tempfile.TemporaryFile(prefix="jeton-")  # noqa: SIM115
+        program.write(bootstrap.encode())
+        program.seek(0)
+        source = f"execfile('/dev/fd/{program.fileno()}')"
+        arguments = ("-X", f"heapsize={heap}", "-i", "-c", source)
+        if self._supply_lost:
+            self.rtc.supply_lost()
+            self._supply_lost = False
+        variables = environment() | {"JETON_MARK": marks[1], "JETON_RTC": str(self.rtc.number)}
+        passed = [number, self.rtc.number, program.fileno()]
         line = self.bench.connect() if self.bench else None
         if line is not None:
             passed.append(line.fileno())
@@ -291,6 +304,7 @@ class VirtualBoard:
                 env=variables,
             )
         finally:
+            program.close()
             if line is not None:
                 line.close()
 
@@ -354,10 +368,12 @@ class VirtualBoard:
 
     def reset(self) -> None:
         """Reset the board, as its reset button does, and wait for the prompt."""
+        self._supply_lost = True  # the button resets the clock of the chip too
         self._boot("reset")
 
     def power_cut(self) -> None:
         """Cut the power without warning to the firmware; the serial port stays."""
+        self._supply_lost = True
         self._ask("off", lambda bridge: bridge.state == "off")
 
     def power_on(self) -> None:
@@ -380,6 +396,7 @@ class VirtualBoard:
             self._bridge = None
         if self.bench is not None:
             self.bench.close()
+        self.rtc.supply_lost()
         if self._file is not None:
             try:
                 if self.keep is not None:
