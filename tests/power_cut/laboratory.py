@@ -17,7 +17,7 @@ BAD = ("neither", "doubled", "lost")
 def start(what: str, seed: int, count: int, *kinds: str) -> "subprocess.Popen[str]":
     """Start `cuts`, `flips`, or a control (`unsafe`, `silent`) in its own interpreter."""
     micropython = interpreter.find()
-    lib = firmware_build.build(micropython).tree / "lib"
+    lib = firmware_build.build(micropython).modules
     root = HERE.parents[1]
     return subprocess.Popen(
         micropython.command(
