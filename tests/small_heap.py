@@ -25,7 +25,7 @@ class SmallHeap:
         self._micropython = interpreter.find()
         self._folder = tempfile.TemporaryDirectory(prefix="jeton-")
         folder = Path(self._folder.name)
-        (folder / "lib").symlink_to(firmware_build.build(self._micropython).tree / "lib")
+        (folder / "lib").symlink_to(firmware_build.build(self._micropython).modules)
         (folder / "root").symlink_to(ROOT)
         for source in sources:
             target = folder / f"{source.stem}.mpy"

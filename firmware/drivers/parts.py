@@ -1,16 +1,9 @@
 """Constructs the parts of a runtime from the board's data; unloaded after start-up."""
 
-import sys
-
 import machine
 from machine import Pin
 
-# boards/<name>/board.py under its name on a board; a file wiring.py beside boot.py must not
-# replace it.
-sys.path.insert(0, "/lib")
-import wiring  # type: ignore[import-not-found]
-
-sys.path.pop(0)
+import wiring  # type: ignore[import-not-found]  # from boards/<name>/board.py
 
 from .keys import Keys
 from .pins import Output, Switch

@@ -19,10 +19,15 @@ ONCE = (
 
 
 def release():
-    """Unload these modules if they are loaded; no other object may keep a reference to one."""
+    """Unload these modules if they are loaded; no other object may keep a reference to one.
+
+    Close the archive of modules too, which stays open during a start.
+    """
     for name in ONCE:
         if name in sys.modules:
             package, dot, part = name.partition(".")
             if dot:
                 delattr(sys.modules[package], part)
             del sys.modules[name]
+    if "jeton_pack" in sys.modules:
+        sys.modules["jeton_pack"].done()

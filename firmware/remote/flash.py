@@ -4,6 +4,10 @@ import os
 from binascii import a2b_base64, hexlify
 from hashlib import sha256
 
+import vfs
+
+from .image import discard
+
 
 def erase(*starts):
     """Remove what is in the root folder and has a name that begins with one of `starts`.
@@ -29,6 +33,14 @@ def _remove(path):
         os.rmdir(path)
     else:
         os.remove(path)
+
+
+def unmount(path):
+    """Unmount a file system if there is one."""
+    try:
+        vfs.umount(path)
+    except OSError:
+        pass
 
 
 def forget_meter():
@@ -69,24 +81,50 @@ class Files:
             self._file.close()
             self._file = None
 
-    def hash(self, name):
-        """Return the SHA-256 of a file as hexadecimal digits, None if there is no file."""
+    def read(self, file, size, each):
+        """Call `each` with the next bytes of a file, in pieces."""
+        buffer = memoryview(self._buffer)
+        count = file.readinto(buffer[:size])
+        while count:
+            each(buffer[:count])
+            size -= count
+            count = file.readinto(buffer[:size])
+
+    def hash(self, name, start=0, size=1 << 24):
+        """Return the SHA-256 of a file, or of a part, as hexadecimal digits; None without it."""
         found = sha256()
-        buffer = self._buffer
         try:
             with open(name, "rb") as file:
-                count = file.readinto(buffer)
-                while count:
-                    found.update(memoryview(buffer)[:count])
-                    count = file.readinto(buffer)
+                file.seek(start)
+                self.read(file, size, found.update)
         except OSError:
             return None
         return hexlify(found.digest()).decode()
+
+    def take(self, name, start, size):
+        """Append a part of another file to the open file."""
+        assert self._file
+        with open(name, "rb") as file:
+            file.seek(start)
+            self.read(file, size, self._file.write)
 
     def hashes(self, names):
         """Print each name with the hashes of NAME and of NAME.new."""
         for name in names:
             print(name, self.hash(name), self.hash(name + ".new"))
+
+    def parts(self, name, first, count):
+        """Print the offsets, sizes and hashes of some modules of an archive (firmware/pack.py)."""
+        with open(name, "rb") as file:
+            head = file.read(10)
+            index = file.read(int.from_bytes(head[8:], "little"))
+        if head[:8] != b"JetonPk1":
+            return
+        ends = [int.from_bytes(index[i : i + 3], "big") for i in range(4, len(index), 7)]
+        ends = [end for end in ends if end]
+        for i in range(first, min(first + count, len(ends) - 1)):
+            start, size = ends[i], ends[i + 1] - ends[i]
+            print(start, size, self.hash(name, start, size))
 
     def note(self, lines):
         """Replace /firmware.id."""
@@ -104,11 +142,8 @@ class Files:
             os.rename(name + ".new", name)
 
     def remove(self, name):
-        """Remove a file if it exists."""
-        try:
-            os.remove(name)
-        except OSError:
-            pass
+        """Remove a file if it exists, and its folders if they are empty then."""
+        discard("", name)
 
     def keep(self, name):
         """Rename a file to a free name, NAME.old (or NAME.old-, …), and print that name."""

@@ -74,6 +74,17 @@ def _exists(path):
     return True
 
 
+def discard(start, name):
+    """Remove a file if it exists, and its folders if they are empty then."""
+    try:
+        os.remove(start + name)
+        while "/" in name:
+            name = name.rpartition("/")[0]
+            os.rmdir(start + name)
+    except OSError:
+        pass
+
+
 def write(image, tree, names, needs):
     """Bring the files of a flash image up to date and print the result.
 
@@ -110,10 +121,7 @@ def write(image, tree, names, needs):
         pass
     for name in old[1:]:
         if name and name not in names:
-            try:
-                os.remove("/flash/" + name)
-            except OSError:
-                pass
+            discard("/flash/", name)
     for name in names[2:]:
         parts = name.split("/")
         for i in range(1, len(parts)):
@@ -166,19 +174,24 @@ def play(path, mark, files, shared):
     The state is that of a board: no file of the host, the current folder at the root, the board's
     path. `mark` is printed at the beginning and at the end of the board's own output. `shared` is
     the path of boards/virtual/modelled/files.py if a thread uses the files too, else "".
+
+    As on an ESP32, `flashbdev.bdev` is the block device.
     """
     import sys
 
     flash = Flash(path)
-    system = vfs.VfsLfs2(flash)  # type: ignore[abstract, arg-type]
+    flash.bdev = flash  # type: ignore[attr-defined]
+    sys.modules["flashbdev"] = flash  # type: ignore[assignment]
+    system = vfs
     if shared:
         space = {}  # type: ignore[var-annotated]
         with open(shared) as file:
             exec(file.read(), space)  # noqa: S102
-        system = space["Files"](system)
+        system = sys.modules["vfs"] = space["Mounts"](vfs)
         del file, space
     vfs.umount("/")
-    vfs.mount(system, "/")
+    vfs.mount(system.VfsLfs2(flash), "/")  # type: ignore[abstract, arg-type]
+    del system
     os.chdir("/")
     sys.path[:] = ["", ".frozen", "/lib"]
     sys.argv[:] = []

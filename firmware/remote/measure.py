@@ -106,27 +106,26 @@ def tokens(key, codes, display, flash):
 
 
 def sizes():
-    """Print the sizes of the .mpy files, by their names in /lib."""
+    """Print the sizes of the firmware's modules, by their names in /fw."""
     found = {}
-    folders = ["/lib"]
+    folders = ["/fw"]
     while folders:
         folder = folders.pop()
-        for name in os.listdir(folder):
+        for name, kind, _, size in os.ilistdir(folder):  # type: ignore[attr-defined]
             path = folder + "/" + name
-            mode, size = os.stat(path)[0], os.stat(path)[6]
-            if mode & 0x4000:
+            if kind & 0x4000:
                 folders.append(path)
-            elif name.endswith(".mpy"):
-                found[path[5:]] = size
+            else:
+                found[path[4:]] = size
     print(json.dumps(found))
 
 
 def models(path, values):
     """Print the heap used by the pins of a virtual board: the pins of a chip use none.
 
-    `path` is the board's /lib, `values` are the pins' numbers. Of the names here only `used` and
-    `before` are new to MicroPython: more new names could make its name table grow between the
-    measurements.
+    `path` is the folder of the modules, `values` are the pins' numbers. Of the names here only
+    `used` and `before` are new to MicroPython: more new names could make its name table grow
+    between the measurements.
     """
     sys.path[:] = [path]
     import board  # noqa: F401
@@ -146,8 +145,8 @@ def models(path, values):
 def files(path, program):
     """Print the heap used by the files of a virtual board with a timer thread.
 
-    `path` is the board's /lib, `program` the path of boards/virtual/modelled/files.py. As in
-    `models`, no name here is new to MicroPython except `used` and `before`.
+    `path` is the folder of the modules, `program` the path of boards/virtual/modelled/files.py. As
+    in `models`, no name here is new to MicroPython except `used` and `before`.
     """
     sys.path[:] = [path]
 

@@ -37,7 +37,7 @@ def inside() -> dict[str, float]:
     micropython = interpreter.find()
     key = bytes.fromhex("87f3ecbb2e46b48f")
     codes = "\n".join(credits(key, 1000, 7 * 50))
-    lib = firmware_build.build(micropython).tree / "lib"
+    lib = firmware_build.build(micropython).modules
     done = subprocess.run(
         micropython.command("-X", f"heapsize={HEAP}", str(HERE / "on_interpreter.py"), str(lib)),
         input=codes,
@@ -124,7 +124,7 @@ def erases(watts: int, step_s: int, days: int, waits: int = 0) -> tuple[float, f
     firmware = firmware_build.build(micropython)
     done = subprocess.run(
         micropython.command(
-            *("-X", "heapsize=8M", str(HERE / "on_flash.py"), str(firmware.tree / "lib")),
+            *("-X", "heapsize=8M", str(HERE / "on_flash.py"), str(firmware.modules)),
             *(str(HERE.parent / "power_cut"), str(firmware.image)),
             *(str(watts), str(step_s), str(days), str(waits)),
         ),

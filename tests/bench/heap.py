@@ -78,7 +78,7 @@ def flash(name: str) -> dict[str, int]:
         found = {}
         for file, source in firmware_build.sources(name, native=True, virtual=False).items():
             if file.endswith(".mpy"):
-                shown = file.removeprefix("lib/")
+                shown = file.partition("/")[2]
                 firmware_build.compile_module(source, target, shown, march, lines=False)
                 found[shown.removesuffix(".mpy")] = target.stat().st_size
     return found
@@ -103,7 +103,7 @@ def _inside(board: Board, source: str, heap: str = "512k") -> str:
 
 
 def _lib(name: str) -> str:
-    return str(firmware_build.build(interpreter.find(), name).tree / "lib")
+    return str(firmware_build.build(interpreter.find(), name).modules)
 
 
 def shares(name: str) -> dict[str, int]:
@@ -134,8 +134,8 @@ def import_all(name: str, heap_bytes: int) -> int:
     `heap_bytes` is without the models. Modules needed only at start are unloaded afterwards.
     """
     files = firmware_build.sources(name, native=True, virtual=False)
-    names = [file.removeprefix("lib/").removesuffix(".mpy") for file in files]
-    names = [n.replace("/", ".").removesuffix(".__init__") for n in names if n != "boot.py"]
+    names = [file[3:].removesuffix(".mpy") for file in files if file.startswith("fw/")]
+    names = [name.replace("/", ".").removesuffix(".__init__") for name in names]
     names.remove("jeton_main")  # its import would start the firmware
     lines = "".join(_imported(n) for n in ["machine", *_START, *sorted(set(names) - set(_START))])
     source = f"import gc, sys\nsys.path[:] = [{_lib(name)!r}]\n{lines}"

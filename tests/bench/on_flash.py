@@ -40,7 +40,7 @@ class Counted(Storage):
 
 def profiles(name, language=None):
     """Return a profile as a board reads it."""
-    with open(sys.argv[1] + "/../profiles/%s.%s" % (name, language or "json"), "rb") as file:
+    with open(sys.argv[1] + "/../tree/profiles/%s.%s" % (name, language or "json"), "rb") as file:
         return file.read() if language else json.load(file)
 
 

@@ -155,7 +155,7 @@ class Store:
 
 if MICROPYTHON:
     # As on a board: beside the compiled firmware.
-    _FOLDER = sys.argv[2] + "/../profiles/"
+    _FOLDER = sys.argv[2] + "/../tree/profiles/"
     _names = os.listdir(_FOLDER)
 
     def _profile_file(name):

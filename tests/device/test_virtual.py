@@ -54,8 +54,8 @@ def test_the_root_is_the_boards_own_flash(client: Client) -> None:
     output, error = client.run("import os, sys; print(os.listdir('/'), os.getcwd(), sys.path)")
     assert error == b""
     assert output == (
-        b"['boot.py', 'firmware.id', 'lib', 'meter.copy', 'meter', 'profiles'] / "
-        b"['', '.frozen', '/lib']\r\n"
+        b"['fw', 'boot.py', 'firmware.id', 'firmware.pack', 'lib', 'meter.copy', 'meter', "
+        b"'profiles'] / ['/fw', '', '.frozen', '/lib']\r\n"
     )
     assert client.run("print(os.stat('/etc'))")[1].endswith(b"OSError: [Errno 2] ENOENT\r\n")
 
@@ -375,9 +375,9 @@ def test_new_firmware_replaces_old_and_keeps_other_files(tmp_path: Path) -> None
     assert not firmware_build.update_image(interpreter, flash, new)
     files = _listed(interpreter, flash)
     assert {"/meter/record", "/lib/mine.py", "/lib/more.py", "/boot.py"} <= files
-    assert not any(name.startswith("/lib/jeton/") for name in files)
+    assert not any(name.startswith(("/lib/jeton", "/firmware.pack")) for name in files)
     assert firmware_build.update_image(interpreter, flash, old)
-    assert {"/meter/record", "/lib/mine.py", "/lib/jeton/meter.mpy"} <= _listed(interpreter, flash)
+    assert {"/meter/record", "/lib/mine.py", "/firmware.pack"} <= _listed(interpreter, flash)
 
 
 def test_a_damaged_list_of_files_is_ignored(tmp_path: Path) -> None:

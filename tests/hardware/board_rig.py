@@ -48,10 +48,11 @@ _BOOT = (
             self.ms += int(s * 1000)
     sys.modules["time"] = time = Time({ms})
     flash = Flash({flash!r})
+    flash.bdev = sys.modules["flashbdev"] = flash
     vfs.umount("/")
     vfs.mount(vfs.VfsLfs2(flash), "/")
     os.chdir("/")
-    sys.path[:] = ["/lib"]
+    sys.path[:] = ["", ".frozen", "/lib"]
     import builtins
     builtins.rig_time = time
 _()
@@ -120,7 +121,10 @@ class Rig:
         )
         line.close()
         if self._starts:
-            self.said = self.run("from jeton_main import meter, runtime, core as _meter")
+            source = "execfile('boot.py')\nfrom jeton_main import runtime, core as _meter"
+            self.said = self.run(source)
+        else:
+            self.run("exec(open('boot.py').read().split('\\ntry:')[0])\n_mount()")
 
     def power_cut(self) -> None:
         """Cut the power."""

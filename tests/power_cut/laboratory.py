@@ -16,7 +16,7 @@ BAD = ("neither", "doubled", "lost")
 
 def start(what: str, seed: int, count: int, *kinds: str) -> "subprocess.Popen[str]":
     """Start `cuts`, `flips`, or a control (`unsafe`, `silent`) in its own interpreter."""
-    lib = firmware_build.build(interpreter.find()).tree / "lib"
+    lib = firmware_build.build(interpreter.find()).modules
     root = HERE.parents[1]
     return _start(
         *("lab.py", what, str(lib)),
@@ -37,7 +37,7 @@ def _start(script: str, *arguments: str) -> "subprocess.Popen[str]":
 
 def failing() -> "subprocess.Popen[str]":
     """Start failing.py: saves that fail once or are interrupted."""
-    lib = firmware_build.build(interpreter.find()).tree / "lib"
+    lib = firmware_build.build(interpreter.find()).modules
     return _start("failing.py", str(lib), str(HERE))
 
 

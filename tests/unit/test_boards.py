@@ -109,8 +109,8 @@ def test_a_board_gets_only_the_drivers_of_its_parts(name: str) -> None:
     assert ("matrix" in found) == ("matrix" in board.drivers())
     assert ("pzem004t" in found) == ("pzem004t" in board.drivers())
     real = firmware_build.sources(name, native=True, virtual=False)
-    assert ("lib/machine.mpy" in real) == (name == "virtual")
-    assert ("lib/wiring.mpy" in real) == bool(board.parts)
+    assert ("fw/machine.mpy" in real) == (name == "virtual")
+    assert ("fw/wiring.mpy" in real) == bool(board.parts)
 
 
 def test_each_module_used_only_at_start_up_is_unloaded() -> None:
@@ -129,7 +129,7 @@ def test_boards_get_no_code_for_type_checkers(name: str) -> None:
     # Only that code is removed, and the line numbers stay: tracebacks refer to the source files.
     for module in ("state", "credit"):
         lines = (firmware_dir() / "jeton" / f"{module}.py").read_bytes().count(b"\n")
-        assert found[f"lib/jeton/{module}.mpy"].count(b"\n") == lines
+        assert found[f"fw/jeton/{module}.mpy"].count(b"\n") == lines
 
 
 def test_each_operation_has_its_own_number_which_the_models_know() -> None:
@@ -158,11 +158,11 @@ def test_parts_of_a_board_can_be_removed_and_inverted() -> None:
     assert board.parts["relay"]["active"] == 1
     assert "keypad" not in other.parts["display"]  # no keys to draw
     sources = firmware_build.sources(other, native=True, virtual=False)
-    parts, _, left_out = sources["lib/wiring.mpy"].partition(b"WITHOUT")
+    parts, _, left_out = sources["fw/wiring.mpy"].partition(b"WITHOUT")
     assert b"pulses" not in parts
     assert left_out == b" = ('keypad', 'pulses')\nACTIVE = {'relay': 0}\n"
-    assert "lib/drivers/xpt2046.mpy" not in sources
-    assert sources["lib/board.mpy"].endswith(b"TIMER = 3\n")
+    assert "fw/drivers/xpt2046.mpy" not in sources
+    assert sources["fw/board.mpy"].endswith(b"TIMER = 3\n")
     with pytest.raises(BoardError, match="cyd has no part 'tamper'; it has: display, "):
         board.changed(("tamper",))
     with pytest.raises(BoardError, match="display has no active level"):

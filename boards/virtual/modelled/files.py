@@ -102,3 +102,17 @@ class Files:
         """Return an iterator over the complete listing of a folder."""
         with _lock:
             return iter(list(self._of.ilistdir(path)))
+
+
+class Mounts:
+    """The module `vfs`: a littlefs that a program mounts is shared too."""
+
+    def __init__(self, of):
+        self._of = of
+
+    def VfsLfs2(self, *arguments, **named):
+        """Return a littlefs with the lock."""
+        return Files(self._of.VfsLfs2(*arguments, **named))
+
+    def __getattr__(self, name):
+        return getattr(self._of, name)

@@ -1,10 +1,14 @@
 """Installs the firmware on a board that runs MicroPython and starts the meter.
 
 At any moment the board has the complete old firmware, the complete new one, or none: then it waits
-at its prompt, and flashing again continues after the interruption. To achieve this, new files are
-copied beside the old ones and their hashes compared; then /boot.py is removed and the interpreter
-restarted, so that no meter runs; then all files are renamed, /boot.py last. The store of a meter
-is not part of the firmware and stays.
+at its prompt, and flashing again continues after the interruption. New files are copied beside the
+old ones and their hashes compared. Of the archive of modules only those that differ are sent: the
+board makes its new archive from them and from the old one.
+
+If one file changes, which is nearly always the archive, one rename puts the new firmware in place.
+If several change, /boot.py is first removed and the interpreter restarted, so that no meter runs;
+then all files are renamed, /boot.py last. Files of older firmware are removed after the new one
+has started (`Flasher.clean`). The store of a meter is not part of the firmware and stays.
 """
 
 import base64
@@ -22,8 +26,8 @@ from jeton_host.bench import esp
 from jeton_host.bench.facts import Facts
 from jeton_host.client.client import MeterClient
 from jeton_host.errors import BoardError
+from jeton_host.firmware import archive, remote
 from jeton_host.firmware import build as firmware_build
-from jeton_host.firmware import remote
 from jeton_host.firmware.boards import Board
 from jeton_host.firmware.build import Firmware, Target
 from jeton_host.firmware.interpreter import BLOCK
@@ -52,7 +56,7 @@ class Reporter(Protocol):
 
 @dataclass(frozen=True)
 class Copied:
-    """The changes made to a board's files."""
+    """The changes made to a board's files; the archive counts as its modules."""
 
     files: tuple[str, ...]
     size: int  # bytes copied
@@ -120,6 +124,15 @@ def firmware_for(about: Facts, board: Board) -> Firmware:
     return firmware_build.build_for(target, board)
 
 
+@dataclass(frozen=True)
+class _Piece:
+    """A piece of a file: its content or, with a size, that many bytes of the old file."""
+
+    content: bytes
+    start: int = 0
+    size: int = 0
+
+
 class Flasher:
     """Copies a firmware onto the board of an open line; `reporter` shows the progress."""
 
@@ -131,13 +144,25 @@ class Flasher:
         self._reporter = reporter
         self._id = firmware.hash
         self._contents = {n: (firmware.tree / n).read_bytes() for n in firmware.files()}
-        self._hashes = {n: hashlib.sha256(o).hexdigest() for n, o in self._contents.items()}
+        self._hashes = {n: _hash(o) for n, o in self._contents.items()}
+        packed = self._contents.get(archive.FILE)
+        self._archive = archive.unpack(packed) if packed is not None else None
+        modules = self._archive.modules if self._archive else {}
+        self._copies = {f"lib/{name}" for name in modules} & set(self._contents)
         before = set(about.firmware[1:])
         self._stale = tuple(sorted(before - set(self._contents)))
         self._ours = "boot.py" in before
 
+    @property
+    def count(self) -> int:
+        """Return the number of files of the firmware, with the modules in the archive."""
+        return len(self._contents) + (len(self._archive.modules) - 1 if self._archive else 0)
+
     def run(self, *, erase: bool = False) -> Copied:
-        """Bring the board up to date; with `erase`, remove the present meter."""
+        """Bring the board up to date; with `erase`, remove the present meter.
+
+        The new firmware is not started yet. Then call `clean`.
+        """
         self._do(remote.keep("_jeton", "flash", "Files"))
         there = self._there()
         wrong = [name for name in self._contents if there[name][0] != self._hashes[name]]
@@ -145,14 +170,31 @@ class Flasher:
             if new is not None and name not in wrong:  # left by an interrupted flashing
                 self._do(f"_jeton.remove({name + '.new'!r})")
         current = self._about.firmware[:1] == (self._id,)
-        if not wrong and current and not self._stale and not erase:
+        if not wrong and current and not erase:
             self._do(remote.gone("_jeton"))
-            return Copied((), 0, ())
+            return Copied((), 0, self._stale)
         self._ours = self._ours or "boot.py" not in wrong
+        pieces = {name: [_Piece(self._contents[name])] for name in wrong}
+        changed = [name for name in wrong if name != archive.FILE]
+        if archive.FILE in wrong:
+            pieces[archive.FILE], modules = self._assembled(there[archive.FILE][0] is not None)
+            changed += modules or [archive.FILE]
         todo = [name for name in wrong if there[name][1] != self._hashes[name]]
-        size = self._copy(todo)
-        kept = self._commit(wrong, erase, there["boot.py"][0] is not None)
-        return Copied(tuple(wrong), size, self._stale, kept)
+        size = self._copy({name: pieces[name] for name in todo})
+        kept = self._commit(wrong, erase, there)
+        return Copied(tuple(changed), size, self._stale, kept)
+
+    def clean(self) -> None:
+        """Remove the files of older firmware, after the new one has started."""
+        if not self._stale:
+            return
+        self._do(remote.keep("_jeton", "flash", "Files"))
+        with self._reporter.bar("remove old files", len(self._stale)) as progress:
+            for count, name in enumerate(self._stale, 1):
+                self._do(f"_jeton.remove({name!r})")
+                progress(count)
+        self._note(self._id, list(self._contents))
+        self._do(remote.gone("_jeton"))
 
     def _do(self, source: str) -> str:
         try:
@@ -180,22 +222,54 @@ class Flasher:
                 progress(len(found))
         return found
 
-    def _copy(self, names: list[str]) -> int:
+    def _assembled(self, exists: bool) -> tuple[list[_Piece], list[str]]:
+        """Return the pieces of the new archive, and the modules that the old one lacks."""
+        assert self._archive
+        old = self._modules_there(len(self._archive.modules)) if exists else {}
+        pieces = [_Piece(self._archive.head)]
+        changed = []
+        for name, content in self._archive.modules.items():
+            start, size = old.get(_hash(content), (0, 0))
+            last = pieces[-1]
+            if size and last.size and last.start + last.size == start:
+                pieces[-1] = _Piece(b"", last.start, last.size + size)
+            elif size:
+                pieces.append(_Piece(b"", start, size))
+            else:
+                changed.append(f"{archive.MOUNT}/{name}")
+                pieces.append(_Piece(content))
+        return [*pieces, _Piece(self._archive.names)], changed
+
+    def _modules_there(self, count: int) -> dict[str, tuple[int, int]]:
+        """Return hash -> offset and size of the modules in the board's archive."""
+        found: dict[str, tuple[int, int]] = {}
+        at = 0
+        with self._reporter.bar("compare modules", count) as progress:
+            while True:
+                said = self._do(f"_jeton.parts({archive.FILE!r}, {at}, {_AT_ONCE})").split("\n")
+                lines = [line.split() for line in said if line.strip()]
+                found |= {digest: (int(start), int(size)) for start, size, digest in lines}
+                at += len(lines)
+                progress(min(at, count))
+                if len(lines) < _AT_ONCE:
+                    return found
+
+    def _copy(self, files: dict[str, list[_Piece]]) -> int:
         """Copy files beside the present ones, and compare the hashes of the copies."""
-        total = sum(len(self._contents[name]) for name in names)
-        needed = sum(-(-len(self._contents[name]) // BLOCK) * BLOCK for name in names) + _SPARE
+        total = sum(len(piece.content) for pieces in files.values() for piece in pieces)
+        needed = sum(-(-len(self._contents[name]) // BLOCK) * BLOCK for name in files) + _SPARE
         if needed > self._about.free:
             raise BoardError(
                 f"{self._meter.port} has {self._about.free // 1024} KB free, and "
                 f"{needed // 1024} KB are needed: remove your own files from it"
             )
-        if not names:
+        if not files:
             return 0
         with self._reporter.bar("copy", total) as progress:
             done = 0
-            for name in names:
+            for name, pieces in files.items():
                 for last in (False, True):
-                    self._send(name, lambda sent, done=done: progress(done + sent))  # type: ignore[misc]
+                    self._send(name, pieces, lambda sent, done=done: progress(done + sent))  # type: ignore[misc]
                     copied = self._do(f"print(_jeton.hash({name + '.new'!r}))").strip()
                     if copied == self._hashes[name]:
                         break
@@ -204,38 +278,62 @@ class Flasher:
                             f"{name} arrived on {self._meter.port} damaged, twice: try another "
                             "cable or port"
                         )
-                done += len(self._contents[name])
+                done += sum(len(piece.content) for piece in pieces)
                 progress(done)
         return total
 
-    def _send(self, name: str, progress: Callable[[int], None]) -> None:
-        content = self._contents[name]
+    def _send(self, name: str, pieces: list[_Piece], progress: Callable[[int], None]) -> None:
         self._do(f"_jeton.begin({name!r})")
-        for at in range(0, len(content), _CHUNK):
-            text = base64.b64encode(content[at : at + _CHUNK]).decode()
-            self._do(f"_jeton.put({text!r})")
-            progress(min(at + _CHUNK, len(content)))
+        done = 0
+        for piece in pieces:
+            if piece.size:
+                self._do(f"_jeton.take({name!r}, {piece.start}, {piece.size})")
+            for at in range(0, len(piece.content), _CHUNK):
+                part = piece.content[at : at + _CHUNK]
+                self._do(f"_jeton.put({base64.b64encode(part).decode()!r})")
+                progress(done := done + len(part))
         self._do("_jeton.close()")
 
-    def _commit(self, names: list[str], erase: bool, has_boot: bool) -> str:
-        """Put the copied files in place while no meter runs; return the new name of a boot.py."""
+    def _commit(
+        self, names: list[str], erase: bool, there: dict[str, tuple[str | None, str | None]]
+    ) -> str:
+        """Put the copied files in place; return the new name of a boot.py that is not ours."""
         with contextlib.suppress(BoardError):  # there may be no meter
             self._meter.save()
+        both = sorted({*self._contents, *self._stale})
+        # The present firmware uses no file that it lacks and, while it starts well, no copy of a
+        # module in /lib: these can be placed at any time.
+        new = [
+            name
+            for name in names
+            if (there[name][0] is None and name != "boot.py") or name in self._copies
+        ]
+        rest = [name for name in names if name not in new]
+        foreign = there["boot.py"][0] is not None and not self._ours
+        kept = ""
+        if erase or foreign or len(rest) > 1:
+            kept = self._replace(names, erase, foreign)
+        else:
+            for name in new:
+                self._do(f"_jeton.place({name!r})")
+            if rest:
+                # No import may find a module in the new archive by the index of the old one.
+                self._do(remote.once("flash", "unmount", f"/{archive.MOUNT}"))
+                self._do(f"_jeton.place({rest[0]!r})")
+        self._note(self._id, both)
+        return kept
+
+    def _replace(self, names: list[str], erase: bool, foreign: bool) -> str:
+        """Put files in place while no meter runs; return the new name of a boot.py."""
         # Until the end, files of both versions belong to the firmware, and its hash matches
         # neither.
-        both = sorted({*self._contents, *self._stale})
-        self._note("updating", both)
-        kept = ""
-        if has_boot and not self._ours:
-            kept = self._do("_jeton.keep('boot.py')").strip()
+        self._note("updating", sorted({*self._contents, *self._stale}))
+        kept = self._do("_jeton.keep('boot.py')").strip() if foreign else ""
         self._do("_jeton.remove('boot.py')")
         self._meter.soft_reset()
         self._do(remote.keep("_jeton", "flash", "Files"))
-        with self._reporter.bar("put in place", len(names) + len(self._stale)) as progress:
+        with self._reporter.bar("put in place", len(names)) as progress:
             count = 0
-            for name in self._stale:
-                self._do(f"_jeton.remove({name!r})")
-                progress(count := count + 1)
             for name in names:
                 if name != "boot.py":
                     self._do(f"_jeton.place({name!r})")
@@ -244,9 +342,8 @@ class Flasher:
         if erase:
             self._do(remote.once("flash", "erase_meter"))
         if "boot.py" not in names:  # it was correct, but was removed above
-            self._send("boot.py", lambda _: None)
+            self._send("boot.py", [_Piece(self._contents["boot.py"])], lambda _: None)
         self._do("_jeton.place('boot.py')")
-        self._note(self._id, list(self._contents))
         return kept
 
     def _note(self, first: str, names: list[str]) -> None:
@@ -258,3 +355,7 @@ class Flasher:
                 raise BoardError(
                     f"{name} differs on {self._meter.port} from what was sent: flash it again"
                 )
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -109,7 +109,7 @@ def measure(meter: MeterClient) -> Measured:
     start_ms, taken = min(start for start, _ in starts), min(taken for _, taken in starts)
     info = meter.info()
     if virtual:
-        taken -= models(info.board)
+        taken -= models(info.board) + files(info.board)
     shown = meter.display()
     size = [shown.rows, shown.cols]
     on_flash = _entered(meter, True, size)  # first, while its modules are not loaded yet
@@ -232,9 +232,9 @@ def _imports(name: str) -> float:
 
 
 def _alone(board: boards.Board, function: str, argument: object) -> str:
-    """Return the output of a function in a separate interpreter with the board's /lib."""
+    """Return the output of a function in a separate interpreter with the board's modules."""
     micropython = interpreter.find()
-    lib = firmware_build.build(micropython, board).tree / "lib"
+    lib = firmware_build.build(micropython, board).modules
     source = remote.once("measure", function, str(lib), argument)
     command = micropython.command("-X", f"heapsize={HEAP}", "-c", source)
     variables = interpreter.environment() | {"JETON_TICKS": "1"}

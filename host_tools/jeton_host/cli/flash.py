@@ -96,10 +96,10 @@ def flash(
 ) -> None:
     """Install the firmware on a board that runs MicroPython, and start the meter.
 
-    Only files that differ are copied, and each is verified by its SHA-256. If the command is
-    interrupted, run it again. A meter that is already on the board keeps its state; --config or
-    --meter sets up a meter on a board that has none. Give --without and --active only when the
-    wiring changes: the board keeps them.
+    Only files and modules that differ are copied, and each is verified by its SHA-256. If the
+    command is interrupted, run it again. A meter that is already on the board keeps its state;
+    --config or --meter sets up a meter on a board that has none. Give --without and --active only
+    when the wiring changes: the board keeps them.
 
     A new chip needs MicroPython 1.23 or newer once. Download the .bin for your chip from
     https://micropython.org/download/ESP32_GENERIC or
@@ -240,10 +240,11 @@ def _flash(
 ) -> dict[str, Any]:
     """Copy the firmware and set up the meter over an open line; return the result for --json."""
     firmware = flashing.firmware_for(about, board)
-    copied = flashing.Flasher(line, about, firmware, printer).run(erase=erase)
-    if copied.files or copied.removed or erase:
+    flasher = flashing.Flasher(line, about, firmware, printer)
+    copied = flasher.run(erase=erase)
+    if copied.files or erase:
         printer.line(
-            f"copied: {len(copied.files)} of {len(firmware.files())} files, "
+            f"copied: {len(copied.files)} of {flasher.count} files, "
             f"{copied.size / 1024:.0f} KB, each verified by its SHA-256"
         )
         provisioning.start(line)
@@ -253,6 +254,7 @@ def _flash(
             provisioning.check_runs(line)
         except BoardError:
             provisioning.start(line)
+    flasher.clean()
     if copied.kept:
         printer.line(f"the boot.py of the board is kept as {copied.kept}")
     if erase and about.store:

@@ -14,6 +14,7 @@ PIN_NAMES = (
     *("scl", "sda", "sck", "mosi", "miso", "tx", "rx", "pin", "set", "reset", "rows", "columns"),
     *("cs", "dc", "rst", "backlight", "irq"),
 )
+READ_SIZES = (32, 64, 128, 256, 512)  # bytes; the cache, of four times as many, is in a block
 INPUTS = ("pulses", "tamper", "supply")  # parts that are inputs
 _INPUTS = {"miso", "rx", "irq", "columns"}
 
@@ -80,6 +81,7 @@ class Board:
     buses: dict[str, dict[str, Any]] = field(default_factory=dict)
     parts: dict[str, dict[str, Any]] = field(default_factory=dict)
     state_file: str = "/meter/record"
+    read_size: int = 128  # bytes littlefs reads at a time; six times as many are on the heap
     strapping_ok: tuple[int, ...] = ()  # strapping pins whose wiring is known to be safe
     # What `changed` has changed.
     without: tuple[str, ...] = ()
@@ -153,6 +155,8 @@ class Board:
         if chip is None:
             return [f"{self.name}: there is no chip {self.chip!r}"]
         found = []
+        if self.read_size not in READ_SIZES:
+            found.append(f"{self.name}: READ_SIZE is {self.read_size}, not one of {READ_SIZES}")
         owners: dict[int, str] = {}
         for use in self.pins():
             where = f"{self.name}: {use.user} has {use.name} on GPIO{use.number}"
@@ -204,6 +208,7 @@ def load(name: str) -> Board:
         state_file=values["STATE_FILE"],
         buses=values.get("BUSES", {}),
         parts=values.get("PARTS", {}),
+        read_size=values.get("READ_SIZE", 128),
         strapping_ok=values.get("STRAPPING_OK", ()),
     )
     return replace(board.changed(values.get("WITHOUT", ())), without=())

