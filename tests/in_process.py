@@ -44,6 +44,7 @@ def status(meter: Meter, now: int) -> dict[str, Any]:
     return status_from_answer(meter.status(now) | {"rate": 1}).as_dict()
 
 
-def snapshot(meter: Meter) -> Snapshot:
+def snapshot(meter: Meter, now: int) -> Snapshot:
     """Return what `Meter.snapshot` returns for a board."""
-    return snapshot_of(json.loads(json.dumps(_board["snapshot"](meter))))
+    meter.process(now)
+    return snapshot_of(json.loads(json.dumps(_board["snapshot"](meter, now))))

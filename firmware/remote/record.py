@@ -7,11 +7,11 @@ from binascii import hexlify
 from jeton import state as states
 
 
-def snapshot(core):
+def snapshot(core, now):
     """Return the fields of the record, the identifiers and the pending sections; change nothing.
 
-    Bytes are hexadecimal digits. `sections`: section number → fields. `since`: when the window of
-    the key change began.
+    `now`: the time to which the meter was advanced. Bytes are hexadecimal digits. `sections`:
+    section number → fields. `deadline`: when they are dropped, or None.
     """
     state = core.state
     values = [getattr(state, name) for name in states.FIELDS]
@@ -20,14 +20,14 @@ def snapshot(core):
         "fields": hexlify(struct.pack(states.FORMAT, *values)).decode(),
         "tids": hexlify(core.tids.data).decode(),
         "sections": core.key_change.sections,
-        "since": core.key_change._since,
-        "at": core._at,
+        "deadline": core.key_change.deadline(),
+        "at": now,
         "fault": core.fault or core.store_error,
     }
 
 
 def show():
     """Print the snapshot of the meter of this board."""
-    from jeton_main import core  # type: ignore[import-not-found]
+    from jeton_main import core, meter  # type: ignore[import-not-found]
 
-    print(json.dumps(snapshot(core)))
+    print(json.dumps(snapshot(core, meter.status()["clock"])))

@@ -16,13 +16,15 @@ import pytest
 
 from jeton.meter import Meter
 from jeton.sts.results import NAMES
+from jeton_host.client.answers import Snapshot
 from jeton_host.errors import VendingError
 from jeton_host.meter import Meter as Board
 from jeton_host.vending.explain import Explanation, Receipt, explain
 from jeton_host.vending.guesses import neighbours
 from jeton_host.vending.pos import PointOfSale
 from jeton_host.vending.service.server import VendServer
-from tests.in_process import Store, snapshot, started
+from tests.in_process import Store, started
+from tests.in_process import snapshot as snapshot_at
 from tests.in_process import status as status_at
 
 CLOCK = 783_000_000
@@ -62,6 +64,10 @@ def enter(meter: Meter, *entries: str) -> str:
 
 def status(meter: Meter) -> dict[str, Any]:
     return status_at(meter, CLOCK)
+
+
+def snapshot(meter: Meter) -> Snapshot:
+    return snapshot_at(meter, CLOCK)
 
 
 def by_http(desk: PointOfSale, **question: Any) -> Any:

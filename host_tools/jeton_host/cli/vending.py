@@ -576,7 +576,7 @@ def _live(pos: PointOfSale, name: str | None) -> Iterator[tuple[dict[str, Any], 
         if status.get("fault"):
             yield {}, f"The meter could not be used: {status['fault']}."
             return
-        # What stands in for a meter may have the verbs only.
+        # A replacement for a meter may have the verbs only.
         snapshot = meter.snapshot() if hasattr(meter, "snapshot") else None
         if snapshot is not None:
             yield {"snapshot": snapshot}, ""

@@ -70,14 +70,14 @@ class Snapshot:
         fields: The fields of the record, packed by the table of the firmware.
         tids: The identifiers of the tokens that the meter has accepted.
         sections: The pending sections of a key change: number -> fields.
-        since: The time at which the window of the key change began.
+        deadline: The time at which they are dropped, None if they are kept.
     """
 
     at: int
     fields: bytes = field(repr=False)
     tids: bytes = field(repr=False)
     sections: Mapping[int, Mapping[str, int]] = field(repr=False)
-    since: int = 0
+    deadline: int | None = None
 
 
 def snapshot_of(answer: Mapping[str, Any]) -> Snapshot:
@@ -87,7 +87,7 @@ def snapshot_of(answer: Mapping[str, Any]) -> Snapshot:
         bytes.fromhex(answer["fields"]),
         bytes.fromhex(answer["tids"]),
         {int(number): fields for number, fields in answer["sections"].items()},
-        answer["since"],
+        answer["deadline"],
     )
 
 

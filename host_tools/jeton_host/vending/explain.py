@@ -281,7 +281,7 @@ class _Explainer(Guesser):
     def _one(self, text: str, chain: Chain | None, states: list[MeterState]) -> Explanation:
         """Explain one token; it is then entered into the copies in `states`."""
         locked = [state.again() for state in states if state.copy.locked_s]
-        of = chain or self._nobody(states)
+        of = chain or self._no_meter(states)
         predictions = [self._predict(text, of, state) for state in states]
         if locked and all(one.result == "LockOut" for one in predictions):
             left = locked[0].copy.locked_s
@@ -306,7 +306,7 @@ class _Explainer(Guesser):
             return self._unknown(text, cls)
         return self._for_meter(text, chain, predictions)
 
-    def _nobody(self, states: list[MeterState]) -> Chain:
+    def _no_meter(self, states: list[MeterState]) -> Chain:
         """Return the empty chain of no meter."""
         meter = describe_meter("any", drn="00000000000")
         return Chain(self._pos, meter, [states[0].key])

@@ -63,7 +63,12 @@ class MeterCopy(Meter):
     """A meter of the firmware that begins with a given record, at the time `at`."""
 
     def __init__(
-        self, state: states.State, at: int, sections: Sections, since: int, port: Profiles
+        self,
+        state: states.State,
+        at: int,
+        sections: Sections,
+        port: Profiles,
+        deadline: int | None = None,
     ):
         super().__init__(_Memory(), port)
         self._port = port
@@ -72,6 +77,8 @@ class MeterCopy(Meter):
         self._at = at
         self._setup()
         self.key_change.sections = dict(sections)
+        window_s = self.profile.key_change_window_s
+        since = at if deadline is None or window_s is None else deadline - window_s
         self.key_change._since = since
 
     def again(self) -> "MeterCopy":
@@ -81,7 +88,7 @@ class MeterCopy(Meter):
         for name, size in states.RINGS:
             setattr(state, name, bytearray(size))
         pending = self.key_change
-        return MeterCopy(state, self._at, pending.sections, pending._since, self._port)
+        return MeterCopy(state, self._at, pending.sections, self._port, pending.deadline())
 
     def outcomes(self, digits: str) -> list[Outcome]:
         """Enter an entry of one or several tokens; return the outcome of each."""
@@ -116,7 +123,7 @@ def from_snapshot(snapshot: Snapshot, port: Profiles) -> MeterCopy:
         setattr(state, name, bytearray(size))
     state.load_steps = b""
     state.tids = snapshot.tids
-    return MeterCopy(state, snapshot.at, snapshot.sections, snapshot.since, port)
+    return MeterCopy(state, snapshot.at, snapshot.sections, port, snapshot.deadline)
 
 
 def from_status(
@@ -156,7 +163,7 @@ def from_status(
     stored = sorted(tids)[-SIZE:]
     stored = [stored[0]] * (SIZE - len(stored)) + stored
     state.tids = b"".join(number.to_bytes(3, "big") for number in stored)
-    return MeterCopy(state, at, sections, at, port)
+    return MeterCopy(state, at, sections, port)
 
 
 def profile_of(meter: MeterRecord, status: Mapping[str, Any]) -> str:

@@ -555,7 +555,7 @@ class Predictor:
         """Return whether a point of sale could have issued this authentic token for a meter.
 
         If not, the checksum matches by chance: another kind of token than those of an electricity
-        meter, a value that nobody sells or sets, or a date before the meter or in the future.
+        meter, a value that is not sold or set, or a date before the meter or in the future.
         """
         cls, sub, fields = decoded.cls, decoded.sub or 0, decoded.fields
         if cls == 1:
