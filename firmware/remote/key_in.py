@@ -28,7 +28,6 @@ class KeyIn:
         print(self._meter.rpc(request))
         self._status = self._meter.rpc('["status"]')
         self._seen = {}
-        self._changed = False
         self._note()
 
     def key(self, rows):
@@ -53,13 +52,13 @@ class KeyIn:
             print(answer)
             self._status = meter.rpc('["status"]')
             print(self._status)
-            self._see(answer)
+            if '"Accept"' in answer and '"ok"' in answer:
+                self._see(answer)
 
     def _note(self):
         """Remember the parameters that the meter has now."""
-        status = json.loads(self._status).get("ok") or {}
-        for name in ("krn", "kt", "ti", "ken", "sgc", "bdt"):
-            self._seen.setdefault(name, []).append(status.get(name))
+        for name, value in (json.loads(self._status).get("ok") or {}).items():
+            self._seen.setdefault(name, []).append(value)
 
     def _other(self, required):
         """Return those of the required parameters that the meter neither has nor had."""
@@ -67,7 +66,7 @@ class KeyIn:
         for name in required:
             seen = self._seen[name]
             # A key change does not always contain the SGC, and never the base date.
-            known = name not in ("sgc", "bdt") or not self._changed
+            known = len(seen) == 1 or name not in ("sgc", "bdt")
             if known and required[name] not in seen:
                 other[name] = seen[-1]
         return other
@@ -78,12 +77,10 @@ class KeyIn:
         key = state.decoder_key[: keys.key_bytes(state.ea)]
         cipher = keys.cipher(state.ea, key, bool(state.sample_tables))
         _, token, _ = decode(json.loads(request)[1], cipher, state.ea, state.mfr_code)
-        return token is not None and token.cls == 2 and token.sub in _SECTIONS
+        return bool(token) and token.cls == 2 and token.sub in _SECTIONS
 
     def _see(self, answer):
         """Follow a key change."""
-        if '"Accept"' in answer and '"Set' in answer:
-            entered = json.loads(answer).get("ok") or {}
-            if entered.get("class") == 2 and entered.get("subclass") in _SECTIONS:
-                self._changed = True
-                self._note()
+        entered = json.loads(answer)["ok"]
+        if entered["class"] == 2 and entered["subclass"] in _SECTIONS:
+            self._note()

@@ -156,7 +156,7 @@ def test_a_token_under_the_old_key_is_entered_and_explained(
 
 
 def test_the_base_date_in_a_row_dates_the_tokens(desk: PointOfSale, tmp_path: Path) -> None:
-    """The tokens of a key change do not contain it, so it is known only from the rows."""
+    """The tokens of a key change do not contain it, the rows do."""
     desk.add_meter("m", bdt="93")
     before = desk.credit("m", 1, at=BEFORE)
     at = datetime(2036, 1, 1, tzinfo=UTC)
