@@ -168,9 +168,9 @@ class DeskAndMeter(RuleBasedStateMachine):
 
     @rule()
     @precondition(lambda self: self.done)
-    def tell_the_desk(self) -> None:
-        """Tell the point of sale which codes were entered, as `jeton enter` does."""
-        TALLY["told"] += 1
+    def note_at_the_desk(self) -> None:
+        """Note at the point of sale which codes were entered, as `jeton enter` does."""
+        TALLY["noted"] += 1
         self.pos.entered("home", self.done.pop(0))
         if not self.done:
             assert self.present() == self.key
@@ -265,7 +265,7 @@ class DeskAndMeter(RuleBasedStateMachine):
         if not hasattr(self, "meter"):
             return
         while self.done:
-            self.tell_the_desk()
+            self.note_at_the_desk()
         assert self.present() == self.key
         left = self.meter.lockout.blocked(self.now)
         self.at += timedelta(seconds=left)
@@ -297,7 +297,7 @@ class DeskAndMeter(RuleBasedStateMachine):
             assert self.enter(code) in GOOD
         assert self.done
         while self.done:
-            self.tell_the_desk()
+            self.note_at_the_desk()
         assert self.pos.meter("home").present.number > present.number
 
 
@@ -319,4 +319,4 @@ def test_desk_and_meter_agree(capsys: pytest.CaptureFixture[str]) -> None:
         print(
             "\ndesk and meter:", ", ".join(f"{n:,} {what}" for what, n in TALLY.items()), end=" "
         )
-    assert {"changed", "told", "refused changes", "changes elsewhere"} <= set(TALLY), TALLY
+    assert {"changed", "noted", "refused changes", "changes elsewhere"} <= set(TALLY), TALLY

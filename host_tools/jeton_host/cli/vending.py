@@ -469,7 +469,7 @@ def _list_keys(ctx: typer.Context, json_: Json = False) -> None:
         _print_json({"meter": ctx.obj, "keys": listed})
         return
     for key in found:
-        state = "the meter has it" if key.number == before else "earlier"
+        state = "in the meter" if key.number == before else "earlier"
         if key.number > before:
             waiting = ", ".join(map(digits.grouped, codes.get(key.number, [])))
             state = f"change pending, codes {waiting}" if waiting else "change pending"
