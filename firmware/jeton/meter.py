@@ -426,11 +426,13 @@ class Meter:
         return status.led(self)
 
     def history(self, now):
-        """Return the consumption by day and month, oldest first."""
-        from . import history
+        """Return the consumption by day and month, oldest first, and the time zone."""
+        from . import history, status
 
         self.process(now)
-        return history.as_dict(self.state)
+        found = history.as_dict(self.state)
+        found["timezone"] = status.zone_name(self.state)
+        return found
 
     def reports(self, now):
         """Return the fault reports not acknowledged yet, oldest first."""
