@@ -41,7 +41,7 @@ def _about():
 
 
 def _follow(was, now):
-    """Set the meter's clock to that of the RTC, which somebody has set."""
+    """Set the meter's clock to that of the RTC, which a client has set."""
     if core.state.provisioned and not core.fault:
         core.clock_set(was, now)
 

@@ -21,9 +21,9 @@ class Clock:
     integers, because a float has 24 bits on an ESP32. Ticks wrap there after 12 days: call `count`
     at least every 6 days (the meter does every few milliseconds).
 
-    `rtc` is a clock that outlives a reset (rtc.py, ds3231.py). It shows the meter's time. If
-    somebody sets it while the rate is 1, the meter follows: `follow` is called with the meter's
-    time and the new one.
+    `rtc` is a clock that outlives a reset (rtc.py). It shows the meter's time. If a client sets it
+    while the rate is 1, the meter follows: `follow` is called with the meter's time and the new
+    one.
     """
 
     def __init__(self, start=0, rate=1, rtc=None):

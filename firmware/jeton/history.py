@@ -6,7 +6,7 @@ at the first midnight or when the history is read.
 
 import struct
 
-from . import calendar, credit, summer
+from . import calendar, credit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def month_wh(state: "State"):
 
 
 def as_dict(state: "State"):
-    """Return days and months by date, including the current ones, and the time zone.
+    """Return days and months by date, including the current ones.
 
     Days and months later than the current one are of a clock that was set back: they are left out.
     """
@@ -135,7 +135,6 @@ def as_dict(state: "State"):
     days = _put(room + state.days, state.day, today_wh(state))
     months = _put(room + state.months, this, month_wh(state))
     return {
-        "timezone": summer.zone_name(state),
         "days": [{"date": _date(day), "wh": wh} for day, wh in _entries(days) if day <= state.day],
         "months": [{"month": _month_name(n), "wh": wh} for n, wh in _entries(months) if n <= this],
     }

@@ -163,11 +163,13 @@ def led(meter: "Meter", now):
 
 
 def history(meter: "Meter", now):
-    """Return the consumption by day and month, oldest first."""
-    from . import history
+    """Return the consumption by day and month, oldest first, and the time zone."""
+    from . import history, status
 
     meter.process(now)
-    return history.as_dict(meter.state)
+    found = history.as_dict(meter.state)
+    found["timezone"] = status.zone_name(meter.state)
+    return found
 
 
 def reports(meter: "Meter", now):

@@ -102,7 +102,7 @@ class Clock(Protocol):
     def now(self) -> int:
         """Return the seconds since 2000-01-01 00:00 UTC.
 
-        The value only decreases by `set`, or if the RTC was set back: the meter was then told.
+        The value only decreases by `set`, or by an RTC that was set back.
         """
 
     def set(self, seconds: int) -> None:

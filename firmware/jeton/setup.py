@@ -5,7 +5,6 @@ The names are those of Prism's TokenApi in lower case (DRN, EA, SGC, KRN, TI, KE
 
 from . import events, history, supply
 from . import state as states
-from .profile import Profile
 from .sts import keys
 from .sts.digits import is_digits, luhn_ok
 from .sts.tids import BYTES, MAX_TID, TidStore
@@ -14,6 +13,7 @@ from .values import shown, whole
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from . import ports
+    from .profile import Profile
     from .state import State
 
 _KEYS = (
@@ -133,7 +133,11 @@ def configured(config, profiles: "ports.Profiles"):
             raise ValueError("the configuration needs %s" % name)
     get = config.get
     name = _profile_name(get("profile", "generic"))
-    profile = Profile(profiles, name)
+    # Not a Profile, whose messages would need a large block of heap.
+    settings = profiles(name)
+    kct_default, max_wh = settings["key_change"]["tokens"], settings["credit"]["max_wh"]
+    zone = settings["time"]
+    del settings
     state = states.State()
     state.provisioned = 1
     state.profile = name.encode()
@@ -164,11 +168,10 @@ def configured(config, profiles: "ports.Profiles"):
     if ea == 11:
         state.kct = whole("kct under EA11", 4 if kct is None else kct, 4, 4)
     else:
-        default = profile.key_change_tokens
-        state.kct = whole("kct under EA07", default if kct is None else kct, 2, 3)
+        state.kct = whole("kct under EA07", kct_default if kct is None else kct, 2, 3)
     state.mfr_code = whole("mfr_code", get("mfr_code", 0), 0, 0xFFFF)
     state.tids = _tids(get("tids"), get("tid0", 0))
-    state.credit_wh = whole("credit_wh", get("credit_wh", 0), 0, profile.credit_max_wh)
+    state.credit_wh = whole("credit_wh", get("credit_wh", 0), 0, max_wh)
     state.initial_wh = state.credit_wh
     display = get("display", [2, 16])
     if not isinstance(display, list) or len(display) not in (2, 3):
@@ -183,12 +186,12 @@ def configured(config, profiles: "ports.Profiles"):
             % (display,)
         )
     state.rows, state.cols, state.graphic = rows, cols, graphic
-    given = "zone_min" in config or "dst" in config
-    zone_min = get("zone_min", 0) if given else profile.time_zone_min
+    if "zone_min" in config or "dst" in config:
+        zone = config
+    zone_min = zone.get("zone_min", 0)
     if whole("zone_min", zone_min, -720, 840) % 15:
         raise ValueError("zone_min must be whole quarters of an hour, not %d" % zone_min)
-    rule = _dst(get("dst") if given else profile.time_dst)
-    state.zone = bytes([zone_min // 15 & 255] + list(rule))
+    state.zone = bytes([zone_min // 15 & 255] + list(_dst(zone.get("dst"))))
     return state
 
 

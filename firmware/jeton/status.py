@@ -1,6 +1,6 @@
 """The status that a client reads: registers, attributes, states, ledger; never a key."""
 
-from . import credit, summer, supply
+from . import credit, supply
 from .sts.results import NAMES
 from .values import text
 
@@ -52,9 +52,18 @@ def status(meter: "Meter", now):
         "missing": meter.key_change.missing() if meter.key_change.sections else [],
         "tid_newest": meter.tids.newest,
         "tid_oldest": meter.tids.oldest,
-        "timezone": summer.zone_name(state),
+        "timezone": zone_name(state),
         "utc_offset_s": credit.local(state, now) - now,
     }
+
+
+def zone_name(state: "State"):
+    """Return the time zone of a meter: "+01:00", with " DST" if it has a rule for summer time."""
+    minutes = 15 * ((state.zone[0] ^ 128) - 128)
+    sign = "-" if minutes < 0 else "+"
+    minutes = abs(minutes)
+    dst = " DST" if state.zone[1] else ""
+    return "%s%02d:%02d%s" % (sign, minutes // 60, minutes % 60, dst)
 
 
 def led(meter: "Meter"):

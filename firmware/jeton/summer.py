@@ -1,6 +1,4 @@
-"""Time zones: their names, and daylight saving time by a rule of the record.
-
-It is imported if the meter has such a rule, or when its status or history is read.
+"""Daylight saving time by a rule of the record; imported only if the meter has one.
 
 A rule is bytes 1 to 8 of `State.zone`: month, week, weekday and time at which an hour is added,
 and the same four for its end. Week 5 is the last of the month; weekday 0 is Monday; the time is in
@@ -9,20 +7,7 @@ quarters of an hour of the meter's standard time.
 
 from .calendar import DAY_S, date, day, weekday
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from .state import State
-
 SHIFT_S = 3600
-
-
-def zone_name(state: "State"):
-    """Return the time zone of a meter: "+01:00", with " DST" if it has a rule for summer time."""
-    minutes = 15 * ((state.zone[0] ^ 128) - 128)
-    sign = "-" if minutes < 0 else "+"
-    minutes = abs(minutes)
-    dst = " DST" if state.zone[1] else ""
-    return "%s%02d:%02d%s" % (sign, minutes // 60, minutes % 60, dst)
 
 
 def _turn(year, zone, at):

@@ -36,7 +36,7 @@ def test_a_clock_that_ran_on_is_the_time_after_a_power_cut():
 
 
 def test_a_clock_that_cannot_be_right_is_not_used():
-    """It stands in 2000 without battery, was set back, or is beyond what the record can hold."""
+    """It is in 2000 without battery, was set back, or is beyond what the record can hold."""
     for clock in (None, 0, 200 * DAY, T0 - DAY, T0 + 59, 1 << 33):
         meter, store = new_meter(credit_wh=100_000)
         meter.save(T0 + 60)

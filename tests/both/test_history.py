@@ -1,7 +1,7 @@
 """Tests of the history: the first day, a clock that was set wrong, days of the local time."""
 
 from both_support import T0, again, configuration, new_meter, raises
-from jeton import calendar, history, summer
+from jeton import calendar, history, status, summer
 from jeton.meter import Meter
 
 DAY = 86400
@@ -76,7 +76,7 @@ def test_a_clock_set_ahead_by_mistake_keeps_no_slot():
     assert len(found) == 32
     assert [wh for _, wh in found] == 31 * [2400] + [100]
     assert found[0][0] == "2025-06-17"
-    # The wrong month is gone too, also if the clock comes to it.
+    # The wrong month is gone too, also if the clock reaches it.
     assert len(meter.history(now)["months"]) == 3
     meter.process(wrong + DAY)
     assert history.month_wh(meter.state) < 31 * 2400
@@ -94,7 +94,7 @@ def test_days_end_at_midnight_of_the_time_zone():
         assert days(meter, now)[-1] == (name, 500)
         assert days(meter, now)[-2][1] == left_s * 1000 // 3600
         assert again(store, PLAIN).state.zone == meter.state.zone
-        zone = summer.zone_name(meter.state)
+        zone = status.zone_name(meter.state)
         assert meter.history(now)["timezone"] == zone == meter.status(now)["timezone"]
         assert meter.status(now)["utc_offset_s"] == 60 * minutes
     assert zone == "-12:00"

@@ -43,7 +43,7 @@ def lines(meter: Meter) -> list[str]:
 
 
 def test_clou_opens_on_tamper_and_closes_after_the_token(board: Meter, pos: PointOfSale) -> None:
-    """metering.clouglobal.com, "Clear Tamper Token": the relay opens; it closes after the token."""
+    """metering.clouglobal.com, "Clear Tamper Token": the relay opens; the token closes it."""
     meter = become(board, pos, "clou")
     status = meter.set_tamper()
     assert (status.switch, status.switch_reason) == ("open", "tamper")
@@ -151,7 +151,7 @@ def test_a_short_code_shows_the_meter_number(
 
 
 def test_itron_shows_tampering_and_negative_credit(board: Meter, pos: PointOfSale) -> None:
-    """Itron EM512 user guide: code 08 (p. 12); negative credit is paid by the next token (p. 11)."""
+    """Itron EM512 user guide: code 08 (p. 12); the next token pays negative credit (p. 11)."""
     meter = become(board, pos, "itron", credit_wh=1000)
     meter.press("08#")
     assert lines(meter) == ["Tampered", "no"]

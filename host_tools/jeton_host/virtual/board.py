@@ -39,7 +39,7 @@ from jeton_host.virtual.models.hardware import Bench
 from jeton_host.virtual.rtc import Rtc
 
 HEAP = "192k"  # as on a small ESP32: about 132 KB there, words have 64 bits here
-HEAP_MODELLED = "224k"  # the same, plus the modules that replace the chip's pins, buses and timers
+HEAP_MODELLED = "225k"  # the same, plus the modules that replace the chip's pins, buses and timers
 _TERMINAL = re.compile(r"/dev/(pts/[0-9]+|ttys[0-9]+)")
 _EXIT_S = 1.0  # seconds in which an interpreter ends after its host program was killed
 
