@@ -4,6 +4,9 @@
 __import__("micropython").kbd_intr(-1)
 # A user's own /board.py must not replace the board's.
 __import__("sys").path.insert(0, "/lib")
+# Collect often, also during the start: else its objects are spread over the whole heap, which then
+# has no contiguous block for an answer.
+__import__("gc").threshold(16384)
 try:
     # firmware/main.py, under its name on a board, so that a user's own /main.py cannot replace it.
     from jeton_main import meter  # type: ignore[import-not-found]  # noqa: F401
