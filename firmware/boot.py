@@ -41,6 +41,9 @@ def _mount():
     sys.path[:] = ("/fw",)
 
 
+# Collect often, also during the start: else its objects are spread over the whole heap, which then
+# has no contiguous block for an answer.
+__import__("gc").threshold(16384)
 try:
     _mount()
     # firmware/main.py, under its name on a board, so that a user's own /main.py cannot replace it.

@@ -69,8 +69,6 @@ if hasattr(board, "keep"):
     board.keep(meter.save)
 startup.release()
 gc.collect()
-# Collect often: a fragmented heap has no contiguous block for an answer.
-gc.threshold(16384)  # type: ignore[attr-defined]
 _locked = any(core.state.lock)
 if runtime:
     runtime.start(_locked)
