@@ -3,7 +3,7 @@
 import contextlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
@@ -15,6 +15,7 @@ from jeton_host.client.answers import (
     Emergency,
     EnterResult,
     Event,
+    FlashCounts,
     History,
     Info,
     Led,
@@ -447,6 +448,21 @@ class MeterClient(Session):
     def set_tamper(self, on: bool = True) -> Status:
         """Switch the tamper input on (cover open) or off; return the status."""
         return status_from_answer(self.rpc("tamper", on))
+
+    def flash_counts(self) -> FlashCounts:
+        """Return what a virtual board has read, written and erased on its flash since its start.
+
+        The counts do not depend on the computer. A real board counts nothing: `BoardError`.
+        """
+        said = self.run(
+            "print(*getattr(getattr(__import__('sys').modules.get('flashbdev'), 'bdev', None), "
+            "'counts', ()))"
+        ).split()
+        if len(said) != len(fields(FlashCounts)):
+            raise BoardError(
+                f"the board at {self.port} does not count what it does with its flash"
+            )
+        return FlashCounts(*map(int, said))
 
     @property
     def locks_again(self) -> bool:
