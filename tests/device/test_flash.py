@@ -1189,22 +1189,28 @@ def test_modules_are_compiled_for_the_chip(name: str, architecture: int) -> None
 # From separate files in /lib, as until version 0.2, to the archive.
 
 
+OLD_HASH = "0123456789abcdef"
+
+
 def _as_before(board: VirtualBoard) -> None:
     """Replace the archive on a board by files in /lib and by a boot.py that imports them."""
-    for name in modules_on(board):
-        source = f"""
+    sizes = run_on(board, remote.once("measure", "sizes"))
+    run_on(
+        board,
+        f"""
 import os
-parts = {name!r}.split("/")[:-1]
-for i in range(len(parts) + 1):
-    try:
-        os.mkdir("/".join(["/lib"] + parts[:i]))
-    except OSError:
-        pass
-with open("/fw/" + {name!r}, "rb") as file, open("/lib/" + {name!r}, "wb") as target:
-    target.write(file.read({len(_module(board, name))}))
-"""
-        run_on(board, source)
-    old = ["0123456789abcdef", "boot.py"]
+for name, size in {sizes}.items():
+    parts = name.split("/")[:-1]
+    for i in range(len(parts) + 1):
+        try:
+            os.mkdir("/".join(["/lib"] + parts[:i]))
+        except OSError:
+            pass
+    with open("/fw/" + name, "rb") as file, open("/lib/" + name, "wb") as target:
+        target.write(file.read(size))
+""",
+    )
+    old = [OLD_HASH, "boot.py"]
     old += [name for name in files_on(board) if name.startswith(("lib/", "profiles/"))]
     old.remove("lib/jeton_pack.mpy")
     boot = "import sys\nsys.path.insert(0, '/lib')\nfrom jeton_main import meter\n"
@@ -1219,10 +1225,6 @@ os.remove("firmware.pack")
 os.remove("lib/jeton_pack.mpy")
 """,
     )
-
-
-def _module(board: VirtualBoard, name: str) -> bytes:
-    return (firmware_build.build(find(), board.board).modules / name).read_bytes()
 
 
 @pytest.mark.parametrize("kind", ["virtual", "esp32_lcd2004"])
@@ -1267,25 +1269,27 @@ def test_an_end_after_each_step_to_the_archive_keeps_the_meter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There is a meter at every moment: first the old files, then the archive."""
-    path = tmp_path / "flash.img"
-    with VirtualBoard(path) as board, Meter(board.path) as meter:
-        meter.provision(make_config() | {"credit_wh": 12_340})
+    old, path = tmp_path / "old.img", tmp_path / "flash.img"
+    with VirtualBoard(old) as board:
+        with Meter(board.path) as meter:
+            meter.provision(make_config() | {"credit_wh": 12_340})
+        _as_before(board)
+    firmware = replace(firmware_build.build(find()), hash=OLD_HASH)  # so it is not updated
     whole = Meter.run
     places = ("place(", "'unmount'", "note(", "remove(")
-    cut = 0
-    while True:
-        with VirtualBoard(path) as board:
-            _as_before(board)
-            board.reset()
-            left = [cut]
+    ended = True
+    for cut in (*range(12), 40, 1000):
+        path.write_bytes(old.read_bytes())
+        left = [cut]
 
-            def counted(self: Meter, source: str, left: list[int] = left, **more: Any) -> str:
-                if any(place in source for place in places):
-                    if left[0] == 0:
-                        raise _Cut
-                    left[0] -= 1
-                return whole(self, source, **more)
+        def counted(self: Meter, source: str, left: list[int] = left, **more: Any) -> str:
+            if any(place in source for place in places):
+                if left[0] == 0:
+                    raise _Cut
+                left[0] -= 1
+            return whole(self, source, **more)
 
+        with VirtualBoard(path, firmware=firmware) as board:
             monkeypatch.setattr(Meter, "run", counted)
             try:
                 ended = False
@@ -1296,17 +1300,15 @@ def test_an_end_after_each_step_to_the_archive_keeps_the_meter(
             board.power_cut()
             board.power_on()
             with Meter(board.path) as meter:
-                assert meter.status().credit_wh == 12_340
-            if not ended:
-                return
-        cut += 1 if cut < 12 else 25
+                assert meter.status().credit_wh == 12_340, cut
+    assert not ended
 
 
 def test_a_users_modules_are_found_and_replace_none_of_the_firmware(board: VirtualBoard) -> None:
     run_on(
         board,
-        "for name in ('/board', '/jeton', '/lib/jeton', '/lib/drivers/clock', '/mine', '/lib/ours',"
-        " '/os', '/lib/json'):\n"
+        "for name in ('/board', '/jeton', '/lib/jeton', '/lib/drivers/clock', '/mine',"
+        " '/lib/ours', '/os', '/lib/json'):\n"
         "    with open(name + '.py', 'w') as file: file.write('who = %r' % name)",
     )
     with Meter(board.path) as meter:
