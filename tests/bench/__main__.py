@@ -12,6 +12,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from jeton_host.bench import flash_use
+from jeton_host.cli.boards import flash_table
 from jeton_host.client.answers import TokenResult
 from jeton_host.firmware import boards, interpreter, profiles
 from jeton_host.firmware import build as firmware_build
@@ -245,6 +247,7 @@ def main() -> int:
         row("  largest piece", piece / 1024, "KiB", 8)
     hil_conformance.measure(row, HEAP)
     Console().print(table)
+    Console().print(flash_table(flash_use.measure("esp32_lcd2004")))
     Console().print(of_modules("esp32_lcd2004"))
     return 1 if slow else 0
 

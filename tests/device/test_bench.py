@@ -4,18 +4,27 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from command import jeton, refused, result_of
 
-from jeton_host.bench import facts, measuring
+from jeton_host.bench import facts, flash_use, measuring
 from jeton_host.bench.measuring import Figure
 from jeton_host.meter import Meter
 from jeton_host.meters.named import make_config
 from jeton_host.virtual.board import VirtualBoard
 
 pytestmark = pytest.mark.virtual_only
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_tokens() -> Iterator[None]:
+    """Count the flash for fewer tokens: tests/hardware/test_budgets.py counts it for many."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flash_use, "TOKENS", 5)
+        yield
 
 
 @pytest.fixture(scope="module", params=["virtual", "esp32_lcd2004"])
@@ -63,6 +72,21 @@ def test_all_figures_are_measured(found: dict[str, Any]) -> None:
     assert "jeton/meter.mpy" in found["mpy_octets"]
 
 
+def test_the_use_of_the_flash_is_counted(found: dict[str, Any]) -> None:
+    uses = {use["name"]: use for use in found["flash"]}
+    assert list(uses) == [
+        *("start", "first token after a start", "token, the median of 5", "key change"),
+        "an hour with 2,000 W",
+    ]
+    for use in uses.values():
+        assert min(use["reads"], use["programs"]) > 0
+        assert use["bytes_read"] >= 32 * use["reads"]
+        assert use["chip_ms"] > 0.1 * use["reads"]
+    token = uses["token, the median of 5"]
+    assert token["worst"]["reads"] >= token["reads"]
+    assert uses["key change"]["programs"] >= token["programs"]
+
+
 def test_an_esp32_is_estimated_and_the_method_is_printed(found: dict[str, Any]) -> None:
     figures = {figure["name"].strip(): figure for figure in found["figures"]}
     block = figures["EA07, a block"]
@@ -83,7 +107,7 @@ def test_a_chip_is_measured_and_not_estimated(monkeypatch: pytest.MonkeyPatch) -
     with VirtualBoard() as board:
         value = result_of("bench", board.path)
     figures = {figure["name"].strip(): figure for figure in value["figures"]}
-    assert value["method"] is None
+    assert value["method"] is value["flash"] is None
     assert all(figure["estimate_esp32"] is None for figure in figures.values())
     assert figures["start to first display"]["target"] == 2000
     assert figures["token to result, saved on flash"]["target"] == 150
@@ -111,6 +135,8 @@ def test_the_figures_are_printed_as_a_table() -> None:
     assert "token to result" in said
     assert "jeton/meter.mpy" in said
     assert "<= 96 KiB" in said
+    assert "chip: its time by a model" in said
+    assert "key change" in said
 
 
 def test_a_terminal_without_unicode_gets_plain_characters() -> None:

@@ -29,6 +29,7 @@ from jeton_host.errors import BoardError, PortError
 from jeton_host.firmware import archive, boards, remote
 from jeton_host.firmware import build as firmware_build
 from jeton_host.firmware.build import Target
+from jeton_host.firmware.interpreter import find
 from jeton_host.meter import Meter
 from jeton_host.meters import named as meters
 from jeton_host.meters import ports
@@ -1186,3 +1187,160 @@ def test_modules_are_compiled_for_the_chip(name: str, architecture: int) -> None
     plain = firmware_build.build_for(Target(6 | 3 << 8, (1, 23, 0)), name)
     assert (plain.modules / "board.mpy").exists()
     assert not list(plain.modules.rglob("*_viper.mpy"))
+
+
+# From separate files in /lib, as until version 0.2, to the archive.
+
+
+OLD_HASH = "0123456789abcdef"
+
+
+def _as_before(board: VirtualBoard) -> None:
+    """Replace the archive on a board by files in /lib and by a boot.py that imports them."""
+    sizes = run_on(board, remote.once("measure", "sizes"))
+    run_on(
+        board,
+        f"""
+import os
+for name, size in {sizes}.items():
+    parts = name.split("/")[:-1]
+    for i in range(len(parts) + 1):
+        try:
+            os.mkdir("/".join(["/lib"] + parts[:i]))
+        except OSError:
+            pass
+    with open("/fw/" + name, "rb") as file, open("/lib/" + name, "wb") as target:
+        target.write(file.read(size))
+""",
+    )
+    old = [OLD_HASH, "boot.py"]
+    old += [name for name in files_on(board) if name.startswith(("lib/", "profiles/"))]
+    old.remove("lib/jeton_pack.mpy")
+    boot = "import sys\nsys.path.insert(0, '/lib')\nfrom jeton_main import meter\n"
+    run_on(
+        board,
+        f"""
+import os
+for name, text in (("firmware.id", {chr(10).join(old)!r}), ("boot.py", {boot!r})):
+    with open(name, "w") as file:
+        file.write(text)
+os.remove("firmware.pack")
+os.remove("lib/jeton_pack.mpy")
+""",
+    )
+
+
+@pytest.mark.parametrize("kind", ["virtual", "esp32_lcd2004"])
+def test_a_board_with_separate_files_gets_the_archive(kind: str) -> None:
+    with VirtualBoard(board=kind) as board:
+        new = set(files_on(board))
+        with Meter(board.path) as meter:
+            meter.provision(make_config() | {"credit_wh": 12_340})
+        _as_before(board)
+        modify(board, "lib/mine.py", text="mine = 1", mode="w")
+        board.reset()
+        with Meter(board.path) as meter:
+            assert meter.status().credit_wh == 12_340
+            assert "/fw" not in meter.run("import os, jeton_main\nprint(os.listdir('/'))")
+        found = flash(board)
+        assert {"boot.py", "lib/jeton_pack.mpy", SUPPLY} <= set(found["copied"])
+        assert "lib/jeton/supply.mpy" in found["removed"]
+        with Meter(board.path) as meter:
+            assert meter.status().credit_wh == 12_340
+            assert meter.run("import mine, os\nprint(mine.mine, os.listdir('/lib'))").startswith(
+                "1"
+            )
+        there = {name for name in files_on(board) if not name.startswith("meter.bin")}
+        assert there == new | {"lib/mine.py"}
+        assert flash(board)["copied"] == []
+
+
+def test_an_image_with_separate_files_gets_the_archive(tmp_path: Path) -> None:
+    path = tmp_path / "flash.img"
+    with VirtualBoard(path) as board:
+        new = set(files_on(board))
+        with Meter(board.path) as meter:
+            meter.provision(make_config() | {"credit_wh": 12_340})
+        _as_before(board)
+    with VirtualBoard(path) as board:
+        with Meter(board.path) as meter:
+            assert meter.status().credit_wh == 12_340
+        assert {n for n in files_on(board) if not n.startswith("meter.bin")} == new
+
+
+def test_an_end_after_each_step_to_the_archive_keeps_the_meter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is a meter at every moment: first the old files, then the archive."""
+    old, path = tmp_path / "old.img", tmp_path / "flash.img"
+    with VirtualBoard(old) as board:
+        with Meter(board.path) as meter:
+            meter.provision(make_config() | {"credit_wh": 12_340})
+        _as_before(board)
+    firmware = replace(firmware_build.build(find()), hash=OLD_HASH)  # so it is not updated
+    whole = Meter.run
+    places = ("place(", "'unmount'", "note(", "remove(")
+    ended = True
+    for cut in (*range(12), 40, 1000):
+        path.write_bytes(old.read_bytes())
+        left = [cut]
+
+        def counted(self: Meter, source: str, left: list[int] = left, **more: Any) -> str:
+            if any(place in source for place in places):
+                if left[0] == 0:
+                    raise _Cut
+                left[0] -= 1
+            return whole(self, source, **more)
+
+        with VirtualBoard(path, firmware=firmware) as board:
+            monkeypatch.setattr(Meter, "run", counted)
+            try:
+                ended = False
+                ran("flash", board.path, "--board", "virtual")
+            except _Cut:
+                ended = True
+            monkeypatch.setattr(Meter, "run", whole)
+            board.power_cut()
+            board.power_on()
+            with Meter(board.path) as meter:
+                assert meter.status().credit_wh == 12_340, cut
+    assert not ended
+
+
+def test_a_users_modules_are_found_and_replace_none_of_the_firmware(board: VirtualBoard) -> None:
+    run_on(
+        board,
+        "for name in ('/board', '/jeton', '/lib/jeton', '/lib/drivers/clock', '/mine',"
+        " '/lib/ours', '/os', '/lib/json'):\n"
+        "    with open(name + '.py', 'w') as file: file.write('who = %r' % name)",
+    )
+    with Meter(board.path) as meter:
+        meter.soft_reset()
+        assert meter.info().board == "virtual"
+        assert meter.run("import mine, ours\nprint(mine.who, ours.who)").split() == [
+            *("/mine", "/lib/ours"),
+        ]
+
+
+def test_modules_can_be_listed_and_not_written(board: VirtualBoard) -> None:
+    sizes = json.loads(run_on(board, remote.once("measure", "sizes")))
+    files = firmware_build.build(find()).modules
+    assert sizes == {
+        path.relative_to(files).as_posix(): path.stat().st_size for path in files.rglob("*.mpy")
+    }
+    said = run_on(
+        board,
+        """
+import os
+for source in ("open('/fw/new.py', 'w')", "open('/fw/jeton/meter.mpy', 'wb')",
+    "os.remove('/fw/board.mpy')", "os.mkdir('/fw/mine')", "os.stat('/fw/none.mpy')",
+    "open('/fw/jeton', 'rb')", "list(os.ilistdir('/fw/none'))", "os.rename('/fw/a', '/fw/b')"):
+    try:
+        eval(source)
+        print(source)
+    except OSError as error:
+        print(error.errno)
+print(os.listdir("/fw/jeton/sts") > [], os.stat("/fw")[0], os.stat("/fw/board.mpy")[0])
+""",
+    )
+    assert said.split() == ["2", "30", "30", "30", "2", "21", "2", "30", "True", "16384", "32768"]

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from jeton_host.bench import facts
+from jeton_host.bench import facts, flash_use
 from jeton_host.client.client import MeterClient
 from jeton_host.errors import BoardError
 from jeton_host.firmware import boards, interpreter, remote
@@ -82,6 +82,7 @@ class Measured:
     figures: tuple[Figure, ...]
     sizes: dict[str, int]
     method: str
+    flash: tuple[flash_use.Use, ...] = ()  # of a virtual board
 
     def as_dict(self) -> dict[str, Any]:
         """Return the measurements for --json."""
@@ -92,6 +93,7 @@ class Measured:
             "figures": [figure.as_dict() for figure in self.figures],
             "mpy_octets": self.sizes,
             "method": self.method or None,
+            "flash": [use.as_dict() for use in self.flash] or None,
         }
 
 
@@ -160,7 +162,8 @@ def measure(meter: MeterClient) -> Measured:
     if drawn:
         whole_ms = key * _PLAIN + _SCAN_MS + screen_ms
         method += f" The first key on another screen, all drawn again, takes {whole_ms:.0f} ms."
-    return Measured(meter.port, info.board, info.interpreter, tuple(figures), sizes, method)
+    flash = flash_use.measure(info.board) if virtual else ()
+    return Measured(meter.port, info.board, info.interpreter, tuple(figures), sizes, method, flash)
 
 
 METHOD = (

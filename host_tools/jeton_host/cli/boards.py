@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -11,6 +11,11 @@ from rich.table import Table
 from jeton_host.cli.options import BOARDS, Json, WherePort, put
 from jeton_host.cli.progress import Printer
 from jeton_host.errors import BoardError, JetonError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jeton_host.bench.flash_use import Use
 
 
 class _Bystander:
@@ -103,7 +108,8 @@ def bench(
     ciphers EA07 and EA11, the heap and the sizes of the .mpy files. The board restarts three
     times, and the smallest values of these starts count. Tokens are entered into a temporary
     meter, not into the meter of the board. For a virtual board, the times of an ESP32 at 160 MHz
-    are estimated; the output describes the method.
+    are estimated; the output describes the method. Its flash counts what a start, a token, a key
+    change and an hour with a load read, write and erase, in a new meter of its own.
 
     Examples:
 
@@ -137,9 +143,29 @@ def bench(
     console.print(table)
     if estimated:
         console.print(measured.method)
+    if measured.flash:
+        console.print(flash_table(measured.flash))
     if modules:
         for name, size in sorted(measured.sizes.items(), key=lambda item: (-item[1], item[0])):
             console.print(f"{size:>7}  {name}", markup=False)
+
+
+def flash_table(uses: "Sequence[Use]") -> Table:
+    """Return a table of what actions do with the flash; the worst of many has a row of its own."""
+    table = Table(title="flash, counted on a virtual board; chip: its time by a model")
+    names = ("what", "reads", "bytes", "programs", "bytes", "erases", "chip")
+    for name in names:
+        table.add_column(name, justify="left" if name == "what" else "right")
+    rows = []
+    for use in uses:
+        rows.append((use.name, use.counts))
+        if use.worst:
+            rows.append(("  the worst", use.worst))
+    for name, counts in rows:
+        numbers = (counts.reads, counts.bytes_read, counts.programs, counts.bytes_programmed)
+        shown = [f"{number:,}" for number in (*numbers, counts.erases)]
+        table.add_row(name, *shown, f"{counts.chip_ms:,.0f} ms")
+    return table
 
 
 def register(app: typer.Typer) -> None:

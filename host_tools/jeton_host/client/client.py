@@ -4,7 +4,7 @@ import contextlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
@@ -16,6 +16,7 @@ from jeton_host.client.answers import (
     Emergency,
     EnterResult,
     Event,
+    FlashCounts,
     History,
     Info,
     Led,
@@ -482,6 +483,21 @@ class MeterClient(Session):
         The first cause stays until a token clears it.
         """
         return status_from_answer(self.rpc("tamper", "magnet" if on and magnet else on))
+
+    def flash_counts(self) -> FlashCounts:
+        """Return what a virtual board has read, written and erased on its flash since its start.
+
+        The counts do not depend on the computer. A real board counts nothing: `BoardError`.
+        """
+        said = self.run(
+            "print(*getattr(getattr(__import__('sys').modules.get('flashbdev'), 'bdev', None), "
+            "'counts', ()))"
+        ).split()
+        if len(said) != len(fields(FlashCounts)):
+            raise BoardError(
+                f"the board at {self.port} does not count what it does with its flash"
+            )
+        return FlashCounts(*map(int, said))
 
     @property
     def locks_again(self) -> bool:
