@@ -238,7 +238,7 @@ class Session:
                 break
             # A Ctrl-C has interrupted the garbage collector: the heap stays locked and every
             # request fails at once. Only a restart helps, then the request can be repeated.
-            self.soft_reset()
+            self._soft_reset()
         if raised:
             last = raised.decode(errors="replace").strip().splitlines()[-1]
             if last.startswith("NameError") and "meter" in last:
@@ -371,6 +371,10 @@ class Session:
     @exclusive
     def soft_reset(self) -> None:
         """Restart the interpreter (Ctrl-D), and the meter from its saved state."""
+        self._soft_reset()
+
+    def _soft_reset(self) -> None:
+        """Restart the interpreter without a request to the meter before."""
         if self.locked:
             self.reset()
             return
