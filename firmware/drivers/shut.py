@@ -25,7 +25,7 @@ def start(error):
 
 
 def locked(path):
-    """Return whether the meter of a record is locked."""
+    """Return whether the meter of a record is locked; true if there is no memory to read it."""
     try:
         from jeton import state as states
 
@@ -35,5 +35,7 @@ def locked(path):
             file.seek(states.SIZE - states.LOCK_BYTES - older)
             known = head[:4] == states.MAGIC and (older or head[4:] == bytes((states.VERSION, 0)))
             return bool(known) and any(file.read(states.LOCK_BYTES))
+    except MemoryError:
+        return True
     except (OSError, ImportError):
         return False
