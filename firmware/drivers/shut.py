@@ -28,7 +28,7 @@ def start(error):
 
 
 def locked(path):
-    """Return whether the meter of a record is locked."""
+    """Return whether the meter of a record is locked; true if there is no memory to read it."""
     try:
         from jeton import state as states
 
@@ -40,5 +40,7 @@ def locked(path):
                 and head[4] in (3, states.VERSION)
                 and any(file.read(states.LOCK_BYTES))
             )
+    except MemoryError:
+        return True
     except (OSError, ImportError):
         return False
