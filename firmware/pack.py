@@ -2,7 +2,7 @@
 
 This module itself is the file system: boot.py mounts it at /fw. With 60 files in a few folders
 each import would read the logs of these folders several times. Here `stat` reads nothing, and an
-import reads little more than its module. The format is in docs/reference/storage.md; the host
+import reads little more than its module. The format is in docs/reference/archive.md; the host
 writes it (jeton_host.firmware.archive).
 
 An open file begins at its module and ends with the archive: an .mpy file contains its length.
@@ -63,8 +63,12 @@ def done():
 
 
 def __getattr__(name):
-    """Return an operation that an import does not need; the file system is read-only."""
-    if name in ("mount", "umount"):
+    """Return an operation that an import does not need; the file system is read-only.
+
+    Removing has no effect and is no error: a program that removes all files of a board reaches
+    /firmware.pack too, and with it the modules are gone.
+    """
+    if name in ("mount", "umount", "remove", "rmdir"):
         return lambda *_: None
     if name != "ilistdir":
         raise OSError(_EROFS)

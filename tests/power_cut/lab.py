@@ -146,12 +146,12 @@ class Lab:
         except OSError:
             pass
         try:
-            vfs.mount(vfs.VfsLfs2(nor), "/m")
+            vfs.mount(vfs.VfsLfs2(nor, readsize=128), "/m")  # as boot.py
         except OSError:
             if nor.dead:
                 raise
             # Torn cells settled while they were read: a second mount reads their final values.
-            vfs.mount(vfs.VfsLfs2(nor), "/m")
+            vfs.mount(vfs.VfsLfs2(nor, readsize=128), "/m")  # as boot.py
         store = self.store(PATH)
         store.nor = nor
         store.calm = calm

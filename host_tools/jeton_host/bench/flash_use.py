@@ -1,7 +1,7 @@
 """Counts what a meter does with its flash, on a virtual board of its own.
 
-The counts are exact and do not depend on the computer. The clock of the meter stands still, except
-where a measurement advances it, so no save by time is among them.
+The counts are exact and do not depend on the computer. The clock of the meter is stopped, and
+only a measurement advances it, so no save by time is among them.
 """
 
 import statistics

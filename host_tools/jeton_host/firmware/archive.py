@@ -1,7 +1,7 @@
 """Writes the archive of a board's compiled modules, which firmware/pack.py mounts on the board.
 
 One file in place of 60: an import finds its module without reading the logs of folders, and a new
-firmware replaces the old one in one rename. Format (docs/reference/storage.md): magic, 2 bytes of
+firmware replaces the old one in one rename. Format (docs/reference/archive.md): magic, 2 bytes of
 length, the index, the modules, the names. An entry of the index has the CRC-32 of a path and the
 offset of its content, which is 0 for a folder; the last entry is the end of the modules.
 """
@@ -76,7 +76,10 @@ def unpack(content: bytes) -> Archive:
         name.removeprefix("/"): content[a:b]
         for name, (a, b) in zip(files, pairwise(ends), strict=False)
     }
-    made = pack(found)
-    if made.content != content:
+    try:
+        made = pack(found)
+    except BoardError:
+        made = None
+    if made is None or made.content != content:
         raise BoardError("the archive of the firmware is damaged")
     return made
