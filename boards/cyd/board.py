@@ -4,6 +4,7 @@ NAME = "cyd"
 CHIP = "ESP32"
 DISPLAY = (4, 20, 1)  # rows, columns, graphic; the set-up of a meter may differ
 STATE_FILE = "/meter/record"
+READ_SIZE = 64  # bytes that littlefs reads at a time: a large display leaves less heap
 
 BUSES = {
     "spi": {"kind": "SPI", "id": 1, "baudrate": 40_000_000, "sck": 14, "mosi": 13, "miso": 12},

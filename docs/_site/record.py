@@ -42,8 +42,7 @@ MEANINGS = {
     "cleared_wh": "ledger: removed by ClearCredit, Wh",
     "emergency_debt_wh": "emergency credit still to repay, Wh",
     "advance_debt_wh": "advance still to repay, Wh",
-    "warned": "bit 0: low credit, bit 1: alarm level reached",
-    "muted": "1: the alarm is silenced",
+    "warned": "bits: 1 low credit, 2 alarm, 4 the alarm is silenced; the second byte is unused",
     "unbalance_w": "phase unbalance of the load, W",
     "load_from": "start of the load steps, s; negative after the clock was set back before 2000",
     "load_repeat_s": "period of the load steps, s; 0: once",
@@ -78,15 +77,15 @@ MEANINGS = {
     "report_seq": "number of the last fault report",
     "report_done": "number of the last acknowledged fault report",
     "report_lost": "fault reports for which there was no room",
-    "zone": "time zone, quarters of an hour east of UTC (i8), then the rule for daylight saving "
-    "time: month, week (5: the last), weekday (0: Monday) and quarter of an hour of the standard "
-    "time, for its beginning and its end; zeros: none",
     "lock": "unlock code: salt (16 bytes), hash (32), wrong codes (u8), time until which no code "
     "is taken (u32); zeros: not locked",
     "former_keys": "the last three decoder keys before this one, newest first; a token of one of "
     "them is no wrong token",
+    "zone": "time zone, quarters of an hour east of UTC (i8), then the rule for daylight saving "
+    "time: month, week (5: the last), weekday (0: Monday) and quarter of an hour of the standard "
+    "time, for its beginning and its end; zeros: none",
 }
-_CODE = re.compile(r"\d*[a-zA-Z]")  # one field in a format of `struct`
+_CODE = re.compile(r"\d*[a-zA-Z]x?")  # one field in a format of `struct`
 _TYPES = {"B": "u8", "H": "u16", "I": "u32", "Q": "u64", "q": "i64", "i": "i32"}
 
 
@@ -96,7 +95,7 @@ def _rows(packed: str, at: int, described: Iterable[tuple[str, str]]) -> str:
     codes = _CODE.findall(packed)
     for (name, meaning), code in zip(described, codes, strict=True):
         size = struct.calcsize("<" + code)
-        kind = "bytes" if code.endswith("s") else _TYPES[code]
+        kind = "bytes" if code.endswith("s") else _TYPES[code.rstrip("x")]
         found += row(at, size, kind, name, meaning)
         at += size
     return found

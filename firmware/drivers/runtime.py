@@ -389,3 +389,4 @@ class _Call:
                 return self._function(*arguments)
             finally:
                 runtime.caller = None
+                startup.release()

@@ -1,14 +1,17 @@
-"""Modules needed only during start-up: unloaded after it, to free heap."""
+"""Modules needed only during start-up or for a rare verb: unloaded after it, to free heap."""
 
 import sys
 
-# They take 3.6 KB of a small heap: modules that read a record, that construct the parts of a board
-# and probe its buses, and the wiring of the board. Call `release` after any code that may import
-# one of them: the start (main.py) and the retry of a part (runtime.py). A later import loads them
-# again.
+# They take 9 KB of a small heap: modules that read a record, set up a meter or end a power cut,
+# that construct the parts of a board and probe its buses, and its wiring. Call `release`
+# after any code that may import one of them: the start (main.py), the retry of a part and a verb
+# (runtime.py). A later import loads them again.
 ONCE = (
+    "jeton.starting",
     "jeton.reading",
     "jeton.migration",
+    "jeton.outage",
+    "jeton.setup",
     "drivers.storage_start",
     "drivers.parts",
     "drivers.probe_start",

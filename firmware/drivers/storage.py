@@ -1,7 +1,8 @@
 """Stores the meter's record and its tick in files, as bytes.
 
-On littlefs a file that is overwritten has its old content until it is flushed. So the files stay
+On littlefs a file that is overwritten has its old content until it is flushed. The record stays
 open: to find a file in its folder takes up to a hundred reads of the flash, to overwrite it ten.
+Each open file takes 0.7 KB of the heap, so the copy and the tick are closed again.
 """
 
 import os
@@ -75,6 +76,7 @@ class Storage:
         self._partial = False
         try:
             self._write(1, parts)
+            self._close(1)
         except OSError:
             # The record is saved. An older copy must never be used in its place: a used token
             # would be accepted again. So remove the copy if there is no room for a new one.
@@ -84,7 +86,10 @@ class Storage:
 
     def save_tick(self, tick):
         """Replace the tick, in place: littlefs stores so small a file in its directory block."""
-        self._write(2, (tick,))
+        try:
+            self._write(2, (tick,))
+        finally:
+            self._close(2)
 
     def _open(self, which):
         """Return an open file; None if it does not exist."""

@@ -6,10 +6,8 @@
 import gc
 import json
 
-from . import __version__
-from .entry import check_keys
 from .sts.digits import clean
-from .values import describe, shown, text, whole
+from .values import describe, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,48 +68,12 @@ class Console:
         # The clock of the record has 32 bits: it stops in 2136.
         return min(self._clock.now(), _LATEST)
 
-    def info(self):
-        """Return firmware, board, interpreter, profile and meter number."""
-        meter = self._meter
-        about = {"firmware": __version__, "provisioned": bool(meter.state.provisioned)}
-        about["profile"] = meter.profile.name if meter.profile else None
-        about["drn"] = text(meter.state.drn)
-        about.update(self._about())
-        return about
-
     def enter(self, digits):
         """Enter a token over the serial line; the result is the same as from the keypad."""
         if not isinstance(digits, str):
             raise ValueError("a token is a string of 20 digits, not %s" % shown(digits))
         now = self._now()
         return self._outcome(self._meter.enter(clean(digits), now), now)
-
-    def press(self, keys, linger_s=0):
-        """Press keys one after another: 0 to 9, * backspace, # Enter, i where the keypad has an i.
-
-        Run an accelerated clock at 1x for the next `linger_s` real seconds, so that no timeout
-        passes before the next key.
-        """
-        if not isinstance(keys, str):
-            raise ValueError("keys are a string, not %s" % shown(keys))
-        profile = self._meter.profile
-        check_keys(keys, profile.codes_start if profile else "")
-        if whole("linger_s", linger_s, 0, 60):
-            self._clock.linger(linger_s)
-        now = self._now()
-        done = []
-        for key in keys:
-            outcome = self._meter.press(key, now)
-            if outcome:
-                done += outcome.earlier
-                done.append(outcome)
-                outcome.earlier = []
-        result = None
-        if done:
-            last = done.pop()
-            last.earlier = done
-            result = self._outcome(last, now)
-        return {"display": self._meter.display(now), "result": result}
 
     def _outcome(self, outcome, now):
         value = outcome.as_dict()
@@ -130,11 +92,6 @@ class Console:
         status = self._meter.status(self._now())
         status["rate"] = self._clock.rate
         return status
-
-    def events(self, after=0, most=100):
-        """Return the logged events with a number above `after`, the oldest `most` of them."""
-        whole("most", most, 1, 100)
-        return self._meter.events(whole("after", after, 0, _LATEST), most)
 
     def save(self):
         """Save everything, as a meter does when its supply fails."""

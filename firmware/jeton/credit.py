@@ -17,6 +17,7 @@ DAY_S = 86400
 # Bits of `warned`: the levels that the credit is below.
 LOW = 1
 ALARM = 2
+MUTED = 4
 
 # A level below every value that a register can hold.
 NEVER = -0x3FFFFFFF
@@ -186,17 +187,17 @@ def watch(state: "State", profile: "Profile", now):
             state.warned |= bit
             _event(state, now, kind, state.credit_wh)
     if not state.warned & ALARM:
-        state.muted = 0
+        state.warned &= ~MUTED
 
 
 def alarm_sounds(state: "State"):
     """Return whether the buzzer sounds: credit is below the alarm level and it is not muted."""
-    return bool(state.warned & ALARM) and not state.muted
+    return state.warned & (ALARM | MUTED) == ALARM
 
 
 def mute(state: "State"):
     """Silence the alarm."""
-    state.muted = 1
+    state.warned |= MUTED
 
 
 def protected(state: "State", profile: "Profile", now):

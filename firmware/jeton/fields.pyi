@@ -42,7 +42,6 @@ class Record:
     emergency_debt_wh: int
     advance_debt_wh: int
     warned: int
-    muted: int
     unbalance_w: int
     load_from: int
     load_repeat_s: int

@@ -4,7 +4,7 @@ The module uses no clock, file or pin: `now` is an argument (seconds since 2000-
 storage and profiles are ports, energy arrives as Wh or as a load in W.
 """
 
-from . import commit, credit, events, screens, supply, timeline
+from . import commit, credit, screens, timeline
 from . import state as states
 from .entry import ENTER, Entry, check_keys
 from .lockout import Lockout
@@ -12,14 +12,13 @@ from .profile import Profile
 from .sts import digits as token_digits
 from .sts import keys
 from .sts.tids import TidStore
-from .values import describe, short, text
+from .values import short, text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any  # noqa: F401
+
     from . import ports
-
-
-_SET_FROM = 366 * 86400  # the end of 2000, in which a clock begins that was never set
 
 
 class Meter:
@@ -42,6 +41,8 @@ class Meter:
         self._saved_at = 0
         self._saved_total_wh = 0
         self._unsaved = False
+        self._load = self._trip_at = None  # type: Any
+        self._next = self._level = 0
         self._before = None  # type: list | None
         # `fault`: why there is no working meter (a damaged record). `store_error`: why the last
         # save failed.
@@ -59,49 +60,9 @@ class Meter:
         If the store cannot be read or holds no intact record, it is left unchanged: `fault` gives
         the reason, the display shows it, and only `provision` makes a working meter.
         """
-        try:
-            from . import reading
+        from . import starting
 
-            self.state = reading.latest(self._storage, self._record) or self.state
-            self._at = self._saved_at = self.state.clock
-            self._setup()
-        except MemoryError:
-            raise  # a lack of memory is not a fault of the store
-        except Exception as error:
-            lock = self.state.lock  # an unreadable profile must not unlock a meter
-            self.state = states.State()
-            self.state.lock = lock
-            self.fault = describe(error)
-            self._setup_bare()
-            return 0
-        state = self.state
-        at = now = self._at
-        if clock is not None and max(at, _SET_FROM) <= clock <= 0xFFFFFFFF:
-            now = clock
-        if state.provisioned:
-            state.power_fails = min(state.power_fails + 1, 0xFFFF)
-            # A second power-up at the same meter time, or soon after it, adds no information, and
-            # would push older events out of the log.
-            seen, kind = events.last(state)
-            if kind != events.POWER_UP or (seen != at if now == at else now - seen > 60):
-                events.record(state, at, events.POWER_DOWN)
-                events.record(state, now, events.POWER_UP)
-            self.lockout.power_up(at)
-            if state.sections != bytes(len(state.sections)):
-                from . import management
-
-                management.recall_sections(self)
-                timeline.plan(self)
-            if now != at:
-                from . import outage
-
-                outage.end(self, now)
-                timeline.settle(self)
-            # Data half written at a power cut may read differently later: write the record again
-            # before it is used.
-            timeline.save_or_note(self, True)
-        self._at = now
-        return now
+        return starting.start(self, clock)
 
     def _setup(self):
         """Create the parts derived from the record; drop state that ends with a power cut."""
@@ -124,17 +85,6 @@ class Meter:
         self._trip_at = None
         timeline.find_load(self)
         timeline.plan(self)
-
-    def _setup_bare(self):
-        """Set up a meter that can only report its fault."""
-        state = self.state
-        self.profile = None  # type: ignore[assignment]
-        self.tids = TidStore(state.tids)
-        self.screen = screens.Screen(state.rows, state.cols)
-        self.entry = self.lockout = self._load = self._trip_at = None  # type: ignore[assignment]
-        self._next = self._level = 0
-        self.key_change = keys.KeyChange(state.ea, state.kct)
-        self._decrypt = None
 
     def __getattr__(self, name):
         """Return an operation of the module `operations`, imported at the first such call."""
@@ -199,14 +149,6 @@ class Meter:
         if credit.alarm_sounds(self.state):
             self.change(now, credit.mute)
 
-    def reconnect(self, now):
-        """Close the switch by key if it waits for that; return whether that had an effect."""
-        self._check_fault()
-        self.process(now)
-        if not supply.waits_for_key(self.state, self.profile):
-            return False
-        return self.change(now, supply.by_key, self.profile, now)
-
     # Keys and tokens
 
     def press(self, key, now):
@@ -230,7 +172,7 @@ class Meter:
             if key != ENTER:  # else it begins a code, or is a second Enter after a result
                 self.screen.clear()
         elif done[0] == "page":
-            self._enter_key(now)
+            self.enter_key(now)
         elif done[0] == "code":
             from . import shortcodes
 
@@ -239,20 +181,6 @@ class Meter:
         else:
             return self._accept(done[1], now)
         return None
-
-    def _enter_key(self, now):
-        """Handle Enter without digits: turn the page, reconnect, or take emergency credit."""
-        if self.screen.deadline(now) is not None:
-            self.screen.next_page(now)
-        elif self.reconnect(now):
-            pass
-        elif self.profile.credit_emergency_by == "enter" and credit.offered(
-            self.state, self.profile
-        ):
-            from . import shortcodes
-
-            pages = shortcodes.show("emergency", self, now)
-            self.screen.show(pages, now, self.profile.screens_page_s)
 
     def enter(self, digits, now):
         """Enter the digits of a token over the serial line; return its Outcome.
@@ -283,7 +211,9 @@ class Meter:
             fault = short(fault)
             idle = ["STORE FAULT", fault[:16], fault[16:]]
         elif self.entry.digits or self.entry.code:
-            idle = screens.entry(self.entry, self.profile, self.screen)
+            from . import pages
+
+            idle = pages.entry(self.entry, self.profile, self.screen)
         else:
             wanted = ""
             if self.key_change.sections:
@@ -310,9 +240,3 @@ class Meter:
         if not self.fault:
             self.process(now)
         return status.status(self, now)
-
-    def events(self, after=0, most=events.SLOTS):
-        """Return the stored events with a number above `after`, the oldest `most` of them."""
-        from . import reports
-
-        return reports.since(self.state, after, supply.REASONS, most)

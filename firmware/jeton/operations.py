@@ -181,3 +181,34 @@ def reports(meter: "Meter", now):
         # A reported number must never be used again for another fault.
         commit.save(meter)
     return reports.pending(meter.state, supply.REASONS)
+
+
+def enter_key(meter: "Meter", now):
+    """Handle Enter without digits: turn the page, reconnect, or take emergency credit."""
+    if meter.screen.deadline(now) is not None:
+        meter.screen.next_page(now)
+    elif meter.reconnect(now):
+        pass
+    elif meter.profile.credit_emergency_by == "enter" and credit.offered(
+        meter.state, meter.profile
+    ):
+        from . import shortcodes
+
+        pages = shortcodes.show("emergency", meter, now)
+        meter.screen.show(pages, now, meter.profile.screens_page_s)
+
+
+def reconnect(meter: "Meter", now):
+    """Close the switch by key if it waits for that; return whether that had an effect."""
+    meter._check_fault()
+    meter.process(now)
+    if not supply.waits_for_key(meter.state, meter.profile):
+        return False
+    return meter.change(now, supply.by_key, meter.profile, now)
+
+
+def events(meter: "Meter", after=0, most=100):
+    """Return the stored events with a number above `after`, the oldest `most` of them."""
+    from . import reports
+
+    return reports.since(meter.state, after, supply.REASONS, most)

@@ -4,8 +4,8 @@ Imported with the first token: the idle screen needs it only while a key change 
 """
 
 from .entry import ENTER
-from .screens import RESULT, kwh
-from .sts.digits import DIGITS, clean
+from .screens import RESULT, kwh, row
+from .sts.digits import DIGITS, clean, grouped
 from .sts.results import GOOD, NAMES, SECTION, TokenResult
 
 # The longest time for which a result stays because its token was keyed slowly, s.
@@ -112,3 +112,21 @@ def mark_refused(meter: "Meter", lines, now):
     if screen._page(now) is not None:
         if not lines[-1].strip() or (now - screen.refused) % 2 == 0:
             lines[-1] = screen._fit(meter.profile.say("keys_locked"))
+
+
+def entry(keyed, profile: "Profile", screen):
+    """Return the lines while a token or short code is keyed in; `keyed` is the Entry.
+
+    Digits enter at the right and scroll to the left; a display of four lines shows all of them.
+    """
+    digits = keyed.digits
+    if keyed.code:
+        return [profile.say("code"), screen.row("", profile.codes_start + digits)]
+    counter = "%d/%d" % (len(digits), DIGITS) if profile.entry_counter else ""
+    label = screen.row(profile.say("token"), counter)
+    separator = profile.entry_separator
+    keyed = grouped(digits, separator)
+    if screen.rows >= 4 and len(digits) <= DIGITS:
+        first = 3 * (4 + len(separator))
+        return [label, row(keyed[:first], "", screen.cols), row(keyed[first:], "", screen.cols)]
+    return [label, row("", keyed[-screen.cols :], screen.cols)]

@@ -1,12 +1,10 @@
 """The content of the display, as lines of text of the display's width."""
 
 from . import credit, supply
-from .sts.digits import DIGITS, grouped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .meter import Meter
-    from .profile import Profile
 
 _KWH = " kWh"
 
@@ -171,21 +169,3 @@ def idle(meter: "Meter", now, wanted=""):
         return [screen.row(say("credit"), load), screen.row("", value)]
     label = load if len(load) + len(value) < screen.cols else ""
     return [top, below or screen.row(label, value)]
-
-
-def entry(keyed, profile: "Profile", screen):
-    """Return the lines while a token or short code is keyed in; `keyed` is the Entry.
-
-    Digits enter at the right and scroll to the left; a display of four lines shows all of them.
-    """
-    digits = keyed.digits
-    if keyed.code:
-        return [profile.say("code"), screen.row("", profile.codes_start + digits)]
-    counter = "%d/%d" % (len(digits), DIGITS) if profile.entry_counter else ""
-    label = screen.row(profile.say("token"), counter)
-    separator = profile.entry_separator
-    keyed = grouped(digits, separator)
-    if screen.rows >= 4 and len(digits) <= DIGITS:
-        first = 3 * (4 + len(separator))
-        return [label, row(keyed[:first], "", screen.cols), row(keyed[first:], "", screen.cols)]
-    return [label, row("", keyed[-screen.cols :], screen.cols)]

@@ -62,8 +62,9 @@ _table = (
     "cleared_wh", "q",
     "emergency_debt_wh", "Q",
     "advance_debt_wh", "Q",
-    "warned", "B",  # credit.LOW | credit.ALARM
-    "muted", "B",
+    # credit.LOW | ALARM | MUTED. One field more than 73 would cost 1 KB: MicroPython doubles the
+    # table of the attributes of an object. The byte after it was a field of its own.
+    "warned", "Bx",
     # Energy and load.
     "unbalance_w", "I",
     "load_from", "q",  # before 2000 if the clock was set back

@@ -1,13 +1,59 @@
-"""Verbs of the console that are called rarely: imported with the first call of one."""
+"""Verbs of the console that a start does not need: imported with the first call of one."""
 
+from . import __version__
+from .entry import check_keys
 from .sts.results import NAMES
 from .sts.tids import MAX_TID
-from .values import whole
+from .values import shown, text, whole
 
 _LONGEST_ADVANCE_S = 100 * 366 * 86400
 _LATEST = 0xFFFFFFFF
 # The interpreter needs some seconds for this many; ten years of a household have fewer.
 _MOST_CHANGES = 150000
+
+
+def info(console):
+    """Return firmware, board, interpreter, profile and meter number."""
+    meter = console._meter
+    about = {"firmware": __version__, "provisioned": bool(meter.state.provisioned)}
+    about["profile"] = meter.profile.name if meter.profile else None
+    about["drn"] = text(meter.state.drn)
+    about.update(console._about())
+    return about
+
+
+def press(console, keys, linger_s=0):
+    """Press keys one after another: 0 to 9, * backspace, # Enter, i where the keypad has an i.
+
+    Run an accelerated clock at 1x for the next `linger_s` real seconds, so that no timeout
+    passes before the next key.
+    """
+    if not isinstance(keys, str):
+        raise ValueError("keys are a string, not %s" % shown(keys))
+    profile = console._meter.profile
+    check_keys(keys, profile.codes_start if profile else "")
+    if whole("linger_s", linger_s, 0, 60):
+        console._clock.linger(linger_s)
+    now = console._now()
+    done = []
+    for key in keys:
+        outcome = console._meter.press(key, now)
+        if outcome:
+            done += outcome.earlier
+            done.append(outcome)
+            outcome.earlier = []
+    result = None
+    if done:
+        last = done.pop()
+        last.earlier = done
+        result = console._outcome(last, now)
+    return {"display": console._meter.display(now), "result": result}
+
+
+def events(console, after=0, most=100):
+    """Return the logged events with a number above `after`, the oldest `most` of them."""
+    whole("most", most, 1, 100)
+    return console._meter.events(whole("after", after, 0, _LATEST), most)
 
 
 def provision(console, config):

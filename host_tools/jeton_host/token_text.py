@@ -116,9 +116,11 @@ def _scientific(text: str, match: re.Match[str], length: int) -> Damage | None:
     if int(match[3]) >= length or power < 0:
         return None
     value, unit = int(kept) * 10**power, 10**power
+    # A floating-point number with all its digits is rounded more than its last digit shows.
+    half = max(unit, int(math.ulp(float(value)))) // 2
     return Damage(
         f"a spreadsheet has rounded it to {text}: format the column as text",
-        max(0, value - unit // 2), value + unit - 1, True,
+        max(0, value - half), value + max(unit - 1, half), True,
     )  # fmt: skip
 
 

@@ -66,14 +66,14 @@ def test_a_tampered_meter_with_a_pending_key_change_has_a_way_out(
     "issue",
     [
         lambda pos: pos.credit("home", "5", krn=1),
-        lambda pos: pos.currency("home", "5", krn=1),
+        lambda pos: pos.currency("home", "5", krn=1, anyway=True),
         lambda pos: pos.power_limit("home", 500, krn=1),
         lambda pos: pos.unbalance_limit("home", 500, krn=1),
         lambda pos: pos.clear_credit("home", krn=1),
         lambda pos: pos.clear_tamper("home", krn=1),
         lambda pos: pos.tariff("home", 3, krn=1),
-        lambda pos: pos.water_factor("home", 3, krn=1),
-        lambda pos: pos.extended_write("home", 1, 3, krn=1),
+        lambda pos: pos.water_factor("home", 3, krn=1, anyway=True),
+        lambda pos: pos.extended_write("home", 1, 3, krn=1, anyway=True),
         lambda pos: pos.tariff("home", 3, key=pos.keys_of("home")[1]),
     ],
 )

@@ -99,7 +99,7 @@ def test_the_help_names_the_environment_variables_and_says_that_no_file_is_read(
         name for file in sources for name in re.findall(r'"(JETON_[A-Z_]+)"', file.read_text())
     }
     # Between Jeton and the interpreter of a virtual board.
-    internal = {"JETON_BENCH", "JETON_GENTLE", "JETON_MARK", "JETON_TICKS"}
+    internal = {"JETON_BENCH", "JETON_GENTLE", "JETON_MARK", "JETON_RTC", "JETON_TICKS"}
     assert internal < read
     shown = "\n".join(help_of(()))
     assert "There is no configuration file." in shown

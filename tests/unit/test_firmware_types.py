@@ -26,9 +26,9 @@ from jeton.state import State
 
 
 def record(state: State, meter: Meter) -> None:
-    state.muted = 1
-    state.mutd = 1  # wrong
-    state.muted = "yes"  # wrong
+    state.warned = 1
+    state.wraned = 1  # wrong
+    state.warned = "yes"  # wrong
     state.drn = b"00000000000"
     state.drn = "00000000000"  # wrong
     state.events[0] = 1
@@ -131,12 +131,12 @@ def test_a_misspelt_field_in_the_firmware_is_a_type_error(tmp_path: Path) -> Non
     config.write_text("\n".join([*lines, "ignore_missing_imports = true"]))
     wrong = set()
     for module, right, other in (
-        ("credit", "state.muted = 1", "state.mutd = 1"),
+        ("credit", "state.warned |= MUTED", "state.wraned |= MUTED"),
         ("timeline", "meter.state.load_w = watts", "meter.state.load = watts"),
         ("screens", "profile.screens_page_s % len", "profile.screen_page_s % len"),
         # Also in the modules of the record and of the meter.
         ("state", "self.rows, self.cols = 2, 16", "self.rows, self.cols = 2, None"),
-        ("meter", "state.unbalance_w = unbalance_w", "state.unbalanced_w = unbalance_w"),
+        ("operations", "state.unbalance_w = unbalance_w", "state.unbalanced_w = unbalance_w"),
     ):
         path = tmp_path / "jeton" / f"{module}.py"
         text = path.read_text()

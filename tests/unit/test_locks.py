@@ -182,7 +182,9 @@ def test_a_meter_is_found_in_a_read_only_folder(jeton_home: Path) -> None:
 
 
 def test_no_module_imports_fcntl() -> None:
-    for path in (ROOT / "host_tools").rglob("*.py"):
+    """Locks are those of filelock. The launcher of the interpreter uses it for its terminal."""
+    paths = set((ROOT / "host_tools").rglob("*.py"))
+    for path in paths - {ROOT / "host_tools/jeton_host/firmware/launch.py"}:
         for node in ast.walk(ast.parse(path.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             assert "fcntl" not in names, path

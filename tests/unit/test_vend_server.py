@@ -451,8 +451,10 @@ def fits(value: Any, schema: dict[str, Any], whole: dict[str, Any]) -> bool:
     if "properties" not in schema:
         return isinstance(value, dict)
     parts = schema["properties"]
-    return set(schema.get("required", ())) <= set(value) <= set(parts) and all(
-        fits(value[name], parts[name], whole) for name in value
+    return (
+        isinstance(value, dict)
+        and set(schema.get("required", ())) <= set(value) <= set(parts)
+        and all(fits(value[name], parts[name], whole) for name in value)
     )
 
 

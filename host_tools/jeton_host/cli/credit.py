@@ -112,7 +112,8 @@ def history(where: Where, as_json: Json = False) -> None:
     if as_json:
         put(found.as_dict())
         return
-    print(f"local time, {zone_name(found.timezone)}")
+    if found.timezone != "+00:00":
+        print(f"local time, {zone_name(found.timezone)}")
     for kind in (found.days, found.months):
         most = max([*kind.values(), 1])
         for when, wh in kind.items():

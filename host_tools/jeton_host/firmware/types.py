@@ -58,7 +58,7 @@ def source() -> str:
 
 def record() -> list[tuple[str, str]]:
     """Return (field, type) of the record: packed fields, ring buffers, steps of the load."""
-    codes = re.findall(r"\d*([a-zA-Z])", FORMAT)
+    codes = re.findall(r"\d*([a-wyzA-Z])", FORMAT)
     fields = [
         (name, "bytes" if code == "s" else "int") for name, code in zip(FIELDS, codes, strict=True)
     ]

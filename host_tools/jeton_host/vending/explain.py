@@ -20,6 +20,7 @@ from datetime import datetime
 from typing import Any
 
 from jeton.sts import digits
+from jeton.values import text as text_of
 from jeton_host import clock, token_text
 from jeton_host.client.answers import Snapshot
 from jeton_host.errors import VendingError, WrongValueError
@@ -164,7 +165,11 @@ def explain(
     explainer.receipt = receipt
     explainer.search = search
     found = explainer.explain(token, meter)
-    out = way_out(pos, found.meter, found.cause, status or {})
+    shown = status or {}
+    if snapshot is not None:
+        state = meter_copy.from_snapshot(snapshot, meter_copy.Profiles()).state
+        shown = {"krn": state.krn, "tamper": state.tamper, "profile": text_of(state.profile)}
+    out = way_out(pos, found.meter, found.cause, shown)
     if out:
         found = replace(found, details=(*found.details, out))
     return _with_damage(found, token, pos)
@@ -176,10 +181,7 @@ def _with_damage(found: Explanation, token: str, pos: PointOfSale) -> Explanatio
         return found
     why, sure = damaged.token(token, pos)
     if found.cause == "not-a-token" and why:
-        damage = token_text.damage(token)
-        assert damage is not None
-        rest = why.removeprefix(damage.what) if damage.certain else f"; {why}"
-        return replace(found, summary=f"{found.summary.rstrip('.')}{rest}.")
+        return replace(found, summary=f"{found.summary.rstrip('.')}; {why}.")
     if sure:
         return replace(found, summary=f"Not a whole token: {why}.", cause="damaged", guesses=())
     return replace(found, details=(*found.details, why)) if why else found

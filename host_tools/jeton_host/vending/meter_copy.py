@@ -60,7 +60,10 @@ class Profiles:
 
 
 class MeterCopy(Meter):
-    """A meter of the firmware that begins with a given record, at the time `at`."""
+    """A meter of the firmware that begins with a given record, at the time `at`.
+
+    `counts`: whether its lock-out counts wrong tokens.
+    """
 
     def __init__(
         self,
@@ -69,6 +72,7 @@ class MeterCopy(Meter):
         sections: Sections,
         port: Profiles,
         deadline: int | None = None,
+        counts: bool = True,
     ):
         super().__init__(_Memory(), port)
         self._port = port
@@ -76,6 +80,9 @@ class MeterCopy(Meter):
         self.tids = TidStore(state.tids)
         self._at = at
         self._setup()
+        self._counts = counts
+        if not counts:
+            self.profile.lockout_after = 0
         self.key_change.sections = dict(sections)
         window_s = self.profile.key_change_window_s
         since = at if deadline is None or window_s is None else deadline - window_s
@@ -88,7 +95,9 @@ class MeterCopy(Meter):
         for name, size in states.RINGS:
             setattr(state, name, bytearray(size))
         pending = self.key_change
-        return MeterCopy(state, self._at, pending.sections, self._port, pending.deadline())
+        return MeterCopy(
+            state, self._at, pending.sections, self._port, pending.deadline(), self._counts
+        )
 
     def outcomes(self, digits: str) -> list[Outcome]:
         """Enter an entry of one or several tokens; return the outcome of each."""
@@ -137,12 +146,12 @@ def from_status(
     tids: Iterable[int],
     sections: Sections,
     port: Profiles,
-    wrong: int = 0,
+    wrong: int | None = 0,
 ) -> MeterCopy:
     """Return a meter as its status describes it; what the status lacks is that of `meter`.
 
     `value`: the decoder key that is assumed. `tids`: the identifiers in its store, at most 50.
-    `wrong`: how many wrong tokens the lock-out has counted.
+    `wrong`: how many wrong tokens the lock-out has counted; None: it counts none of those entered.
     """
     state = states.State()
     state.provisioned = int(status.get("provisioned", True))
@@ -159,11 +168,11 @@ def from_status(
     state.tamper = int(status.get("tamper", False))
     state.clock = at
     state.day = at // 86400
-    state.lock_until, state.lock_count, state.lock_first = lock_until, wrong, at
+    state.lock_until, state.lock_count, state.lock_first = lock_until, wrong or 0, at
     stored = sorted(tids)[-SIZE:]
     stored = [stored[0]] * (SIZE - len(stored)) + stored
     state.tids = b"".join(number.to_bytes(3, "big") for number in stored)
-    return MeterCopy(state, at, sections, port)
+    return MeterCopy(state, at, sections, port, counts=wrong is not None)
 
 
 def profile_of(meter: MeterRecord, status: Mapping[str, Any]) -> str:

@@ -263,17 +263,20 @@ class Predictor:
             return [("", sections) for sections in fitting.values()] or [("", {})]
         return list(fitting.items())
 
-    def _wrong(self, meter: MeterRecord, parts: list[str]) -> list[tuple[str, int]]:
+    def _wrong(self, meter: MeterRecord, parts: list[str]) -> list[tuple[str, int | None]]:
         """Return how many wrong tokens the lock-out may have counted, each with its condition.
 
-        It matters only for several tokens: a status does not show the number.
+        It matters only for several tokens: a status does not show the number. None: it does not
+        count these tokens, as they belong to earlier keys of the meter.
         """
         profile = self._profiles(meter_copy.profile_of(meter, self._status))
         after = int(profile["lockout"]["after"] or 0)
         if len(parts) < 2 or not after or not self._live:
             return [("", 0)]
         counts = sorted({0, *range(max(0, after - len(parts)), after)})
-        return [(f"{count} wrong tokens were entered before", count) for count in counts]
+        former = "a token that it cannot read belongs to an earlier key of the meter"
+        before = [(f"{count} wrong tokens were entered before", count) for count in counts]
+        return [*before, (former, None)]
 
     def _fits_missing(self, meter: MeterRecord, sections: Sections) -> bool:
         """Return whether the sections that the status says are missing go with these ones."""
