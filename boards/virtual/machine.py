@@ -5,6 +5,12 @@ import sys
 _path = sys.path[:]
 sys.path.clear()  # so that the interpreter's module is found, not this one again
 try:
+    # An import inside a function would search the flash for them each time.
+    import os as _os
+    import struct as _struct
+    from time import ticks_diff as _ticks_diff
+    from time import ticks_ms as _ticks_ms
+
     from machine import *  # noqa: F403
 finally:
     sys.path.extend(_path)
@@ -25,28 +31,22 @@ class RTC:
         return cls._one
 
     def _now_ms(self):
-        import os
-        import struct
-        from time import ticks_diff, ticks_ms
-
-        now = ticks_ms()
+        now = _ticks_ms()
         if self._ms is None:
             self._ms, self._ticks = 0, now
-            number = os.getenv("JETON_RTC")
+            number = _os.getenv("JETON_RTC")
             if number:
                 self._memory = open(int(number), "r+b", buffering=0)  # noqa: SIM115
                 self._memory.seek(0)
                 kept = self._memory.read(16)
                 if len(kept) == 16:
-                    self._ms, self._ticks = struct.unpack("<qq", kept)
-        self._ms += ticks_diff(now, self._ticks)
+                    self._ms, self._ticks = _struct.unpack("<qq", kept)
+        self._ms += _ticks_diff(now, self._ticks)
         self._ticks = now
         return self._ms
 
     def datetime(self, value=None):
         """Return (year, month, day, weekday, hour, minute, second, microsecond), or set it."""
-        import struct
-
         from jeton import calendar
 
         ms = self._now_ms()
@@ -61,7 +61,7 @@ class RTC:
         self._ms = seconds * 1000 + us // 1000
         if self._memory:
             self._memory.seek(0)
-            self._memory.write(struct.pack("<qq", self._ms, self._ticks))
+            self._memory.write(_struct.pack("<qq", self._ms, self._ticks))
         return None
 
 
@@ -70,9 +70,7 @@ RTC._one = object.__new__(RTC)
 
 def reset():
     """Reset the board as its button does: save, then kill the interpreter."""
-    import os
-
     import board
 
     board.tick()
-    os.system("kill -KILL $PPID")  # noqa: S605, S607
+    _os.system("kill -KILL $PPID")  # noqa: S605, S607

@@ -16,9 +16,8 @@ from .values import short, text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any  # noqa: F401
-
     from . import ports
+    from .load import Load  # noqa: F401
 
 
 class Meter:
@@ -41,7 +40,8 @@ class Meter:
         self._saved_at = 0
         self._saved_total_wh = 0
         self._unsaved = False
-        self._load = self._trip_at = None  # type: Any
+        self._load = None  # type: Load | None
+        self._trip_at = None  # type: int | None
         self._next = self._level = 0
         self._before = None  # type: list | None
         # `fault`: why there is no working meter (a damaged record). `store_error`: why the last
