@@ -47,6 +47,7 @@ def tokens(key, codes, display, flash):
     With `flash` its record is saved to flash, else it is in RAM. The time of a key is that of its
     echo; drawing is separate.
     """
+    from drivers import startup
     from drivers.storage import Storage
     from jeton.meter import Meter
     from jeton_main import runtime  # type: ignore[import-not-found]
@@ -58,6 +59,7 @@ def tokens(key, codes, display, flash):
         meter = Meter(store, profile)
         meter.start()
         meter.provision({"drn": "00000000000", "decoder_key": key, "display": display}, now)
+        startup.release()
         collect()
         heaps.append(mem_alloc())
         for code in codes:

@@ -43,7 +43,7 @@ def test_the_flash_and_heap_of_each_module_are_listed() -> None:
 
 # Reads of the flash, exact and the same on every computer. A limit is what holds now; the goal is
 # beside it (docs/measured/performance.md).
-IMPORT_READS = 700  # from the reset, with the mounts and boot.py
+IMPORT_READS = 1200  # from the reset, with the mounts and boot.py; 700 at 128 bytes a read
 START_READS = 6500  # 4,000 where littlefs reads 128 bytes at a time; goal: 2,500
 TOKEN_READS = 120  # at the median
 WORST_TOKEN_READS = 800  # of 500; goal: 600

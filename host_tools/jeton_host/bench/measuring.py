@@ -105,7 +105,18 @@ def measure(meter: MeterClient) -> Measured:
             "`jeton unlock --for-good` removes the lock"
         )
     about = facts.facts(meter)
-    virtual = about.virtual
+    # A restart sets another rate again, with modules that a start does not need.
+    rate = meter.status().rate
+    if rate != 1:
+        meter.set_rate(1)
+    try:
+        return _measured(meter, about.virtual)
+    finally:
+        if rate != 1:
+            meter.set_rate(rate)
+
+
+def _measured(meter: MeterClient, virtual: bool) -> Measured:
     # An old value on the stack can keep objects in use: take the smallest of several starts.
     starts = [(_start(meter), int(meter.run(_TAKEN))) for _ in range(_STARTS)]
     start_ms, taken = min(start for start, _ in starts), min(taken for _, taken in starts)
