@@ -8,8 +8,7 @@ try:
     # An import inside a function would search the flash for them each time.
     import os as _os
     import struct as _struct
-    from time import ticks_diff as _ticks_diff
-    from time import ticks_ms as _ticks_ms
+    import time as _time
 
     from machine import *  # noqa: F403
 finally:
@@ -31,7 +30,8 @@ class RTC:
         return cls._one
 
     def _now_ms(self):
-        now = _ticks_ms()
+        time = sys.modules.get("time", _time)  # tests replace it
+        now = time.ticks_ms()
         if self._ms is None:
             self._ms, self._ticks = 0, now
             number = _os.getenv("JETON_RTC")
@@ -41,7 +41,7 @@ class RTC:
                 kept = self._memory.read(16)
                 if len(kept) == 16:
                     self._ms, self._ticks = _struct.unpack("<qq", kept)
-        self._ms += _ticks_diff(now, self._ticks)
+        self._ms += time.ticks_diff(now, self._ticks)
         self._ticks = now
         return self._ms
 
