@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from jeton import state as states
 from jeton_host.client.answers import Snapshot, snapshot_of
@@ -16,9 +16,10 @@ from jeton_host.client.session import exclusive
 from jeton_host.errors import BoardError, PortUnavailableError, VendingError, WrongTypeError
 from jeton_host.firmware import remote
 from jeton_host.typed import typed_methods
-from jeton_host.vending import damaged
-from jeton_host.vending.pos import PointOfSale
 from jeton_host.virtual.board import HEAP, VirtualBoard
+
+if TYPE_CHECKING:
+    from jeton_host.vending.pos import PointOfSale
 
 _PATIENCE = 30.0  # seconds to wait for a named meter that another program uses
 _REPORT_AFTER = 0.2  # seconds of waiting before `report_wait` is called
@@ -193,11 +194,15 @@ class Meter(MeterClient):
 
     def _damage(self, text: str) -> str:
         """Return what has happened to a token and, if the point of sale issued it, which it is."""
+        # Imported late: most programs never need the point of sale.
+        from jeton_host.vending import damaged
+        from jeton_host.vending.pos import PointOfSale
+
         with contextlib.suppress(VendingError):
             return damaged.token(text, self._desk() or PointOfSale())[0]
         return super()._damage(text)
 
-    def _desk(self) -> PointOfSale | None:
+    def _desk(self) -> "PointOfSale | None":
         """Return the point of sale of this meter; None for that of `jeton new`."""
         return None
 

@@ -23,29 +23,11 @@ from jeton_host.vending.explain import Explanation, explain
 from jeton_host.vending.guesses import neighbours
 from jeton_host.vending.pos import PointOfSale
 from jeton_host.vending.records import Issued
+from tests.in_process import Store
 
 NOW = datetime(2024, 11, 2, tzinfo=UTC)
 CLOCK = 783_000_000
 CHANGED = NOW - timedelta(days=1)
-
-
-class Store:
-    record: bytes | None = None
-
-    def load(self, which: int) -> bytes | None:
-        return None if which else self.record
-
-    def holds(self, parts: list[bytes], start: int, end: int) -> bool:
-        return False
-
-    def save(self, parts: list[bytes]) -> None:
-        self.record = b"".join(parts)
-
-    def save_tick(self, tick: bytearray) -> None:
-        raise AssertionError("the meter must save the whole record: `holds` returns False")
-
-    def set_aside(self) -> None:
-        self.record = None
 
 
 class MeterAndPos:

@@ -138,8 +138,8 @@ class Predictor:
     def _states(self, chain: Chain, parts: list[str]) -> list[MeterState]:
         """Return the states that the meter may have, newest key first.
 
-        `parts`: the tokens that will be entered. What is not known about them (was one entered
-        before?) makes several states.
+        `parts`: the tokens that will be entered. If it is not known whether one of them was
+        entered before, return a state for each case.
         """
         if self._snapshot is not None:
             copy = meter_copy.from_snapshot(self._snapshot, self._profiles)
