@@ -29,10 +29,15 @@ def _event(state: "State", now, kind, energy_wh):
     events.record(state, now, kind, 0, 0, energy_wh)
 
 
+def standard_s(zone):
+    """Return the seconds by which the standard time of a zone is later than UTC."""
+    return 900 * ((zone[0] ^ 128) - 128)
+
+
 def local(state: "State", now):
     """Return the meter's local time at `now`, seconds since 2000-01-01 00:00 of that time."""
     zone = state.zone
-    now += 900 * ((zone[0] ^ 128) - 128)
+    now += standard_s(zone)
     if zone[1]:
         from . import summer
 

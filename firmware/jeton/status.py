@@ -59,7 +59,7 @@ def status(meter: "Meter", now):
 
 def zone_name(state: "State"):
     """Return the time zone of a meter: "+01:00", with " DST" if it has a rule for summer time."""
-    minutes = 15 * ((state.zone[0] ^ 128) - 128)
+    minutes = credit.standard_s(state.zone) // 60
     sign = "-" if minutes < 0 else "+"
     minutes = abs(minutes)
     dst = " DST" if state.zone[1] else ""

@@ -165,7 +165,7 @@ def _midnight(state: "State", at):
     if zone[1]:
         from . import summer
 
-        offset_s = 900 * ((zone[0] ^ 128) - 128)
+        offset_s = credit.standard_s(zone)
         found = min(found, summer.rule(zone, at + offset_s)[1] - offset_s)
     return found
 

@@ -87,6 +87,13 @@ class _Kinds(TyperGroup):
             )
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; name its option in the error about a token that the meter cannot use."""
+        try:
+            return super().invoke(ctx)
+        except UnusableError as error:
+            raise error.with_way("give --anyway") from None
+
 
 _vend = typer.Typer(
     cls=_Kinds,
@@ -132,8 +139,7 @@ def _credit(
     - `jeton vend home credit 12.5`
     """
     pos = _pos(keys)
-    with _way():
-        issued = pos.credit(ctx.obj, amount, kind=kind, krn=_krn(krn), at=_at(at), anyway=anyway)
+    issued = pos.credit(ctx.obj, amount, kind=kind, krn=_krn(krn), at=_at(at), anyway=anyway)
     _one(issued, json_)
 
 
@@ -159,8 +165,7 @@ def _currency(
     - `jeton vend home currency 1500 --anyway`
     """
     pos = _pos(keys)
-    with _way():
-        issued = pos.currency(ctx.obj, amount, kind=kind, krn=_krn(krn), at=_at(at), anyway=anyway)
+    issued = pos.currency(ctx.obj, amount, kind=kind, krn=_krn(krn), at=_at(at), anyway=anyway)
     _one(issued, json_)
 
 
@@ -221,8 +226,7 @@ def _clear_credit(
     - `jeton vend home clear-credit all`
     """
     pos = _pos(keys)
-    with _way():
-        issued = pos.clear_credit(ctx.obj, register_, krn=_krn(krn), at=_at(at), anyway=anyway)
+    issued = pos.clear_credit(ctx.obj, register_, krn=_krn(krn), at=_at(at), anyway=anyway)
     _one(issued, json_)
 
 
@@ -274,8 +278,7 @@ def _water_factor(
     - `jeton vend home water-factor 10 --anyway`
     """
     pos, number = _pos(keys), _int(factor, "a water factor")
-    with _way():
-        issued = pos.water_factor(ctx.obj, number, krn=_krn(krn), at=_at(at), anyway=anyway)
+    issued = pos.water_factor(ctx.obj, number, krn=_krn(krn), at=_at(at), anyway=anyway)
     _one(issued, json_)
 
 
@@ -298,10 +301,7 @@ def _extended(
     """
     pos = _pos(keys)
     number, word = _int(index, "an index"), _int(value, "a value")
-    with _way():
-        issued = pos.extended_write(
-            ctx.obj, number, word, krn=_krn(krn), at=_at(at), anyway=anyway
-        )
+    issued = pos.extended_write(ctx.obj, number, word, krn=_krn(krn), at=_at(at), anyway=anyway)
     _one(issued, json_)
 
 
@@ -328,15 +328,14 @@ def _test(
     """
     wanted = [_int(number, "a test") for number in numbers or ["0"]]
     code = _int(maker, "a maker code")
-    with _way():
-        issued = _pos(keys).test(
-            ctx.obj,
-            wanted,
-            mfr_code=code,
-            four_digits=four_digits,
-            at=_at(at),
-            anyway=anyway,
-        )
+    issued = _pos(keys).test(
+        ctx.obj,
+        wanted,
+        mfr_code=code,
+        four_digits=four_digits,
+        at=_at(at),
+        anyway=anyway,
+    )
     _one(issued, json_)
 
 
@@ -763,15 +762,6 @@ def _krn(text: str | None) -> int | None:
 
 def _optional(text: str | None, what: str) -> int | None:
     return None if text is None else _int(text, what)
-
-
-@contextmanager
-def _way() -> Iterator[None]:
-    """Name the option in the error about a token that the meter cannot use."""
-    try:
-        yield
-    except UnusableError as error:
-        raise error.with_way("give --anyway") from None
 
 
 def _pending(record: MeterRecord, issued: Issued) -> str:

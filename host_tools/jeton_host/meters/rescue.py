@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jeton import reading, supply
+from jeton import credit, reading, supply
 from jeton import state as states
 from jeton.sts.digits import is_digits, luhn_ok
 from jeton.sts.tids import MAX_TID, TidStore
@@ -308,7 +308,10 @@ def config_for(found: Found, pos: PointOfSale, name: str) -> dict[str, Any]:
         config["credit_wh"] = max(0, _net_credit_wh(state))
         config["clock"] = state.clock
         config["profile"] = text(state.profile)
-        config |= {"zone_min": 15 * ((state.zone[0] ^ 128) - 128), "dst": list(state.zone[1:])}
+        config |= {
+            "zone_min": credit.standard_s(state.zone) // 60,
+            "dst": list(state.zone[1:]),
+        }
     if key is None:
         config["tid0"] = _latest_tid(pos, name, state)
     else:
